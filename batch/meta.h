@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a request brought besides its rows: tenant, peer, headers (with include_metadata), what the authenticator
+ * found. Immutable once shared, reference-counted; requests of one connection share one while nothing differs.
+ */
+#ifndef GW_BATCH_META_H
+#define GW_BATCH_META_H
+
+#include <stdatomic.h>
+
+#include "core/slice.h"
+
+struct gw_meta_pair {
+    struct gw_slice key, value; /* keys in lower case; a key may stand more than once */
+};
+
+struct gw_meta {
+    _Atomic uint32_t refs;
+    uint32_t n_pairs, n_auth;
+    uint64_t hash; /* of everything: equal metas have equal hashes */
+    struct gw_slice tenant, peer; /* peer "127.0.0.1:5678" */
+    const char *transport; /* "grpc" or "http" */
+    const struct gw_meta_pair *pairs, *auth;
+};
+
+/** Copies all it is given into one allocation. Errors: NULL. */
+struct gw_meta *gw_meta_new(const struct gw_meta *from);
+struct gw_meta *gw_meta_ref(const struct gw_meta *m);
+struct gw_meta *gw_meta_unref(struct gw_meta *m); /* returns NULL; takes NULL */
+/** i-th value of a key (compared without case), or false. */
+bool gw_meta_find(const struct gw_meta *m, struct gw_slice key, unsigned i, struct gw_slice *ret);
+/** Same tenant, transport-independent equality of pairs and auth. Takes NULL (equal to NULL only). */
+bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b);
+
+#endif

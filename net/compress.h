@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole bodies in and out of their content encodings, with a cap on bytes and on the ratio. One layer only.
+ */
+#ifndef GW_NET_COMPRESS_H
+#define GW_NET_COMPRESS_H
+
+#include "core/buf.h"
+#include "core/status.h"
+
+enum gw_codec { GW_IDENTITY, GW_GZIP, GW_ZLIB, GW_ZSTD, GW_SNAPPY, GW_SNAPPY_FRAMED, GW_LZ4, GW_CODEC_UNKNOWN };
+
+/** "gzip", "zstd", "snappy", "x-snappy-framed", "deflate" and "zlib" (both zlib), "lz4", "" and "identity". */
+enum gw_codec gw_codec_parse(struct gw_slice name);
+const char *gw_codec_name(enum gw_codec c);
+
+/**
+ * Append the decompressed form of `in` to `out`.
+ *
+ * Threads   any; scratch state is thread-local
+ * Errors    -E2BIG over out->max_bytes or over 200:1 after the first MiB, -EBADMSG damaged, truncated or
+ *           trailing bytes, -ENOTSUP, -ENOMEM
+ * Cost      gzip, zlib: libdeflate; GW_PAYLOAD_PAD-style room behind the output is the caller's business
+ */
+int gw_decompress(enum gw_codec c, struct gw_slice in, struct gw_buf *out, struct gw_err *err);
+
+/** Append the compressed form. level 0 = the codec's usual one (gzip: ISA-L level 1). Errors: as above. */
+int gw_compress(enum gw_codec c, int level, struct gw_slice in, struct gw_buf *out, struct gw_err *err);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OTLP protobuf into columns: a pull decoder, one pass, no recursion on the machine stack, UTF-8 and wire types of
+ * every byte checked.
+ */
+#ifndef GW_OTLP_DECODE_H
+#define GW_OTLP_DECODE_H
+
+#include "batch/batch.h"
+#include "core/status.h"
+#include "otlp-proto/limits.h"
+
+/**
+ * Append one Export{Trace,Metrics,Logs}ServiceRequest to an open batch as one new segment.
+ *
+ * Shape     one row per Span, LogRecord or data point, in wire order; a metric without points makes no row
+ * Owner     `bytes` must lie inside b->payload; the segment borrows `ticket` (the caller sets its row count)
+ * Threads   the batch's owner
+ * Errors    -EBADMSG malformed (err says what and at which byte of the message), -E2BIG over `limits`,
+ *           -ENOMEM. On failure the batch is rolled back to where it was: other requests keep their rows
+ * Cost      one pass; no malloc per row
+ * Source    opentelemetry-proto 1.10; unknown fields stay in the raw slices
+ */
+int gw_decode(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits, struct gw_ticket *ticket,
+              struct gw_err *err);
+
+/** Rows of a request without decoding it: framing only. Errors: -EBADMSG. */
+int gw_count_rows(enum gw_signal signal, struct gw_slice bytes, uint32_t *ret_rows);
+
+#endif

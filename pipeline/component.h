@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a component is. One file, no header; its only exported symbol is `const struct gw_component
+ * gw_<kind>_<name>`, named in components.def.
+ *
+ *   receiver   open() once a worker: takes bytes in, hands requests to its intake (pipeline/intake.h)
+ *   processor  consume() on the worker, one instance per pipeline and worker: a view in, views out of its ports
+ *   connector  consume() as a processor; its port 0 feeds the pipelines that name it as a receiver
+ *   exporter   encode() on the worker, send() on the exporter's own thread (pipeline/exporter.h)
+ *   extension  open() on the admin thread; an authenticator also offers `auth` (pipeline/auth.h)
+ *
+ * Threads   a processor is single-threaded and has no locks; what an instance shares between workers is said where
+ */
+#ifndef GW_PIPELINE_COMPONENT_H
+#define GW_PIPELINE_COMPONENT_H
+
+#include "batch/batch.h"
+#include "config/schema.h"
+#include "core/env.h"
+#include "core/logger.h"
+#include "core/meter.h"
+
+struct gw_view;
+struct gw_ports;
+struct gw_intake;
+struct gw_loop;
+struct gw_chunk_out;
+struct gw_attempt;
+struct gw_auth_server;
+struct gw_auth_client;
+
+enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
+
+/** Columns, for the planner: what a component looks at or changes. */
+enum gw_column_set {
+    GW_C_ROW = 1,           /* times, ids, kinds, severity: always cheap */
+    GW_C_ATTRS = 2,         /* attributes of rows */
+    GW_C_RESOURCE = 4,      /* attributes of resources and scopes */
+    GW_C_CHILDREN = 8,      /* events, links, exemplars */
+    GW_C_BODY = 16,         /* log bodies, metric values */
+};
+
+struct gw_ctx { /* lives as long as the instance */
+    struct gw_env *env;
+    const char *id;       /* "attributes/eu" */
+    const char *pipeline; /* "traces/eu", or NULL for receivers, exporters, extensions */
+    enum gw_signal signal; /* of a processor or connector instance */
+    struct gw_meter *meter;
+    struct gw_logger logger;
+    unsigned worker, n_workers;
+    struct gw_host *host; /* other instances that a setting names (pipeline/host.h) */
+};
+
+struct gw_component {
+    enum gw_kind kind;
+    const char *name;           /* as in YAML: "probabilistic_sampler" */
+    const char *const *aliases; /* deprecated spellings, NULL-ended, or NULL */
+    const char *summary;        /* one line, shown by `staunch components` */
+    unsigned signals;           /* OR of enum gw_signal */
+    unsigned reads, writes;     /* OR of enum gw_column_set */
+    const char *partition_by;   /* column whose equal values must meet in one instance, or NULL */
+    const char *const *ports;   /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
+    unsigned expands;           /* output bytes per input byte that consume() may emit, at most */
+    bool holds;                 /* keeps rows beyond consume(): forces the ack point before it */
+    bool must_be_started;       /* an extension that pipelines do not name */
+
+    const struct gw_field *fields;
+    size_t conf_size;
+    /** Rules between settings, after defaults: one gw_diag_add per mistake, at the key's place. May be NULL. */
+    void (*check)(const void *conf, const struct gw_node *node, struct gw_diag *diag);
+
+    /** conf stays valid as long as the instance. Errors: negative errno, err names the setting. */
+    int (*create)(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
+    int (*start)(void *self, struct gw_err *err);
+    /** Accepts a half-built instance and NULL. */
+    void (*destroy)(void *self);
+
+    /* Processors and connectors. */
+    void (*consume)(void *self, struct gw_view *v, struct gw_ports *out);
+    /** now_ns monotonic, about 10 times a second; returns GW_MORE to be called again when there is room. */
+    int (*tick)(void *self, uint64_t now_ns, struct gw_ports *out);
+    int (*drain)(void *self, struct gw_ports *out);
+
+    /* Receivers and extensions: once per worker (extensions: once, on the admin loop). */
+    int (*open)(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err);
+    /** Stop taking new work; what is under way goes on. */
+    void (*quiesce)(void *local);
+    /** True when nothing is under way any more. */
+    bool (*is_idle)(void *local);
+    void (*close)(void *local);
+
+    const struct gw_exporter_ops *exporter; /* exporters */
+    const struct gw_auth_ops *auth;         /* authenticator extensions */
+};
+
+enum { GW_DONE = 0, GW_MORE = 1 };
+
+/** Built from components.def; NULL-ended. */
+extern const struct gw_component *const gw_components[];
+/** By name or alias; *ret_deprecated tells that an alias matched. NULL when unknown. */
+const struct gw_component *gw_component_find(enum gw_kind kind, struct gw_slice name, bool *ret_deprecated);
+const char *gw_kind_name(enum gw_kind kind); /* "receiver" */
+
+#endif

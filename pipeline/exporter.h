@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An exporter's two halves.
+ *
+ *   worker:           view ─► encode ─► chunk (bytes + rows + receipts) ─► queue
+ *   exporter thread:  queue ─► batcher (merges, splits) ─► attempt ─► send ─► done: settled, retried, split, dead
+ *
+ * The queue, batching, time-outs and retries are the runtime's (queue/), configured by the Collector's keys
+ * (sending_queue, retry_on_failure, timeout), which the runtime adds to the settings of every exporter that sets
+ * `queued`. No exporter contains retry code.
+ */
+#ifndef GW_PIPELINE_EXPORTER_H
+#define GW_PIPELINE_EXPORTER_H
+
+#include "batch/view.h"
+#include "core/buf.h"
+#include "core/status.h"
+
+struct gw_loop;
+
+/** How two chunks of the same kind become one. */
+enum gw_merge {
+    GW_MERGE_OTLP,   /* OTLP protobuf: concatenation is merging; splits at row boundaries */
+    GW_MERGE_CONCAT, /* any bytes that may stand one behind the other; never split */
+    GW_MERGE_NONE,   /* one chunk, one attempt */
+};
+
+enum gw_sent {
+    GW_SENT_OK,
+    GW_SENT_RETRY,     /* nothing of what is left was taken; again after a back-off */
+    GW_SENT_PERMANENT, /* the sink will never take it: dead letter, counted */
+    GW_SENT_TOO_LARGE, /* halves may pass: split; a single row becomes a dead letter */
+};
+
+struct gw_sent_info {
+    enum gw_sent sent;
+    uint64_t retry_after_ns;  /* the sink's own wish; 0 = none */
+    int grpc_status;          /* what a waiting client shall hear; 0 = by outcome */
+    uint32_t rejected_rows;   /* with OK: the sink's partial success */
+    const char *reason;       /* short name for metrics: "http_400", "timeout" */
+    const char *message;      /* a sentence; copied */
+    struct gw_slice left;     /* with RETRY: only these bytes (a valid body of left_rows) are to be sent again;
+                                 n == 0 = the whole body. Copied before done returns */
+    uint32_t left_rows;
+};
+
+/** One try of one body. Lives until done; owned by the queue. */
+struct gw_attempt {
+    enum gw_signal signal;
+    struct gw_slice body;
+    uint32_t rows;
+    uint64_t timeout_ns;   /* of this try; 0 = none */
+    unsigned number;       /* 1 = first */
+    const struct gw_meta *meta; /* of all its rows, or NULL */
+    void *impl;            /* the exporter's own */
+    void (*done)(struct gw_attempt *a, const struct gw_sent_info *info);
+    /** Some rows can never be sent (one oversized record): kept as a dead letter; may be called before done. */
+    void (*dead)(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message);
+};
+
+struct gw_exporter_ops {
+    enum gw_merge merge;
+    bool queued;           /* sending_queue, retry_on_failure, timeout belong to its settings */
+    bool queue_by_default; /* sending_queue.enabled when the key is absent */
+    uint64_t default_timeout_ns;
+
+    /**
+     * Append the view's rows as bytes. NULL: OTLP protobuf (otlp-proto/encode.h).
+     * Threads: any worker, with no lock: self must not be written.
+     */
+    int (*encode)(void *self, const struct gw_view *v, struct gw_buf *out);
+    /** Swallow the view at once on the worker, no bytes, no thread (nop). Then the other slots are NULL. */
+    void (*swallow)(void *self, struct gw_view *v);
+
+    /** On the exporter's thread, before the first send. */
+    int (*open)(void *self, struct gw_loop *loop, struct gw_err *err);
+    /** Start sending; a->done follows, also from inside. */
+    void (*send)(void *self, struct gw_attempt *a);
+    /** Time is up (timeout_ns passed, or the drain ended): a->done must follow soon. May be NULL. */
+    void (*cancel)(void *self, struct gw_attempt *a);
+    /** All attempts are done; write out what is buffered. */
+    void (*close)(void *self);
+};
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a processor's output goes. Port 0 is the next component of the pipeline; the others are those that
+ * the component names in `ports`, wired in YAML: `ports: { dead_letter: [file/rejects] }`.
+ */
+#ifndef GW_PIPELINE_PORTS_H
+#define GW_PIPELINE_PORTS_H
+
+#include "batch/settle.h"
+
+struct gw_ports;
+struct gw_reject;
+
+struct gw_ports_ops {
+    void (*emit)(struct gw_ports *out, unsigned port, struct gw_view *v);
+    void (*reject)(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why);
+};
+
+/** First member of the runtime's struct. */
+struct gw_ports {
+    const struct gw_ports_ops *ops;
+    struct gw_ledger *ledger;
+    struct gw_arena *arena; /* scratch that dies with the turn */
+};
+
+/** Takes the view: it must not be used afterwards. An empty view may be emitted; it goes no further. */
+static inline void gw_emit(struct gw_ports *out, unsigned port, struct gw_view *v)
+{
+    out->ops->emit(out, port, v);
+}
+
+/** Why a row is bad. All texts are copied before reject returns. */
+struct gw_reject {
+    const char *rule;    /* "trace_id", the reason's name in metrics */
+    const char *field;   /* "attributes[\"http.route\"]" */
+    struct gw_slice value; /* as far as it helps; cut to 256 bytes */
+    const char *message; /* a sentence for the client: "trace_id must be 16 bytes, not 4" */
+};
+
+/**
+ * The row leaves the view as rejected: counted by rule, told to the client as partial success, and written to the
+ * `dead_letter` port (when it is wired) as a log record whose body is the original bytes in an OTLP envelope and whose
+ * attributes are dlq.*.
+ */
+static inline void gw_reject_row(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why)
+{
+    out->ops->reject(out, v, row, why);
+}
+
+#endif
