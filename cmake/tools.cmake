@@ -1,1 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
+# Fuzz targets: tests/fuzz/<what>_fuzz.c with LLVMFuzzerTestOneInput, corpus in tests/fuzz/corpus/<what>/.
+# With GW_FUZZ (clang) they are libFuzzer programs build/fuzz_<what>; otherwise each is linked with a driver that
+# replays the corpus, and is a test.
+option(GW_FUZZ "Build libFuzzer programs (needs clang)" OFF)
+if(GW_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/*_fuzz.c)
+foreach(f IN LISTS fuzzers)
+  get_filename_component(name ${f} NAME_WE)
+  string(REPLACE "_fuzz" "" what ${name})
+  add_executable(fuzz_${what} ${f})
+  target_link_libraries(fuzz_${what} PRIVATE gw_runtime gw_otlp_pb gw_flags)
+  if(GW_FUZZ)
+    target_compile_options(fuzz_${what} PRIVATE -fsanitize=fuzzer)
+    target_link_options(fuzz_${what} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${what} PRIVATE tests/fuzz/replay.c)
+    add_test(NAME fuzz/${what} COMMAND fuzz_${what} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${what})
+  endif()
+endforeach()
+
+# Micro-benchmarks: bench/micro/<what>_bench.c, one JSON line a case.
+file(GLOB benches CONFIGURE_DEPENDS bench/micro/*_bench.c)
+foreach(f IN LISTS benches)
+  get_filename_component(name ${f} NAME_WE)
+  add_executable(${name} ${f})
+  target_link_libraries(${name} PRIVATE gw_runtime gw_otlp_pb gw_flags)
+endforeach()
+
+# What the house checks of itself.
+add_test(NAME house/arrows COMMAND ${PROJECT_SOURCE_DIR}/tools/arrows.py ${PROJECT_SOURCE_DIR})
+add_test(NAME house/sizes COMMAND ${PROJECT_SOURCE_DIR}/tools/sizes.py ${PROJECT_SOURCE_DIR})
+add_test(NAME house/headers COMMAND ${PROJECT_SOURCE_DIR}/tools/headers.sh ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
