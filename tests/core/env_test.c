@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/env.h"
+
+static char dir[] = "/tmp/gw_env_test.XXXXXX";
+
+static const char *in_dir(const char *name)
+{
+    static char path[128];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    return path;
+}
+
+static void put_file(struct gw_env *env, const char *path, const char *text)
+{
+    struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
+    struct gw_file *f;
+
+    assert_int_equal(env->ops->file_open(env, path, GW_OPEN_WRITE | GW_OPEN_CREATE | GW_OPEN_TRUNCATE, 0600, &f), 0);
+    assert_int_equal(env->ops->file_writev(f, &iov, 1), (int)strlen(text));
+    assert_int_equal(env->ops->file_sync(f), 0);
+    env->ops->file_close(f);
+}
+
+/*
+ * Scenario    a file is written, its size asked, shortened, renamed, listed and removed
+ * Guarantees  each call does what it says and failures are negative errno
+ */
+static void files_do_as_told(void **state)
+{
+    struct gw_env *env = *state;
+    struct gw_file *f;
+    char to[128];
+
+    put_file(env, in_dir("a"), "hello");
+    assert_int_equal(env->ops->file_open(env, in_dir("a"), GW_OPEN_READ | GW_OPEN_WRITE, 0, &f), 0);
+    assert_int_equal(env->ops->file_size(f), 5);
+    assert_int_equal(env->ops->file_truncate(f, 2), 0);
+    assert_int_equal(env->ops->file_size(f), 2);
+    env->ops->file_close(f);
+    assert_true(env->ops->file_changed_ns(env, in_dir("a")) > 0);
+    (void)snprintf(to, sizeof(to), "%s/b", dir);
+    assert_int_equal(env->ops->file_rename(env, in_dir("a"), to), 0);
+    assert_int_equal(env->ops->file_open(env, in_dir("a"), GW_OPEN_READ, 0, &f), -ENOENT);
+    assert_int_equal(env->ops->file_changed_ns(env, in_dir("a")), 0);
+    assert_int_equal(env->ops->file_remove(env, to), 0);
+    assert_int_equal(env->ops->file_remove(env, to), -ENOENT);
+    assert_int_equal(env->ops->dir_make(env, dir, 0700), -EEXIST);
+}
+
+/*
+ * Scenario    files of 5 bytes and of none, read with limits of 5, 4 and 0
+ * Guarantees  exactly the limit passes, one more is -E2BIG with the path in the sentence; a zero stands behind
+ */
+static void reading_a_file_is_bounded(void **state)
+{
+    struct gw_env *env = *state;
+    struct gw_err err;
+    char *p;
+    size_t n;
+
+    put_file(env, in_dir("f"), "hello");
+    assert_int_equal(gw_env_read_file(env, in_dir("f"), 5, &p, &n, &err), 0);
+    assert_int_equal(n, 5);
+    assert_string_equal(p, "hello");
+    free(p);
+    assert_int_equal(gw_env_read_file(env, in_dir("f"), 4, &p, &n, &err), -E2BIG);
+    assert_non_null(strstr(err.text, in_dir("f")));
+    put_file(env, in_dir("f"), "");
+    assert_int_equal(gw_env_read_file(env, in_dir("f"), 0, &p, &n, &err), 0);
+    assert_int_equal(n, 0);
+    assert_string_equal(p, "");
+    free(p);
+    (void)env->ops->file_remove(env, in_dir("f"));
+    assert_int_equal(gw_env_read_file(env, in_dir("f"), 4, &p, &n, &err), -ENOENT);
+}
+
+/*
+ * Scenario    the clock is read twice, random numbers drawn twice
+ * Guarantees  monotonic time does not go back, wall time is of this century, two draws differ
+ */
+static void clock_and_random_numbers_are_there(void **state)
+{
+    struct gw_env *env = *state;
+    uint64_t t = gw_mono_ns(env);
+
+    assert_true(gw_mono_ns(env) >= t);
+    assert_true(gw_wall_ns(env) > 1600000000000000000u);
+    assert_true(gw_random_u64(env) != gw_random_u64(env));
+}
+
+static int set_up(void **state)
+{
+    *state = gw_env_real_new();
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    gw_env_real_free(*state);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files_do_as_told),
+        cmocka_unit_test(reading_a_file_is_bounded),
+        cmocka_unit_test(clock_and_random_numbers_are_there),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
