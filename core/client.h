@@ -59,7 +59,10 @@ struct gw_http_request {
 
 enum gw_http_failure { GW_HTTP_OK, GW_HTTP_CONNECT, GW_HTTP_TIMEOUT, GW_HTTP_BROKEN, GW_HTTP_TOO_LARGE, GW_HTTP_CANCELLED };
 
-/** Valid during `done`. status is 0 unless failure is GW_HTTP_OK. */
+/**
+ * Valid during `done`. status is 0 unless failure is GW_HTTP_OK, or GW_HTTP_TOO_LARGE: then the head was read, and body
+ * holds the first max_response_bytes.
+ */
 struct gw_http_response {
     enum gw_http_failure failure;
     int status;

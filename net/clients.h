@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real clients behind gw_env's sink factories: libcurl, librdkafka, grpc core. The runtime puts these functions
+ * into the environment's table (gw_env_real_ops) before any thread starts; tests and the simulator put others.
+ */
+#ifndef GW_NET_CLIENTS_H
+#define GW_NET_CLIENTS_H
+
+#include "core/client.h"
+
+/**
+ * libcurl's multi interface on the loop's foreign descriptors and timers: one connection pool a client.
+ *
+ * Owner     copies conf; gives the client
+ * Errors    -ENOMEM, -EINVAL and what reading the TLS files brings; err names the file
+ */
+int gw_http_client_curl_new(struct gw_env *env, struct gw_loop *loop, const struct gw_http_client_conf *conf,
+                            struct gw_http_client **ret, struct gw_err *err);
+/** librdkafka. Delivery reports come on the loop. Errors: -EINVAL, err is librdkafka's sentence about the option. */
+int gw_producer_rdkafka_new(struct gw_env *env, struct gw_loop *loop, const struct gw_producer_conf *conf,
+                            struct gw_producer **ret, struct gw_err *err);
+/**
+ * grpc core, in a shared module of its own (staunch-grpc.so) that is loaded by the first call and never unloaded.
+ * It is looked for in $STAUNCH_MODULE_DIR, next to the program, then in ../lib/staunch.
+ *
+ * Errors    -ENOENT, -ELIBBAD: no such module, err names the places; and as the HTTP client
+ */
+int gw_rpc_client_grpc_new(struct gw_env *env, struct gw_loop *loop, const struct gw_rpc_client_conf *conf,
+                           struct gw_rpc_client **ret, struct gw_err *err);
+
+#endif

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The curl client against a small server of plain sockets in this thread: what goes over the wire, and what comes back. */
+#include "tests/harness.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "net/client_tls.h"
+#include "net/clients.h"
+#include "net/loop.h"
+
+enum { MAX_CONNS = 16 };
+
+/* ---- the server: answers `reply` to every complete request and keeps what it got ---------------------------- */
+
+struct conn {
+    int fd;
+    char in[1 << 20];
+    size_t n;
+};
+struct server {
+    int fd;
+    unsigned port, accepted, requests;
+    char path[108];
+    const char *reply;  /* NULL: never answers */
+    bool close_after;
+    struct conn *conns[MAX_CONNS];
+    char last[1 << 20]; /* the last whole request */
+    size_t n_last;
+};
+
+static void server_new(struct server *sv, const char *unix_path)
+{
+    memset(sv, 0, sizeof(*sv));
+    if (unix_path) {
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+        snprintf(un.sun_path, sizeof(un.sun_path), "%s", unix_path);
+        unlink(unix_path);
+        sv->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_int_equal(bind(sv->fd, (struct sockaddr *)&un, sizeof(un)), 0);
+    } else {
+        struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof(in);
+
+        sv->fd = socket(AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(bind(sv->fd, (struct sockaddr *)&in, sizeof(in)), 0);
+        getsockname(sv->fd, (struct sockaddr *)&in, &len);
+        sv->port = ntohs(in.sin_port);
+    }
+    assert_int_equal(listen(sv->fd, 16), 0);
+    fcntl(sv->fd, F_SETFL, O_NONBLOCK);
+    sv->reply = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Thing: Some Value \r\n\r\nok";
+}
+
+static void server_free(struct server *sv)
+{
+    for (unsigned i = 0; i < MAX_CONNS; i++)
+        if (sv->conns[i]) {
+            close(sv->conns[i]->fd);
+            free(sv->conns[i]);
+        }
+    close(sv->fd);
+}
+
+static size_t whole(const struct conn *c)
+{
+    const char *end = memmem(c->in, c->n, "\r\n\r\n", 4), *len;
+    size_t want = 0;
+
+    if (!end)
+        return 0;
+    len = memmem(c->in, (size_t)(end - c->in), "Content-Length: ", 16);
+    if (len)
+        want = strtoul(len + 16, NULL, 10);
+    want += (size_t)(end + 4 - c->in);
+    return c->n >= want ? want : 0;
+}
+
+static bool serve_conn(struct server *sv, struct conn *c)
+{
+    ssize_t n = recv(c->fd, c->in + c->n, sizeof(c->in) - c->n, MSG_DONTWAIT);
+    size_t len;
+
+    if (n == 0)
+        return false;
+    if (n > 0)
+        c->n += (size_t)n;
+    len = whole(c);
+    if (!len)
+        return true;
+    memcpy(sv->last, c->in, len);
+    sv->last[len] = '\0';
+    sv->n_last = len;
+    c->n = 0;
+    sv->requests++;
+    if (!sv->reply)
+        return true;
+    assert_true(send(c->fd, sv->reply, strlen(sv->reply), MSG_NOSIGNAL) >= 0);
+    return !sv->close_after;
+}
+
+static void serve(struct server *sv)
+{
+    int fd = accept(sv->fd, NULL, NULL);
+
+    if (fd >= 0) {
+        sv->accepted++;
+        for (unsigned i = 0; i < MAX_CONNS; i++)
+            if (!sv->conns[i]) {
+                sv->conns[i] = calloc(1, sizeof(struct conn));
+                sv->conns[i]->fd = fd;
+                break;
+            }
+    }
+    for (unsigned i = 0; i < MAX_CONNS; i++)
+        if (sv->conns[i] && !serve_conn(sv, sv->conns[i])) {
+            close(sv->conns[i]->fd);
+            free(sv->conns[i]);
+            sv->conns[i] = NULL;
+        }
+}
+
+/* ---- the client's side ------------------------------------------------------------------------------------- */
+
+struct rig {
+    struct gw_env *env;
+    struct gw_loop *loop;
+    struct gw_http_client *client;
+    struct server sv;
+};
+
+struct answer {
+    struct gw_http_request rq;
+    unsigned calls;
+    enum gw_http_failure failure;
+    int status;
+    char body[4096], thing[64], error[256];
+    size_t n_body;
+};
+
+static void on_done(struct gw_http_request *rq, const struct gw_http_response *rs)
+{
+    struct answer *a = rq->arg;
+
+    a->calls++;
+    a->failure = rs->failure;
+    a->status = rs->status;
+    a->n_body = rs->body.n;
+    snprintf(a->body, sizeof(a->body), "%.*s", (int)rs->body.n, (const char *)rs->body.p);
+    snprintf(a->error, sizeof(a->error), "%s", rs->error ? rs->error : "");
+    for (unsigned i = 0; i < rs->n_headers; i++)
+        if (gw_slice_is(rs->headers[i].name, "x-thing"))
+            snprintf(a->thing, sizeof(a->thing), "%.*s", (int)rs->headers[i].value.n, (const char *)rs->headers[i].value.p);
+}
+
+static void rig_open(struct rig *r, struct gw_http_client_conf conf)
+{
+    server_new(&r->sv, NULL);
+    r->env = gw_env_real_new();
+    assert_int_equal(gw_loop_new(r->env, &r->loop, NULL), 0);
+    if (!conf.max_response_bytes)
+        conf.max_response_bytes = 1000;
+    assert_int_equal(gw_http_client_curl_new(r->env, r->loop, &conf, &r->client, NULL), 0);
+}
+
+static void rig_close(struct rig *r)
+{
+    r->client->ops->free(r->client);
+    gw_loop_free(r->loop);
+    gw_env_real_free(r->env);
+    server_free(&r->sv);
+}
+
+static void turn_until(struct rig *r, const struct answer *a)
+{
+    for (unsigned i = 0; i < 5000 && !a->calls; i++) {
+        serve(&r->sv);
+        gw_loop_turn(r->loop, 1000000);
+    }
+    assert_int_equal(a->calls, 1);
+}
+
+static void prepare(struct answer *a, struct rig *r, const char *method, const char *path, const char *body)
+{
+    static char url[256];
+
+    memset(a, 0, sizeof(*a));
+    snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", r->sv.port, path);
+    a->rq = (struct gw_http_request){
+        .method = method, .url = url, .body = gw_slice_cstr(body), .done = on_done, .arg = a};
+}
+
+static void ask(struct rig *r, struct answer *a)
+{
+    r->client->ops->send(r->client, &a->rq);
+    assert_int_equal(a->calls, 0); /* never from inside */
+    turn_until(r, a);
+}
+
+/* Scenario: a POST with a body and headers, answered 200.
+ * Guarantees: method, path, body, our headers and user agent arrive; status, body and a header (name in lower case,
+ * value trimmed) come back; there is no Expect header. */
+static void a_post_goes_out_whole_and_its_answer_comes_back(void **state)
+{
+    struct rig r;
+    struct answer a;
+    struct gw_header h[2] = {{GW_SLICE("Content-Type"), GW_SLICE("application/x-protobuf")}, {GW_SLICE("X-Empty"), GW_SLICE("")}};
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){.user_agent = "Staunch/1 (linux/amd64)"});
+    prepare(&a, &r, "POST", "/v1/traces?x=1", "hello body");
+    a.rq.headers = h;
+    a.rq.n_headers = 2;
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_OK);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "ok");
+    assert_string_equal(a.thing, "Some Value");
+    assert_non_null(strstr(r.sv.last, "POST /v1/traces?x=1 HTTP/1.1\r\n"));
+    assert_non_null(strstr(r.sv.last, "Content-Type: application/x-protobuf\r\n"));
+    assert_non_null(strstr(r.sv.last, "X-Empty:\r\n"));
+    assert_non_null(strstr(r.sv.last, "User-Agent: Staunch/1 (linux/amd64)\r\n"));
+    assert_non_null(strstr(r.sv.last, "\r\n\r\nhello body"));
+    assert_null(strstr(r.sv.last, "Expect"));
+    rig_close(&r);
+}
+
+/* Scenario: three requests one after the other; then the same with disable_keep_alives.
+ * Guarantees: one connection serves all; without keep-alive each has its own and says so. */
+static void connections_are_kept_unless_told_otherwise(void **state)
+{
+    (void)state;
+    for (unsigned off = 0; off < 2; off++) {
+        struct rig r;
+        struct answer a;
+
+        rig_open(&r, (struct gw_http_client_conf){.disable_keep_alives = off});
+        for (unsigned i = 0; i < 3; i++) {
+            prepare(&a, &r, "POST", "/", "x");
+            ask(&r, &a);
+        }
+        assert_int_equal(r.sv.requests, 3);
+        assert_int_equal(r.sv.accepted, off ? 3 : 1);
+        assert_true(!!strstr(r.sv.last, "Connection: close") == off);
+        rig_close(&r);
+    }
+}
+
+/* Scenario: six requests at once with max_conns_per_host 2.
+ * Guarantees: never more than two connections, and all are answered. */
+static void no_more_connections_than_allowed(void **state)
+{
+    struct rig r;
+    struct answer a[6];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){.max_conns_per_host = 2});
+    for (unsigned i = 0; i < 6; i++) {
+        prepare(&a[i], &r, "POST", "/", "x");
+        r.client->ops->send(r.client, &a[i].rq);
+    }
+    for (unsigned i = 0; i < 6; i++)
+        turn_until(&r, &a[i]);
+    assert_int_equal(r.sv.requests, 6);
+    assert_in_range(r.sv.accepted, 1, 2);
+    rig_close(&r);
+}
+
+/* Scenario: an answer longer than max_response_bytes with status 503.
+ * Guarantees: TOO_LARGE with the status and the allowed part; no more memory than the cap. */
+static void a_long_answer_is_cut_and_its_status_kept(void **state)
+{
+    struct rig r;
+    struct answer a;
+    static char reply[8000];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){.max_response_bytes = 100});
+    snprintf(reply, sizeof(reply), "HTTP/1.1 503 Busy\r\nContent-Length: 5000\r\n\r\n%05000d", 7);
+    r.sv.reply = reply;
+    prepare(&a, &r, "POST", "/", "x");
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_TOO_LARGE);
+    assert_int_equal(a.status, 503);
+    assert_int_equal(a.n_body, 100);
+    rig_close(&r);
+}
+
+/* Scenario: the server answers 302 with a Location.
+ * Guarantees: the answer is handed over as it is; nobody goes there. */
+static void a_redirect_is_not_followed(void **state)
+{
+    struct rig r;
+    struct answer a;
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    r.sv.reply = "HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n";
+    prepare(&a, &r, "POST", "/", "x");
+    ask(&r, &a);
+    assert_int_equal(a.status, 302);
+    assert_int_equal(r.sv.requests, 1);
+    rig_close(&r);
+}
+
+/* Scenario: nobody listens; the server closes without an answer; it never answers within timeout_ns.
+ * Guarantees: CONNECT, BROKEN, TIMEOUT, each with a sentence and no status. */
+static void failures_are_told_apart(void **state)
+{
+    struct rig r;
+    struct answer a;
+    char nowhere[64];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    prepare(&a, &r, "POST", "/", "x");
+    snprintf(nowhere, sizeof(nowhere), "http://127.0.0.1:1/");
+    a.rq.url = nowhere;
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_CONNECT);
+    assert_int_equal(a.status, 0);
+    assert_true(a.error[0]);
+
+    r.sv.reply = "";
+    r.sv.close_after = true;
+    prepare(&a, &r, "POST", "/", "x");
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_BROKEN);
+
+    r.sv.reply = NULL;
+    r.sv.close_after = false;
+    prepare(&a, &r, "POST", "/", "x");
+    a.rq.timeout_ns = 30000000;
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_TIMEOUT);
+    rig_close(&r);
+}
+
+/* Scenario: a request that is under way is cancelled; a header with a line break; a URL over the limit.
+ * Guarantees: done comes once, later, with CANCELLED or BROKEN, and nothing reaches the wire. */
+static void cancelled_and_impossible_requests_are_answered_once(void **state)
+{
+    struct rig r;
+    struct answer a;
+    struct gw_header bad = {GW_SLICE("X"), GW_SLICE("a\r\nInjected: 1")};
+    char url[4000];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    r.sv.reply = NULL;
+    prepare(&a, &r, "POST", "/", "x");
+    r.client->ops->send(r.client, &a.rq);
+    for (unsigned i = 0; i < 20; i++) {
+        serve(&r.sv);
+        gw_loop_turn(r.loop, 1000000);
+    }
+    r.client->ops->cancel(r.client, &a.rq);
+    assert_int_equal(a.calls, 0);
+    turn_until(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_CANCELLED);
+    assert_int_equal(r.sv.requests, 1);
+
+    prepare(&a, &r, "POST", "/", "x");
+    a.rq.headers = &bad;
+    a.rq.n_headers = 1;
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_BROKEN);
+    memset(url, 'a', sizeof(url) - 1);
+    url[sizeof(url) - 1] = '\0';
+    prepare(&a, &r, "POST", "/", "x");
+    a.rq.url = url;
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_BROKEN);
+    assert_int_equal(r.sv.requests, 1);
+    rig_close(&r);
+}
+
+/* Scenario: the same with a server on a Unix socket.
+ * Guarantees: "unix:<path>:<HTTP path>" connects there and asks for that path. */
+static void a_unix_socket_is_an_endpoint(void **state)
+{
+    struct rig r;
+    struct answer a;
+    char path[64], url[128];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    server_free(&r.sv);
+    snprintf(path, sizeof(path), "/tmp/staunch-http-%d.sock", (int)getpid());
+    server_new(&r.sv, path);
+    prepare(&a, &r, "POST", "/", "x");
+    snprintf(url, sizeof(url), "unix://%s:/v1/logs", path);
+    a.rq.url = url;
+    ask(&r, &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(r.sv.last, "POST /v1/logs "));
+    unlink(path);
+    rig_close(&r);
+}
+
+/* Scenario: proxy_url names the server; the endpoint is a host that does not exist.
+ * Guarantees: the proxy gets the absolute URL. */
+static void a_proxy_gets_the_request(void **state)
+{
+    struct rig r;
+    struct answer a;
+    struct gw_http_client_conf conf = {.max_response_bytes = 1000};
+    char proxy[64];
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    r.client->ops->free(r.client);
+    snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", r.sv.port);
+    conf.proxy_url = proxy;
+    assert_int_equal(gw_http_client_curl_new(r.env, r.loop, &conf, &r.client, NULL), 0);
+    prepare(&a, &r, "POST", "/", "x");
+    a.rq.url = "http://collector.invalid:4318/v1/traces";
+    ask(&r, &a);
+    assert_int_equal(a.status, 200);
+    assert_non_null(strstr(r.sv.last, "POST http://collector.invalid:4318/v1/traces HTTP/1.1"));
+    rig_close(&r);
+}
+
+/* Scenario: the server sets a cookie; with and without `cookies`.
+ * Guarantees: the next request brings it only with the setting. */
+static void cookies_come_back_only_when_switched_on(void **state)
+{
+    (void)state;
+    for (unsigned on = 0; on < 2; on++) {
+        struct rig r;
+        struct answer a;
+
+        rig_open(&r, (struct gw_http_client_conf){.cookies = on});
+        r.sv.reply = "HTTP/1.1 200 OK\r\nSet-Cookie: lb=node7\r\nContent-Length: 0\r\n\r\n";
+        for (unsigned i = 0; i < 2; i++) {
+            prepare(&a, &r, "POST", "/", "x");
+            ask(&r, &a);
+        }
+        assert_true(!!strstr(r.sv.last, "Cookie: lb=node7") == on);
+        rig_close(&r);
+    }
+}
+
+/* Scenario: TLS settings that cannot work.
+ * Guarantees: the client is not made and the sentence names what is wrong. */
+static void bad_tls_settings_are_found_at_the_start(void **state)
+{
+    struct rig r;
+    struct gw_err err = {{0}};
+    struct gw_http_client *c;
+    struct gw_http_client_conf conf = {.tls = {.ca_file = "/nonexistent/ca.pem"}};
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    assert_int_equal(gw_http_client_curl_new(r.env, r.loop, &conf, &c, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
+    conf.tls = (struct gw_client_tls){.cert_pem = "x"};
+    assert_int_equal(gw_http_client_curl_new(r.env, r.loop, &conf, &c, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "key_file"));
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_post_goes_out_whole_and_its_answer_comes_back),
+        cmocka_unit_test(connections_are_kept_unless_told_otherwise),
+        cmocka_unit_test(no_more_connections_than_allowed),
+        cmocka_unit_test(a_long_answer_is_cut_and_its_status_kept),
+        cmocka_unit_test(a_redirect_is_not_followed),
+        cmocka_unit_test(failures_are_told_apart),
+        cmocka_unit_test(cancelled_and_impossible_requests_are_answered_once),
+        cmocka_unit_test(a_unix_socket_is_an_endpoint),
+        cmocka_unit_test(a_proxy_gets_the_request),
+        cmocka_unit_test(cookies_come_back_only_when_switched_on),
+        cmocka_unit_test(bad_tls_settings_are_found_at_the_start),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
