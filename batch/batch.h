@@ -219,8 +219,9 @@ struct gw_batch {
         cap_exemplars;
 
     uint64_t column_bytes;      /* memory of all columns and tables: what the credit is charged for */
+    void *row_memory;           /* all row columns, in one allocation */
     struct gw_batch_pool *pool; /* where the last reference goes, or NULL: free */
-    struct gw_batch *next_free;
+    struct gw_inbox_item item;  /* for the way home */
 };
 
 /** An empty batch of a signal. Owner: gives one reference. Errors: NULL. */
@@ -231,6 +232,14 @@ struct gw_batch *gw_batch_unref(struct gw_batch *b);
 /** Forget all rows, keep the columns' memory; signal may change. Only by the sole owner. */
 void gw_batch_reset(struct gw_batch *b, enum gw_signal signal);
 
+/** Give the batch its bytes: takes the reference of pl, releases the payload before. */
+void gw_batch_set_payload(struct gw_batch *b, struct gw_payload *pl);
+/**
+ * Copy bytes behind the payload's end, growing it (base moves along). Only by the sole owner of batch and payload.
+ * Errors: -ENOMEM, -E2BIG; nothing is changed then.
+ */
+int gw_batch_append(struct gw_batch *b, struct gw_slice bytes, struct gw_ref *ret);
+
 /**
  * Where the row, table and payload counts stood: everything behind is cut off by rollback. Neighbouring requests
  * do not notice.
@@ -240,6 +249,7 @@ struct gw_batch_mark {
         quantiles, exemplars;
 };
 struct gw_batch_mark gw_batch_mark(const struct gw_batch *b);
+/** Tickets of segments behind the mark are released. */
 void gw_batch_rollback(struct gw_batch *b, const struct gw_batch_mark *m);
 
 /** Room for `more` rows (all row columns of the signal) or table entries. Errors: -ENOMEM. */
@@ -248,10 +258,10 @@ int gw_batch_reserve_attrs(struct gw_batch *b, uint32_t more);
 int gw_batch_reserve_table(struct gw_batch *b, void **table, uint32_t n, uint32_t *cap, size_t item_bytes,
                            uint32_t more);
 
-/** A free list that belongs to one worker; batches come back from any thread. */
+/** A free list that belongs to one worker; batches come back from any thread. Keeps `keep` batches a signal. */
 struct gw_batch_pool *gw_batch_pool_new(unsigned keep);
 struct gw_batch *gw_batch_pool_get(struct gw_batch_pool *p, enum gw_signal signal);
-/** Batches still out are freed when they come back. */
+/** Batches still out are freed when the last one comes back. */
 void gw_batch_pool_free(struct gw_batch_pool *p);
 
 static inline struct gw_slice gw_batch_slice(const struct gw_batch *b, struct gw_ref r)

@@ -29,7 +29,10 @@ struct gw_meta *gw_meta_ref(const struct gw_meta *m);
 struct gw_meta *gw_meta_unref(struct gw_meta *m); /* returns NULL; takes NULL */
 /** i-th value of a key (compared without case), or false. */
 bool gw_meta_find(const struct gw_meta *m, struct gw_slice key, unsigned i, struct gw_slice *ret);
-/** Same tenant, transport-independent equality of pairs and auth. Takes NULL (equal to NULL only). */
+/**
+ * Same tenant, peer, pairs and auth; the transport does not count. Takes NULL (equal to NULL only). Requests with equal
+ * metas may share a batch: who sets peer keeps the requests of different connections apart.
+ */
 bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b);
 
 #endif

@@ -8,23 +8,43 @@
 
 #include <stdatomic.h>
 
+#include "core/inbox.h"
 #include "core/slice.h"
 
 enum { GW_PAYLOAD_PAD = 64 };
 
+struct gw_payload_pool;
+
 struct gw_payload {
+    struct gw_inbox_item item; /* for the way home */
     _Atomic uint32_t refs;
     uint32_t n;   /* bytes in use */
     uint32_t cap; /* bytes that may be used; GW_PAYLOAD_PAD more are allocated */
     uint8_t *p;
+    struct gw_payload_pool *pool; /* where the last reference goes, or NULL: free */
 };
 
-/** Owner: gives one reference. Errors: NULL. Offsets are 32 bits: cap must stay below 2^31. */
+/**
+ * At least cap bytes; taken from the calling thread's pool when it has one.
+ *
+ * Owner     gives one reference
+ * Errors    NULL; offsets are 32 bits: cap must stay below 2^31
+ */
 struct gw_payload *gw_payload_new(size_t cap);
 /** Grow to hold `more` bytes behind n; the payload must not be shared. Errors: -ENOMEM, -E2BIG. */
 int gw_payload_reserve(struct gw_payload *pl, size_t more);
 struct gw_payload *gw_payload_ref(struct gw_payload *pl);
-/** Returns NULL. */
+/** Returns NULL; takes NULL. Threads: any: the last reference sends the payload home to its pool. */
 struct gw_payload *gw_payload_unref(struct gw_payload *pl);
+
+/**
+ * A thread's stock of payloads in classes of powers of two, at most keep_bytes in all, so that steady state has no
+ * malloc. A worker makes one, enters it, and every gw_payload_new of that thread draws on it.
+ */
+struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes);
+/** The calling thread's pool from now on; NULL: none. */
+void gw_payload_pool_enter(struct gw_payload_pool *p);
+/** Leaves the pool when the calling thread is in it. Payloads still out are freed when the last one comes back. */
+void gw_payload_pool_free(struct gw_payload_pool *p);
 
 #endif

@@ -19,7 +19,7 @@ enum gw_owner { GW_OWN_RESOURCE, GW_OWN_SCOPE, GW_OWN_ROW, GW_OWN_METRIC, GW_N_O
 
 enum gw_patch_op {
     GW_P_ATTR_SET,    /* attribute `key` = value; at attr when it existed in the batch, else appended */
-    GW_P_ATTR_DELETE, /* attribute at attr (or an appended one) is gone */
+    GW_P_ATTR_DELETE, /* attribute at attr is gone */
     GW_P_FIELD,       /* protobuf field `field` of the owner's message := the encoded bytes in `raw` (tag included);
                          raw.n == 0 removes it */
 };
@@ -35,23 +35,29 @@ struct gw_value {
     };
 };
 
+/**
+ * There is at most one living patch per attribute of the batch, per appended key and per field: a later edit of the
+ * same thing rewrites it. An attribute that was deleted and set again is appended.
+ */
 struct gw_patch {
     uint32_t next;       /* index + 1 of the next patch of the same owner; 0 = none */
     uint32_t attr;       /* index into batch->attrs, or UINT32_MAX for an attribute that the batch does not have */
-    uint8_t op;
-    uint8_t dead;        /* superseded by a newer patch of the same key or field */
     uint32_t field;
+    uint8_t op;
+    uint8_t dead;        /* an appended attribute that was deleted again: to be skipped */
     struct gw_slice key; /* borrowed from the batch, the configuration or the view's arena */
-    struct gw_value value;
-    struct gw_slice raw;
+    union {
+        struct gw_value value; /* GW_P_ATTR_SET */
+        struct gw_slice raw;   /* GW_P_FIELD */
+    };
 };
 
 struct gw_view {
     struct gw_batch *batch;  /* one reference */
     struct gw_arena *arena;  /* borrowed: dies with the turn of the loop; new texts live here */
     struct gw_meta *meta;    /* = batch->meta unless a component changed it; one reference */
-    uint64_t *kept;          /* bitmap in the arena, or NULL = all rows */
-    uint32_t n_rows;         /* kept rows */
+    uint64_t *kept;          /* bitmap in the arena, or NULL = all rows; bits behind the last row are 0 */
+    uint32_t n_rows;         /* kept rows; with 0, kept says nothing */
     uint32_t n_patches, cap_patches;
     struct gw_patch *patches;
     uint32_t *heads[GW_N_OWNERS]; /* per owner index: index + 1 of its newest patch; NULL = no patch at all */
@@ -61,13 +67,19 @@ struct gw_view {
 
 /** Owner: takes a reference of the batch; borrows the arena. */
 void gw_view_init(struct gw_view *v, struct gw_batch *b, struct gw_arena *arena);
-/** A second view of the same rows and patches; later edits of one are not seen by the other. Errors: -ENOMEM. */
+/**
+ * A second view of the same rows and patches; later edits of one are not seen by the other. With another arena than
+ * v's, all texts of patches are copied, so that the clone does not depend on v's arena. Errors: -ENOMEM.
+ */
 int gw_view_clone(const struct gw_view *v, struct gw_arena *arena, struct gw_view *ret);
+/** Releases batch and meta; rows that are still kept are not settled by this. */
 void gw_view_clear(struct gw_view *v);
+/** Kept rows of a range. Cost: a popcount per 64 rows. */
+uint32_t gw_view_count(const struct gw_view *v, struct gw_range rows);
 
 static inline bool gw_view_has(const struct gw_view *v, uint32_t row)
 {
-    return !v->kept || (v->kept[row / 64] >> (row % 64) & 1);
+    return v->n_rows != 0 && (!v->kept || (v->kept[row / 64] >> (row % 64) & 1));
 }
 /** Next kept row at or behind `row`, or batch->n_rows. for (r = gw_view_next(v, 0); r < n; r = gw_view_next(v, r + 1)) */
 uint32_t gw_view_next(const struct gw_view *v, uint32_t row);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "batch/payload.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "batch/pool.h"
+
+/* Allocations are powers of two from 4 KiB; larger ones than 16 MiB are rare enough to go back to the system. */
+enum { CLASS_MIN_LOG2 = 12, CLASS_MAX_LOG2 = 24, N_CLASSES = CLASS_MAX_LOG2 - CLASS_MIN_LOG2 + 1 };
+
+struct gw_payload_pool {
+    struct gw_pool pool;
+    size_t keep_bytes, held_bytes; /* the owner's; held: what lies in free[] */
+    struct gw_payload *free[N_CLASSES];
+};
+
+static _Thread_local struct gw_payload_pool *current;
+
+static inline struct gw_payload *payload_of(struct gw_inbox_item *i)
+{
+    return (struct gw_payload *)((char *)i - offsetof(struct gw_payload, item));
+}
+
+static unsigned class_log2(size_t cap)
+{
+    size_t bytes = cap + GW_PAYLOAD_PAD;
+
+    return bytes <= 1u << CLASS_MIN_LOG2 ? CLASS_MIN_LOG2 : 64 - (unsigned)__builtin_clzll(bytes - 1);
+}
+
+static size_t held_by(const struct gw_payload *pl)
+{
+    return (size_t)pl->cap + GW_PAYLOAD_PAD;
+}
+
+static void destroy(struct gw_payload *pl)
+{
+    free(pl->p);
+    free(pl);
+}
+
+static struct gw_payload *create(size_t bytes)
+{
+    struct gw_payload *pl = malloc(sizeof(*pl));
+
+    if (!pl)
+        return NULL;
+    *pl = (struct gw_payload){.cap = (uint32_t)(bytes - GW_PAYLOAD_PAD)};
+    pl->p = aligned_alloc(64, bytes);
+    if (!pl->p) {
+        free(pl);
+        return NULL;
+    }
+    return pl;
+}
+
+/* Owner only: into the free list, or to the system when the pool is full. */
+static void shelve(struct gw_payload_pool *p, struct gw_payload *pl)
+{
+    unsigned log2 = class_log2(pl->cap);
+
+    if (log2 > CLASS_MAX_LOG2 || held_by(pl) > p->keep_bytes - p->held_bytes) {
+        destroy(pl);
+        return;
+    }
+    p->held_bytes += held_by(pl);
+    pl->item.next = p->free[log2 - CLASS_MIN_LOG2] ? &p->free[log2 - CLASS_MIN_LOG2]->item : NULL;
+    p->free[log2 - CLASS_MIN_LOG2] = pl;
+}
+
+static void collect(struct gw_payload_pool *p)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&p->pool.back), *next; i; i = next) {
+        next = i->next;
+        shelve(p, payload_of(i));
+    }
+}
+
+static struct gw_payload *unshelve(struct gw_payload_pool *p, unsigned log2)
+{
+    struct gw_payload **head = &p->free[log2 - CLASS_MIN_LOG2], *pl;
+
+    if (!*head && !gw_inbox_is_empty(&p->pool.back))
+        collect(p);
+    pl = *head;
+    if (!pl)
+        return NULL;
+    *head = pl->item.next ? payload_of(pl->item.next) : NULL;
+    p->held_bytes -= held_by(pl);
+    return pl;
+}
+
+struct gw_payload *gw_payload_new(size_t cap)
+{
+    struct gw_payload_pool *p = current;
+    struct gw_payload *pl = NULL;
+    unsigned log2;
+
+    if (cap >= 1u << 31)
+        return NULL;
+    log2 = class_log2(cap);
+    if (p && log2 <= CLASS_MAX_LOG2)
+        pl = unshelve(p, log2);
+    if (!pl) /* above the classes a power of two would waste too much: to the next 64 KiB */
+        pl = create(log2 <= CLASS_MAX_LOG2 ? (size_t)1 << log2 : (cap + GW_PAYLOAD_PAD + 0xffff) & ~(size_t)0xffff);
+    if (!pl)
+        return NULL;
+    pl->n = 0;
+    pl->pool = p;
+    if (p)
+        gw_pool_out(&p->pool);
+    atomic_store_explicit(&pl->refs, 1, memory_order_relaxed);
+    return pl;
+}
+
+int gw_payload_reserve(struct gw_payload *pl, size_t more)
+{
+    struct gw_payload *bigger;
+    size_t want, grown;
+    uint8_t *p = pl->p;
+    uint32_t cap = pl->cap;
+
+    if (more <= pl->cap - pl->n)
+        return 0;
+    want = pl->n + more;
+    if (more >= 1u << 31 || want >= 1u << 31)
+        return -E2BIG;
+    grown = cap + (size_t)cap / 2;
+    if (grown >= 1u << 31)
+        grown = (1u << 31) - 1;
+    bigger = gw_payload_new(want > grown ? want : grown);
+    if (!bigger)
+        return -ENOMEM;
+    memcpy(bigger->p, pl->p, pl->n);
+    pl->p = bigger->p;
+    pl->cap = bigger->cap;
+    bigger->p = p;
+    bigger->cap = cap;
+    (void)gw_payload_unref(bigger);
+    return 0;
+}
+
+struct gw_payload *gw_payload_ref(struct gw_payload *pl)
+{
+    atomic_fetch_add_explicit(&pl->refs, 1, memory_order_relaxed);
+    return pl;
+}
+
+static void pool_destroy(struct gw_payload_pool *p)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&p->pool.back), *next; i; i = next) {
+        next = i->next;
+        destroy(payload_of(i));
+    }
+    free(p);
+}
+
+struct gw_payload *gw_payload_unref(struct gw_payload *pl)
+{
+    struct gw_payload_pool *p;
+
+    if (!pl || atomic_fetch_sub_explicit(&pl->refs, 1, memory_order_acq_rel) != 1)
+        return NULL;
+    p = pl->pool;
+    if (!p) {
+        destroy(pl);
+        return NULL;
+    }
+    if (p == current)
+        shelve(p, pl);
+    else
+        (void)gw_inbox_push(&p->pool.back, &pl->item); /* nobody waits for it: no wake */
+    if (gw_pool_drop(&p->pool))
+        pool_destroy(p);
+    return NULL;
+}
+
+struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes)
+{
+    struct gw_payload_pool *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    gw_pool_init(&p->pool);
+    p->keep_bytes = keep_bytes;
+    return p;
+}
+
+void gw_payload_pool_enter(struct gw_payload_pool *p)
+{
+    current = p;
+}
+
+void gw_payload_pool_free(struct gw_payload_pool *p)
+{
+    if (!p)
+        return;
+    if (current == p)
+        current = NULL;
+    for (unsigned k = 0; k < N_CLASSES; k++)
+        for (struct gw_payload *pl = p->free[k], *next; pl; pl = next) {
+            next = pl->item.next ? payload_of(pl->item.next) : NULL;
+            destroy(pl);
+        }
+    if (gw_pool_drop(&p->pool))
+        pool_destroy(p);
+}

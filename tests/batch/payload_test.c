@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "batch/payload.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "tests/harness.h"
+
+/*
+ * Scenario: a payload of 10 bytes is filled, then grown to 100 KiB
+ * Guarantees: what was written stays, the pad behind the end is readable
+ */
+static void growing_keeps_what_was_written(void **state)
+{
+    struct gw_payload *pl = gw_payload_new(10);
+
+    (void)state;
+    assert_true(pl->cap >= 10);
+    memcpy(pl->p, "0123456789", 10);
+    pl->n = 10;
+    assert_int_equal(gw_payload_reserve(pl, 100 << 10), 0);
+    assert_true(pl->cap - pl->n >= 100 << 10);
+    assert_memory_equal(pl->p, "0123456789", 10);
+    memset(pl->p + pl->cap, 0, GW_PAYLOAD_PAD);
+    assert_int_equal(gw_payload_reserve(pl, (size_t)1 << 31), -E2BIG);
+    assert_null(gw_payload_unref(pl));
+    assert_null(gw_payload_new((size_t)1 << 31));
+}
+
+/*
+ * Scenario: payloads of one class are given back and asked for again, on the owner's thread
+ * Guarantees: the same memory comes back; a class that nothing was given back to makes a new one
+ */
+static void a_pool_hands_out_what_came_back(void **state)
+{
+    struct gw_payload_pool *p = gw_payload_pool_new(1 << 20);
+    struct gw_payload *a, *b;
+
+    (void)state;
+    gw_payload_pool_enter(p);
+    a = gw_payload_new(5000);
+    (void)gw_payload_unref(a);
+    b = gw_payload_new(6000);
+    assert_ptr_equal(a, b);
+    assert_int_equal(b->n, 0);
+    (void)gw_payload_unref(b);
+    b = gw_payload_new(60000);
+    assert_true(b->cap >= 60000);
+    (void)gw_payload_unref(b);
+    gw_payload_pool_free(p);
+}
+
+/*
+ * Scenario: more is given back than the pool may keep
+ * Guarantees: the surplus is freed (the sanitizer would see a leak, the accounting would overflow)
+ */
+static void a_full_pool_frees_the_rest(void **state)
+{
+    struct gw_payload_pool *p = gw_payload_pool_new(8 << 10);
+    struct gw_payload *out[4];
+
+    (void)state;
+    gw_payload_pool_enter(p);
+    for (int i = 0; i < 4; i++)
+        out[i] = gw_payload_new(4000);
+    for (int i = 0; i < 4; i++)
+        (void)gw_payload_unref(out[i]);
+    gw_payload_pool_free(p);
+}
+
+static void *give_back(void *arg)
+{
+    struct gw_payload **out = arg;
+
+    for (int i = 0; i < 100; i++)
+        (void)gw_payload_unref(out[i]);
+    return NULL;
+}
+
+/*
+ * Scenario: another thread drops the last references, some of them after the pool's owner has gone
+ * Guarantees: they go home over the inbox; the pool lives until the last one is back
+ */
+static void payloads_come_home_from_any_thread(void **state)
+{
+    struct gw_payload_pool *p = gw_payload_pool_new(64 << 20);
+    struct gw_payload *out[100], *again;
+    pthread_t thread;
+    bool seen = false;
+
+    (void)state;
+    gw_payload_pool_enter(p);
+    for (int i = 0; i < 100; i++)
+        out[i] = gw_payload_new(100);
+    assert_int_equal(pthread_create(&thread, NULL, give_back, out), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    again = gw_payload_new(100);
+    for (int i = 0; i < 100; i++)
+        seen |= out[i] == again;
+    assert_true(seen);
+    (void)gw_payload_unref(again);
+    for (int i = 0; i < 100; i++)
+        out[i] = gw_payload_new(100);
+    assert_int_equal(pthread_create(&thread, NULL, give_back, out), 0);
+    gw_payload_pool_free(p);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(growing_keeps_what_was_written),
+        cmocka_unit_test(a_pool_hands_out_what_came_back),
+        cmocka_unit_test(a_full_pool_frees_the_rest),
+        cmocka_unit_test(payloads_come_home_from_any_thread),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
