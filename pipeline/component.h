@@ -28,6 +28,7 @@ struct gw_chunk_out;
 struct gw_attempt;
 struct gw_auth_server;
 struct gw_auth_client;
+struct gw_batching;
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
@@ -80,6 +81,12 @@ struct gw_component {
     /** now_ns monotonic, about 10 times a second; returns GW_MORE to be called again when there is room. */
     int (*tick)(void *self, uint64_t now_ns, struct gw_ports *out);
     int (*drain)(void *self, struct gw_ports *out);
+
+    /**
+     * The `batch` processor: how the exporters behind its pipeline shall batch (pipeline/exporter.h). Then the rows
+     * pass it untouched: batching happens behind the ack point. NULL for all others.
+     */
+    void (*batching)(const void *conf, struct gw_batching *ret);
 
     /* Receivers and extensions: once per worker (extensions: once, on the admin loop). */
     int (*open)(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err);

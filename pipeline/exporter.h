@@ -18,6 +18,20 @@
 
 struct gw_loop;
 
+/**
+ * How chunks are put together before an attempt: `sending_queue.batch` of the exporter, else the `batch` processor
+ * of the pipeline. One batch per signal and per combination of values of the metadata keys (unset is not empty).
+ */
+struct gw_batching {
+    bool enabled, by_bytes;      /* sizes are rows, or bytes */
+    uint64_t flush_timeout_ns;   /* 0 = every chunk leaves at once */
+    uint64_t min_size, max_size; /* max 0 = never split */
+    const char *const *metadata_keys; /* lower case; borrowed from the configuration */
+    unsigned n_metadata_keys;
+    uint64_t cardinality_limit;  /* combinations at one time; 0 = no limit */
+    const char *processor;       /* id of the batch processor whose metrics are counted, or NULL */
+};
+
 /** How two chunks of the same kind become one. */
 enum gw_merge {
     GW_MERGE_OTLP,   /* OTLP protobuf: concatenation is merging; splits at row boundaries */

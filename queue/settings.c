@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/settings.h"
+
+#include <strings.h>
+
+static const char *const sizers[] = {"requests", "items", "bytes", NULL};
+
+static const struct gw_field partition_fields[] = {
+    GW_STRINGS_FIELD(struct gw_partition_settings, metadata_keys, "metadata_keys",
+                     "One batch per combination of values of these request headers. Case does not matter."),
+    {0},
+};
+
+#define B struct gw_batch_settings
+static const struct gw_field batch_fields[] = {
+    GW_DURATION_FIELD(B, flush_timeout_ns, "flush_timeout", "200ms", 1, 1e18,
+                      "A batch leaves after this time, whatever its size."),
+    GW_U64_FIELD(B, min_size, "min_size", "8192", 0, 1e15, "A batch leaves when it has this size."),
+    GW_U64_FIELD(B, max_size, "max_size", "0", 0, 1e15, "Larger batches are split; 0 = never."),
+    GW_ENUM_FIELD(B, sizer, "sizer", "items", sizers, "Unit of the sizes: items or bytes. As the queue's, when that is set."),
+    GW_BLOCK_FIELD(B, partition, "partition", partition_fields, "What must not be batched together."),
+    {0},
+};
+#undef B
+
+#define Q struct gw_sending_queue_settings
+static const struct gw_field queue_fields[] = {
+    GW_BOOL_FIELD(Q, enabled, "enabled", "true", "false: requests wait for the sink's answer, and nothing is queued."),
+    GW_U64_FIELD(Q, num_consumers, "num_consumers", "10", 1, 10000, "Attempts under way at once."),
+    GW_U64_FIELD(Q, queue_size, "queue_size", "1000", 1, 1e15, "Room, in units of sizer."),
+    GW_ENUM_FIELD(Q, sizer, "sizer", "requests", sizers, "Unit of queue_size: requests, items or bytes."),
+    GW_BOOL_FIELD(Q, block_on_overflow, "block_on_overflow", "false",
+                  "Requests wait for room, until their deadline, instead of being refused."),
+    GW_BOOL_FIELD(Q, wait_for_result, "wait_for_result", "false", "Requests wait for the sink's answer."),
+    {GW_FIELD_(Q, storage, "storage", GW_F_STRING, "", 0, 0, "A queue on disk."), .flags = GW_FF_PLANNED},
+    GW_OPTIONAL_BLOCK_FIELD(Q, batch, has_batch, "batch", batch_fields, GW_FF_NULL_IS_ON,
+                            "Put requests together before sending."),
+    {0},
+};
+#undef Q
+
+#define R struct gw_retry_settings
+static const struct gw_field retry_fields[] = {
+    GW_BOOL_FIELD(R, enabled, "enabled", "true", "false: one attempt."),
+    GW_DURATION_FIELD(R, initial_interval_ns, "initial_interval", "5s", 0, 1e18, "Pause after the first failure."),
+    GW_F64_FIELD(R, randomization_factor, "randomization_factor", "0.5", 0, 1, "A pause is its interval × (1 ± this)."),
+    GW_F64_FIELD(R, multiplier, "multiplier", "1.5", 0, 1e6, "Each interval is the last one × this."),
+    GW_DURATION_FIELD(R, max_interval_ns, "max_interval", "30s", 0, 1e18, "Longest interval."),
+    GW_DURATION_FIELD(R, max_elapsed_time_ns, "max_elapsed_time", "5m", 0, 1e18,
+                      "Give up after this time in all; 0 = never."),
+    {0},
+};
+#undef R
+
+#define S struct gw_queue_settings
+const struct gw_field gw_queue_fields[] = {
+    GW_BLOCK_FIELD(S, queue, "sending_queue", queue_fields, "The queue before the exporter."),
+    GW_BLOCK_FIELD(S, retry, "retry_on_failure", retry_fields, "What happens when the sink is away."),
+    GW_DURATION_FIELD(S, timeout_ns, "timeout", "5s", 0, 1e18, "Of one attempt; 0 = none."),
+    {0},
+};
+#undef S
+
+void gw_queue_settings_adjust(void *conf, const void *exporter_ops)
+{
+    const struct gw_exporter_ops *ops = exporter_ops;
+    struct gw_queue_settings *s = conf;
+
+    s->queue.enabled = ops->queue_by_default;
+    s->timeout_ns = ops->default_timeout_ns;
+}
+
+/* The place of the first of the keys that was written, so that the mistake is shown where it can be mended. */
+static const struct gw_place *place_of(const struct gw_node *block, const char *key)
+{
+    const struct gw_node *n = gw_node_get(block, key);
+
+    return n ? &n->place : block ? &block->place : NULL;
+}
+
+static void check_batch(const struct gw_sending_queue_settings *q, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *at = gw_node_get(node, "batch"), *keys = gw_node_path(at, "partition", "metadata_keys", NULL);
+    const char *const *k = q->batch.partition.metadata_keys.items;
+    const struct gw_batch_settings *b = &q->batch;
+
+    if (b->sizer == GW_SIZER_REQUESTS)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "sizer"),
+                    "`batch` supports only `items` or `bytes` sizer, found \"requests\"");
+    if (b->max_size > 0 && b->max_size < b->min_size)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "max_size"),
+                    "`max_size` (%llu) must be greater or equal to `min_size` (%llu)", (unsigned long long)b->max_size,
+                    (unsigned long long)b->min_size);
+    if (b->sizer == q->sizer && b->min_size > q->queue_size)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "min_size"),
+                    "`min_size` must be less than or equal to `queue_size`");
+    for (size_t i = 0; i < b->partition.metadata_keys.n; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcasecmp(k[i], k[j]) == 0)
+                gw_diag_add(diag, GW_DIAG_ERROR, keys ? &keys->place : NULL,
+                            "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", k[i]);
+}
+
+static void check_retry(const struct gw_retry_settings *r, const struct gw_node *node, struct gw_diag *diag)
+{
+    if (r->max_elapsed_time_ns == 0)
+        return;
+    if (r->max_elapsed_time_ns < r->initial_interval_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, "max_elapsed_time"),
+                    "'max_elapsed_time' must not be less than 'initial_interval'");
+    if (r->max_elapsed_time_ns < r->max_interval_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, "max_elapsed_time"),
+                    "'max_elapsed_time' must not be less than 'max_interval'");
+}
+
+void gw_queue_settings_finish(struct gw_queue_settings *s, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *queue = gw_node_get(node, "sending_queue");
+
+    if (gw_node_get(queue, "sizer") && !gw_node_path(queue, "batch", "sizer", NULL))
+        s->queue.batch.sizer = s->queue.sizer;
+    if (s->queue.enabled && s->queue.has_batch)
+        check_batch(&s->queue, queue, diag);
+    if (s->retry.enabled)
+        check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);
+}
