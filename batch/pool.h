@@ -11,6 +11,8 @@
 #ifndef GW_BATCH_POOL_H
 #define GW_BATCH_POOL_H
 
+#include <stdint.h>
+
 #include "core/inbox.h"
 
 struct gw_pool {
