@@ -63,5 +63,7 @@ void gw_diag_add(struct gw_diag *d, enum gw_severity s, const struct gw_place *p
 /** "gateway.yaml:12:5: error: ..." lines sorted by source, line, column. */
 struct gw_buf;
 void gw_diag_write(struct gw_diag *d, struct gw_buf *out);
+/** The same, with colours for a terminal. */
+void gw_diag_print(struct gw_diag *d, struct gw_buf *out, bool colour);
 
 #endif

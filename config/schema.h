@@ -10,7 +10,9 @@
  *       {0},
  *   };
  *
- * Weak typing as in the Collector: "5" is a number, "true" a bool, a scalar a list of one.
+ * Weak typing as in the Collector: "5" is a number, "true" a bool, a scalar a list of one ("a,b" of two), a map
+ * may be a list of {name, value}. A key without a value, and null, mean the default.
+ * Any optional block takes `enabled: false`, unless its own table has that key.
  */
 #ifndef GW_CONFIG_SCHEMA_H
 #define GW_CONFIG_SCHEMA_H
@@ -37,7 +39,7 @@ enum gw_field_type {
 
 enum gw_field_flags {
     GW_FF_OPTIONAL = 1,   /* BLOCK: a `bool` at `present_offset` tells absent from present ({} or null when
-                             GW_FF_NULL_IS_ON) */
+                             GW_FF_NULL_IS_ON). def = "on": present also when absent from the file */
     GW_FF_NULL_IS_ON = 2, /* a key without a value (`http:`) switches the block on with its defaults */
     GW_FF_REQUIRED = 4,
     GW_FF_DEPRECATED = 8, /* accepted with a warning: `help` says what to use */
@@ -71,7 +73,7 @@ struct gw_field {
     const struct gw_field *block; /* BLOCK, LIST of blocks */
     size_t block_size;
     uint32_t present_offset;
-    unsigned kind_mask;        /* ID: OR of 1 << enum gw_kind */
+    unsigned kind_mask;        /* ID, or LIST of ids: OR of 1 << enum gw_kind */
     bool secret_values;        /* MAP: values are secrets (headers) */
 };
 
@@ -95,6 +97,9 @@ struct gw_field {
 #define GW_LIST_FIELD(T, m, name, item, table, help)                                                                   \
     {GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .block = table, .block_size = sizeof(item)}
 #define GW_MAP_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help)}
+#define GW_HEADERS_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help), .secret_values = true}
+#define GW_ID_FIELD(T, m, name, kinds, help) {GW_FIELD_(T, m, name, GW_F_ID, "", 0, 0, help), .kind_mask = kinds}
+#define GW_IDS_FIELD(T, m, name, kinds, help) {GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .kind_mask = kinds}
 #define GW_ANY_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_ANY, NULL, 0, 0, help)}
 
 /**
@@ -109,8 +114,30 @@ int gw_schema_fill(const struct gw_field *fields, size_t conf_size, const struct
 /** Only the defaults. */
 int gw_schema_defaults(const struct gw_field *fields, size_t conf_size, void *conf, struct gw_arena *arena);
 
+/** One table of several that share a tree. */
+struct gw_settings {
+    const struct gw_field *fields;
+    size_t conf_size;
+    void *conf;
+    /** Other defaults than the table's own, before the tree is read. May be NULL. */
+    void (*adjust)(void *conf, const void *arg);
+    const void *arg;
+};
+/**
+ * As gw_schema_fill, with the keys of a tree spread over n tables: an exporter's own and the queue's.
+ *
+ * Shape     a key that no table has is reported once; a key of two tables fills the first
+ */
+int gw_schema_fill_tables(const struct gw_settings *tables, size_t n, const struct gw_node *node,
+                          struct gw_arena *arena, struct gw_diag *diag);
+
+/** The row of a key or one of its aliases, or NULL. */
+const struct gw_field *gw_field_find(const struct gw_field *fields, const char *name);
+
 /** Go durations: "1h30m", "200ms", "1.5s", "100us", "0". Errors: -EINVAL. */
 int gw_duration_parse(const char *s, uint64_t *ret_ns);
+/** "1h30m", "200ms", "0s"; returns buf. 64 bytes hold the longest. */
+const char *gw_duration_format(uint64_t ns, char *buf, size_t size);
 /** The nearest of NULL-ended `words` within an edit distance that makes a typo likely, or NULL. */
 const char *gw_suggest(struct gw_slice word, const char *const *words);
 
