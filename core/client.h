@@ -9,6 +9,7 @@
 
 #include "core/env.h"
 
+struct gw_buf;
 struct gw_logger;
 struct gw_http_request;
 struct gw_http_response;
@@ -93,6 +94,12 @@ struct gw_producer_conf {
     const struct gw_producer_option *options;
     unsigned n_options;
     const struct gw_logger *logger;
+    /**
+     * With sasl.mechanisms OAUTHBEARER: append a fresh token to out; *ret_expires_ms is wall clock. Called on the loop,
+     * whenever the old one is about to expire; must not block.
+     */
+    int (*token)(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err);
+    void *token_arg;
 };
 
 /** Lives until `done` has returned. All slices are borrowed until then. */
@@ -119,6 +126,8 @@ struct gw_producer_ops {
     int (*partitions)(struct gw_producer *p, const char *topic);
     /** Wait (blocking, at most timeout_ns) until all messages are done; used at drain. */
     void (*flush)(struct gw_producer *p, uint64_t timeout_ns);
+    /** Give up on all open messages: `done` follows soon with GW_PRODUCE_RETRY; what was under way may yet arrive. */
+    void (*purge)(struct gw_producer *p);
     void (*free)(struct gw_producer *p);
 };
 struct gw_producer {

@@ -176,6 +176,8 @@ static void recycle(struct transfer *t)
     curl_slist_free_all(t->connect_to);
     t->headers = t->connect_to = NULL;
     if (c->n_free < KEPT_TRANSFERS) {
+        if (c->conf.cookies)
+            curl_easy_setopt(t->easy, CURLOPT_COOKIEFILE, NULL); /* a reset would lose the list of files */
         curl_easy_reset(t->easy);
         t->next = c->free_transfers;
         c->free_transfers = t;
