@@ -223,10 +223,12 @@ static void fill_enum(struct fill *fl, const struct gw_field *f, const struct gw
 
 static void fill_text(struct fill *fl, const struct gw_node *n, const char **ret)
 {
-    if (!is_scalar(n))
-        wrong_type(fl, n, "a text");
+    if (n->type == GW_NODE_NULL)
+        *ret = "";
+    else if (is_scalar(n) || *n->text) /* ${env:X} that reads as a map keeps its text: it may be a password */
+        *ret = n->text;
     else
-        *ret = n->type == GW_NODE_NULL ? "" : n->text;
+        wrong_type(fl, n, "a text");
 }
 
 /* ---- lists and maps --------------------------------------------------------------------------------------- */

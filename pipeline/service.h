@@ -86,9 +86,10 @@ struct gw_service {
 struct gw_extra_settings {
     const struct gw_field *fields;
     size_t conf_size;
-    /** Defaults that depend on the exporter (default_timeout_ns, queue_by_default), before the file is read. */
-    void (*adjust)(void *conf, const struct gw_component *c);
-    void (*check)(const struct gw_component *c, const void *conf, const struct gw_node *node, struct gw_diag *diag);
+    /** Defaults that depend on the exporter, before the file is read. */
+    void (*adjust)(void *conf, const void *exporter_ops);
+    /** What depends on the keys written, and the rules between settings. */
+    void (*finish)(void *conf, const struct gw_node *node, struct gw_diag *diag);
 };
 
 struct gw_service_options {

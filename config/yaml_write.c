@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/load.h"
+
+#include "config/yaml.h"
+#include "core/buf.h"
+
+static bool needs_quotes(const char *s)
+{
+    struct gw_node n = {.text = s};
+
+    gw_yaml_type(&n);
+    if (n.type != GW_NODE_STRING || strchr("-?:,[]{}#&*!|>'\"%@` \t", s[0]) || strcmp(s, "<<") == 0)
+        return true;
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f || (p[0] == ':' && (p[1] == ' ' || p[1] == '\0')) ||
+            (p[0] == ' ' && (p[1] == '#' || p[1] == '\0')))
+            return true;
+    return false;
+}
+
+static void put_text(struct gw_buf *out, const char *s)
+{
+    if (!needs_quotes(s)) {
+        gw_buf_put_str(out, s);
+        return;
+    }
+    gw_buf_put_u8(out, '"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            gw_buf_printf(out, "\\%c", *s);
+        else if (*s == '\n')
+            gw_buf_put_str(out, "\\n");
+        else if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            gw_buf_printf(out, "\\x%02x", (unsigned char)*s);
+        else
+            gw_buf_put_u8(out, (uint8_t)*s);
+    }
+    gw_buf_put_u8(out, '"');
+}
+
+static void put_scalar(struct gw_buf *out, const struct gw_node *n)
+{
+    if (n->type == GW_NODE_NULL)
+        gw_buf_put_str(out, "null");
+    else if (n->type == GW_NODE_STRING)
+        put_text(out, n->text);
+    else
+        gw_buf_put_str(out, n->text);
+}
+
+static void put_indent(struct gw_buf *out, unsigned depth)
+{
+    for (; depth; depth--)
+        gw_buf_put_str(out, "    ");
+}
+
+static void put_children(struct gw_buf *out, const struct gw_node *n, unsigned depth)
+{
+    for (const struct gw_node *c = n->first; c; c = c->next) {
+        put_indent(out, depth);
+        if (n->type == GW_NODE_MAP) {
+            put_text(out, c->key);
+            gw_buf_put_u8(out, ':');
+        } else {
+            gw_buf_put_u8(out, '-');
+        }
+        if (c->first) {
+            gw_buf_put_u8(out, '\n');
+            put_children(out, c, depth + 1);
+            continue;
+        }
+        gw_buf_put_u8(out, ' ');
+        if (c->type == GW_NODE_MAP || c->type == GW_NODE_LIST)
+            gw_buf_put_str(out, c->type == GW_NODE_MAP ? "{}" : "[]");
+        else
+            put_scalar(out, c);
+        gw_buf_put_u8(out, '\n');
+    }
+}
+
+void gw_yaml_write(struct gw_buf *out, const struct gw_node *root)
+{
+    if (root->first)
+        put_children(out, root, 0);
+    else
+        gw_buf_put_str(out, "{}\n");
+}

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config/load.h"
+#include "config/schema.h"
+#include "config/yaml.h"
+#include "core/buf.h"
+#include "core/env.h"
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct gw_arena arena;
+static struct gw_diag diag;
+static struct gw_env *env;
+static char *said;
+static char dir[] = "/tmp/staunch-load-XXXXXX";
+
+static int setup_group(void **state)
+{
+    (void)state;
+    env = gw_env_real_new();
+    return env && mkdtemp(dir) && chdir(dir) == 0 ? 0 : -1;
+}
+
+static int teardown_group(void **state)
+{
+    static const char *const names[] = {"a.yaml", "b.yaml", "part.yaml", "self.yaml", "secret"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        (void)unlink(names[i]);
+    gw_env_real_free(env);
+    return chdir("/") == 0 && rmdir(dir) == 0 ? 0 : -1;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    gw_arena_init(&arena, 65536, 64 << 20);
+    gw_diag_init(&diag);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gw_arena_clear(&arena);
+    gw_diag_clear(&diag);
+    free(said);
+    said = NULL;
+    return 0;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fputs(text, f) < 0, 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static const char *variable(void *arg, const char *name)
+{
+    static const char *const table[][2] = {
+        {"PORT", "4317"},  {"HOST", "example.org"}, {"NAME", "HOST"},       {"MAP", "{a: 1, b: [x, y]}"}, {"EMPTY", ""},
+        {"LOOP", "${env:LOOP}"}, {"TWO", "${env:PORT}"}, {"ODD", "[not yaml"}, {"QUOTED", "'12'"}, {"PW", "a: b"},
+        {"BOMB1", "${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}"},
+        {"BOMB2", "${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}"},
+        {"BOMB3", "${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}"},
+    };
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (strcmp(table[i][0], name) == 0)
+            return table[i][1];
+    return NULL;
+}
+
+static const char *say(void)
+{
+    struct gw_buf b;
+    size_t n;
+
+    gw_buf_init(&b, 1 << 20);
+    gw_diag_write(&diag, &b);
+    gw_buf_put_u8(&b, '\0');
+    free(said);
+    said = (char *)gw_buf_take(&b, &n);
+    return said;
+}
+
+static int load(const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets, const struct gw_node **ret)
+{
+    const struct gw_config_request rq = {
+        .env = env, .variable = variable, .uris = uris, .n_uris = n_uris, .sets = sets, .n_sets = n_sets};
+
+    return gw_config_load(&rq, &arena, &diag, ret);
+}
+
+/* A whole configuration given as text. */
+static const struct gw_node *load_text(const char *text)
+{
+    const struct gw_node *root = NULL;
+
+    write_file("a.yaml", text);
+    return load(&(const char *){"a.yaml"}, 1, NULL, 0, &root) == 0 ? root : NULL;
+}
+
+static char *written(const struct gw_node *root)
+{
+    struct gw_buf b;
+    size_t n;
+
+    gw_buf_init(&b, 1 << 20);
+    gw_yaml_write(&b, root);
+    gw_buf_put_u8(&b, '\0');
+    free(said);
+    said = (char *)gw_buf_take(&b, &n);
+    return said;
+}
+
+/* Scenario: two files and a --set. Guarantees: maps join, lists are replaced, scalars overwritten, --set wins. */
+static void sources_merge_from_left_to_right(void **state)
+{
+    static const char *const uris[] = {"a.yaml", "file:b.yaml", "yaml:exporters::debug::verbosity: detailed"};
+    static const char *const sets[] = {"processors.batch.timeout=2s", "a.list=[7]"};
+    const struct gw_node *root;
+
+    (void)state;
+    write_file("a.yaml", "processors: {batch: {timeout: 1s, size: 5}}\na: {list: [1, 2], keep: true}\nx: 1\n");
+    write_file("b.yaml", "processors: {batch: {size: 6}, other: }\na: {list: [3]}\nx: {y: 1}\n");
+    assert_int_equal(load(uris, 3, sets, 2, &root), 0);
+    assert_string_equal(written(root), "processors:\n"
+                                       "    batch:\n"
+                                       "        timeout: 2s\n"
+                                       "        size: 6\n"
+                                       "    other: null\n"
+                                       "a:\n"
+                                       "    list:\n"
+                                       "        - 7\n"
+                                       "    keep: true\n"
+                                       "x:\n"
+                                       "    y: 1\n"
+                                       "exporters:\n"
+                                       "    debug:\n"
+                                       "        verbosity: detailed\n");
+}
+
+/* Scenario: values from two files. Guarantees: each still knows the file and the line that it came from. */
+static void places_survive_the_merge(void **state)
+{
+    static const char *const uris[] = {"a.yaml", "b.yaml"};
+    static const char *const sets[] = {"m.z=3"};
+    const struct gw_node *root, *n;
+
+    (void)state;
+    write_file("a.yaml", "m:\n  x: 1\n");
+    write_file("b.yaml", "# one\n# two\nm:\n  y: 2\n");
+    assert_int_equal(load(uris, 2, sets, 1, &root), 0);
+    n = gw_node_path(root, "m", "x", NULL);
+    assert_string_equal(n->place.source, "a.yaml");
+    assert_int_equal(n->place.line, 2);
+    n = gw_node_path(root, "m", "y", NULL);
+    assert_string_equal(n->place.source, "b.yaml");
+    assert_int_equal(n->place.line, 4);
+    n = gw_node_path(root, "m", "z", NULL);
+    assert_string_equal(n->place.source, "--set m.z");
+    assert_int_equal(n->place.line, 0);
+}
+
+/* Scenario: every spelling of an expansion. Guarantees: the value and the type that the Collector gives it. */
+static void expansions_take_the_type_of_their_text(void **state)
+{
+    const struct gw_node *r = load_text("port: ${env:PORT}\n"
+                                        "short: ${PORT}\n"
+                                        "mixed: ${env:HOST}:${env:PORT}\n"
+                                        "nested: ${env:${env:NAME}}\n"
+                                        "default: ${env:NOPE:-12}\n"
+                                        "nested_default: ${env:NOPE:-${env:HOST}}\n"
+                                        "empty_default: ${env:EMPTY:-x}\n"
+                                        "map: ${env:MAP}\n"
+                                        "two: ${TWO}\n"
+                                        "odd: ${ODD}\n"
+                                        "quoted: ${QUOTED}\n"
+                                        "yaml: \"${yaml:[1, 2]}\"\n"
+                                        "escaped: $${env:PORT}\n"
+                                        "triple: $$${env:PORT}\n"
+                                        "both: $${A} ${PORT}\n"
+                                        "money: cost $$5 or $6\n"
+                                        "list: [\"${PORT}\"]\n"
+                                        "plain: $HOST\n");
+
+    (void)state;
+    if (!r)
+        fail_msg("%s", say());
+    assert_int_equal(gw_node_get(r, "port")->type, GW_NODE_INT);
+    assert_int_equal(gw_node_get(r, "port")->i, 4317);
+    assert_int_equal(gw_node_get(r, "port")->place.line, 1);
+    assert_int_equal(gw_node_get(r, "short")->i, 4317);
+    assert_string_equal(gw_node_get(r, "mixed")->text, "example.org:4317");
+    assert_string_equal(gw_node_get(r, "nested")->text, "example.org");
+    assert_int_equal(gw_node_get(r, "default")->i, 12);
+    assert_string_equal(gw_node_get(r, "nested_default")->text, "example.org");
+    assert_int_equal(gw_node_get(r, "empty_default")->type, GW_NODE_NULL);
+    assert_string_equal(gw_node_path(r, "map", "b", NULL)->last->text, "y");
+    assert_int_equal(gw_node_get(r, "two")->i, 4317);
+    assert_string_equal(gw_node_get(r, "odd")->text, "[not yaml");
+    assert_string_equal(gw_node_get(r, "quoted")->text, "'12'");
+    assert_int_equal(gw_node_get(r, "yaml")->n_children, 2);
+    assert_string_equal(gw_node_get(r, "escaped")->text, "${env:PORT}");
+    assert_string_equal(gw_node_get(r, "triple")->text, "$4317");
+    assert_string_equal(gw_node_get(r, "both")->text, "${A} 4317");
+    assert_string_equal(gw_node_get(r, "money")->text, "cost $5 or $6");
+    assert_int_equal(gw_node_get(r, "list")->first->i, 4317);
+    assert_string_equal(gw_node_get(r, "plain")->text, "$HOST");
+    assert_int_equal(diag.n_errors + diag.n_warnings, 0);
+}
+
+struct conf {
+    const char *text;
+    uint64_t number;
+};
+static const struct gw_field fields[] = {
+    GW_STRING_FIELD(struct conf, text, "text", "d", "Text."),
+    GW_U64_FIELD(struct conf, number, "number", "1", 0, 0, "Number."),
+    {0},
+};
+
+/* Scenario: a password that reads as a map, a number in octal. Guarantees: a text key gets the spelling of the variable. */
+static void a_text_key_gets_the_original_spelling(void **state)
+{
+    struct conf c;
+
+    (void)state;
+    assert_int_equal(gw_schema_fill(fields, sizeof(c), load_text("text: ${PW}\nnumber: ${PORT}\n"), &c, &arena, &diag), 0);
+    assert_string_equal(c.text, "a: b");
+    assert_int_equal(c.number, 4317);
+    assert_int_equal(gw_schema_fill(fields, sizeof(c), load_text("text: ${env:X:-0017}\n"), &c, &arena, &diag), 0);
+    assert_string_equal(c.text, "0017");
+}
+
+/* Scenario: variables that are not there or have no name. Guarantees: empty with a warning; an error with the place. */
+static void missing_and_misspelt_variables_are_told(void **state)
+{
+    const struct gw_node *r = load_text("a: 1\nb: ${env:NOPE}\nc: x${NOPE}y\n");
+
+    (void)state;
+    assert_int_equal(gw_node_get(r, "b")->type, GW_NODE_NULL);
+    assert_string_equal(gw_node_get(r, "c")->text, "xy");
+    assert_string_equal(say(), "a.yaml:2:4: warning: environment variable NOPE is not set: taken as empty\n"
+                               "a.yaml:3:4: warning: environment variable NOPE is not set: taken as empty\n");
+    gw_diag_clear(&diag);
+    assert_null(load_text("a: ${env:MY-VAR}\nb: ${foo:bar}\nc: ${https://x/y}\nd: ${file:none.yaml}\n"));
+    assert_non_null(strstr(say(), "a.yaml:1:4: error: \"MY-VAR\" is not a name of an environment variable"));
+    assert_non_null(strstr(said, "a.yaml:2:4: error: unknown scheme in \"foo:bar\""));
+    assert_non_null(strstr(said, "a.yaml:3:4: error: configuration is not read over the network"));
+    assert_non_null(strstr(said, "a.yaml:4:4: error: none.yaml: No such file or directory"));
+}
+
+/* Scenario: a part in another file, a secret in a file. Guarantees: places are that file's; the last newline goes. */
+static void files_may_be_parts(void **state)
+{
+    const struct gw_node *r;
+
+    (void)state;
+    write_file("part.yaml", "# a part\nverbosity: ${env:NOPE:-basic}\n");
+    write_file("secret", "pass$$word\n");
+    r = load_text("debug: ${file:part.yaml}\npassword: ${file:secret}\nin: <${file:secret}>\n");
+    assert_non_null(r);
+    assert_string_equal(gw_node_path(r, "debug", "verbosity", NULL)->text, "basic");
+    assert_string_equal(gw_node_path(r, "debug", "verbosity", NULL)->key_place.source, "part.yaml");
+    assert_int_equal(gw_node_path(r, "debug", "verbosity", NULL)->key_place.line, 2);
+    assert_string_equal(gw_node_get(r, "in")->text, "<pass$word>");
+}
+
+/* Scenario: a variable that names itself, a file that includes itself, expansions that double. Guarantees: each ends. */
+static void expansion_always_ends(void **state)
+{
+    (void)state;
+    assert_null(load_text("a: ${LOOP}\n"));
+    assert_non_null(strstr(say(), "too many expansions"));
+    gw_diag_clear(&diag);
+    write_file("self.yaml", "x: [\"${file:self.yaml}\", \"${file:self.yaml}\"]\n");
+    assert_null(load_text("a: ${file:self.yaml}\n"));
+    assert_non_null(strstr(say(), "does not end"));
+    gw_diag_clear(&diag);
+    assert_null(load_text("a: ${BOMB1}\n"));
+    assert_int_equal(diag.n_errors, 1);
+    assert_true(arena.held_bytes < 64 << 20);
+}
+
+/* Scenario: two broken sources, one missing, a --set without value. Guarantees: all are told in one go. */
+static void mistakes_of_all_sources_are_told_together(void **state)
+{
+    static const char *const uris[] = {"a.yaml", "b.yaml", "nowhere.yaml", "https://example.org/x.yaml"};
+    static const char *const sets[] = {"novalue", "a.b=[1"};
+    const struct gw_node *root;
+
+    (void)state;
+    write_file("a.yaml", "a: 1\na: 2\n");
+    write_file("b.yaml", "- 1\n");
+    assert_int_equal(load(uris, 4, sets, 2, &root), -ENOENT);
+    (void)say();
+    assert_non_null(strstr(said, "a.yaml:2:1: error: duplicate key \"a\""));
+    assert_non_null(strstr(said, "b.yaml:1:1: error: a configuration is a map"));
+    assert_non_null(strstr(said, "nowhere.yaml: error: nowhere.yaml: No such file"));
+    assert_non_null(strstr(said, "error: configuration is not read over the network"));
+    assert_non_null(strstr(said, "--set: error: \"novalue\" is not of the form key=value"));
+    assert_non_null(strstr(said, "--set a.b:"));
+}
+
+/* Scenario: texts that look like something else. Guarantees: written YAML reads back as the same tree. */
+static void written_yaml_reads_back(void **state)
+{
+    const struct gw_node *r = load_text("a: '12'\nb: 'true'\nc: ''\nd: \"x: y\"\ne: \"a\\nb\\\"\"\nf: '#x'\n'1': [[], {}, [1]]\n"
+                                        "g: '- x'\nh: 'null'\ni: 'x #y'\n");
+    char *first = strdup(written(r));
+    struct gw_node *again = gw_yaml_parse(gw_slice_cstr(first), "again", &arena, &diag);
+
+    (void)state;
+    assert_non_null(again);
+    for (const struct gw_node *c = r->first, *d = again->first; c; c = c->next, d = d->next) {
+        assert_int_equal(c->type, d->type);
+        assert_string_equal(c->text, d->text);
+    }
+    assert_string_equal(written(again), first);
+    free(first);
+}
+
+/* Scenario: no configuration given. Guarantees: the built-in one parses and listens on the loopback address only. */
+static void the_built_in_configuration_loads(void **state)
+{
+    const struct gw_node *root, *p;
+
+    (void)state;
+    assert_int_equal(load(&(const char *){"builtin:"}, 1, NULL, 0, &root), 0);
+    p = gw_node_path(root, "receivers", "otlp", "protocols", NULL);
+    assert_string_equal(gw_node_path(p, "grpc", "endpoint", NULL)->text, "127.0.0.1:4317");
+    assert_string_equal(gw_node_path(p, "http", "endpoint", NULL)->text, "127.0.0.1:4318");
+    assert_int_equal(gw_node_path(root, "service", "pipelines", NULL)->n_children, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sources_merge_from_left_to_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(places_survive_the_merge, setup, teardown),
+        cmocka_unit_test_setup_teardown(expansions_take_the_type_of_their_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_text_key_gets_the_original_spelling, setup, teardown),
+        cmocka_unit_test_setup_teardown(missing_and_misspelt_variables_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(files_may_be_parts, setup, teardown),
+        cmocka_unit_test_setup_teardown(expansion_always_ends, setup, teardown),
+        cmocka_unit_test_setup_teardown(mistakes_of_all_sources_are_told_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(written_yaml_reads_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_built_in_configuration_loads, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}
