@@ -29,6 +29,10 @@ foreach(f IN LISTS benches)
   target_link_libraries(${name} PRIVATE gw_runtime gw_otlp_pb gw_flags)
 endforeach()
 
+# OTLP requests between JSON and protobuf, for people and for the tests.
+add_executable(otlp_json tools/otlp_json.c)
+target_link_libraries(otlp_json PRIVATE gw_otlp-proto gw_flags)
+
 # What the house checks of itself.
 add_test(NAME house/arrows COMMAND ${PROJECT_SOURCE_DIR}/tools/arrows.py ${PROJECT_SOURCE_DIR})
 add_test(NAME house/sizes COMMAND ${PROJECT_SOURCE_DIR}/tools/sizes.py ${PROJECT_SOURCE_DIR})
