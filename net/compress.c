@@ -75,9 +75,9 @@ static const struct {
     const char *name;
     enum gw_codec codec;
 } names[] = {
-    {"identity", GW_IDENTITY}, {"", GW_IDENTITY},         {"gzip", GW_GZIP},
-    {"deflate", GW_ZLIB},      {"zlib", GW_ZLIB},         {"zstd", GW_ZSTD},
-    {"snappy", GW_SNAPPY},     {"x-snappy-framed", GW_SNAPPY_FRAMED}, {"lz4", GW_LZ4},
+    {"identity", GW_IDENTITY}, {"", GW_IDENTITY}, {"gzip", GW_GZIP},     {"deflate", GW_ZLIB},
+    {"zlib", GW_ZLIB},         {"zstd", GW_ZSTD}, {"snappy", GW_SNAPPY}, {"x-snappy-framed", GW_SNAPPY_FRAMED},
+    {"lz4", GW_LZ4},
 };
 
 enum gw_codec gw_codec_parse(struct gw_slice name)

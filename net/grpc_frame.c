@@ -25,7 +25,8 @@ int gw_grpc_reader_head(struct gw_grpc_reader *r, struct gw_slice *chunk, struct
         if (r->head[0] > 1)
             return gw_fail(err, -EBADMSG, "message flag is %u, not 0 or 1", r->head[0]);
         r->compressed = r->head[0] == 1;
-        r->want_bytes = (uint32_t)r->head[1] << 24 | (uint32_t)r->head[2] << 16 | (uint32_t)r->head[3] << 8 | r->head[4];
+        r->want_bytes =
+            (uint32_t)r->head[1] << 24 | (uint32_t)r->head[2] << 16 | (uint32_t)r->head[3] << 8 | r->head[4];
         if (r->want_bytes > r->message.max_bytes)
             return gw_fail(err, -E2BIG, "message of %u bytes is larger than the limit of %zu", r->want_bytes,
                            r->message.max_bytes);
@@ -60,7 +61,8 @@ int gw_grpc_timeout_parse(struct gw_slice s, uint64_t *ret_ns)
     static const struct {
         char unit;
         uint64_t ns;
-    } units[] = {{'H', 3600000000000u}, {'M', 60000000000u}, {'S', 1000000000u}, {'m', 1000000u}, {'u', 1000u}, {'n', 1u}};
+    } units[] = {{'H', 3600000000000u}, {'M', 60000000000u}, {'S', 1000000000u},
+                 {'m', 1000000u},       {'u', 1000u},        {'n', 1u}};
     uint64_t v = 0;
 
     if (s.n < 2 || s.n > 9) /* at most eight digits, and the unit */

@@ -20,7 +20,8 @@ struct gw_grpc_reader {
 
 void gw_grpc_reader_init(struct gw_grpc_reader *r, size_t max_bytes);
 void gw_grpc_reader_clear(struct gw_grpc_reader *r);
-/** Errors: -E2BIG over max_bytes (known from the frame's head, before the message), -EBADMSG (bad flag, a second message). */
+/** Errors: -E2BIG over max_bytes (known from the frame's head, before the message), -EBADMSG (bad flag, a second
+ * message). */
 int gw_grpc_reader_feed(struct gw_grpc_reader *r, struct gw_slice chunk, struct gw_err *err);
 /**
  * Only the frame's head: takes its bytes off *chunk, so that the caller may put memory of its own (cap == max_bytes ==

@@ -101,7 +101,8 @@ static void names_find_their_codec(void **state)
         assert_int_equal(gw_codec_parse(gw_slice_cstr(gw_codec_name(all[i]))), all[i]);
 }
 
-/* Scenario: every codec, sizes around its block limits, output cap exactly right. Guarantees: what went in comes out. */
+/* Scenario: every codec, sizes around its block limits, output cap exactly right. Guarantees: what went in comes out.
+ */
 static void comes_back_as_it_was(void **state)
 {
     static const size_t sizes[] = {0, 1, 17, 65535, 65536, 65537, 300000, 3 * MIB};
@@ -194,11 +195,11 @@ static void reads_what_other_programs_wrote(void **state)
          "28b52ffd24176500003068656c6c6f200100994b11175eae0d",
          "hello hello hello hellohello hello hello hello"},
         {GW_LZ4, "04224d186440a70f0000006868656c6c6f2006005068656c6c6f00000000f26b940b", "hello hello hello hello"},
-        {GW_LZ4,
-         "04224d186440a70600008068656c6c6f2000000000ba53ad8f04224d186440a705000080776f726c6400000000b362aa18",
+        {GW_LZ4, "04224d186440a70600008068656c6c6f2000000000ba53ad8f04224d186440a705000080776f726c6400000000b362aa18",
          "hello world"},
         {GW_SNAPPY_FRAMED, "ff060000734e61507059010d0000e5b08ac7313233343536373839", "123456789"},
-        {GW_SNAPPY_FRAMED, "ff060000734e61507059fe03000000000080010000ffff060000734e61507059010d0000e5b08ac7313233343536373839",
+        {GW_SNAPPY_FRAMED,
+         "ff060000734e61507059fe03000000000080010000ffff060000734e61507059010d0000e5b08ac7313233343536373839",
          "123456789"},
         {GW_SNAPPY, "0b2868656c6c6f20776f726c64", "hello world"},
     };
@@ -337,13 +338,13 @@ static void refuses_lies(void **state)
         const char *hex;
         int code;
     } t[] = {
-        {GW_SNAPPY, "ffffffff0f00", -E2BIG},                       /* 4 GiB */
-        {GW_SNAPPY, "0c2868656c6c6f20776f726c64", -EBADMSG},        /* one more than there is */
-        {GW_SNAPPY, "ffffffffffff", -EBADMSG},                     /* no varint */
+        {GW_SNAPPY, "ffffffff0f00", -E2BIG},                 /* 4 GiB */
+        {GW_SNAPPY, "0c2868656c6c6f20776f726c64", -EBADMSG}, /* one more than there is */
+        {GW_SNAPPY, "ffffffffffff", -EBADMSG},               /* no varint */
         {GW_SNAPPY, "", -EBADMSG},
         {GW_GZIP, "", -EBADMSG},
-        {GW_ZSTD, "28b52ffd00a823030061", -EBADMSG},               /* window 2^31 */
-        {GW_ZSTD, "28b52ffde0ffffffffffffff7f010000", -E2BIG},     /* content size 2^63 - 1 */
+        {GW_ZSTD, "28b52ffd00a823030061", -EBADMSG},           /* window 2^31 */
+        {GW_ZSTD, "28b52ffde0ffffffffffffff7f010000", -E2BIG}, /* content size 2^63 - 1 */
         {GW_SNAPPY_FRAMED, "ff060000734e61507059010d0000e6b08ac7313233343536373839", -EBADMSG},
         {GW_SNAPPY_FRAMED, "ff060000734e6150705902010000ff", -EBADMSG},
         {GW_SNAPPY_FRAMED, "010d0000e5b08ac7313233343536373839", -EBADMSG}, /* no identifier */
@@ -379,7 +380,8 @@ static void hints_are_capped(void **state)
     free(p);
 }
 
-/* Scenario: bytes stand in the buffer already, and memory is lent (cap == max_bytes). Guarantees: appended, not moved. */
+/* Scenario: bytes stand in the buffer already, and memory is lent (cap == max_bytes). Guarantees: appended, not moved.
+ */
 static void appends_to_lent_memory(void **state)
 {
     static uint8_t mem[64];

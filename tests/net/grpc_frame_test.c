@@ -7,7 +7,8 @@
 
 static const uint8_t framed[] = {0, 0, 0, 0, 3, 'a', 'b', 'c'};
 
-/* Scenario: one message, cut at every place, byte by byte as well. Guarantees: complete with the last byte, not before. */
+/* Scenario: one message, cut at every place, byte by byte as well. Guarantees: complete with the last byte, not before.
+ */
 static void puts_a_message_together_from_any_pieces(void **state)
 {
     struct gw_grpc_reader r;
@@ -53,9 +54,12 @@ static void refuses_what_is_no_unary_message(void **state)
         const char *hex;
         int code;
     } t[] = {
-        {"02 00000001 61", -EBADMSG},       {"ff 00000000", -EBADMSG},
-        {"00 00000011", -E2BIG},            {"01 ffffffff", -E2BIG},
-        {"00 00000001 61 00", -EBADMSG},    {"00 00000001 61 00 00000001 62", -EBADMSG},
+        {"02 00000001 61", -EBADMSG},
+        {"ff 00000000", -EBADMSG},
+        {"00 00000011", -E2BIG},
+        {"01 ffffffff", -E2BIG},
+        {"00 00000001 61 00", -EBADMSG},
+        {"00 00000001 61 00 00000001 62", -EBADMSG},
         {"00 00000000 00 00000000", -EBADMSG},
     };
     struct gw_grpc_reader r;
@@ -97,7 +101,8 @@ static void a_promise_costs_no_memory(void **state)
     gw_grpc_reader_clear(&r);
 }
 
-/* Scenario: the head is read apart and the message goes into lent memory. Guarantees: not one byte is copied elsewhere. */
+/* Scenario: the head is read apart and the message goes into lent memory. Guarantees: not one byte is copied elsewhere.
+ */
 static void reads_into_lent_memory(void **state)
 {
     static uint8_t mem[3];
@@ -123,8 +128,14 @@ static void reads_timeouts(void **state)
         const char *text;
         uint64_t ns;
     } good[] = {
-        {"1H", 3600000000000u}, {"2M", 120000000000u}, {"3S", 3000000000u}, {"100m", 100000000u},
-        {"5u", 5000},           {"7n", 7},             {"0n", 0},           {"99999999H", UINT64_MAX},
+        {"1H", 3600000000000u},
+        {"2M", 120000000000u},
+        {"3S", 3000000000u},
+        {"100m", 100000000u},
+        {"5u", 5000},
+        {"7n", 7},
+        {"0n", 0},
+        {"99999999H", UINT64_MAX},
     };
     static const char *const bad[] = {"", "1", "S", "1s", "-1S", "1.5S", " 1S", "123456789S", "1SS"};
     uint64_t ns;
@@ -143,8 +154,9 @@ static void reads_timeouts(void **state)
 /* Scenario: texts for headers, and RFC 4648's base64 vectors. Guarantees: only printable ASCII leaves. */
 static void encodes_header_values(void **state)
 {
-    static const char *const b64[][2] = {{"", ""},         {"f", "Zg"},        {"fo", "Zm8"},      {"foo", "Zm9v"},
-                                         {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}};
+    static const char *const b64[][2] = {
+        {"", ""},           {"f", "Zg"},          {"fo", "Zm8"},         {"foo", "Zm9v"},
+        {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}};
     struct gw_buf b;
 
     (void)state;
