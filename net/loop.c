@@ -26,6 +26,7 @@ struct gw_loop {
     uint64_t now_ns;
     bool now_is_known; /* false from the start of the wait until somebody asks */
     bool foreign_is_ready;
+    bool again; /* a hook has work that came after its call of this turn */
     _Atomic bool sleeping, woken, stop;
 
     struct gw_wheel wheel;
@@ -194,8 +195,14 @@ void gw_loop_remove_hook(struct gw_loop *l, struct gw_hook *h)
         }
 }
 
+void gw_loop_again(struct gw_loop *l)
+{
+    l->again = true;
+}
+
 static void run_hooks(struct gw_loop *l)
 {
+    l->again = false; /* what was said before is answered now */
     for (struct gw_hook *h = l->hooks; h; h = l->hook_next) {
         l->hook_next = h->next;
         h->run(h);
@@ -214,7 +221,8 @@ static int32_t wait_ms(struct gw_loop *l, uint64_t max_wait_ns)
 {
     uint64_t now, due;
 
-    if (l->h2o->_pending_as_client || l->h2o->_pending_as_server || atomic_load_explicit(&l->stop, memory_order_relaxed))
+    if (l->again || l->h2o->_pending_as_client || l->h2o->_pending_as_server ||
+        atomic_load_explicit(&l->stop, memory_order_relaxed))
         return 0;
     if (max_wait_ns > LONGEST_WAIT_NS)
         max_wait_ns = LONGEST_WAIT_NS;

@@ -66,6 +66,9 @@ struct gw_hook {
 void gw_loop_add_hook(struct gw_loop *l, struct gw_hook *h);
 void gw_loop_remove_hook(struct gw_loop *l, struct gw_hook *h);
 
+/** For the loop's own call-backs that left work for a hook which may have run already: no wait before the next round. */
+void gw_loop_again(struct gw_loop *l);
+
 /** Make the loop turn soon. Threads: any. Cost: one write(2) when the loop sleeps, an atomic otherwise. */
 void gw_loop_wake(struct gw_loop *l);
 
