@@ -333,6 +333,16 @@ static void on_scalar(struct builder *b, const struct fy_event *e)
 
 /* ---- events ----------------------------------------------------------------------------------------------- */
 
+static bool is_quoted(const struct fy_event *e)
+{
+    enum fy_scalar_style style;
+
+    if (e->type != FYET_SCALAR || !e->scalar.value)
+        return false;
+    style = fy_token_scalar_style(e->scalar.value);
+    return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
 static void set_place(struct builder *b, struct fy_event *e)
 {
     const struct fy_mark *m = fy_event_start_mark(e);
@@ -340,8 +350,8 @@ static void set_place(struct builder *b, struct fy_event *e)
     if (!m)
         return;
     b->place = (struct gw_place){b->source, (unsigned)m->line + 1, (unsigned)m->column + 1};
-    if (e->type == FYET_ALIAS && b->place.column > 1)
-        b->place.column--; /* the mark stands behind the star */
+    if (b->place.column > 1 && (e->type == FYET_ALIAS || is_quoted(e)))
+        b->place.column--; /* the mark stands behind the star, behind the quote */
 }
 
 static void on_event(struct builder *b, struct fy_event *e)

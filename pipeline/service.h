@@ -93,6 +93,7 @@ struct gw_extra_settings {
 };
 
 struct gw_service_options {
+    const struct gw_component *const *components;   /* NULL-ended; gw_components, or a test's own */
     const struct gw_extra_settings *exporter_extra; /* NULL: none, and those keys are unknown */
 };
 
@@ -106,7 +107,22 @@ int gw_service_new(const struct gw_node *root, const struct gw_service_options *
                    struct gw_service **ret);
 void gw_service_free(struct gw_service *s);
 
+/** A copy of a loaded tree in which what the tables call secret reads [REDACTED]; NULL when out of memory. */
+struct gw_node *gw_service_redact(const struct gw_node *root, const struct gw_service_options *options,
+                                  struct gw_arena *arena);
+
+/** Tables of `service`, for the generated reference. */
+extern const struct gw_field gw_telemetry_fields[], gw_runtime_fields[];
+
 /** The component of that kind and id, or NULL. */
 struct gw_service_component *gw_service_find(const struct gw_service *s, enum gw_kind kind, const char *id);
+
+/** What the Collector has and Staunch has not yet, or has under another name. */
+struct gw_planned {
+    enum gw_kind kind;
+    const char *name;
+    const char *instead; /* NULL: planned; else what to write */
+};
+extern const struct gw_planned gw_planned[]; /* ended by name == NULL */
 
 #endif

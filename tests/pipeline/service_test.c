@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pipeline/service.h"
+
+#include "config/load.h"
+#include "config/yaml.h"
+#include "core/buf.h"
+#include "core/version.h"
+#include "pipeline/exporter.h"
+#include "tests/harness.h"
+
+#include <stdlib.h>
+
+/* ---- a small catalogue of components ---------------------------------------------------------------------- */
+
+struct conf {
+    uint64_t size;
+    const char *name, *password, *authenticator;
+    struct gw_map headers;
+};
+static const struct gw_field fields[] = {
+    GW_U64_FIELD(struct conf, size, "size", "5", 1, 10, "Size."),
+    GW_STRING_FIELD(struct conf, name, "endpoint", "here", "Where."),
+    GW_SECRET_FIELD(struct conf, password, "password", "Secret."),
+    GW_ID_FIELD(struct conf, authenticator, "authenticator", 1u << GW_EXTENSION, "Who may."),
+    GW_HEADERS_FIELD(struct conf, headers, "headers", "Headers."),
+    {0},
+};
+static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    if (((const struct conf *)conf)->size == 7)
+        gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "size")->place, "size: never 7");
+}
+static const char *const otlp_grpc_aliases[] = {"otlp", NULL};
+static const char *const ports[] = {"dead_letter", "late", NULL};
+static const struct gw_exporter_ops queued = {.queued = true, .default_timeout_ns = 30};
+static const struct gw_exporter_ops direct = {.queued = false};
+
+#define SETTINGS .fields = fields, .conf_size = sizeof(struct conf), .check = check
+static const struct gw_component otlp = {.kind = GW_RECEIVER, .name = "otlp", .signals = GW_ALL_SIGNALS, SETTINGS};
+static const struct gw_component validate = {
+    .kind = GW_PROCESSOR, .name = "validate", .signals = GW_ALL_SIGNALS, .ports = ports, SETTINGS};
+static const struct gw_component sampler = {.kind = GW_PROCESSOR, .name = "sampler", .signals = GW_TRACES | GW_LOGS};
+static const struct gw_component forward = {.kind = GW_CONNECTOR, .name = "forward", .signals = GW_ALL_SIGNALS};
+static const struct gw_component otlp_grpc = {.kind = GW_EXPORTER, .name = "otlp_grpc", .aliases = otlp_grpc_aliases,
+                                              .signals = GW_ALL_SIGNALS, .exporter = &queued, SETTINGS};
+static const struct gw_component debug = {
+    .kind = GW_EXPORTER, .name = "debug", .signals = GW_ALL_SIGNALS, .exporter = &direct, SETTINGS};
+static const struct gw_component tracer = {
+    .kind = GW_EXPORTER, .name = "tracer", .signals = GW_TRACES, .exporter = &direct, SETTINGS};
+static const struct gw_component auth = {.kind = GW_EXTENSION, .name = "basicauth", SETTINGS};
+static const struct gw_component *const catalogue[] = {&otlp,  &validate, &sampler, &forward, &otlp_grpc,
+                                                       &debug, &tracer,   &auth,    NULL};
+
+struct extra {
+    uint64_t timeout_ns, queue_size;
+};
+static const struct gw_field extra_fields[] = {
+    GW_DURATION_FIELD(struct extra, timeout_ns, "timeout", "5s", 0, 1e18, "Time."),
+    GW_U64_FIELD(struct extra, queue_size, "queue_size", "1000", 0, 0, "Room."),
+    {0},
+};
+static void adjust(void *conf, const void *ops)
+{
+    ((struct extra *)conf)->timeout_ns = ((const struct gw_exporter_ops *)ops)->default_timeout_ns;
+}
+static void finish(void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    (void)node;
+    if (((struct extra *)conf)->queue_size == 13)
+        gw_diag_add(diag, GW_DIAG_ERROR, NULL, "queue_size: never 13");
+}
+static const struct gw_extra_settings extra = {extra_fields, sizeof(struct extra), adjust, finish};
+static const struct gw_service_options options = {catalogue, &extra};
+
+/* ---- one service a test ----------------------------------------------------------------------------------- */
+
+static struct gw_arena arena;
+static struct gw_diag diag;
+static struct gw_service *service;
+static const struct gw_node *tree;
+static char *said;
+
+static int setup(void **state)
+{
+    (void)state;
+    gw_arena_init(&arena, 65536, 64 << 20);
+    gw_diag_init(&diag);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    gw_service_free(service);
+    service = NULL;
+    gw_arena_clear(&arena);
+    gw_diag_clear(&diag);
+    free(said);
+    said = NULL;
+    return 0;
+}
+
+static const char *take(struct gw_buf *b)
+{
+    size_t n;
+
+    gw_buf_put_u8(b, '\0');
+    free(said);
+    said = (char *)gw_buf_take(b, &n);
+    return said;
+}
+
+static const char *say(void)
+{
+    struct gw_buf b;
+
+    gw_buf_init(&b, 1 << 20);
+    gw_diag_write(&diag, &b);
+    return take(&b);
+}
+
+static int build(const char *text)
+{
+    gw_service_free(service);
+    service = NULL;
+    gw_diag_clear(&diag);
+    tree = gw_yaml_parse(gw_slice_cstr(text), "t.yaml", &arena, &diag);
+    if (!tree)
+        fail_msg("%s", say());
+    return gw_service_new(tree, &options, &diag, &service);
+}
+
+static void says(const char *text, const char *expected)
+{
+    assert_int_equal(build(text), -EINVAL);
+    assert_null(service);
+    assert_string_equal(say(), expected);
+}
+
+#define BASE "receivers: {otlp: }\nexporters: {debug: }\n"
+#define PIPE(p) "service: {pipelines: {" p "}}\n"
+
+/* Scenario: a good configuration. Guarantees: members in order, settings filled, tables of the queue adjusted. */
+static void a_good_configuration_becomes_a_graph(void **state)
+{
+    const struct gw_service_pipeline *p;
+
+    (void)state;
+    assert_int_equal(build("receivers: {otlp: , otlp/two: {size: 3}}\n"
+                           "processors: {validate: {}, sampler: }\n"
+                           "exporters: {otlp_grpc/a: {endpoint: there, queue_size: 9}, otlp: {timeout: 1s}, debug: }\n"
+                           "extensions: {basicauth: }\n"
+                           "service:\n"
+                           "  extensions: [basicauth]\n"
+                           "  runtime: {workers: 2, drain_timeout: 3s}\n"
+                           "  pipelines:\n"
+                           "    traces/eu: {receivers: [otlp/two, otlp], processors: [sampler, validate], exporters: [otlp, debug]}\n"
+                           "    metrics: {receivers: [otlp], exporters: otlp_grpc/a}\n"),
+                     0);
+    assert_int_equal(service->n_pipelines, 2);
+    p = &service->pipelines[0];
+    assert_string_equal(p->id, "traces/eu");
+    assert_int_equal(p->signal, GW_TRACES);
+    assert_string_equal(p->receivers[0]->id, "otlp/two");
+    assert_string_equal(p->receivers[0]->name, "two");
+    assert_int_equal(((const struct conf *)p->receivers[0]->conf)->size, 3);
+    assert_string_equal(p->processors[1]->id, "validate");
+    assert_ptr_equal(p->exporters[0]->type, &otlp_grpc);
+    assert_int_equal(((const struct extra *)p->exporters[0]->extra)->timeout_ns, 1000000000);
+    assert_null(p->exporters[1]->extra);
+    p = &service->pipelines[1];
+    assert_int_equal(p->n_exporters, 1);
+    assert_int_equal(((const struct extra *)p->exporters[0]->extra)->timeout_ns, 30);
+    assert_int_equal(((const struct extra *)p->exporters[0]->extra)->queue_size, 9);
+    assert_string_equal(((const struct conf *)p->exporters[0]->conf)->name, "there");
+    assert_int_equal(gw_service_find(service, GW_RECEIVER, "otlp")->signals, GW_TRACES | GW_METRICS);
+    assert_int_equal(service->n_extensions, 1);
+    assert_int_equal(service->runtime.workers, 2);
+    assert_int_equal(service->runtime.drain_timeout_ns, 3000000000);
+    assert_string_equal(say(), "t.yaml:3:60: warning: exporters::otlp: \"otlp\" is the old name of \"otlp_grpc\"\n");
+}
+
+/* Scenario: three mistakes of three sorts. Guarantees: all three, with place and the nearest right word. */
+static void three_mistakes_are_told_together(void **state)
+{
+    (void)state;
+    says("receivers:\n"
+         "  otlp:\n"
+         "    siz: 5\n"
+         "exporters:\n"
+         "  debgu:\n"
+         "service:\n"
+         "  pipelines:\n"
+         "    traces:\n"
+         "      receivers: [otpl]\n"
+         "      exporters: [debgu]\n",
+         "t.yaml:2:3: warning: receivers::otlp: configured and used by no pipeline\n"
+         "t.yaml:3:5: error: unknown key \"siz\" in receivers::otlp; did you mean \"size\"?\n"
+         "t.yaml:5:3: error: exporters::debgu: unknown exporter type \"debgu\"; did you mean \"debug\"?\n"
+         "t.yaml:9:19: error: service::pipelines::traces: receiver or connector \"otpl\" is not configured; did you mean "
+         "\"otlp\"?\n");
+}
+
+/* Scenario: components that the Collector has. Guarantees: refused by name as planned, all of them at once. */
+static void planned_components_are_not_unknown(void **state)
+{
+    (void)state;
+    says("receivers: {kafka: , otlp: }\nprocessors: {filter: , tail_sampling/x: {a: 1}, tail_samplin: , zzz: }\n"
+         "connectors: {spanmetrics: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n"
+         PIPE("traces: {receivers: [otlp, kafka], processors: [filter, tail_sampling/x], exporters: [debug]}"),
+         "t.yaml:1:13: error: receivers::kafka: the receiver \"kafka\" is planned and not there yet\n"
+         "t.yaml:2:14: error: processors::filter: the processor \"filter\" is planned and not there yet\n"
+         "t.yaml:2:24: error: processors::tail_sampling/x: the processor \"tail_sampling\" is planned and not there yet\n"
+         "t.yaml:2:49: error: processors::tail_samplin: unknown processor type \"tail_samplin\"; \"tail_sampling\" is planned "
+         "and not there yet\n"
+         "t.yaml:2:49: warning: processors::tail_samplin: configured and used by no pipeline\n"
+         "t.yaml:2:65: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
+         "t.yaml:2:65: warning: processors::zzz: configured and used by no pipeline\n"
+         "t.yaml:3:14: error: connectors::spanmetrics: the connector \"spanmetrics\" is planned and not there yet\n"
+         "t.yaml:3:14: warning: connectors::spanmetrics: configured and used by no pipeline\n"
+         "t.yaml:4:22: error: exporters::logging: there is no \"logging\" any more; use debug\n"
+         "t.yaml:4:22: warning: exporters::logging: configured and used by no pipeline\n"
+         "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n"
+         "t.yaml:5:14: warning: extensions::pprof: configured and not in service::extensions\n");
+}
+
+/* Scenario: pipelines without ends, of other signals, with wrong members. Guarantees: one message each. */
+static void pipelines_are_checked(void **state)
+{
+    (void)state;
+    says(BASE PIPE("traces: {receivers: [], exporters: [debug]}, metrics: {receivers: [otlp]}, logs: "),
+         "t.yaml:3:32: error: service::pipelines::traces: must have at least one receiver\n"
+         "t.yaml:3:68: error: service::pipelines::metrics: must have at least one exporter\n"
+         "t.yaml:3:98: error: service::pipelines::logs: must have at least one receiver\n"
+         "t.yaml:3:98: error: service::pipelines::logs: must have at least one exporter\n");
+    says(BASE PIPE("trace: {}, profiles: {}, foo: {}, logs/: {}, traces: {receivers: [otlp], exporter: [debug]}"),
+         "t.yaml:2:13: warning: exporters::debug: configured and used by no pipeline\n"
+         "t.yaml:3:23: error: service::pipelines: unknown signal \"trace\"; did you mean \"traces\"?\n"
+         "t.yaml:3:34: error: service::pipelines::profiles: profiles are planned and not there yet\n"
+         "t.yaml:3:48: error: service::pipelines: unknown signal \"foo\"; an id is traces, metrics or logs, perhaps with a name: "
+         "traces/eu\n"
+         "t.yaml:3:57: error: service::pipelines: \"logs/\" has no name behind the slash\n"
+         "t.yaml:3:68: error: service::pipelines::traces: must have at least one exporter\n"
+         "t.yaml:3:96: error: unknown key \"exporter\" in service::pipelines::traces; did you mean \"exporters\"?\n");
+}
+
+/* Scenario: ids that stand in another section, twice, or for another signal. Guarantees: the message says so. */
+static void references_are_explained(void **state)
+{
+    (void)state;
+    says(BASE "processors: {sampler: }\n"
+         PIPE("metrics: {receivers: [debug, otlp], processors: [sampler, validate], exporters: [debug, debug]}"),
+         "t.yaml:4:45: error: service::pipelines::metrics: receiver or connector \"debug\" is not configured; it is in exporters\n"
+         "t.yaml:4:72: error: service::pipelines::metrics: processor \"sampler\" does not take metrics\n"
+         "t.yaml:4:81: error: service::pipelines::metrics: processor \"validate\" is not configured; there are sampler\n"
+         "t.yaml:4:111: warning: service::pipelines::metrics: \"debug\" stands twice and counts once\n");
+    says(BASE "processors: {validate: }\n"
+         PIPE("logs: {receivers: [otlp], processors: [validate, validate], exporters: [debug]}"),
+         "t.yaml:4:72: error: service::pipelines::logs: processor \"validate\" stands twice\n");
+}
+
+/* Scenario: roots that are no configuration. Guarantees: what is missing is said, a near word offered. */
+static void the_root_is_checked(void **state)
+{
+    (void)state;
+    says("", "t.yaml:1:1: error: service::pipelines: there must be at least one pipeline\n");
+    says("reciever: {}\nservice: {pipeline: {}}\n",
+         "t.yaml:1:1: error: unknown key \"reciever\" in the configuration; did you mean \"receivers\"?\n"
+         "t.yaml:2:1: error: service::pipelines: there must be at least one pipeline\n"
+         "t.yaml:2:11: error: unknown key \"pipeline\" in service; did you mean \"pipelines\"?\n");
+    says("receivers: {9x: , 'otlp/': , otlp: [1]}\nexporters: {debug: {size: 7}, otlp_grpc: {queue_size: 13}}\n"
+         PIPE("logs: {receivers: [otlp], exporters: [debug, otlp_grpc]}"),
+         "t.yaml:1:13: error: receivers: \"9x\" is not a component id: type or type/name, where a type is letters, digits and _\n"
+         "t.yaml:1:19: error: receivers: \"otlp/\" is not a component id: type or type/name, where a type is letters, digits and _\n"
+         "t.yaml:1:36: error: receivers::otlp: must be a map, not a list\n"
+         "t.yaml:2:27: error: size: never 7\n"
+         "error: queue_size: never 13\n");
+}
+
+/* Scenario: connectors on one side only, across signals. Guarantees: each is named with what is missing. */
+static void connectors_need_both_sides(void **state)
+{
+    (void)state;
+    says(BASE "connectors: {forward/a: , forward/b: , forward/c: , forward/d: }\n"
+         PIPE("traces: {receivers: [otlp], exporters: [forward/a, forward/c]},"
+              "logs: {receivers: [forward/b, forward/c], exporters: [debug]}"),
+         "t.yaml:3:14: error: connectors::forward/a: it is an exporter of a pipeline and must be a receiver of another\n"
+         "t.yaml:3:27: error: connectors::forward/b: it is a receiver of a pipeline and must be an exporter of another\n"
+         "t.yaml:3:40: error: connectors::forward/c: traces go into it and no pipeline of traces has it as a receiver\n"
+         "t.yaml:3:40: error: connectors::forward/c: logs go out of it and no pipeline of logs has it as an exporter\n"
+         "t.yaml:3:53: warning: connectors::forward/d: configured and used by no pipeline\n");
+}
+
+/* Scenario: pipelines joined by connectors, the last first in the file. Guarantees: order of flow. */
+static void pipelines_come_in_order_of_flow(void **state)
+{
+    (void)state;
+    assert_int_equal(build(BASE "connectors: {forward/a: , forward/b: }\n"
+                           PIPE("traces/3: {receivers: [forward/b], exporters: [debug]},"
+                                "traces/2: {receivers: [forward/a], exporters: [forward/b]},"
+                                "logs: {receivers: [otlp], exporters: [debug]},"
+                                "traces/1: {receivers: [otlp], exporters: [forward/a]}")),
+                     0);
+    assert_string_equal(service->pipelines[0].id, "logs");
+    assert_string_equal(service->pipelines[1].id, "traces/1");
+    assert_string_equal(service->pipelines[2].id, "traces/2");
+    assert_string_equal(service->pipelines[3].id, "traces/3");
+    assert_int_equal(service->pipelines[3].index, 3);
+}
+
+/* Scenario: two pipelines that feed each other, a pipeline that feeds itself through a port. Guarantees: refused. */
+static void cycles_are_refused(void **state)
+{
+    (void)state;
+    says(BASE "connectors: {forward/a: , forward/b: }\n"
+         PIPE("traces/1: {receivers: [otlp, forward/b], exporters: [forward/a]},"
+              "traces/2: {receivers: [forward/a], exporters: [forward/b, debug]}"),
+         "t.yaml:4:23: error: service::pipelines: a cycle through connectors: traces/1 <- traces/2 <- traces/1\n");
+    says(BASE "connectors: {forward: }\nprocessors: {validate: {ports: {dead_letter: forward}}}\n"
+         PIPE("logs: {receivers: [otlp, forward], processors: [validate], exporters: [debug]}"),
+         "t.yaml:5:23: error: service::pipelines: a cycle through connectors: logs <- logs\n");
+}
+
+/* Scenario: ports of a processor and of an exporter. Guarantees: targets found and used; mistakes told. */
+static void ports_are_wired(void **state)
+{
+    const struct gw_service_component *c;
+
+    (void)state;
+    assert_int_equal(build("receivers: {otlp: }\n"
+                           "processors: {validate: {size: 2, ports: {late: [debug/late], dead_letter: debug/dead}}}\n"
+                           "exporters: {otlp_grpc: {ports: {dead_letter: [debug/more]}}, debug/late: , debug/dead: , debug/more: }\n"
+                           PIPE("traces: {receivers: [otlp], processors: [validate], exporters: [otlp_grpc]}")),
+                     0);
+    assert_int_equal(diag.n_warnings, 0);
+    c = gw_service_find(service, GW_PROCESSOR, "validate");
+    assert_int_equal(c->n_ports, 2);
+    assert_string_equal(c->ports[0].name, "late");
+    assert_int_equal(c->ports[0].port, 2);
+    assert_string_equal(c->ports[0].targets[0]->id, "debug/late");
+    assert_int_equal(c->ports[0].targets[0]->signals, GW_TRACES);
+    assert_int_equal(c->ports[1].port, 1);
+    assert_int_equal(c->ports[1].targets[0]->signals, GW_LOGS);
+    c = gw_service_find(service, GW_EXPORTER, "otlp_grpc");
+    assert_int_equal(c->ports[0].port, 1);
+    assert_int_equal(c->ports[0].targets[0]->signals, GW_LOGS);
+    says("receivers: {otlp: }\n"
+         "processors: {validate: {ports: {dead_leter: [debug], dead_letter: [tracer, nope], late: {}}}}\n"
+         "exporters: {debug: {ports: {}}, tracer: }\n"
+         PIPE("logs: {receivers: [otlp], processors: [validate], exporters: [debug]}"),
+         "t.yaml:2:33: error: processors::validate::ports: \"validate\" has no port \"dead_leter\"; did you mean "
+         "\"dead_letter\"?\n"
+         "t.yaml:2:67: error: processors::validate::ports::dead_letter: exporter \"tracer\" does not take logs\n"
+         "t.yaml:2:76: error: processors::validate::ports::dead_letter: connector or exporter \"nope\" is not configured; there "
+         "are debug, tracer\n"
+         "t.yaml:2:89: error: processors::validate::ports::late: must be a list of exporters\n"
+         "t.yaml:3:21: error: unknown key \"ports\" in exporters::debug; its keys are size, endpoint, password, authenticator, "
+         "headers\n");
+}
+
+/* Scenario: settings that name an extension. Guarantees: it must be configured and started. */
+static void named_extensions_must_be_started(void **state)
+{
+    (void)state;
+    says("receivers: {otlp: {authenticator: basicauth}, otlp/2: {authenticator: basicaut}}\n"
+         "extensions: {basicauth: }\nexporters: {debug: }\n"
+         PIPE("logs: {receivers: [otlp, otlp/2], exporters: [debug]}"),
+         "t.yaml:1:35: error: receivers::otlp: extension \"basicauth\" is configured and not in service::extensions\n"
+         "t.yaml:1:71: error: receivers::otlp/2: extension \"basicaut\" is not configured; did you mean \"basicauth\"?\n"
+         "t.yaml:2:14: warning: extensions::basicauth: configured and not in service::extensions\n");
+}
+
+static const char *attribute(const char *key)
+{
+    const struct gw_map *m = &service->telemetry.resource;
+
+    for (size_t i = 0; i < m->n; i++)
+        if (strcmp(m->entries[i].key, key) == 0)
+            return m->entries[i].value;
+    return NULL;
+}
+
+#define TELEMETRY(t) BASE "service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}, telemetry: {" t "}}\n"
+
+/* Scenario: telemetry absent, spelt in old and new ways. Guarantees: the Collector's meaning and defaults. */
+static void telemetry_has_the_collectors_keys(void **state)
+{
+    const struct gw_telemetry *t;
+
+    (void)state;
+    assert_int_equal(build(TELEMETRY("")), 0);
+    t = &service->telemetry;
+    assert_int_equal(t->log_level, GW_LOG_INFO);
+    assert_false(t->log_json);
+    assert_true(t->metrics_on && t->without_scope_info && t->without_units && t->without_type_suffix);
+    assert_string_equal(t->metrics_host, "localhost");
+    assert_int_equal(t->metrics_port, 8888);
+    assert_string_equal(attribute("service.name"), "staunch");
+    assert_string_equal(attribute("service.version"), GW_VERSION);
+
+    assert_int_equal(build(TELEMETRY("logs: {level: WARN, encoding: json}, metrics: {level: detailed, readers: [{pull: {exporter: "
+                                     "{prometheus: {host: 0.0.0.0, port: 9, without_type_suffix: false}}}}]}, resource: "
+                                     "{service.name: gw, service.instance.id: , service.version: , a: 1}")),
+                     0);
+    t = &service->telemetry;
+    assert_int_equal(t->log_level, GW_LOG_WARN);
+    assert_true(t->log_json);
+    assert_int_equal(t->metrics_level, GW_LEVEL_DETAILED);
+    assert_string_equal(t->metrics_host, "0.0.0.0");
+    assert_int_equal(t->metrics_port, 9);
+    assert_false(t->without_type_suffix);
+    assert_true(t->without_units && t->no_instance_id);
+    assert_string_equal(attribute("service.name"), "gw");
+    assert_null(attribute("service.version"));
+    assert_string_equal(attribute("a"), "1");
+
+    assert_int_equal(build(TELEMETRY("metrics: {address: ':8889'}, resource: {attributes: [{name: b, value: 2}]}")), 0);
+    assert_string_equal(service->telemetry.metrics_host, "0.0.0.0");
+    assert_int_equal(service->telemetry.metrics_port, 8889);
+    assert_string_equal(attribute("b"), "2");
+    assert_int_equal(diag.n_warnings, 1);
+    assert_int_equal(build(TELEMETRY("metrics: {level: none}")), 0);
+    assert_false(service->telemetry.metrics_on);
+    assert_int_equal(build(TELEMETRY("metrics: {readers: []}")), 0);
+    assert_false(service->telemetry.metrics_on);
+}
+
+/* Scenario: telemetry that we lack or that is wrong. Guarantees: planned parts are refused, mistakes placed. */
+static void telemetry_that_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    says(TELEMETRY("logs: {levl: info, processors: []}, metrics: {readers: [{periodic: {}}, {}]}"),
+         "t.yaml:3:90: error: unknown key \"levl\" in service::telemetry::logs; did you mean \"level\"?\n"
+         "t.yaml:3:102: error: service::telemetry::logs::processors is planned and not there yet\n"
+         "t.yaml:3:140: error: service::telemetry::metrics::readers::0::periodic is planned and not there yet\n"
+         "t.yaml:3:155: error: service::telemetry::metrics::readers: at most one reader\n");
+}
+
+/* Scenario: secrets in tables, in header maps, in unknown blocks. Guarantees: none is in the printed tree. */
+static void printed_trees_hold_no_secrets(void **state)
+{
+    struct gw_node *copy;
+    struct gw_buf b;
+
+    (void)state;
+    (void)build("receivers: {otlp: {password: s3cret, endpoint: e}}\n"
+                "exporters: {otlp_grpc: {headers: {X-Key: s3cret}, timeout: 5s}, debug: {headers: [{name: n, value: s3cret}]},\n"
+                "  other: {deep: {api_token: s3cret, x: 1}}}\n");
+    copy = gw_service_redact(tree, &options, &arena);
+    assert_non_null(copy);
+    gw_buf_init(&b, 1 << 16);
+    gw_yaml_write(&b, copy);
+    (void)take(&b);
+    assert_null(strstr(said, "s3cret"));
+    assert_non_null(strstr(said, "password: \"[REDACTED]\""));
+    assert_non_null(strstr(said, "X-Key: \"[REDACTED]\""));
+    assert_non_null(strstr(said, "name: n"));
+    assert_non_null(strstr(said, "endpoint: e"));
+    assert_non_null(strstr(said, "timeout: 5s"));
+    assert_non_null(strstr(said, "x: 1"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_good_configuration_becomes_a_graph, setup, teardown),
+        cmocka_unit_test_setup_teardown(three_mistakes_are_told_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(planned_components_are_not_unknown, setup, teardown),
+        cmocka_unit_test_setup_teardown(pipelines_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(references_are_explained, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_root_is_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(connectors_need_both_sides, setup, teardown),
+        cmocka_unit_test_setup_teardown(pipelines_come_in_order_of_flow, setup, teardown),
+        cmocka_unit_test_setup_teardown(cycles_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(ports_are_wired, setup, teardown),
+        cmocka_unit_test_setup_teardown(named_extensions_must_be_started, setup, teardown),
+        cmocka_unit_test_setup_teardown(telemetry_has_the_collectors_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(telemetry_that_is_not_there_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(printed_trees_hold_no_secrets, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
