@@ -7,6 +7,7 @@ target_compile_options(gw_flags INTERFACE -Wall -Wextra -Wshadow -Wstrict-protot
   -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough -Wswitch-enum
   -fno-common -fno-strict-aliasing $<$<BOOL:${GW_WERROR}>:-Werror>)
 add_compile_definitions(_GNU_SOURCE)
+add_compile_definitions(GW_VERSION="${PROJECT_VERSION}")
 
 if(GW_SANITIZE)
   string(REPLACE ";" "," s "${GW_SANITIZE}")

@@ -44,6 +44,7 @@ struct gw_http_client_conf {
     uint64_t idle_conn_timeout_ns;
     bool disable_keep_alives, http1_only, cookies;
     size_t max_response_bytes; /* a longer answer is an error */
+    size_t read_buffer_bytes, write_buffer_bytes; /* 0 = the library's own */
 };
 
 /** Lives until `done` has returned; owned by the caller, who may not touch it before. */

@@ -540,7 +540,10 @@ static void set_connection(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
+    if (conf->read_buffer_bytes) /* curl clamps both to what it takes */
+        curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)conf->read_buffer_bytes);
+    if (conf->write_buffer_bytes)
+        curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)conf->write_buffer_bytes);
     curl_easy_setopt(e, CURLOPT_FORBID_REUSE, conf->disable_keep_alives ? 1L : 0L);
     if (conf->idle_conn_timeout_ns) /* whole seconds, at least one */
         curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, (long)((conf->idle_conn_timeout_ns + 999999999) / 1000000000));
