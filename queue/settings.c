@@ -4,6 +4,7 @@
 #include <strings.h>
 
 static const char *const sizers[] = {"requests", "items", "bytes", NULL};
+static const char *const batch_sizers[] = {"queue", "items", "bytes", NULL};
 
 static const struct gw_field partition_fields[] = {
     GW_STRINGS_FIELD(struct gw_partition_settings, metadata_keys, "metadata_keys",
@@ -17,7 +18,8 @@ static const struct gw_field batch_fields[] = {
                       "A batch leaves after this time, whatever its size."),
     GW_U64_FIELD(B, min_size, "min_size", "8192", 0, 1e15, "A batch leaves when it has this size."),
     GW_U64_FIELD(B, max_size, "max_size", "0", 0, 1e15, "Larger batches are split; 0 = never."),
-    GW_ENUM_FIELD(B, sizer, "sizer", "items", sizers, "Unit of the sizes: items or bytes. As the queue's, when that is set."),
+    GW_ENUM_FIELD(B, sizer, "sizer", "queue", batch_sizers,
+                  "Unit of the sizes: items, bytes, or the queue's (items when that counts requests)."),
     GW_BLOCK_FIELD(B, partition, "partition", partition_fields, "What must not be batched together."),
     {0},
 };
@@ -61,13 +63,33 @@ const struct gw_field gw_queue_fields[] = {
 };
 #undef S
 
-void gw_queue_settings_adjust(void *conf, const void *exporter_ops)
+static void adjust(void *conf, const void *exporter_ops)
 {
     const struct gw_exporter_ops *ops = exporter_ops;
     struct gw_queue_settings *s = conf;
 
     s->queue.enabled = ops->queue_by_default;
     s->timeout_ns = ops->default_timeout_ns;
+}
+
+static bool batches_by_bytes(const struct gw_sending_queue_settings *q)
+{
+    return q->batch.sizer == GW_BATCH_BYTES || (q->batch.sizer == GW_BATCH_AS_QUEUE && q->sizer == GW_SIZER_BYTES);
+}
+
+struct gw_batching gw_queue_batching(const struct gw_queue_settings *s)
+{
+    const struct gw_batch_settings *b = &s->queue.batch;
+
+    return (struct gw_batching){
+        .enabled = s->queue.enabled && s->queue.has_batch,
+        .by_bytes = batches_by_bytes(&s->queue),
+        .flush_timeout_ns = b->flush_timeout_ns,
+        .min_size = b->min_size,
+        .max_size = b->max_size,
+        .metadata_keys = b->partition.metadata_keys.items,
+        .n_metadata_keys = (unsigned)b->partition.metadata_keys.n,
+    };
 }
 
 /* The place of the first of the keys that was written, so that the mistake is shown where it can be mended. */
@@ -84,14 +106,11 @@ static void check_batch(const struct gw_sending_queue_settings *q, const struct 
     const char *const *k = q->batch.partition.metadata_keys.items;
     const struct gw_batch_settings *b = &q->batch;
 
-    if (b->sizer == GW_SIZER_REQUESTS)
-        gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "sizer"),
-                    "`batch` supports only `items` or `bytes` sizer, found \"requests\"");
     if (b->max_size > 0 && b->max_size < b->min_size)
         gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "max_size"),
                     "`max_size` (%llu) must be greater or equal to `min_size` (%llu)", (unsigned long long)b->max_size,
                     (unsigned long long)b->min_size);
-    if (b->sizer == q->sizer && b->min_size > q->queue_size)
+    if (q->sizer == (batches_by_bytes(q) ? GW_SIZER_BYTES : GW_SIZER_ITEMS) && b->min_size > q->queue_size)
         gw_diag_add(diag, GW_DIAG_ERROR, place_of(at, "min_size"),
                     "`min_size` must be less than or equal to `queue_size`");
     for (size_t i = 0; i < b->partition.metadata_keys.n; i++)
@@ -113,14 +132,18 @@ static void check_retry(const struct gw_retry_settings *r, const struct gw_node 
                     "'max_elapsed_time' must not be less than 'max_interval'");
 }
 
-void gw_queue_settings_finish(struct gw_queue_settings *s, const struct gw_node *node, struct gw_diag *diag)
+static void finish(void *conf, const struct gw_node *node, struct gw_diag *diag)
 {
-    const struct gw_node *queue = gw_node_get(node, "sending_queue");
+    const struct gw_queue_settings *s = conf;
 
-    if (gw_node_get(queue, "sizer") && !gw_node_path(queue, "batch", "sizer", NULL))
-        s->queue.batch.sizer = s->queue.sizer;
     if (s->queue.enabled && s->queue.has_batch)
-        check_batch(&s->queue, queue, diag);
-    if (s->retry.enabled)
-        check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);
+        check_batch(&s->queue, gw_node_get(node, "sending_queue"), diag);
+    check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);
 }
+
+const struct gw_extra_settings gw_queue_extra = {
+    .fields = gw_queue_fields,
+    .conf_size = sizeof(struct gw_queue_settings),
+    .adjust = adjust,
+    .finish = finish,
+};

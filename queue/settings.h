@@ -9,8 +9,10 @@
 
 #include "config/schema.h"
 #include "pipeline/exporter.h"
+#include "pipeline/service.h"
 
 enum gw_sizer { GW_SIZER_REQUESTS, GW_SIZER_ITEMS, GW_SIZER_BYTES };
+enum gw_batch_sizer { GW_BATCH_AS_QUEUE, GW_BATCH_ITEMS, GW_BATCH_BYTES };
 
 struct gw_partition_settings {
     struct gw_list metadata_keys; /* const char * */
@@ -18,7 +20,7 @@ struct gw_partition_settings {
 
 struct gw_batch_settings {
     uint64_t flush_timeout_ns, min_size, max_size;
-    int sizer; /* enum gw_sizer: items or bytes */
+    int sizer; /* enum gw_batch_sizer */
     struct gw_partition_settings partition;
 };
 
@@ -45,14 +47,10 @@ struct gw_queue_settings {
 
 /** Ended by {0}; the conf is a struct gw_queue_settings. */
 extern const struct gw_field gw_queue_fields[];
+/** For gw_service_options: table, the exporter's own defaults, and the rules between settings. */
+extern const struct gw_extra_settings gw_queue_extra;
 
-/** The exporter's own defaults (a const struct gw_exporter_ops), put in before the tree is read. */
-void gw_queue_settings_adjust(void *conf, const void *exporter_ops);
-
-/**
- * Once filled: what depends on which keys were written (the batch's sizer is the queue's unless said otherwise), then
- * the rules between settings. node is the exporter's block, or NULL; mistakes go to diag, at their keys.
- */
-void gw_queue_settings_finish(struct gw_queue_settings *s, const struct gw_node *node, struct gw_diag *diag);
+/** How an exporter with these settings batches by itself; enabled == false when it does not. */
+struct gw_batching gw_queue_batching(const struct gw_queue_settings *s);
 
 #endif

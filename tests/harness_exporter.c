@@ -378,7 +378,7 @@ int gw_rig_configure(struct gw_rig *r, const char *name, const char *yaml)
             {.fields = gw_queue_fields,
              .conf_size = sizeof(queue),
              .conf = &queue,
-             .adjust = gw_queue_settings_adjust,
+             .adjust = gw_queue_extra.adjust,
              .arg = r->component->exporter},
         };
 

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chunks wait here until they are a batch: min_size reached, flush_timeout passed, or the edge is draining. One open
+ * batch per way of batching and combination of metadata values.
+ */
+#include <stdlib.h>
+
+#include "queue/edge_impl.h"
+
+static bool same_values(const struct gw_meta *a, const struct gw_meta *b, struct gw_slice key)
+{
+    for (unsigned i = 0;; i++) {
+        struct gw_slice x, y;
+        bool has_a = a && gw_meta_find(a, key, i, &x), has_b = b && gw_meta_find(b, key, i, &y);
+
+        if (has_a != has_b || (has_a && !gw_slice_eq(x, y)))
+            return false;
+        if (!has_a)
+            return true;
+    }
+}
+
+static bool belongs(const struct gw_open_batch *o, const struct gw_batching *how, const struct gw_meta *meta)
+{
+    if (o->how != how)
+        return false;
+    for (unsigned i = 0; i < how->n_metadata_keys; i++)
+        if (!same_values(o->meta, meta, gw_slice_cstr(how->metadata_keys[i])))
+            return false;
+    return true;
+}
+
+static void count_trigger(struct gw_open_batch *o, const char *name, const char *help)
+{
+    const struct gw_label l = {"processor", o->how->processor};
+
+    if (o->how->processor)
+        gw_metric_add(gw_meter_get(o->lane->edge->conf.meter, GW_COUNTER, name, help, &l, 1), 1);
+}
+
+static void observe_size(struct gw_open_batch *o)
+{
+    static const double sizes[] = {10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000,
+                                   9000, 10000, 20000, 30000, 50000, 100000};
+    const struct gw_label l = {"processor", o->how->processor};
+
+    if (o->how->processor)
+        gw_metric_observe(gw_meter_get_histogram(o->lane->edge->conf.meter, "otelcol_processor_batch_batch_send_size",
+                                                 "Number of units in the batch", &l, 1, sizes,
+                                                 sizeof(sizes) / sizeof(sizes[0])),
+                          (double)o->rows);
+}
+
+static void push_all(struct gw_lane *l, struct gw_chunk *c)
+{
+    for (struct gw_chunk *next; c; c = next) {
+        next = c->next;
+        c->next = NULL;
+        gw_sender_push(l, c);
+    }
+}
+
+static void count_open(struct gw_lane *l, int change, const struct gw_batching *how)
+{
+    const struct gw_label label = {"processor", how->processor};
+
+    l->n_open += (unsigned)change;
+    if (how->processor && how->n_metadata_keys)
+        gw_metric_set(gw_meter_get(l->edge->conf.meter, GW_GAUGE, "otelcol_processor_batch_metadata_cardinality",
+                                   "Number of distinct metadata value combinations being processed", &label, 1),
+                      l->n_open);
+}
+
+/* The batch leaves, whole or in pieces. Without memory for that its chunks leave as they are. */
+static void flush(struct gw_open_batch *o)
+{
+    struct gw_lane *l = o->lane;
+    const struct gw_batching *how = o->how;
+    struct gw_chunk *all = gw_chunk_merge(l->edge, o->first), *pieces = NULL;
+
+    gw_timer_disarm(&o->timer);
+    for (struct gw_open_batch **p = &l->open; *p; p = &(*p)->next)
+        if (*p == o) {
+            *p = o->next;
+            break;
+        }
+    observe_size(o);
+    count_open(l, -1, how);
+    if (all && how->max_size && l->edge->ops->merge == GW_MERGE_OTLP &&
+        (how->by_bytes ? all->body.n : all->rows) > how->max_size)
+        pieces = how->by_bytes ? gw_chunk_split(l->edge, all, 0, how->max_size)
+                               : gw_chunk_split(l->edge, all, (uint32_t)how->max_size, 0);
+    push_all(l, pieces ? pieces : all ? all : o->first);
+    free(o);
+}
+
+static void on_timeout(struct gw_timer *t)
+{
+    struct gw_open_batch *o = (struct gw_open_batch *)((char *)t - offsetof(struct gw_open_batch, timer));
+    struct gw_lane *l = o->lane;
+
+    count_trigger(o, "otelcol_processor_batch_timeout_trigger_send",
+                  "Number of times the batch was sent due to a timeout trigger");
+    flush(o);
+    gw_sender_pump(l);
+}
+
+static struct gw_open_batch *find_open(struct gw_lane *l, const struct gw_batching *how, const struct gw_chunk *c)
+{
+    struct gw_open_batch *o;
+
+    for (o = l->open; o; o = o->next)
+        if (belongs(o, how, c->meta))
+            return o;
+    /* Over the limit of combinations the oldest batch has to go early: nothing is refused, nothing mixed. */
+    if (how->cardinality_limit && l->n_open >= how->cardinality_limit)
+        for (o = l->open; o; o = o->next)
+            if (!o->next) {
+                flush(o);
+                break;
+            }
+    o = calloc(1, sizeof(*o));
+    if (!o)
+        return NULL;
+    o->lane = l;
+    o->how = how;
+    o->meta = c->meta;
+    o->last = &o->first;
+    o->timer.fire = on_timeout;
+    o->next = l->open;
+    l->open = o;
+    count_open(l, 1, how);
+    return o;
+}
+
+void gw_batcher_add(struct gw_lane *l, struct gw_chunk *c)
+{
+    const struct gw_batching *how = l->edge->own.enabled ? &l->edge->own : c->batching;
+    struct gw_open_batch *o = NULL;
+
+    if (how && how->enabled && l->edge->ops->merge != GW_MERGE_NONE)
+        o = find_open(l, how, c);
+    if (!o) {
+        gw_sender_push(l, c);
+        return;
+    }
+    c->next = NULL;
+    *o->last = c;
+    o->last = &c->next;
+    o->rows += c->rows;
+    o->bytes += c->body.n;
+    if (how->flush_timeout_ns == 0 || (how->by_bytes ? o->bytes : o->rows) >= how->min_size) {
+        count_trigger(o, "otelcol_processor_batch_batch_size_trigger_send",
+                      "Number of times the batch was sent due to a size trigger");
+        flush(o);
+    } else if (!gw_timer_is_armed(&o->timer)) {
+        struct gw_loop *loop = atomic_load(&l->edge->loop);
+
+        gw_timer_arm(loop, &o->timer, gw_loop_now_ns(loop) + how->flush_timeout_ns);
+    }
+}
+
+void gw_batcher_flush_all(struct gw_lane *l)
+{
+    while (l->open)
+        flush(l->open);
+}

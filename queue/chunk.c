@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "otlp-proto/encode.h"
+#include "queue/edge_impl.h"
+
+struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes)
+{
+    size_t head = sizeof(struct gw_chunk) + (size_t)n_receipts * sizeof(struct gw_receipt);
+    struct gw_chunk *c = malloc(head + bytes);
+
+    if (!c)
+        return NULL;
+    *c = (struct gw_chunk){.signal = s, .body = {(uint8_t *)c + head, bytes}};
+    return c;
+}
+
+void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c)
+{
+    (void)gw_payload_unref(c->payload);
+    (void)gw_meta_unref(c->meta);
+    gw_credit_give(e->conf.memory, c->charged_bytes);
+    free(c);
+}
+
+void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outcome, int grpc_status,
+                     uint64_t retry_after_ns, const char *message)
+{
+    for (uint32_t i = 0; i < c->n_receipts; i++) {
+        struct gw_ticket *t = c->receipts[i].ticket;
+        uint32_t rows = c->receipts[i].rows, bad = rows < rejected ? rows : rejected;
+
+        rejected -= bad;
+        if (outcome > GW_REJECTED)
+            gw_ticket_fail_with(t, grpc_status, retry_after_ns);
+        gw_ticket_settle(t, bad, GW_REJECTED, message);
+        gw_ticket_settle(t, rows - bad, outcome, outcome > GW_REJECTED ? message : NULL);
+        (void)gw_ticket_unref(t);
+    }
+    c->n_receipts = 0;
+}
+
+struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
+{
+    uint32_t receipts = 0;
+    size_t bytes = 0;
+    struct gw_chunk *all;
+    uint8_t *at;
+
+    if (!first->next)
+        return first;
+    for (struct gw_chunk *c = first; c; c = c->next) {
+        receipts += c->n_receipts;
+        bytes += c->body.n;
+    }
+    all = gw_chunk_new(first->signal, receipts, bytes);
+    if (!all)
+        return NULL;
+    at = (uint8_t *)(uintptr_t)all->body.p;
+    all->arrived_ns = first->arrived_ns;
+    all->batching = first->batching;
+    all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
+    /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
+    all->charged_bytes = bytes;
+    atomic_fetch_add_explicit(&e->conf.memory->used_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add(&e->n_chunks, 1); /* before the others go: an edge must not look empty meanwhile */
+    for (struct gw_chunk *c = first, *next; c; c = next) {
+        next = c->next;
+        if (c->body.n)
+            memcpy(at, c->body.p, c->body.n);
+        at += c->body.n;
+        memcpy(all->receipts + all->n_receipts, c->receipts, c->n_receipts * sizeof(c->receipts[0]));
+        all->n_receipts += c->n_receipts;
+        all->rows += c->rows;
+        all->units += c->units;
+        gw_chunk_free(e, c);
+        atomic_fetch_sub(&e->n_chunks, 1);
+    }
+    return all;
+}
+
+struct split {
+    struct gw_edge *edge;
+    struct gw_chunk *from, *first, **last;
+    uint32_t receipt, receipt_rows; /* how far the receipts are dealt out */
+    uint64_t units_left;
+    uint32_t rows_left;
+};
+
+/* Rows of a body are in the order of its receipts, so a piece takes the next ones. */
+static void deal_receipts(struct split *s, struct gw_chunk *piece)
+{
+    uint32_t want = piece->rows;
+
+    while (want > 0 && s->receipt < s->from->n_receipts) {
+        const struct gw_receipt *r = &s->from->receipts[s->receipt];
+        uint32_t n = r->rows - s->receipt_rows;
+
+        n = n < want ? n : want;
+        piece->receipts[piece->n_receipts++] = (struct gw_receipt){gw_ticket_ref(r->ticket), n};
+        want -= n;
+        s->receipt_rows += n;
+        if (s->receipt_rows == r->rows) {
+            s->receipt++;
+            s->receipt_rows = 0;
+        }
+    }
+}
+
+static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
+{
+    struct split *s = arg;
+    const struct gw_chunk *from = s->from;
+    struct gw_chunk *c = gw_chunk_new(from->signal, from->n_receipts, body.n);
+
+    if (!c)
+        return -ENOMEM;
+    memcpy((uint8_t *)(uintptr_t)c->body.p, body.p, body.n);
+    c->rows = rows;
+    c->arrived_ns = from->arrived_ns;
+    c->batching = from->batching;
+    c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
+    c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
+    s->units_left -= c->units;
+    s->rows_left -= rows < s->rows_left ? rows : s->rows_left;
+    c->charged_bytes = body.n;
+    atomic_fetch_add_explicit(&s->edge->conf.memory->used_bytes, body.n, memory_order_relaxed);
+    deal_receipts(s, c);
+    *s->last = c;
+    s->last = &c->next;
+    return 0;
+}
+
+static void drop_receipts(struct gw_chunk *c)
+{
+    for (uint32_t i = 0; i < c->n_receipts; i++)
+        (void)gw_ticket_unref(c->receipts[i].ticket);
+    c->n_receipts = 0;
+}
+
+struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes)
+{
+    struct split s = {.edge = e, .from = c, .units_left = c->units, .rows_left = c->rows};
+    uint64_t n = 0;
+
+    s.last = &s.first;
+    if (gw_split(c->signal, c->body, max_rows, max_bytes, add_piece, &s) < 0 || !s.first || s.rows_left != 0) {
+        for (struct gw_chunk *p = s.first, *next; p; p = next) {
+            next = p->next;
+            drop_receipts(p);
+            gw_chunk_free(e, p);
+        }
+        return NULL;
+    }
+    for (struct gw_chunk *p = s.first; p; p = p->next) {
+        n++;
+        if (!p->next)
+            p->units += s.units_left;
+    }
+    atomic_fetch_add(&e->n_chunks, n - 1);
+    drop_receipts(c);
+    gw_chunk_free(e, c);
+    return s.first;
+}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "otlp-proto/decode.h"
+#include "otlp-proto/encode.h"
+#include "queue/edge_impl.h"
+
+enum { CLOSE_TURNS = 500, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30 };
+
+static struct gw_lane *lane_of(const struct gw_edge *e, enum gw_signal s)
+{
+    return (struct gw_lane *)(uintptr_t)&e->lanes[gw_signal_index(s)];
+}
+
+/* ---- making and ending ------------------------------------------------------------------------------------ */
+
+static uint64_t read_queued(void *arg)
+{
+    return atomic_load_explicit(&((struct gw_lane *)arg)->queued, memory_order_relaxed);
+}
+
+static uint64_t read_in_flight(void *arg)
+{
+    return atomic_load_explicit(&((struct gw_lane *)arg)->in_flight, memory_order_relaxed);
+}
+
+static struct gw_metric *counter(const struct gw_edge *e, const char *what, enum gw_signal s, const char *help)
+{
+    const struct gw_label l = {"exporter", e->conf.id};
+    struct gw_metric *m;
+    struct gw_buf name;
+
+    gw_buf_init(&name, 128);
+    gw_buf_printf(&name, "otelcol_exporter_%s_%s", what, gw_signal_item_name(s));
+    gw_buf_put_u8(&name, 0);
+    m = name.failed ? NULL : gw_meter_get(e->conf.meter, GW_COUNTER, (char *)name.p, help, &l, 1);
+    gw_buf_clear(&name);
+    return m;
+}
+
+static void make_metrics(struct gw_edge *e, struct gw_lane *l)
+{
+    static const double sizes[] = {10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000,
+                                   9000, 10000, 20000, 30000, 50000, 100000};
+    static const double bytes[] = {1000,   10000,  50000,   100000,  500000, 1000000,
+                                   2000000, 5000000, 10000000, 50000000};
+    const struct gw_label id = {"exporter", e->conf.id}, both[] = {{"data_type", gw_signal_name(l->signal)}, id};
+    struct gw_meter *m = e->conf.meter;
+
+    l->sent = counter(e, "sent", l->signal, "Number of items successfully sent to the destination.");
+    l->failed = counter(e, "send_failed", l->signal, "Number of items in failed attempts to send to the destination.");
+    l->enqueue_failed = counter(e, "enqueue_failed", l->signal, "Number of items failed to be added to the queue.");
+    if (e->ops->swallow)
+        return;
+    l->flying = gw_meter_get_read(m, "otelcol_exporter_in_flight_requests", "Current number of in-flight requests",
+                                  both, 2, read_in_flight, l);
+    l->send_size = gw_meter_get_histogram(m, "otelcol_exporter_queue_batch_send_size", "Number of units in the batch",
+                                          &id, 1, sizes, sizeof(sizes) / sizeof(sizes[0]));
+    l->send_bytes = gw_meter_get_histogram(m, "otelcol_exporter_queue_batch_send_size_bytes",
+                                           "Number of bytes in batch that was sent", &id, 1, bytes,
+                                           sizeof(bytes) / sizeof(bytes[0]));
+    if (!e->conf.settings.queue.enabled)
+        return;
+    l->size = gw_meter_get_read(m, "otelcol_exporter_queue_size", "Current size of the retry queue (in batches)", both,
+                                2, read_queued, l);
+    l->capacity = gw_meter_get(m, GW_GAUGE, "otelcol_exporter_queue_capacity",
+                               "Fixed capacity of the retry queue (in batches)", both, 2);
+    gw_metric_set(l->capacity, e->conf.settings.queue.queue_size);
+}
+
+int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
+{
+    struct gw_edge *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return -ENOMEM;
+    e->conf = *conf;
+    e->ops = conf->component->exporter;
+    if (!e->ops->queued) { /* its settings have none of the keys: one attempt at a time behind a queue in memory */
+        e->conf.settings.retry.enabled = false;
+        e->conf.settings.timeout_ns = e->ops->default_timeout_ns;
+    }
+    e->own = gw_queue_batching(&e->conf.settings);
+    e->waits = !e->conf.settings.queue.enabled || e->conf.settings.queue.wait_for_result;
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+        e->lanes[i].edge = e;
+        e->lanes[i].signal = (enum gw_signal)(1u << i);
+        e->lanes[i].pending_last = &e->lanes[i].pending;
+        if (conf->signals & e->lanes[i].signal)
+            make_metrics(e, &e->lanes[i]);
+    }
+    *ret = e;
+    return 0;
+}
+
+static bool leads_to(const struct gw_edge *from, const struct gw_edge *to)
+{
+    if (from == to)
+        return true;
+    for (unsigned i = 0; i < from->n_dead_letters; i++)
+        if (leads_to(from->dead_letters[i], to))
+            return true;
+    return false;
+}
+
+int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to)
+{
+    if (leads_to(to, e))
+        return -ELOOP;
+    if (e->n_dead_letters == GW_EDGE_DEAD_LETTERS)
+        return -E2BIG;
+    e->dead_letters[e->n_dead_letters++] = to;
+    return 0;
+}
+
+bool gw_edge_needs_thread(const struct gw_edge *e)
+{
+    return !e->ops->swallow;
+}
+
+/* ---- counting --------------------------------------------------------------------------------------------- */
+
+void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason)
+{
+    const struct gw_label labels[] = {{"component", l->edge->conf.id},
+                                      {"pipeline", ""},
+                                      {"signal", gw_signal_name(l->signal)},
+                                      {"reason", reason}};
+
+    atomic_fetch_add_explicit(&l->dropped, rows, memory_order_relaxed);
+    gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dropped_items",
+                               "Items that left without reaching a sink, by reason.", labels, 4),
+                  rows);
+}
+
+struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s)
+{
+    const struct gw_lane *l = lane_of(e, s);
+    struct gw_edge_counts c = {.in = atomic_load(&l->in),
+                               .delivered = atomic_load(&l->delivered),
+                               .rejected = atomic_load(&l->rejected),
+                               .dropped = atomic_load(&l->dropped),
+                               .dead_lettered = atomic_load(&l->dead_lettered)};
+
+    c.held = c.in - c.delivered - c.rejected - c.dropped - c.dead_lettered;
+    return c;
+}
+
+void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows)
+{
+    gw_metric_add(lane_of(e, s)->enqueue_failed, rows);
+}
+
+/* ---- room ------------------------------------------------------------------------------------------------- */
+
+enum gw_sizer gw_edge_sizer(const struct gw_edge *e)
+{
+    return (enum gw_sizer)e->conf.settings.queue.sizer;
+}
+
+uint64_t gw_edge_units(const struct gw_edge *e, uint64_t requests, uint64_t rows, uint64_t bytes)
+{
+    switch (gw_edge_sizer(e)) {
+    case GW_SIZER_ITEMS:
+        return rows;
+    case GW_SIZER_BYTES:
+        return bytes;
+    case GW_SIZER_REQUESTS:
+        break;
+    }
+    return requests;
+}
+
+bool gw_edge_blocks(const struct gw_edge *e)
+{
+    return e->conf.settings.queue.block_on_overflow;
+}
+
+const char *gw_edge_id(const struct gw_edge *e)
+{
+    return e->conf.id;
+}
+
+static bool is_bounded(const struct gw_edge *e)
+{
+    return e->conf.settings.queue.enabled && !e->ops->swallow;
+}
+
+static bool take(struct gw_lane *l, uint64_t units)
+{
+    uint64_t used = atomic_load_explicit(&l->used, memory_order_relaxed), size = l->edge->conf.settings.queue.queue_size;
+
+    do {
+        if (used > 0 && (units > size || used > size - units))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&l->used, &used, used + units, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait)
+{
+    struct gw_lane *l = lane_of(e, s);
+
+    if (!is_bounded(e))
+        return true;
+    if (take(l, units))
+        return true;
+    if (!wait)
+        return false;
+    atomic_store(&l->waited_for, true);
+    return take(l, units); /* room may have come before the flag was seen */
+}
+
+static void give(struct gw_lane *l, uint64_t units)
+{
+    if (!is_bounded(l->edge) || units == 0)
+        return;
+    atomic_fetch_sub(&l->used, units);
+    if (atomic_load(&l->waited_for) && atomic_exchange(&l->waited_for, false) && l->edge->conf.room)
+        l->edge->conf.room(l->edge->conf.arg);
+}
+
+void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units)
+{
+    give(lane_of(e, s), units);
+}
+
+void gw_edge_done(struct gw_lane *l, struct gw_chunk *c)
+{
+    uint64_t units = c->units;
+
+    atomic_fetch_sub_explicit(&l->queued, units, memory_order_relaxed);
+    gw_chunk_free(l->edge, c);
+    give(l, units);
+    atomic_fetch_sub(&l->edge->n_chunks, 1);
+}
+
+/* ---- the worker's side ------------------------------------------------------------------------------------ */
+
+/* The payload as it came is the body: nothing edited, nothing removed, requests one behind the other. */
+static bool is_whole_payload(const struct gw_view *v)
+{
+    const struct gw_batch *b = v->batch;
+    uint64_t at = 0;
+
+    if (!gw_view_is_untouched(v) || !b->payload)
+        return false;
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        if (b->segments[i].wire.off != at)
+            return false;
+        at += b->segments[i].wire.len;
+    }
+    return at == b->payload->n && at > 0;
+}
+
+static void enter(struct gw_lane *l, struct gw_chunk *c)
+{
+    struct gw_edge *e = l->edge;
+    struct gw_loop *loop;
+
+    atomic_fetch_add_explicit(&l->in, c->rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->queued, c->units, memory_order_relaxed);
+    atomic_fetch_add(&e->n_chunks, 1);
+    if (gw_inbox_push(&e->inbox, &c->item) && (loop = atomic_load(&e->loop)) != NULL)
+        gw_loop_wake(loop);
+}
+
+/* A chunk with the view's rows, charged; NULL when there is no memory for it. */
+static struct gw_chunk *encode(struct gw_edge *e, const struct gw_view *v, struct gw_buf *scratch)
+{
+    uint32_t receipts = e->waits ? v->batch->n_segments : 0;
+    bool whole = !e->ops->encode && is_whole_payload(v);
+    struct gw_chunk *c;
+    size_t bytes;
+
+    if (!whole) {
+        gw_buf_reset(scratch);
+        if ((e->ops->encode ? e->ops->encode(e->conf.self, v, scratch) : gw_encode(v, scratch)) < 0 || scratch->failed)
+            return NULL;
+    }
+    bytes = whole ? v->batch->payload->n : scratch->n;
+    if (!gw_credit_take(e->conf.memory, bytes))
+        return NULL;
+    c = gw_chunk_new(v->batch->signal, receipts, whole ? 0 : bytes);
+    if (!c) {
+        gw_credit_give(e->conf.memory, bytes);
+        return NULL;
+    }
+    c->charged_bytes = bytes;
+    c->rows = v->n_rows;
+    c->arrived_ns = v->batch->received_ns;
+    c->meta = v->meta ? gw_meta_ref(v->meta) : NULL;
+    if (whole) {
+        c->payload = gw_payload_ref(v->batch->payload);
+        c->body = (struct gw_slice){c->payload->p, bytes};
+    } else if (bytes) {
+        memcpy((uint8_t *)(uintptr_t)c->body.p, scratch->p, bytes);
+    }
+    return c;
+}
+
+static uint64_t count_requests(const struct gw_view *v)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < v->batch->n_segments; i++)
+        n += v->kept ? gw_view_count(v, v->batch->segments[i].rows) > 0
+                     : v->batch->segments[i].rows.end > v->batch->segments[i].rows.begin;
+    return n ? n : 1;
+}
+
+static void swallow(struct gw_lane *l, struct gw_view *v, struct gw_ledger *ledger)
+{
+    uint32_t rows = v->n_rows;
+
+    atomic_fetch_add_explicit(&l->in, rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->delivered, rows, memory_order_relaxed);
+    gw_metric_add(l->sent, rows);
+    l->edge->ops->swallow(l->edge->conf.self, v);
+    gw_view_settle_all(v, ledger, GW_DELIVERED, "delivered", NULL);
+}
+
+void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put *how)
+{
+    struct gw_lane *l = lane_of(e, v->batch->signal);
+    struct gw_chunk *c = NULL;
+
+    if (v->n_rows == 0 || e->ops->swallow) {
+        if (v->n_rows)
+            swallow(l, v, how->ledger);
+        gw_view_clear(v);
+        return;
+    }
+    if (!v->failed)
+        c = encode(e, v, how->scratch);
+    if (!c) {
+        gw_metric_add(l->enqueue_failed, v->n_rows);
+        gw_view_settle_all(v, how->ledger, GW_REFUSED, "memory_limit", "data refused due to high memory usage");
+        gw_view_clear(v);
+        return;
+    }
+    if (is_bounded(e)) {
+        uint64_t ours;
+
+        c->units = gw_edge_units(e, count_requests(v), c->rows, c->body.n);
+        ours = c->units < *how->reserved ? c->units : *how->reserved;
+        *how->reserved -= ours;
+        atomic_fetch_add(&l->used, c->units - ours);
+    }
+    c->batching = how->batching;
+    if (e->waits)
+        c->n_receipts = gw_view_receipts(v, c->receipts);
+    else
+        gw_view_settle_all(v, how->ledger, GW_STORED, "queued", NULL);
+    gw_view_clear(v);
+    enter(l, c);
+}
+
+/* OTLP bytes into what the exporter's encode makes of them. */
+static int reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, struct gw_buf *out)
+{
+    static const struct gw_limits limits = GW_LIMITS_DEFAULT;
+    struct gw_batch *b = gw_batch_new(s);
+    struct gw_arena arena;
+    struct gw_view v;
+    struct gw_ref at;
+    int rc;
+
+    if (!b)
+        return -ENOMEM;
+    rc = gw_batch_append(b, body, &at);
+    if (rc == 0)
+        rc = gw_decode(b, gw_batch_slice(b, at), &limits, NULL, NULL);
+    if (rc == 0) {
+        b->received_ns = gw_wall_ns(e->conf.env);
+        gw_arena_init(&arena, 4096, 64u << 20);
+        gw_view_init(&v, b, &arena);
+        rc = e->ops->encode(e->conf.self, &v, out);
+        gw_view_clear(&v);
+        gw_arena_clear(&arena);
+    }
+    (void)gw_batch_unref(b);
+    return rc < 0 || out->failed ? -EBADMSG : 0;
+}
+
+static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows)
+{
+    struct gw_chunk *c = NULL;
+
+    if (!gw_credit_take(e->conf.memory, body.n))
+        return NULL;
+    c = gw_chunk_new(s, 0, body.n);
+    if (!c) {
+        gw_credit_give(e->conf.memory, body.n);
+        return NULL;
+    }
+    memcpy((uint8_t *)(uintptr_t)c->body.p, body.p, body.n);
+    c->rows = n_rows;
+    c->charged_bytes = body.n;
+    c->arrived_ns = gw_wall_ns(e->conf.env);
+    return c;
+}
+
+bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,
+                       const uint64_t *reserved)
+{
+    struct gw_lane *l = lane_of(e, s);
+    uint64_t units = reserved ? *reserved : gw_edge_units(e, 1, n_rows, body.n);
+    struct gw_chunk *c = NULL;
+    struct gw_buf out;
+
+    if (e->ops->swallow) {
+        atomic_fetch_add_explicit(&l->in, n_rows, memory_order_relaxed);
+        atomic_fetch_add_explicit(&l->delivered, n_rows, memory_order_relaxed);
+        gw_metric_add(l->sent, n_rows);
+        return true;
+    }
+    if (!reserved && !gw_edge_reserve(e, s, units, /* wait= */ false))
+        return false;
+    gw_buf_init(&out, MAX_ENCODED_BYTES);
+    if (!e->ops->encode)
+        c = bytes_chunk(e, s, body, n_rows);
+    else if (reencode(e, s, body, &out) == 0)
+        c = bytes_chunk(e, s, gw_buf_slice(&out), n_rows);
+    gw_buf_clear(&out);
+    if (!c) {
+        gw_edge_unreserve(e, s, units);
+        gw_metric_add(l->enqueue_failed, n_rows);
+        return false;
+    }
+    c->units = is_bounded(e) ? units : 0;
+    enter(l, c);
+    return true;
+}
+
+/* ---- the exporter's thread -------------------------------------------------------------------------------- */
+
+static void take_in(struct gw_edge *e)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&e->inbox), *next; i; i = next) {
+        struct gw_chunk *c = (struct gw_chunk *)i;
+
+        next = i->next;
+        gw_batcher_add(lane_of(e, c->signal), c);
+    }
+}
+
+static void on_turn(struct gw_hook *h)
+{
+    struct gw_edge *e = (struct gw_edge *)((char *)h - offsetof(struct gw_edge, hook));
+
+    if (!gw_inbox_is_empty(&e->inbox))
+        take_in(e);
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+        if (e->lanes[i].open && atomic_load_explicit(&e->draining, memory_order_relaxed))
+            gw_batcher_flush_all(&e->lanes[i]);
+        if (e->lanes[i].pending)
+            gw_sender_pump(&e->lanes[i]);
+    }
+}
+
+int gw_edge_open(struct gw_edge *e, struct gw_loop *loop, struct gw_err *err)
+{
+    int rc = e->ops->open ? e->ops->open(e->conf.self, loop, err) : 0;
+
+    if (rc < 0)
+        return rc;
+    e->opened = true;
+    e->hook.run = on_turn;
+    gw_loop_add_hook(loop, &e->hook);
+    atomic_store(&e->loop, loop);
+    gw_loop_wake(loop); /* for what came before */
+    return 0;
+}
+
+void gw_edge_drain(struct gw_edge *e)
+{
+    struct gw_loop *loop = atomic_load(&e->loop);
+
+    atomic_store(&e->draining, true);
+    if (loop)
+        gw_loop_wake(loop);
+}
+
+bool gw_edge_is_empty(const struct gw_edge *e)
+{
+    return atomic_load(&e->n_chunks) == 0;
+}
+
+static bool has_jobs(const struct gw_edge *e)
+{
+    return e->lanes[0].jobs || e->lanes[1].jobs || e->lanes[2].jobs;
+}
+
+void gw_edge_close(struct gw_edge *e)
+{
+    struct gw_loop *loop = atomic_load(&e->loop);
+
+    if (!e->opened)
+        return;
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++)
+        gw_batcher_flush_all(&e->lanes[i]);
+    e->closing = true;
+    for (unsigned turn = 0; turn < CLOSE_TURNS; turn++) {
+        take_in(e);
+        for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+            gw_batcher_flush_all(&e->lanes[i]);
+            gw_sender_cut(&e->lanes[i]);
+        }
+        if (!has_jobs(e))
+            break;
+        gw_loop_turn(loop, CLOSE_WAIT_NS);
+    }
+    if (e->ops->close)
+        e->ops->close(e->conf.self);
+    gw_loop_remove_hook(loop, &e->hook);
+    atomic_store(&e->loop, NULL);
+    e->opened = false;
+}
+
+void gw_edge_free(struct gw_edge *e)
+{
+    if (!e)
+        return;
+    for (struct gw_inbox_item *i = gw_inbox_take(&e->inbox), *next; i; i = next) {
+        struct gw_chunk *c = (struct gw_chunk *)i;
+
+        next = i->next;
+        gw_edge_drop(lane_of(e, c->signal), c->rows, "shutdown");
+        gw_chunk_settle(c, 0, GW_REFUSED, 14, 0, "the gateway stopped");
+        gw_edge_done(lane_of(e, c->signal), c);
+    }
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+        gw_metric_unread(e->lanes[i].size);
+        gw_metric_unread(e->lanes[i].flying);
+    }
+    free(e);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way from a chain to a sink: one edge per exporter, shared by all pipelines and workers.
+ *
+ *   worker             reserve (at the door) ─► put: view ─► encode ─► chunk ─┐ inbox
+ *   exporter's thread  ┌──────────────────────────────────────────────────────┘
+ *                      └► lane (one per signal) ─► batcher ─► pending ─► at most num_consumers jobs ─► send
+ *                         done: delivered │ again after a pause │ split │ dead letter or counted drop
+ *
+ *   rows:   in = delivered + rejected + dropped{reason} + dead_lettered + held        exact, at any moment of rest
+ *   units:  reserved at the door, so that put never fails for want of room; held until the job is done
+ */
+#ifndef GW_QUEUE_EDGE_H
+#define GW_QUEUE_EDGE_H
+
+#include "batch/settle.h"
+#include "core/credit.h"
+#include "core/meter.h"
+#include "pipeline/component.h"
+#include "queue/settings.h"
+
+struct gw_edge;
+
+enum { GW_N_SIGNALS = 3, GW_EDGE_DEAD_LETTERS = 8 };
+/** traces 0, metrics 1, logs 2 */
+static inline unsigned gw_signal_index(enum gw_signal s)
+{
+    return (unsigned)s >> 1;
+}
+
+struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
+    struct gw_env *env;
+    const struct gw_component *component;
+    void *self; /* the exporter */
+    const char *id;
+    unsigned signals; /* that reach it: those have metrics */
+    struct gw_queue_settings settings;
+    struct gw_meter *meter;
+    struct gw_logger logger;
+    struct gw_credit *memory;
+    /** Room appeared while somebody waited for it (gw_edge_reserve with `wait`). Threads: any. */
+    void (*room)(void *arg);
+    void *arg;
+};
+
+/** Owner: gives *ret. Errors: -ENOMEM. */
+int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret);
+void gw_edge_free(struct gw_edge *e);
+/** Where rows go that the sink will never take. Before the first put. Errors: -E2BIG, -ELOOP when `to` leads back. */
+int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to);
+
+/* ---- the exporter's thread -------------------------------------------------------------------------------- */
+
+/** False: the exporter swallows views on the worker; there is nothing to open and no thread. */
+bool gw_edge_needs_thread(const struct gw_edge *e);
+int gw_edge_open(struct gw_edge *e, struct gw_loop *loop, struct gw_err *err);
+/** What is left is dropped as "shutdown"; attempts under way are cancelled. Turns the loop until they are done. */
+void gw_edge_close(struct gw_edge *e);
+
+/* ---- any thread ------------------------------------------------------------------------------------------- */
+
+/** No more waiting for full batches: everything leaves as soon as it can. */
+void gw_edge_drain(struct gw_edge *e);
+/** Nothing is queued or under way. */
+bool gw_edge_is_empty(const struct gw_edge *e);
+
+/** What a request takes of the queue, in its sizer's units. */
+uint64_t gw_edge_units(const struct gw_edge *e, uint64_t requests, uint64_t rows, uint64_t bytes);
+enum gw_sizer gw_edge_sizer(const struct gw_edge *e);
+/** True: overflow parks the request instead of refusing it. */
+bool gw_edge_blocks(const struct gw_edge *e);
+const char *gw_edge_id(const struct gw_edge *e);
+/** `wait`: call room() when there is some again. A request larger than an empty queue passes. */
+bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait);
+void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units);
+/** Rows that the door turned away because of this queue. */
+void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows);
+
+/** What a worker brings to put. */
+struct gw_edge_put {
+    struct gw_buf *scratch;             /* the worker's, for encoding */
+    struct gw_ledger *ledger;
+    uint64_t *reserved;                 /* units that the door took for this turn; put uses them up */
+    const struct gw_batching *batching; /* of the pipeline, or NULL */
+};
+/**
+ * Take the view: its rows are stored now, or settled when the sink has answered (wait_for_result, queue off).
+ * Without memory they are refused.
+ */
+void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put *how);
+
+/**
+ * An OTLP body of n_rows rows that nobody waits for: dead letters. reserved: units that were taken before, used up
+ * whatever the outcome; NULL: they are taken now. False when there is no room or no memory.
+ */
+bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,
+                       const uint64_t *reserved);
+
+/** Rows so far, of one signal. */
+struct gw_edge_counts {
+    uint64_t in, delivered, rejected, dropped, dead_lettered, held;
+};
+struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s);
+
+#endif

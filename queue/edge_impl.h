@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of an edge, shared by the files of this room only. */
+#ifndef GW_QUEUE_EDGE_IMPL_H
+#define GW_QUEUE_EDGE_IMPL_H
+
+#include "core/inbox.h"
+#include "net/loop.h"
+#include "queue/edge.h"
+
+/**
+ * Encoded rows and who waits for them. Owned by one place at a time: inbox, batcher, pending list, job.
+ *
+ *   chunk │ receipts[] │ bytes (unless they are a payload's)      one malloc
+ */
+struct gw_chunk {
+    struct gw_inbox_item item;
+    struct gw_chunk *next;
+    enum gw_signal signal;
+    struct gw_payload *payload; /* shares: the body is inside of it; or NULL */
+    struct gw_slice body;
+    uint32_t rows;
+    uint64_t units;         /* of the queue, given back when the job is done */
+    uint64_t charged_bytes; /* of the process' memory */
+    uint64_t arrived_ns;    /* wall clock */
+    struct gw_meta *meta;   /* one reference, or NULL */
+    const struct gw_batching *batching;
+    uint32_t n_receipts;    /* 0: nobody waits */
+    struct gw_receipt receipts[];
+};
+
+/** One body on its way to the sink, from its first attempt to the last verdict. */
+struct gw_job {
+    struct gw_attempt a; /* first: done() gets it */
+    struct gw_lane *lane;
+    struct gw_job *next; /* in lane->jobs */
+    struct gw_chunk *chunk;
+    uint8_t *left;           /* what a partial retry left over; or NULL */
+    uint64_t first_ns;       /* monotonic: of the first attempt */
+    double interval_ns;      /* the next pause, before its random part */
+    uint32_t dead_rows;      /* of this attempt */
+    uint32_t rejected_rows;  /* so far, for the tickets */
+    bool sending, timed_out, cancelled;
+    struct gw_fate *fate;    /* waits for room in the dead letter queue */
+    struct gw_timer timer;   /* time-out of the attempt, or end of the pause */
+};
+
+/** Why rows are buried. */
+struct gw_fate {
+    const char *class_, *reason, *message;
+    int grpc_status;
+    uint64_t retry_after_ns;
+    enum gw_outcome outcome; /* without a dead letter port */
+};
+
+/** A batch that is being put together. */
+struct gw_open_batch {
+    struct gw_open_batch *next;
+    struct gw_lane *lane;
+    const struct gw_batching *how;
+    const struct gw_meta *meta; /* of its first chunk: the values that all its chunks share */
+    struct gw_chunk *first, **last;
+    uint64_t rows, bytes;
+    struct gw_timer timer;
+};
+
+/** One signal's way through the edge. */
+struct gw_lane {
+    struct gw_edge *edge;
+    enum gw_signal signal;
+    _Atomic uint64_t used;  /* units: reserved, queued and under way */
+    _Atomic uint64_t queued; /* units: of chunks */
+    _Atomic bool waited_for;
+    _Atomic uint64_t in, delivered, rejected, dropped, dead_lettered;
+    _Atomic uint64_t in_flight;
+    struct gw_metric *sent, *failed, *enqueue_failed, *size, *capacity, *flying, *send_size, *send_bytes;
+    /* The exporter's thread only. */
+    struct gw_chunk *pending, **pending_last;
+    struct gw_job *jobs;
+    struct gw_open_batch *open;
+    unsigned n_open;
+    bool pumping;
+};
+
+struct gw_edge {
+    struct gw_edge_conf conf;
+    const struct gw_exporter_ops *ops;
+    struct gw_batching own; /* sending_queue.batch */
+    struct gw_edge *dead_letters[GW_EDGE_DEAD_LETTERS];
+    unsigned n_dead_letters;
+    bool waits; /* tickets are settled by the sink's answer */
+    struct gw_inbox inbox;
+    _Atomic(struct gw_loop *) loop;
+    struct gw_hook hook;
+    struct gw_lane lanes[GW_N_SIGNALS];
+    _Atomic uint64_t n_chunks; /* anywhere in the edge */
+    _Atomic bool draining;
+    bool opened, closing;
+};
+
+/* chunk.c */
+struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes);
+/** Memory and meta go; receipts must have been settled or moved. */
+void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c);
+/** Settle the first `rejected` rows of the receipts as rejected, the others as told, and let the tickets go. */
+void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outcome, int grpc_status,
+                     uint64_t retry_after_ns, const char *message);
+/** All of a list in one, bodies one behind the other. NULL without memory: the list is as it was. */
+struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first);
+/** Pieces of at most max_rows rows or max_bytes bytes (0 = no limit); `c` is consumed. NULL: `c` is as it was. */
+struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes);
+
+/* batcher.c */
+void gw_batcher_add(struct gw_lane *l, struct gw_chunk *c);
+void gw_batcher_flush_all(struct gw_lane *l);
+
+/* sender.c */
+void gw_sender_push(struct gw_lane *l, struct gw_chunk *c);
+void gw_sender_pump(struct gw_lane *l);
+/** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */
+void gw_sender_cut(struct gw_lane *l);
+
+/* edge.c */
+void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason);
+void gw_edge_done(struct gw_lane *l, struct gw_chunk *c);
+
+#endif

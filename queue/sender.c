@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a chunk to a verdict, on the exporter's thread.
+ *
+ *   pending ─► job ─► send ─► done ─┬─ OK: delivered (and rejected, when the sink says so)
+ *                ▲                  ├─ RETRY: a pause, then again; too late: buried
+ *                └──── pause ◄──────┤
+ *                                   ├─ TOO_LARGE: halves go to the front of pending; one row is buried
+ *                                   └─ PERMANENT: buried
+ *   buried = a dead letter, when that port is wired; else counted by reason and logged
+ *
+ * A job keeps its place among num_consumers until its verdict, pauses included, as the Collector's consumers do.
+ */
+#include <stdlib.h>
+
+#include "queue/dead_letter.h"
+#include "queue/edge_impl.h"
+
+enum { MAX_DEAD_LETTER_BYTES = 1u << 30 };
+#define DEAD_LETTER_PAUSE_NS 100000000u
+
+static struct gw_loop *loop_of(const struct gw_lane *l)
+{
+    return atomic_load_explicit(&l->edge->loop, memory_order_relaxed);
+}
+
+static void remove_job(struct gw_job *j)
+{
+    struct gw_lane *l = j->lane;
+
+    for (struct gw_job **p = &l->jobs; *p; p = &(*p)->next)
+        if (*p == j) {
+            *p = j->next;
+            break;
+        }
+    gw_timer_disarm(&j->timer);
+    atomic_fetch_sub_explicit(&l->in_flight, 1, memory_order_relaxed);
+    free(j->left);
+    free(j->fate);
+    free(j);
+}
+
+/* The job is over and its chunk with it. */
+static void finish(struct gw_job *j, uint32_t rejected, enum gw_outcome outcome, const struct gw_fate *f)
+{
+    struct gw_chunk *c = j->chunk;
+    struct gw_lane *l = j->lane;
+
+    gw_chunk_settle(c, rejected, outcome, f ? f->grpc_status : 0, f ? f->retry_after_ns : 0, f ? f->message : NULL);
+    remove_job(j); /* and f, when the job kept it */
+    gw_edge_done(l, c);
+}
+
+static bool write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+{
+    struct gw_edge *e = j->lane->edge;
+    struct gw_dead_letter d = {
+        .class_ = f->class_,
+        .reason = f->reason,
+        .message = f->message,
+        .code = f->grpc_status,
+        .component = e->conf.id,
+        .signal = j->chunk->signal,
+        .rows = rows,
+        .attempts = j->a.number,
+        .first_ns = j->chunk->arrived_ns,
+        .last_ns = gw_wall_ns(e->conf.env),
+        .meta = j->chunk->meta,
+        .body = body,
+    };
+    unsigned taken = 0;
+    struct gw_buf out;
+
+    gw_buf_init(&out, MAX_DEAD_LETTER_BYTES);
+    gw_dead_letter_put(e->conf.env, &d, &out);
+    for (unsigned i = 0; i < e->n_dead_letters && !out.failed; i++)
+        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, gw_buf_slice(&out), 1, NULL);
+    gw_buf_clear(&out);
+    return taken > 0;
+}
+
+static void count_dead_letter(struct gw_lane *l, uint32_t rows, const char *reason)
+{
+    const struct gw_label labels[] = {
+        {"component", l->edge->conf.id}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
+
+    atomic_fetch_add_explicit(&l->dead_lettered, rows, memory_order_relaxed);
+    gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dead_letter_items",
+                               "Items that a sink will never take and that were written to the dead letter port.",
+                               labels, 3),
+                  rows);
+}
+
+/* Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
+static bool bury(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+{
+    struct gw_lane *l = j->lane;
+    struct gw_edge *e = l->edge;
+
+    if (e->n_dead_letters) {
+        if (write_dead_letter(j, body, rows, f)) {
+            count_dead_letter(l, rows, f->reason);
+            gw_metric_add(l->failed, rows);
+            return true;
+        }
+        if (!e->closing)
+            return false;
+    }
+    gw_metric_add(l->failed, rows);
+    gw_edge_drop(l, rows, f->reason);
+    gw_log(&e->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)", f->reason,
+           f->message ? f->message : "no more is known", rows);
+    return true;
+}
+
+static void start(struct gw_job *j);
+
+/* ---- pauses ----------------------------------------------------------------------------------------------- */
+
+/* interval × (1 ± randomization_factor), and the next interval. */
+static uint64_t next_pause_ns(struct gw_job *j)
+{
+    const struct gw_retry_settings *r = &j->lane->edge->conf.settings.retry;
+    double unit = (double)(gw_random_u64(j->lane->edge->conf.env) >> 11) * 0x1p-53; /* [0, 1) */
+    double pause = j->interval_ns * (1 + r->randomization_factor * (2 * unit - 1));
+
+    j->interval_ns *= r->multiplier;
+    if (j->interval_ns > (double)r->max_interval_ns)
+        j->interval_ns = (double)r->max_interval_ns;
+    return pause < 0 ? 0 : (uint64_t)pause;
+}
+
+static void give_up(struct gw_job *j, const struct gw_fate *f);
+
+static void on_dead_letter_pause(struct gw_timer *t)
+{
+    struct gw_job *j = (struct gw_job *)((char *)t - offsetof(struct gw_job, timer));
+    struct gw_lane *l = j->lane;
+
+    give_up(j, j->fate);
+    gw_sender_pump(l);
+}
+
+/* Keep the reason, whose texts are the exporter's, until the dead letter queue has room. */
+static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
+{
+    if (!j->fate) {
+        size_t n = strlen(f->reason) + 1, m = f->message ? strlen(f->message) + 1 : 0;
+        struct gw_fate *copy = malloc(sizeof(*copy) + n + m);
+
+        if (!copy)
+            return; /* then the next answer to something else finds it: see gw_sender_cut */
+        *copy = *f;
+        copy->reason = memcpy(copy + 1, f->reason, n);
+        if (m)
+            copy->message = memcpy((char *)(copy + 1) + n, f->message, m);
+        j->fate = copy;
+    }
+    j->timer.fire = on_dead_letter_pause;
+    gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
+}
+
+/* All that is left of the job is buried. */
+static void give_up(struct gw_job *j, const struct gw_fate *f)
+{
+    bool has_port = j->lane->edge->n_dead_letters > 0;
+
+    if (!bury(j, j->a.body, j->a.rows, f))
+        wait_for_room(j, f);
+    else if (has_port && !j->lane->edge->closing)
+        finish(j, j->rejected_rows + j->a.rows, GW_DELIVERED, f);
+    else
+        finish(j, j->rejected_rows, f->outcome, f);
+}
+
+static void on_pause_end(struct gw_timer *t)
+{
+    start((struct gw_job *)((char *)t - offsetof(struct gw_job, timer)));
+}
+
+static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_t gone)
+{
+    uint8_t *copy = malloc(info->left.n);
+
+    if (!copy)
+        return false; /* the whole body goes again: twice is better than never */
+    memcpy(copy, info->left.p, info->left.n);
+    free(j->left);
+    j->left = copy;
+    atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
+    gw_metric_add(j->lane->sent, gone);
+    j->a.body = (struct gw_slice){copy, info->left.n};
+    j->a.rows = info->left_rows;
+    return true;
+}
+
+static void retry(struct gw_job *j, const struct gw_sent_info *info)
+{
+    const struct gw_retry_settings *r = &j->lane->edge->conf.settings.retry;
+    struct gw_edge *e = j->lane->edge;
+    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), pause;
+    struct gw_fate f = {"retry_exhausted", "retry_exhausted", info->message, info->grpc_status ? info->grpc_status : 14,
+                     info->retry_after_ns, GW_REFUSED};
+
+    if (info->left.n && info->left_rows <= j->a.rows)
+        (void)keep_left(j, info, j->a.rows - info->left_rows);
+    if (e->closing || j->cancelled) {
+        f.class_ = f.reason = "shutdown";
+        give_up(j, &f);
+        return;
+    }
+    if (!r->enabled) {
+        f.class_ = f.reason = "retry_disabled";
+        give_up(j, &f);
+        return;
+    }
+    pause = next_pause_ns(j);
+    if (info->retry_after_ns > pause)
+        pause = info->retry_after_ns;
+    if (r->max_elapsed_time_ns && now + pause > j->first_ns + r->max_elapsed_time_ns) {
+        give_up(j, &f);
+        return;
+    }
+    gw_log(&e->conf.logger, GW_LOG_INFO,
+           "Exporting failed. Will retry the request after interval. %s: %s (interval: %.3fs)",
+           info->reason ? info->reason : "retry", info->message ? info->message : "", (double)pause / 1e9);
+    j->timer.fire = on_pause_end;
+    gw_timer_arm(loop_of(j->lane), &j->timer, now + pause);
+}
+
+/* ---- verdicts --------------------------------------------------------------------------------------------- */
+
+static void delivered(struct gw_job *j, const struct gw_sent_info *info)
+{
+    uint32_t rejected = info->rejected_rows < j->a.rows ? info->rejected_rows : j->a.rows;
+    struct gw_fate f = {.message = info->message};
+    struct gw_lane *l = j->lane;
+
+    atomic_fetch_add_explicit(&l->delivered, j->a.rows - rejected, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->rejected, rejected, memory_order_relaxed);
+    gw_metric_add(l->sent, j->a.rows - rejected);
+    if (rejected) {
+        gw_metric_add(l->failed, rejected);
+        gw_log(&l->edge->conf.logger, GW_LOG_WARN, "Partial success: the sink rejected %u items. %s", rejected,
+               info->message ? info->message : "");
+    }
+    finish(j, j->rejected_rows + rejected, GW_DELIVERED, &f);
+}
+
+/* True when the halves took the job's place. */
+static bool split(struct gw_job *j)
+{
+    struct gw_lane *l = j->lane;
+    struct gw_chunk *pieces, *last;
+
+    if (j->left || j->a.rows < 2 || j->a.rows != j->chunk->rows || l->edge->ops->merge != GW_MERGE_OTLP)
+        return false;
+    pieces = gw_chunk_split(l->edge, j->chunk, (j->a.rows + 1) / 2, 0);
+    if (!pieces)
+        return false;
+    remove_job(j);
+    for (last = pieces; last->next; last = last->next)
+        ;
+    last->next = l->pending;
+    if (!l->pending)
+        l->pending_last = &last->next;
+    l->pending = pieces;
+    return true;
+}
+
+static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
+{
+    struct gw_job *j = (struct gw_job *)a;
+    struct gw_lane *l = j->lane;
+    struct gw_fate f = {"sink_rejected", info->reason ? info->reason : "permanent", info->message, info->grpc_status, 0,
+                        GW_FAILED};
+    enum gw_sent sent = info->sent;
+    struct gw_sent_info late;
+
+    gw_timer_disarm(&j->timer);
+    j->sending = false;
+    if (j->timed_out && sent != GW_SENT_OK) { /* whatever the cancelled attempt calls it */
+        late = (struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "timeout", .message = "no answer in time"};
+        info = &late;
+        sent = GW_SENT_RETRY;
+    }
+    if (j->a.rows == 0 && sent != GW_SENT_OK) { /* every row became a dead letter of its own */
+        finish(j, j->rejected_rows, GW_DELIVERED, NULL);
+        gw_sender_pump(l);
+        return;
+    }
+    switch (sent) {
+    case GW_SENT_OK:
+        delivered(j, info);
+        break;
+    case GW_SENT_RETRY:
+        retry(j, info);
+        break;
+    case GW_SENT_TOO_LARGE:
+        f = (struct gw_fate){"limit_size", "too_large", info->message, 0, 0, GW_FAILED};
+        if (!split(j))
+            give_up(j, &f);
+        break;
+    case GW_SENT_PERMANENT:
+        give_up(j, &f);
+        break;
+    }
+    gw_sender_pump(l);
+}
+
+static void on_dead(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message)
+{
+    struct gw_job *j = (struct gw_job *)a;
+    struct gw_fate f = {"limit_size", reason, message, 0, 0, GW_FAILED};
+
+    rows = rows < a->rows ? rows : a->rows;
+    /* A full dead letter queue cannot make this one wait: the rows stand in the exporter's hands. */
+    if (!bury(j, body, rows, &f)) {
+        gw_metric_add(j->lane->failed, rows);
+        gw_edge_drop(j->lane, rows, "dead_letter_full");
+    }
+    a->rows -= rows;
+    j->rejected_rows += rows;
+}
+
+/* ---- attempts --------------------------------------------------------------------------------------------- */
+
+static void on_timeout(struct gw_timer *t)
+{
+    struct gw_job *j = (struct gw_job *)((char *)t - offsetof(struct gw_job, timer));
+
+    j->timed_out = true;
+    if (j->lane->edge->ops->cancel)
+        j->lane->edge->ops->cancel(j->lane->edge->conf.self, &j->a);
+}
+
+static void start(struct gw_job *j)
+{
+    struct gw_edge *e = j->lane->edge;
+    uint64_t now = gw_loop_now_ns(loop_of(j->lane));
+
+    j->a.number++;
+    if (j->a.number == 1)
+        j->first_ns = now;
+    j->sending = true;
+    j->timed_out = false;
+    if (j->a.timeout_ns) {
+        j->timer.fire = on_timeout;
+        gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
+    }
+    e->ops->send(e->conf.self, &j->a);
+}
+
+static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
+{
+    const struct gw_queue_settings *s = &l->edge->conf.settings;
+    struct gw_job *j = calloc(1, sizeof(*j));
+
+    if (!j)
+        return NULL;
+    j->lane = l;
+    j->chunk = c;
+    j->interval_ns = (double)s->retry.initial_interval_ns;
+    j->a = (struct gw_attempt){
+        .signal = c->signal,
+        .body = c->body,
+        .rows = c->rows,
+        .timeout_ns = s->timeout_ns,
+        .meta = c->meta,
+        .done = on_done,
+        .dead = on_dead,
+    };
+    j->next = l->jobs;
+    l->jobs = j;
+    atomic_fetch_add_explicit(&l->in_flight, 1, memory_order_relaxed);
+    gw_metric_observe(l->send_size, c->rows);
+    gw_metric_observe(l->send_bytes, (double)c->body.n);
+    return j;
+}
+
+void gw_sender_push(struct gw_lane *l, struct gw_chunk *c)
+{
+    c->next = NULL;
+    *l->pending_last = c;
+    l->pending_last = &c->next;
+}
+
+void gw_sender_pump(struct gw_lane *l)
+{
+    const struct gw_sending_queue_settings *q = &l->edge->conf.settings.queue;
+
+    if (l->pumping) /* an answer from inside of send: the loop below goes on by itself */
+        return;
+    l->pumping = true;
+    while (l->pending && !l->edge->closing &&
+           (!q->enabled || atomic_load_explicit(&l->in_flight, memory_order_relaxed) < q->num_consumers)) {
+        struct gw_chunk *c = l->pending;
+        struct gw_job *j = new_job(l, c);
+
+        if (!j)
+            break; /* out of memory: the next chunk, or the next answer, tries again */
+        l->pending = c->next;
+        if (!l->pending)
+            l->pending_last = &l->pending;
+        c->next = NULL;
+        start(j);
+    }
+    l->pumping = false;
+}
+
+void gw_sender_cut(struct gw_lane *l)
+{
+    const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered", 14, 0, GW_REFUSED};
+    struct gw_edge *e = l->edge;
+
+    for (struct gw_job *j = l->jobs, *next; j; j = next) {
+        next = j->next;
+        if (!j->sending) {
+            give_up(j, &f);
+        } else if (!j->cancelled) {
+            j->cancelled = true;
+            if (e->ops->cancel)
+                e->ops->cancel(e->conf.self, &j->a);
+        }
+    }
+    while (l->pending) {
+        struct gw_chunk *c = l->pending;
+
+        l->pending = c->next;
+        if (!l->pending)
+            l->pending_last = &l->pending;
+        gw_metric_add(l->failed, c->rows);
+        gw_edge_drop(l, c->rows, "shutdown");
+        gw_chunk_settle(c, 0, GW_REFUSED, 14, 0, f.message);
+        gw_edge_done(l, c);
+    }
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/engine.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/graph.h"
+
+enum { STACK_BYTES = 512 << 10, HARD_PERCENT = 80, SOFT_PERCENT = 65 };
+
+static unsigned usable_cpus(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
+/* A number in a small file, or 0: "max" and what is not there mean no limit. */
+static uint64_t read_number(struct gw_env *env, const char *path)
+{
+    uint64_t v;
+    char *text;
+    size_t n;
+
+    if (gw_env_read_file(env, path, 64, &text, &n, NULL) < 0)
+        return 0;
+    v = strtoull(text, NULL, 10);
+    free(text);
+    return v;
+}
+
+static uint64_t machine_bytes(struct gw_env *env)
+{
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    uint64_t least = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t v = read_number(env, limits[i]);
+
+        if (v && v < least)
+            least = v;
+    }
+    return least;
+}
+
+int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, struct gw_err *err)
+{
+    struct gw_engine *e = calloc(1, sizeof(*e));
+    uint64_t bytes;
+    int rc;
+
+    if (!e)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    e->conf = *conf;
+    e->n_workers = conf->n_workers ? conf->n_workers : usable_cpus();
+    e->host = (struct gw_host){.ops = &host_ops, .memory = &e->memory};
+    e->logger = (struct gw_logger){.sink = conf->log};
+    e->started_ns = gw_wall_ns(conf->env);
+    bytes = conf->memory_bytes ? conf->memory_bytes : machine_bytes(conf->env);
+    gw_credit_init(&e->memory, bytes / 100 * SOFT_PERCENT, bytes / 100 * HARD_PERCENT);
+    (void)pthread_mutex_init(&e->lock, NULL);
+    (void)pthread_cond_init(&e->reported, NULL);
+    rc = graph_build(e, err);
+    if (rc < 0) {
+        gw_engine_free(e);
+        return rc;
+    }
+    *ret = e;
+    return 0;
+}
+
+void gw_engine_free(struct gw_engine *e)
+{
+    if (!e)
+        return;
+    graph_free(e);
+    (void)pthread_mutex_destroy(&e->lock);
+    (void)pthread_cond_destroy(&e->reported);
+    free(e);
+}
+
+/* ---- threads ---------------------------------------------------------------------------------------------- */
+
+static struct instance *edge_instance(struct gw_engine *e, size_t i)
+{
+    struct instance *x = &e->instances[i];
+
+    return x->edge && gw_edge_needs_thread(x->edge) ? x : NULL;
+}
+
+static int start_thread(pthread_t *t, bool *ret_has, void *(*run)(void *), void *arg,
+                        const char *name, struct gw_err *err)
+{
+    pthread_attr_t attr;
+    char shown[16];
+    int rc;
+
+    (void)pthread_attr_init(&attr);
+    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+    rc = pthread_create(t, &attr, run, arg);
+    (void)pthread_attr_destroy(&attr);
+    if (rc != 0)
+        return gw_fail(err, -rc, "cannot start a thread: %s", strerror(rc));
+    strncpy(shown, name, sizeof(shown) - 1); /* the kernel keeps fifteen */
+    shown[sizeof(shown) - 1] = 0;
+    (void)pthread_setname_np(*t, shown);
+    *ret_has = true;
+    return 0;
+}
+
+static bool wait_reports(struct gw_engine *e, unsigned n)
+{
+    bool ok;
+
+    (void)pthread_mutex_lock(&e->lock);
+    while (e->n_reported < n)
+        (void)pthread_cond_wait(&e->reported, &e->lock);
+    ok = !e->any_failed;
+    e->n_reported = 0;
+    (void)pthread_mutex_unlock(&e->lock);
+    return ok;
+}
+
+static int start_exporters(struct gw_engine *e, struct gw_err *err)
+{
+    size_t n = e->conf.service->n_components;
+    unsigned started = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct instance *x = edge_instance(e, i);
+
+        if (!x)
+            continue;
+        if (e->conf.by_hand) {
+            rc = gw_loop_new(e->conf.env, &x->loop, err);
+            if (rc == 0)
+                rc = gw_edge_open(x->edge, x->loop, err);
+            x->is_open = rc == 0;
+            continue;
+        }
+        rc = start_thread(&x->thread, &x->has_thread, exporter_main, x, x->comp->id, err);
+        started += rc == 0;
+    }
+    if (!wait_reports(e, started) && rc == 0)
+        for (size_t i = 0; i < n; i++)
+            if (e->instances[i].has_thread && !e->instances[i].is_open)
+                return gw_fail(err, -EIO, "exporter %s: %s", e->instances[i].comp->id, e->instances[i].err.text);
+    return rc;
+}
+
+static int start_workers(struct gw_engine *e, struct gw_err *err)
+{
+    unsigned started = 0;
+    char name[32];
+    int rc = 0;
+
+    for (unsigned i = 0; i < e->n_workers && rc == 0; i++) {
+        if (e->conf.by_hand) {
+            rc = worker_open(&e->workers[i], err);
+            continue;
+        }
+        (void)snprintf(name, sizeof(name), "worker/%u", i);
+        rc = start_thread(&e->workers[i].thread, &e->workers[i].has_thread, worker_main, &e->workers[i], name, err);
+        started += rc == 0;
+    }
+    if (!wait_reports(e, started) && rc == 0)
+        for (unsigned i = 0; i < e->n_workers; i++)
+            if (e->workers[i].seen != RUNNING)
+                return gw_fail(err, -EADDRINUSE, "%s", e->workers[i].err.text);
+    return rc;
+}
+
+static int open_extensions(struct gw_engine *e, struct gw_err *err)
+{
+    const struct gw_service *s = e->conf.service;
+
+    for (size_t i = 0; i < s->n_extensions; i++) {
+        struct instance *x = &e->instances[s->extensions[i]->index];
+        struct gw_err why = {"cannot be opened"};
+        int rc = x->comp->type->open ? x->comp->type->open(x->self, e->conf.loop, NULL, &x->local, &why) : 0;
+
+        if (rc < 0)
+            return gw_fail(err, rc, "extension %s: %s", x->comp->id, why.text);
+        x->is_open = true;
+    }
+    return 0;
+}
+
+static void close_extensions(struct gw_engine *e)
+{
+    const struct gw_service *s = e->conf.service;
+
+    for (size_t i = s->n_extensions; i-- > 0;) {
+        struct instance *x = &e->instances[s->extensions[i]->index];
+
+        if (x->is_open && x->comp->type->close)
+            x->comp->type->close(x->local);
+        x->is_open = false;
+    }
+}
+
+int gw_engine_start(struct gw_engine *e, struct gw_err *err)
+{
+    int rc = open_extensions(e, err);
+
+    if (rc == 0)
+        rc = start_exporters(e, err);
+    if (rc == 0)
+        rc = start_workers(e, err);
+    if (rc < 0) {
+        (void)gw_engine_stop(e);
+        return rc;
+    }
+    atomic_store(&e->phase, RUNNING);
+    return 0;
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------------------- */
+
+static void enter_phase(struct gw_engine *e, enum phase p)
+{
+    atomic_store(&e->phase, p);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (e->workers[i].loop)
+            gw_loop_wake(e->workers[i].loop);
+}
+
+void gw_engine_quiesce(struct gw_engine *e)
+{
+    enter_phase(e, QUIESCING);
+}
+
+bool gw_engine_is_quiet(const struct gw_engine *e)
+{
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (!atomic_load(&e->workers[i].quiet))
+            return false;
+    return true;
+}
+
+void gw_engine_drain(struct gw_engine *e)
+{
+    for (size_t i = 0; i < e->conf.service->n_components; i++)
+        if (e->instances[i].edge)
+            gw_edge_drain(e->instances[i].edge);
+    if (gw_engine_is_quiet(e))
+        enter_phase(e, DRAINING);
+}
+
+bool gw_engine_is_drained(const struct gw_engine *e)
+{
+    for (size_t i = 0; i < e->conf.service->n_components; i++)
+        if (e->instances[i].edge && !gw_edge_is_empty(e->instances[i].edge))
+            return false;
+    return true;
+}
+
+static uint64_t left_rows(const struct gw_engine *e)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < e->conf.service->n_components; i++)
+        for (unsigned s = 0; e->instances[i].edge && s < GW_N_SIGNALS; s++)
+            n += gw_edge_counts(e->instances[i].edge, (enum gw_signal)(1u << s)).held;
+    return n;
+}
+
+/* Whatever sends dead letters to another exporter is closed before it. */
+static void close_exporter(struct gw_engine *e, struct instance *x)
+{
+    const struct gw_service *s = e->conf.service;
+
+    if (!edge_instance(e, x->comp->index) || x->is_closed)
+        return;
+    x->is_closed = true;
+    for (size_t i = 0; i < s->n_components; i++)
+        for (size_t p = 0; e->instances[i].edge && p < s->components[i].n_ports; p++)
+            for (size_t t = 0; t < s->components[i].ports[p].n_targets; t++)
+                if (s->components[i].ports[p].targets[t] == x->comp)
+                    close_exporter(e, &e->instances[i]);
+    if (x->has_thread) {
+        if (x->loop)
+            gw_loop_stop(x->loop);
+        (void)pthread_join(x->thread, NULL);
+        x->has_thread = false;
+    } else if (x->is_open) {
+        gw_edge_close(x->edge);
+    }
+    x->is_open = false;
+}
+
+uint64_t gw_engine_stop(struct gw_engine *e)
+{
+    uint64_t left;
+
+    enter_phase(e, STOPPED);
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        if (e->workers[i].has_thread)
+            (void)pthread_join(e->workers[i].thread, NULL);
+        else if (e->conf.by_hand)
+            worker_close(&e->workers[i]);
+        e->workers[i].has_thread = false;
+    }
+    left = left_rows(e);
+    for (size_t i = 0; i < e->conf.service->n_components; i++)
+        if (e->instances[i].edge)
+            close_exporter(e, &e->instances[i]);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        intake_deliver(&e->workers[i]); /* verdicts of requests whose receivers are gone: only counted */
+    close_extensions(e);
+    return left;
+}
+
+void gw_engine_turn(struct gw_engine *e)
+{
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (e->workers[i].loop)
+            gw_loop_turn(e->workers[i].loop, 0);
+    for (size_t i = 0; i < e->conf.service->n_components; i++)
+        if (e->instances[i].loop && e->instances[i].is_open)
+            gw_loop_turn(e->instances[i].loop, 0);
+}
+
+/* ---- looking in ------------------------------------------------------------------------------------------- */
+
+static struct instance *find(const struct gw_engine *e, enum gw_kind kind, const char *id)
+{
+    struct gw_service_component *c = gw_service_find(e->conf.service, kind, id);
+
+    return c && e->instances[c->index].comp ? &e->instances[c->index] : NULL;
+}
+
+struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_id)
+{
+    struct instance *x = find(e, GW_EXPORTER, exporter_id);
+
+    return x ? x->edge : NULL;
+}
+
+void *gw_engine_instance(const struct gw_engine *e, enum gw_kind kind, const char *id)
+{
+    struct instance *x = find(e, kind, id);
+
+    return x ? x->self : NULL;
+}
+
+struct gw_intake *gw_engine_intake(const struct gw_engine *e, unsigned worker, const char *receiver_id)
+{
+    struct instance *x = find(e, GW_RECEIVER, receiver_id);
+
+    return x ? &e->workers[worker].intakes[x->comp->index].base : NULL;
+}
+
+unsigned gw_engine_n_workers(const struct gw_engine *e)
+{
+    return e->n_workers;
+}
+
+struct gw_credit *gw_engine_memory(struct gw_engine *e)
+{
+    return &e->memory;
+}
+
+void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out)
+{
+    const struct gw_service *s = e->conf.service;
+
+    for (size_t i = 0; i < s->n_pipelines; i++)
+        for (size_t k = 0; k < s->pipelines[i].n_exporters; k++) {
+            const struct gw_service_component *c = s->pipelines[i].exporters[k];
+            const struct gw_queue_settings *q = c->extra;
+            const char *means = "the next pipeline decides";
+
+            if (c->kind == GW_EXPORTER && c->type->exporter->swallow)
+                means = "discarded";
+            else if (c->kind == GW_EXPORTER)
+                means = q && q->queue.enabled && !q->queue.wait_for_result ? "in memory" : "the sink has it";
+            gw_buf_printf(out, "%s -> %s: OK means %s\n", s->pipelines[i].id, c->id, means);
+        }
+}

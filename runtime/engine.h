@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running graph: instances made from a service, wired, and turned by threads.
+ *
+ *   worker threads     receivers' shares, intakes, chains: one loop each
+ *   exporter threads   one per exporter that sends: one loop each
+ *   the caller         extensions, on the loop that it brings
+ *
+ * phases   RUNNING ─► QUIESCING ─► DRAINING ─► STOPPED
+ *          takes work  receivers    queues run   threads joined
+ *                      finish       empty
+ */
+#ifndef GW_RUNTIME_ENGINE_H
+#define GW_RUNTIME_ENGINE_H
+
+#include "core/credit.h"
+#include "pipeline/service.h"
+#include "queue/edge.h"
+
+struct gw_engine;
+
+struct gw_engine_conf { /* borrowed for the engine's life */
+    struct gw_env *env;
+    const struct gw_service *service;
+    struct gw_meter *meter;
+    const struct gw_log_sink *log;
+    struct gw_loop *loop;  /* the caller's: extensions live on it; woken when a phase is over */
+    unsigned n_workers;    /* 0 = one per CPU */
+    uint64_t memory_bytes; /* 0 = from the cgroup or the machine */
+    bool by_hand;          /* no threads: gw_engine_turn turns all loops (simulation, tests) */
+};
+
+/** Make all instances. Errors: negative errno; err names component and setting. */
+int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, struct gw_err *err);
+/** Open extensions, exporters, workers, in this order; receivers listen when it returns. Errors: nothing is left running. */
+int gw_engine_start(struct gw_engine *e, struct gw_err *err);
+
+/** Receivers stop taking work; health turns 503. */
+void gw_engine_quiesce(struct gw_engine *e);
+/** All requests are answered and all processors drained. */
+bool gw_engine_is_quiet(const struct gw_engine *e);
+/** Queues send what they have, without waiting for full batches. */
+void gw_engine_drain(struct gw_engine *e);
+bool gw_engine_is_drained(const struct gw_engine *e);
+/** Stop and join everything; what is left in queues is dropped as "shutdown". Returns the rows that were. */
+uint64_t gw_engine_stop(struct gw_engine *e);
+void gw_engine_free(struct gw_engine *e);
+
+/** by_hand only: one turn of every loop, without waiting. */
+void gw_engine_turn(struct gw_engine *e);
+
+/* ---- for tests and the admin pages ------------------------------------------------------------------------ */
+
+struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_id);
+/** The exporter, receiver or extension of that id. */
+void *gw_engine_instance(const struct gw_engine *e, enum gw_kind kind, const char *id);
+struct gw_intake *gw_engine_intake(const struct gw_engine *e, unsigned worker, const char *receiver_id);
+unsigned gw_engine_n_workers(const struct gw_engine *e);
+struct gw_credit *gw_engine_memory(struct gw_engine *e);
+/** One line per pipeline and exporter: what a client's OK means there. Appended, for the log. */
+void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out);
+
+#endif

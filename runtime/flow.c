@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows on their way: from node to node, out of ports, to several places at once, and into the dead letter port. All of
+ * it runs to completion on the worker's thread.
+ */
+#include "otlp-proto/decode.h"
+#include "otlp-proto/encode.h"
+#include "queue/dead_letter.h"
+#include "runtime/graph.h"
+
+static void run_node(struct node *n, struct gw_view *v);
+
+static struct node *node_of(struct gw_ports *out)
+{
+    return (struct node *)out;
+}
+
+/* ---- going on --------------------------------------------------------------------------------------------- */
+
+static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
+{
+    struct chain *c = &w->chains[pipeline];
+
+    v->pipeline = pipeline;
+    if (c->n_nodes)
+        run_node(&c->nodes[0], v);
+    else
+        flow_run(w, v, c->pipeline->targets, c->pipeline->n_targets);
+}
+
+static void enter_edge(struct worker *w, const struct target *t, struct gw_view *v)
+{
+    struct instance *x = &w->engine->instances[t->index];
+    struct gw_edge_put how = {
+        .scratch = &w->scratch,
+        .ledger = &w->ledger,
+        .reserved = &w->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
+        .batching = t->batching,
+    };
+
+    gw_edge_put(x->edge, v, &how);
+}
+
+static void enter(struct worker *w, const struct target *t, struct gw_view *v)
+{
+    struct node *joint;
+
+    switch (t->kind) {
+    case TO_PIPELINE:
+        enter_chain(w, t->index, v);
+        break;
+    case TO_EDGE:
+        enter_edge(w, t, v);
+        break;
+    case TO_CONNECTOR:
+        joint = w->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
+        run_node(joint, v);
+        break;
+    }
+}
+
+/* A branch that cannot be made: its share of the rows is refused, the others go on. */
+static void refuse_branch(const struct gw_view *v)
+{
+    for (uint32_t i = 0; i < v->batch->n_segments; i++)
+        if (v->batch->segments[i].ticket)
+            gw_ticket_settle(v->batch->segments[i].ticket, gw_view_count(v, v->batch->segments[i].rows), GW_REFUSED,
+                             "out of memory");
+}
+
+static void open_branches(const struct gw_view *v, unsigned more)
+{
+    for (uint32_t i = 0; i < v->batch->n_segments; i++) {
+        const struct gw_segment *s = &v->batch->segments[i];
+
+        if (s->ticket)
+            gw_ticket_open(s->ticket, gw_view_count(v, s->rows) * more);
+    }
+}
+
+/* Takes the view; n places get its rows, each with a verdict of its own. */
+void flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n)
+{
+    if (v->failed)
+        gw_view_settle_all(v, &w->ledger, GW_REFUSED, "memory_limit", "out of memory");
+    if (n == 0)
+        gw_view_settle_all(v, &w->ledger, GW_DROPPED, "no_target", NULL);
+    if (v->n_rows == 0) {
+        gw_view_clear(v);
+        return;
+    }
+    if (n > 1)
+        open_branches(v, n - 1);
+    for (unsigned i = 0; i + 1 < n; i++) {
+        struct gw_view branch;
+
+        if (gw_view_clone(v, &w->arena, &branch) < 0)
+            refuse_branch(v);
+        else
+            enter(w, &t[i], &branch);
+    }
+    enter(w, &t[n - 1], v);
+}
+
+static void run_node(struct node *n, struct gw_view *v)
+{
+    struct worker *w = n->worker;
+    struct node *before = w->current;
+
+    if (v->n_rows == 0) {
+        gw_view_clear(v);
+        return;
+    }
+    gw_metric_add(n->incoming, v->n_rows);
+    w->current = n;
+    if (n->comp->type->consume)
+        n->comp->type->consume(n->self, v, &n->ports);
+    else
+        gw_emit(&n->ports, 0, v);
+    w->current = before;
+}
+
+static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
+{
+    struct node *n = node_of(out);
+    struct worker *w = n->worker;
+
+    if (port > 0) {
+        if (port <= n->n_ports)
+            flow_run(w, v, n->outs[port - 1], n->n_outs[port - 1]);
+        else
+            flow_run(w, v, NULL, 0);
+        return;
+    }
+    gw_metric_add(n->outgoing, v->n_rows);
+    if (n->chain && n->at + 1 < n->chain->n_nodes && !v->failed)
+        run_node(&n->chain->nodes[n->at + 1], v);
+    else
+        flow_run(w, v, n->next, n->n_next);
+}
+
+/* ---- dead letters ----------------------------------------------------------------------------------------- */
+
+/* The component's port of that name, from 1, or 0. */
+static unsigned letter_port(const struct node *n)
+{
+    const char *const *names = n->comp->type->ports;
+
+    for (unsigned i = 0; names && names[i]; i++)
+        if (strcmp(names[i], "dead_letter") == 0 && i < n->n_ports && n->n_outs[i] > 0)
+            return i + 1;
+    return 0;
+}
+
+/* Room for one more record at every exporter of the port; all or none. */
+static bool reserve_letter(struct node *n, unsigned port, size_t bytes)
+{
+    const struct target *t = n->outs[port - 1];
+    unsigned i;
+
+    for (i = 0; i < n->n_outs[port - 1]; i++) {
+        struct gw_edge *e = t[i].kind == TO_EDGE ? n->worker->engine->instances[t[i].index].edge : NULL;
+        uint64_t units = e ? gw_edge_units(e, n->n_letters == 0, 1, bytes) : 0;
+
+        if (e && !gw_edge_reserve(e, GW_LOGS, units, /* wait= */ false))
+            break;
+        n->letter_units[i] += units;
+    }
+    if (i == n->n_outs[port - 1])
+        return true;
+    while (i-- > 0) {
+        struct gw_edge *e = t[i].kind == TO_EDGE ? n->worker->engine->instances[t[i].index].edge : NULL;
+        uint64_t units = e ? gw_edge_units(e, n->n_letters == 0, 1, bytes) : 0;
+
+        n->letter_units[i] -= units;
+        if (e)
+            gw_edge_unreserve(e, GW_LOGS, units);
+    }
+    return false;
+}
+
+static bool write_letter(struct node *n, unsigned port, const struct gw_view *v, uint32_t row,
+                         const struct gw_reject *why)
+{
+    struct worker *w = n->worker;
+    struct gw_dead_letter d = {
+        .class_ = "schema",
+        .reason = why->rule,
+        .message = why->message,
+        .component = n->comp->id,
+        .pipeline = n->ctx.pipeline,
+        .receiver = v->batch->receiver,
+        .rule = why->rule,
+        .field = why->field,
+        .value = why->value,
+        .signal = v->batch->signal,
+        .rows = 1,
+        .first_ns = v->batch->received_ns,
+        .last_ns = gw_wall_ns(w->engine->conf.env),
+        .meta = v->meta,
+    };
+    size_t before = n->letters.n;
+
+    gw_buf_reset(&w->scratch);
+    if (gw_encode_row(v, row, &w->scratch) < 0)
+        return false;
+    d.body = gw_buf_slice(&w->scratch);
+    gw_dead_letter_put(w->engine->conf.env, &d, &n->letters);
+    if (!n->letters.failed && reserve_letter(n, port, n->letters.n - before)) {
+        n->n_letters++;
+        w->letters = true;
+        return true;
+    }
+    n->letters.n = before;
+    n->letters.failed = false;
+    return false;
+}
+
+static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why)
+{
+    struct node *n = node_of(out);
+    unsigned port = letter_port(n);
+
+    /* Without a place for the letter the sender keeps the row: it is refused, not lost. */
+    if (port && !write_letter(n, port, v, row, why))
+        gw_view_settle_row(v, &n->worker->ledger, row, GW_REFUSED, "dead_letter_full", "no room for dead letters");
+    else
+        gw_view_settle_row(v, &n->worker->ledger, row, GW_REJECTED, why->rule, why->message);
+}
+
+const struct gw_ports_ops flow_ports_ops = {.emit = emit, .reject = reject};
+
+/* Letters for a connector are rows again. */
+static void letters_as_view(struct worker *w, const struct target *t, struct gw_slice body)
+{
+    static const struct gw_limits limits = GW_LIMITS_DEFAULT;
+    struct gw_batch *b = gw_batch_pool_get(w->pool, GW_LOGS);
+    struct gw_view v;
+    struct gw_ref at;
+
+    if (!b)
+        return;
+    if (gw_batch_append(b, body, &at) == 0 && gw_decode(b, gw_batch_slice(b, at), &limits, NULL, NULL) == 0) {
+        b->received_ns = gw_wall_ns(w->engine->conf.env);
+        gw_view_init(&v, b, &w->arena);
+        flow_run(w, &v, t, 1);
+    }
+    (void)gw_batch_unref(b);
+}
+
+static void flush_node(struct node *n)
+{
+    struct gw_slice body = gw_buf_slice(&n->letters);
+    struct worker *w = n->worker;
+    unsigned port = letter_port(n);
+
+    if (n->n_letters == 0)
+        return;
+    for (unsigned i = 0; i < n->n_outs[port - 1]; i++) {
+        const struct target *t = &n->outs[port - 1][i];
+        struct gw_edge *e = w->engine->instances[t->index].edge;
+
+        if (t->kind == TO_CONNECTOR)
+            letters_as_view(w, t, body);
+        else if (!gw_edge_put_bytes(e, GW_LOGS, body, n->n_letters, &n->letter_units[i]))
+            gw_log(&n->ctx.logger, GW_LOG_ERROR, "%u dead letters could not be handed to %s", n->n_letters,
+                   gw_edge_id(e));
+        n->letter_units[i] = 0;
+    }
+    n->n_letters = 0;
+    if (n->letters.cap > BATCH_BYTES)
+        gw_buf_clear(&n->letters);
+    else
+        gw_buf_reset(&n->letters);
+}
+
+void flow_flush_letters(struct worker *w)
+{
+    const struct gw_service *s = w->engine->conf.service;
+
+    if (!w->letters)
+        return;
+    w->letters = false;
+    for (size_t p = 0; p < s->n_pipelines; p++)
+        for (unsigned i = 0; i < w->chains[p].n_nodes; i++)
+            flush_node(&w->chains[p].nodes[i]);
+}
+
+/* ---- the ledger ------------------------------------------------------------------------------------------- */
+
+static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason)
+{
+    struct gw_label labels[] = {
+        {"component", n ? n->comp->id : ""},
+        {"pipeline", n && n->ctx.pipeline ? n->ctx.pipeline : ""},
+        {"signal", gw_signal_name(signal)},
+        {"reason", reason},
+    };
+
+    return gw_meter_get(w->engine->conf.meter, GW_COUNTER, "staunch_dropped_items",
+                        "Items that left without reaching a sink, by reason.", labels, 4);
+}
+
+/* What leaves for good is counted with its reason. Refused rows are still the client's. */
+void flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
+                  const char *reason)
+{
+    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, ledger));
+    struct node *n = w->current;
+    struct gw_metric *m = NULL;
+
+    if (outcome != GW_DROPPED && outcome != GW_REJECTED && outcome != GW_FAILED)
+        return;
+    reason = reason ? reason : "unknown";
+    for (unsigned i = 0; n && i < N_REASONS && strlen(reason) < REASON_BYTES; i++) {
+        struct reason *r = &n->reasons[i];
+
+        if (!r->text[0]) {
+            strcpy(r->text, reason);
+            r->signal = v->batch->signal;
+            r->dropped = dropped(w, n, v->batch->signal, reason);
+        }
+        if (r->signal == v->batch->signal && strcmp(r->text, reason) == 0) {
+            m = r->dropped;
+            break;
+        }
+    }
+    if (!m)
+        m = dropped(w, n, v->batch->signal, reason);
+    gw_metric_add(m, rows);
+}

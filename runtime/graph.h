@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the engine. What is made once is shared and not written afterwards; what a worker writes is the
+ * worker's own.
+ *
+ *   engine ─┬─ instances[]  by component index: receiver, exporter (with its edge and thread), extension
+ *           ├─ routes[]     receiver × signal: the pipelines it feeds, the edges that these can reach
+ *           └─ workers[] ─┬─ chains[]   per pipeline: nodes[] (processor instances)
+ *                         ├─ joints[]   connector × signal: connector instances
+ *                         └─ intakes[]  per receiver: open batches
+ */
+#ifndef GW_RUNTIME_GRAPH_H
+#define GW_RUNTIME_GRAPH_H
+
+#include <pthread.h>
+
+#include "core/arena.h"
+#include "net/loop.h"
+#include "pipeline/host.h"
+#include "pipeline/intake.h"
+#include "pipeline/ports.h"
+#include "queue/edge.h"
+#include "runtime/engine.h"
+
+struct worker;
+struct instance;
+
+enum phase { STARTING, RUNNING, QUIESCING, DRAINING, STOPPED };
+
+enum {
+    BATCH_BYTES = 1 << 20,  /* an open batch leaves when it has so much … */
+    BATCH_ROWS = 8192,      /* … or so many */
+    ADOPT_BYTES = 16 << 10, /* larger bodies keep their payload and make a batch of their own (docs/decisions/0001) */
+    N_OPEN = 16,            /* open batches per intake: signals × metadata combinations of one turn */
+    TICK_NS = 100000000,
+    IDLE_POLL_NS = 5000000,
+};
+
+/** Where a view may go. */
+struct target {
+    enum { TO_PIPELINE, TO_EDGE, TO_CONNECTOR } kind;
+    unsigned index;                    /* pipeline, or component index */
+    const struct gw_batching *batching; /* of the pipeline that it leaves, or NULL */
+};
+
+/** An edge that a route can reach, and over how many ways. */
+struct reach {
+    struct instance *exporter;
+    enum gw_signal signal;
+    unsigned times;
+};
+
+/** One receiver's rows of one signal. */
+struct route {
+    struct target *targets;
+    unsigned n_targets;
+    struct reach *reach;
+    unsigned n_reach;
+    bool blocks; /* some edge parks requests instead of refusing them */
+};
+
+struct instance {
+    const struct gw_service_component *comp;
+    struct gw_ctx ctx;
+    void *self;
+    /* Exporters. */
+    struct gw_edge *edge;
+    struct gw_loop *loop;
+    pthread_t thread;
+    bool has_thread, is_open, is_closed;
+    struct gw_err err;
+    /* Receivers. */
+    struct route routes[GW_N_SIGNALS];
+    struct gw_metric *accepted[GW_N_SIGNALS][2], *refused[GW_N_SIGNALS][2], *failed[GW_N_SIGNALS][2]; /* [http] */
+    /* Extensions. */
+    void *local;
+};
+
+struct pipeline {
+    const struct gw_service_pipeline *conf;
+    struct gw_batching batching;
+    struct target *targets;
+    unsigned n_targets;
+};
+
+enum { N_REASONS = 16, REASON_BYTES = 48 };
+/** Counters of one reason: the meter's lock is taken once for each. */
+struct reason {
+    char text[REASON_BYTES];
+    enum gw_signal signal;
+    struct gw_metric *dropped;
+};
+
+/** A processor or connector instance on one worker. */
+struct node {
+    struct gw_ports ports; /* first: out of the component's call-backs */
+    struct gw_ctx ctx;
+    struct worker *worker;
+    const struct gw_service_component *comp;
+    void *self;
+    struct chain *chain; /* NULL: a connector */
+    unsigned at;         /* in chain->nodes */
+    struct target *next; /* a connector's port 0; a chain's last node uses the pipeline's */
+    unsigned n_next;
+    struct target **outs; /* outs[port - 1] */
+    unsigned *n_outs, n_ports;
+    struct gw_buf letters; /* dead letters of this turn, as one OTLP body */
+    uint32_t n_letters;
+    uint64_t *letter_units; /* reserved for them, per target of the dead letter port */
+    struct gw_metric *incoming, *outgoing;
+    struct reason reasons[N_REASONS];
+};
+
+struct chain {
+    const struct pipeline *pipeline;
+    struct node *nodes;
+    unsigned n_nodes;
+};
+
+struct ticket {
+    struct gw_ticket t; /* first */
+    struct intake *home;
+    bool http;
+};
+
+/** A batch that takes in requests until the turn ends. */
+struct open_batch {
+    struct gw_batch *b;
+    uint64_t column_bytes;   /* charged */
+    uint64_t deadline_ns;    /* earliest of its requests; 0 = none */
+    uint64_t *units;         /* reserved, per reach entry of the route */
+    struct open_batch *next; /* parked */
+    struct intake *home;
+    bool parked;
+};
+
+struct intake {
+    struct gw_intake base; /* first */
+    struct worker *worker;
+    struct instance *receiver;
+    struct open_batch open[N_OPEN];
+    unsigned n_open;
+};
+
+struct worker {
+    struct gw_engine *engine;
+    unsigned index;
+    pthread_t thread;
+    bool has_thread;
+    struct gw_loop *loop;
+    struct gw_hook hook;
+    struct gw_timer timer; /* ticks, parked batches, polls while quiescing */
+    uint64_t tick_ns;
+    bool has_ticks;
+    struct gw_inbox inbox; /* settled tickets */
+    struct gw_arena arena;
+    struct gw_buf scratch, json;
+    struct gw_batch_pool *pool;
+    struct gw_ledger ledger;
+    struct node *current;
+    uint64_t *reserved; /* units for the running batch: component index × signal */
+    struct chain *chains;
+    struct node **joints; /* component index × signal */
+    struct intake *intakes;
+    struct open_batch *parked, **parked_last;
+    bool letters; /* some node has dead letters to hand over */
+    _Atomic enum phase seen;
+    _Atomic bool quiet;
+    struct gw_err err;
+};
+
+struct gw_engine {
+    struct gw_engine_conf conf;
+    struct gw_host host;
+    struct gw_credit memory;
+    struct gw_arena arena;
+    struct instance *instances; /* by component index */
+    struct pipeline *pipelines;
+    struct worker *workers;
+    unsigned n_workers;
+    uint64_t started_ns;
+    _Atomic enum phase phase;
+    struct gw_logger logger;
+    /* Start of a thread: the starter waits for `reported`. */
+    pthread_mutex_t lock;
+    pthread_cond_t reported;
+    unsigned n_reported;
+    bool any_failed;
+};
+
+/* build.c */
+int graph_build(struct gw_engine *e, struct gw_err *err);
+void graph_free(struct gw_engine *e);
+int worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err);
+void worker_free(struct worker *w);
+
+/* flow.c */
+void flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);
+void flow_flush_letters(struct worker *w);
+extern const struct gw_ports_ops flow_ports_ops;
+void flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
+                  const char *reason);
+
+/* intake.c */
+extern const struct gw_intake_ops intake_ops;
+void intake_flush(struct intake *in);
+void intake_deliver(struct worker *w);
+/** Parked batches whose edges have room now run; those past their deadline are refused. */
+void intake_unpark(struct worker *w, bool give_up);
+
+/* worker.c */
+int worker_open(struct worker *w, struct gw_err *err);
+void worker_close(struct worker *w);
+void *worker_main(void *arg);
+void *exporter_main(void *arg);
+void worker_arm(struct worker *w, uint64_t after_ns);
+
+/* host.c */
+extern const struct gw_host_ops host_ops;
+
+#endif

@@ -1,0 +1,575 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The door. Everything here runs on the worker's thread.
+ *
+ *   admit ─► submit ─► open batch ─┬─► flow ─► … tickets settled ─► inbox ─► verdict
+ *                                  └─► parked, when an edge with block_on_overflow has no room
+ */
+#include <stdlib.h>
+
+#include "otlp-proto/decode.h"
+#include "otlp-proto/json.h"
+#include "runtime/graph.h"
+
+enum { INVALID_ARGUMENT = 3, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
+#define RETRY_AFTER_NS 1000000000u
+#define MAX_COLUMN_KEEP_BYTES (1u << 20)
+
+static const char no_memory[] = "data refused due to high memory usage";
+static const char no_room[] = "sending queue is full";
+
+static struct gw_credit *memory_of(struct intake *in)
+{
+    return &in->worker->engine->memory;
+}
+
+static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signal signal, const char *message)
+{
+    *ret = (struct gw_verdict){.grpc_status = grpc_status,
+                               .retry_after_ns = grpc_status == UNAVAILABLE ? RETRY_AFTER_NS : 0,
+                               .signal = signal,
+                               .message = message};
+    return rc;
+}
+
+/* ---- reservations ----------------------------------------------------------------------------------------- */
+
+static struct route *route_of(struct intake *in, enum gw_signal s)
+{
+    return &in->receiver->routes[gw_signal_index(s)];
+}
+
+/* What requests take at the door; blocking edges are asked later, when the batch leaves. */
+static bool at_door(const struct reach *r)
+{
+    return gw_edge_sizer(r->exporter->edge) == GW_SIZER_REQUESTS && !gw_edge_blocks(r->exporter->edge);
+}
+
+static void give_places(struct route *rt, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (at_door(&rt->reach[i]))
+            gw_edge_unreserve(rt->reach[i].exporter->edge, rt->reach[i].signal, rt->reach[i].times);
+}
+
+static bool take_places(struct route *rt)
+{
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        struct reach *r = &rt->reach[i];
+
+        if (at_door(r) && !gw_edge_reserve(r->exporter->edge, r->signal, r->times, /* wait= */ false)) {
+            give_places(rt, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* By rows or bytes the size is known only now. */
+static bool by_size(const struct reach *r)
+{
+    return gw_edge_sizer(r->exporter->edge) != GW_SIZER_REQUESTS && !gw_edge_blocks(r->exporter->edge);
+}
+
+static uint64_t size_units(const struct reach *r, uint64_t rows, uint64_t bytes)
+{
+    return r->times * gw_edge_units(r->exporter->edge, 1, rows, bytes);
+}
+
+static bool take_sizes(struct open_batch *o, struct route *rt, uint64_t rows, uint64_t bytes)
+{
+    unsigned i;
+
+    for (i = 0; i < rt->n_reach; i++) {
+        struct reach *r = &rt->reach[i];
+        uint64_t units = by_size(r) ? size_units(r, rows, bytes) : 0;
+
+        if (units && !gw_edge_reserve(r->exporter->edge, r->signal, units, /* wait= */ false)) {
+            gw_edge_count_refused(r->exporter->edge, r->signal, rows);
+            break;
+        }
+        o->units[i] += units;
+    }
+    if (i == rt->n_reach)
+        return true;
+    while (i-- > 0) {
+        struct reach *r = &rt->reach[i];
+        uint64_t units = by_size(r) ? size_units(r, rows, bytes) : 0;
+
+        o->units[i] -= units;
+        gw_edge_unreserve(r->exporter->edge, r->signal, units);
+    }
+    return false;
+}
+
+static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signal, uint64_t bytes,
+                 struct gw_verdict *ret)
+{
+    struct intake *in = (struct intake *)base;
+
+    if (!(base->signals & signal))
+        return refuse(ret, -ENOTSUP, UNIMPLEMENTED, signal, "no pipeline takes this signal");
+    if (base->max_body_bytes && bytes > base->max_body_bytes)
+        bytes = base->max_body_bytes;
+    if (!gw_credit_admit(memory_of(in), bytes))
+        return refuse(ret, -EBUSY, UNAVAILABLE, signal, no_memory);
+    if (!take_places(route_of(in, signal))) {
+        gw_credit_give(memory_of(in), bytes);
+        return refuse(ret, -EBUSY, UNAVAILABLE, signal, no_room);
+    }
+    *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true};
+    return 0;
+}
+
+static int grow(struct gw_intake *base, struct gw_hold *h, uint64_t bytes, struct gw_verdict *ret)
+{
+    if (bytes <= h->bytes)
+        return 0;
+    if (!gw_credit_take(memory_of((struct intake *)base), bytes - h->bytes))
+        return refuse(ret, -EBUSY, UNAVAILABLE, h->signal, no_memory);
+    h->bytes = bytes;
+    return 0;
+}
+
+static void release(struct gw_intake *base, struct gw_hold *h)
+{
+    struct intake *in = (struct intake *)base;
+
+    gw_credit_give(memory_of(in), h->bytes);
+    if (h->queued)
+        give_places(route_of(in, h->signal), route_of(in, h->signal)->n_reach);
+    *h = (struct gw_hold){0};
+}
+
+/* ---- tickets ---------------------------------------------------------------------------------------------- */
+
+static void on_settled(struct gw_ticket *t)
+{
+    struct worker *w = ((struct ticket *)t)->home->worker;
+
+    if (gw_inbox_push(&w->inbox, &t->item))
+        gw_loop_wake(w->loop);
+}
+
+static void on_released(struct gw_ticket *t)
+{
+    struct ticket *k = (struct ticket *)t;
+
+    gw_credit_give(memory_of(k->home), t->charged_bytes);
+    free(k);
+}
+
+static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
+{
+    struct ticket *k = calloc(1, sizeof(*k));
+
+    if (!k)
+        return NULL;
+    k->home = in;
+    k->http = rq->meta && rq->meta->transport && strcmp(rq->meta->transport, "http") == 0;
+    k->t.refs = 1;
+    k->t.ack = rq->ack;
+    k->t.ack.worker = in->worker->index;
+    k->t.home = in;
+    k->t.post = on_settled;
+    k->t.release = on_released;
+    k->t.signal = (uint8_t)rq->hold->signal;
+    k->t.arrived_ns = gw_loop_now_ns(in->worker->loop);
+    return k;
+}
+
+static struct gw_verdict verdict_of(struct gw_ticket *t)
+{
+    struct gw_verdict v = {.rows = t->rows, .signal = (enum gw_signal)t->signal, .message = ""};
+    enum gw_outcome worst = (enum gw_outcome)atomic_load_explicit(&t->worst, memory_order_relaxed);
+    uint32_t rejected = atomic_load_explicit(&t->rejected, memory_order_relaxed);
+    int code = atomic_load_explicit(&t->grpc_status, memory_order_relaxed);
+
+    v.rejected = rejected < t->rows ? rejected : t->rows;
+    if (atomic_load_explicit(&t->message_taken, memory_order_acquire) == 2)
+        v.message = t->message;
+    switch (worst) {
+    case GW_FAILED:
+        v.grpc_status = code ? code : INTERNAL;
+        break;
+    case GW_REFUSED:
+        v.grpc_status = code ? code : UNAVAILABLE;
+        v.retry_after_ns = atomic_load_explicit(&t->retry_after_ns, memory_order_relaxed);
+        if (v.grpc_status == UNAVAILABLE && v.retry_after_ns == 0)
+            v.retry_after_ns = RETRY_AFTER_NS;
+        break;
+    case GW_DELIVERED:
+    case GW_STORED:
+    case GW_ABSORBED:
+    case GW_DROPPED:
+    case GW_REJECTED:
+        break;
+    }
+    if (v.grpc_status != 0)
+        v.rejected = 0; /* the whole request has one answer */
+    return v;
+}
+
+static void count_verdict(struct ticket *k, const struct gw_verdict *v)
+{
+    struct instance *r = k->home->receiver;
+    unsigned s = gw_signal_index(v->signal);
+
+    if (v->grpc_status != 0) {
+        gw_metric_add(r->refused[s][k->http], v->rows);
+        return;
+    }
+    gw_metric_add(r->accepted[s][k->http], v->rows - v->rejected);
+    gw_metric_add(r->refused[s][k->http], v->rejected);
+}
+
+void intake_deliver(struct worker *w)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&w->inbox), *next; i; i = next) {
+        struct ticket *k = (struct ticket *)i;
+        struct gw_verdict v = verdict_of(&k->t);
+
+        next = i->next;
+        count_verdict(k, &v);
+        if (k->home->base.on_verdict)
+            k->home->base.on_verdict(k->home->base.local, &k->t.ack, &v);
+        (void)gw_ticket_unref(&k->t);
+    }
+}
+
+/* ---- open batches ----------------------------------------------------------------------------------------- */
+
+static struct open_batch *find_open(struct intake *in, enum gw_signal s, const struct gw_meta *meta)
+{
+    for (unsigned i = 0; i < in->n_open; i++)
+        if (in->open[i].b->signal == s && gw_meta_eq(in->open[i].b->meta, meta))
+            return &in->open[i];
+    return NULL;
+}
+
+static struct open_batch *new_open(struct intake *in, const struct gw_request *rq)
+{
+    struct gw_engine *e = in->worker->engine;
+    struct route *rt = route_of(in, rq->hold->signal);
+    struct open_batch *o;
+    struct gw_batch *b;
+
+    if (in->n_open == N_OPEN)
+        intake_flush(in);
+    o = &in->open[in->n_open];
+    b = gw_batch_pool_get(in->worker->pool, rq->hold->signal);
+    if (!b)
+        return NULL;
+    *o = (struct open_batch){.b = b, .home = in};
+    o->units = calloc(rt->n_reach + 1, sizeof(*o->units));
+    if (!o->units) {
+        (void)gw_batch_unref(b);
+        return NULL;
+    }
+    b->meta = rq->meta ? gw_meta_ref(rq->meta) : NULL;
+    b->received_ns = gw_wall_ns(e->conf.env);
+    b->receiver = in->receiver->comp->id;
+    in->n_open++;
+    return o;
+}
+
+static void drop_open(struct open_batch *o)
+{
+    gw_credit_give(memory_of(o->home), o->column_bytes);
+    (void)gw_batch_unref(o->b);
+    free(o->units);
+}
+
+/* Units that the flow did not use go back: rows were dropped, or took another way. */
+static void run(struct open_batch *o)
+{
+    struct intake *in = o->home;
+    struct worker *w = in->worker;
+    struct route *rt = route_of(in, o->b->signal);
+    struct gw_view v;
+
+    for (unsigned i = 0; i < rt->n_reach; i++)
+        w->reserved[rt->reach[i].exporter->comp->index * GW_N_SIGNALS + gw_signal_index(rt->reach[i].signal)] +=
+            o->units[i];
+    gw_view_init(&v, o->b, &w->arena);
+    w->current = NULL;
+    flow_run(w, &v, rt->targets, rt->n_targets);
+    flow_flush_letters(w);
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        struct reach *r = &rt->reach[i];
+        uint64_t *left = &w->reserved[r->exporter->comp->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
+
+        gw_edge_unreserve(r->exporter->edge, r->signal, *left);
+        *left = 0;
+    }
+    drop_open(o);
+    gw_arena_reset(&w->arena, MAX_COLUMN_KEEP_BYTES);
+}
+
+static uint64_t blocking_units(const struct reach *r, const struct gw_batch *b)
+{
+    return r->times * gw_edge_units(r->exporter->edge, b->n_segments, b->n_rows, b->payload ? b->payload->n : 0);
+}
+
+/* All blocking edges or none. */
+static bool take_blocking(struct open_batch *o)
+{
+    struct route *rt = route_of(o->home, o->b->signal);
+    unsigned i;
+
+    for (i = 0; i < rt->n_reach; i++) {
+        struct reach *r = &rt->reach[i];
+
+        if (!gw_edge_blocks(r->exporter->edge))
+            continue;
+        if (!gw_edge_reserve(r->exporter->edge, r->signal, blocking_units(r, o->b), /* wait= */ true))
+            break;
+        o->units[i] = blocking_units(r, o->b);
+    }
+    if (i == rt->n_reach)
+        return true;
+    while (i-- > 0)
+        if (gw_edge_blocks(rt->reach[i].exporter->edge)) {
+            gw_edge_unreserve(rt->reach[i].exporter->edge, rt->reach[i].signal, o->units[i]);
+            o->units[i] = 0;
+        }
+    return false;
+}
+
+static void park(struct open_batch *o)
+{
+    struct worker *w = o->home->worker;
+    struct open_batch *p = malloc(sizeof(*p));
+
+    if (!p) {
+        gw_log(&w->engine->logger, GW_LOG_ERROR, "out of memory");
+        run(o); /* beyond the queue's size rather than lost */
+        return;
+    }
+    *p = *o;
+    p->next = NULL;
+    *w->parked_last = p;
+    w->parked_last = &p->next;
+    worker_arm(w, TICK_NS);
+}
+
+static void leave(struct open_batch *o)
+{
+    if (route_of(o->home, o->b->signal)->blocks && (o->home->worker->parked || !take_blocking(o)))
+        park(o);
+    else
+        run(o);
+}
+
+void intake_flush(struct intake *in)
+{
+    struct open_batch left[N_OPEN];
+    unsigned n = in->n_open;
+
+    memcpy(left, in->open, n * sizeof(left[0]));
+    in->n_open = 0;
+    for (unsigned i = 0; i < n; i++)
+        leave(&left[i]);
+}
+
+static void flush_one(struct intake *in, struct open_batch *o)
+{
+    struct open_batch one = *o;
+
+    *o = in->open[--in->n_open];
+    leave(&one);
+}
+
+static void refuse_parked(struct open_batch *o, const char *message)
+{
+    struct worker *w = o->home->worker;
+    struct route *rt = route_of(o->home, o->b->signal);
+    struct gw_view v;
+
+    for (unsigned i = 0; i < rt->n_reach; i++)
+        gw_edge_unreserve(rt->reach[i].exporter->edge, rt->reach[i].signal, o->units[i]);
+    gw_view_init(&v, o->b, &w->arena);
+    gw_view_settle_all(&v, &w->ledger, GW_REFUSED, "queue_full", message);
+    gw_view_clear(&v);
+    drop_open(o);
+}
+
+void intake_unpark(struct worker *w, bool give_up)
+{
+    struct open_batch **p = &w->parked, *o;
+    uint64_t now = gw_loop_now_ns(w->loop);
+
+    while ((o = *p) != NULL) {
+        bool late = give_up || (o->deadline_ns && o->deadline_ns <= now);
+
+        if (!late && !take_blocking(o)) {
+            p = &o->next;
+            continue;
+        }
+        *p = o->next;
+        if (late)
+            refuse_parked(o, no_room);
+        else
+            run(o);
+        free(o);
+    }
+    w->parked_last = p;
+}
+
+/* ---- submit ----------------------------------------------------------------------------------------------- */
+
+/* JSON becomes protobuf in the worker's own buffer. */
+static int transcode(struct intake *in, struct gw_request *rq, struct gw_slice *ret_bytes, struct gw_err *err)
+{
+    struct worker *w = in->worker;
+    struct gw_verdict ignored;
+    int rc;
+
+    gw_buf_reset(&w->json);
+    rc = gw_json_to_proto(rq->hold->signal, rq->bytes, in->base.limits, &w->json, err);
+    if (rc < 0)
+        return rc;
+    if (grow(&in->base, rq->hold, w->json.n, &ignored) < 0)
+        return -EBUSY;
+    *ret_bytes = gw_buf_slice(&w->json);
+    return 0;
+}
+
+static int refuse_decode(struct gw_verdict *ret, int rc, enum gw_signal s, struct intake *in, const struct gw_err *err)
+{
+    struct gw_buf *text = &in->worker->scratch; /* lives until the answer is written, at least for this call */
+
+    if (rc == -EBUSY || rc == -ENOMEM)
+        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_memory);
+    gw_buf_reset(text);
+    gw_buf_put_str(text, err->text);
+    gw_buf_put_u8(text, 0);
+    return refuse(ret, rc, INVALID_ARGUMENT, s, text->failed ? "malformed request" : (const char *)text->p);
+}
+
+/* The new rows' columns, against the hard mark. */
+static bool charge_columns(struct intake *in, struct open_batch *o)
+{
+    uint64_t more = o->b->column_bytes > o->column_bytes ? o->b->column_bytes - o->column_bytes : 0;
+
+    if (!gw_credit_take(memory_of(in), more))
+        return false;
+    o->column_bytes += more;
+    return true;
+}
+
+static int decode_into(struct open_batch *o, struct gw_request *rq, struct gw_slice bytes, bool adopt, struct ticket *k,
+                       struct gw_err *err)
+{
+    struct gw_ref at;
+    int rc;
+
+    if (adopt) {
+        gw_batch_set_payload(o->b, gw_payload_ref(rq->payload));
+    } else {
+        rc = gw_batch_append(o->b, bytes, &at);
+        if (rc < 0)
+            return rc;
+        bytes = gw_batch_slice(o->b, at);
+    }
+    return gw_decode(o->b, bytes, o->home->base.limits, &k->t, err);
+}
+
+/* A request without rows is fine and goes nowhere. */
+static void answer_empty(struct intake *in, struct gw_request *rq)
+{
+    struct gw_verdict v = {.signal = rq->hold->signal, .message = ""};
+    struct gw_ack ack = rq->ack;
+
+    ack.worker = in->worker->index;
+    release(&in->base, rq->hold);
+    (void)gw_payload_unref(rq->payload);
+    if (in->base.on_verdict)
+        in->base.on_verdict(in->base.local, &ack, &v);
+}
+
+static void join(struct intake *in, struct open_batch *o, struct gw_request *rq, struct ticket *k, uint32_t rows)
+{
+    struct route *rt = route_of(in, rq->hold->signal);
+
+    k->t.rows = rows;
+    atomic_store_explicit(&k->t.open, rows, memory_order_relaxed);
+    k->t.charged_bytes = rq->hold->bytes;
+    for (unsigned i = 0; i < rt->n_reach; i++)
+        if (rq->hold->queued && at_door(&rt->reach[i]))
+            o->units[i] += rt->reach[i].times;
+    *rq->hold = (struct gw_hold){0};
+    (void)gw_payload_unref(rq->payload);
+    if (rq->deadline_ns && (o->deadline_ns == 0 || rq->deadline_ns < o->deadline_ns))
+        o->deadline_ns = rq->deadline_ns;
+}
+
+/* An open batch of one request that came to nothing. */
+static void abandon(struct intake *in, struct open_batch *o)
+{
+    if (o->b->n_segments)
+        return;
+    drop_open(o);
+    *o = in->open[--in->n_open];
+}
+
+static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slice bytes, struct gw_verdict *ret)
+{
+    bool adopt = rq->encoding == GW_ENC_PROTO && rq->payload && bytes.n >= ADOPT_BYTES;
+    enum gw_signal s = rq->hold->signal;
+    struct open_batch *o = adopt ? NULL : find_open(in, s, rq->meta);
+    struct ticket *k = new_ticket(in, rq);
+    struct gw_batch_mark mark;
+    struct gw_err err = {""};
+    uint32_t rows;
+    int rc;
+
+    if (!o)
+        o = new_open(in, rq);
+    if (!o || !k) {
+        free(k);
+        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_memory);
+    }
+    mark = gw_batch_mark(o->b);
+    rc = decode_into(o, rq, bytes, adopt, k, &err);
+    rows = rc == 0 ? o->b->n_rows - mark.rows : 0;
+    if (rc == 0 && rows > 0 && !charge_columns(in, o))
+        rc = -EBUSY;
+    if (rc == 0 && rows > 0 && !take_sizes(o, route_of(in, s), rows, bytes.n)) {
+        gw_batch_rollback(o->b, &mark);
+        (void)gw_ticket_unref(&k->t);
+        gw_metric_add(in->receiver->refused[gw_signal_index(s)][k->http], rows);
+        abandon(in, o);
+        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_room);
+    }
+    if (rc < 0 || rows == 0) {
+        gw_batch_rollback(o->b, &mark);
+        (void)gw_ticket_unref(&k->t);
+        abandon(in, o);
+        if (rc < 0)
+            return refuse_decode(ret, rc, s, in, &err);
+        answer_empty(in, rq);
+        return 0;
+    }
+    join(in, o, rq, k, rows);
+    if (adopt || o->b->payload->n >= BATCH_BYTES || o->b->n_rows >= BATCH_ROWS)
+        flush_one(in, o);
+    return 0;
+}
+
+static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdict *ret)
+{
+    struct intake *in = (struct intake *)base;
+    struct gw_slice bytes = rq->bytes;
+    struct gw_err err = {""};
+
+    if (rq->encoding == GW_ENC_JSON) {
+        int rc = transcode(in, rq, &bytes, &err);
+
+        if (rc < 0)
+            return refuse_decode(ret, rc, rq->hold->signal, in, &err);
+    }
+    return submit_bytes(in, rq, bytes, ret);
+}
+
+const struct gw_intake_ops intake_ops = {.admit = admit, .grow = grow, .release = release, .submit = submit};

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One worker: a loop, its share of every receiver, and the chains. A turn of the loop brings bytes to the receivers;
+ * the hook at its end runs what came together and hands out verdicts.
+ */
+#include <stdlib.h>
+
+#include "runtime/graph.h"
+
+static struct intake *intakes_end(const struct worker *w)
+{
+    return w->intakes + w->engine->conf.service->n_components;
+}
+
+void worker_arm(struct worker *w, uint64_t after_ns)
+{
+    uint64_t due = gw_loop_now_ns(w->loop) + after_ns;
+
+    if (!gw_timer_is_armed(&w->timer) || w->timer.due_ns > due)
+        gw_timer_arm(w->loop, &w->timer, due);
+}
+
+static void flush_all(struct worker *w)
+{
+    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
+        if (in->n_open)
+            intake_flush(in);
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------------------- */
+
+static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
+{
+    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
+        if (in->receiver && in->base.local) {
+            f = quiesce ? in->receiver->comp->type->quiesce : in->receiver->comp->type->close;
+            if (f)
+                f(in->base.local);
+            if (!quiesce)
+                in->base.local = NULL;
+        }
+}
+
+static bool all_idle(struct worker *w)
+{
+    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
+        if (in->receiver && in->base.local && in->receiver->comp->type->is_idle &&
+            !in->receiver->comp->type->is_idle(in->base.local))
+            return false;
+    return w->parked == NULL;
+}
+
+static bool drain_node(struct node *n)
+{
+    bool more = n->comp->type->drain && n->comp->type->drain(n->self, &n->ports) == GW_MORE;
+
+    flow_flush_letters(n->worker);
+    return more;
+}
+
+/* In order of flow, so that what one lets go the next one takes in. True when all have nothing more. */
+static bool drain_nodes(struct worker *w)
+{
+    const struct gw_service *s = w->engine->conf.service;
+    bool more = false;
+
+    for (size_t p = 0; p < s->n_pipelines; p++)
+        for (unsigned i = 0; i < w->chains[p].n_nodes; i++)
+            more |= drain_node(&w->chains[p].nodes[i]);
+    for (size_t i = 0; i < s->n_components * GW_N_SIGNALS; i++)
+        if (w->joints[i])
+            more |= drain_node(w->joints[i]);
+    return !more;
+}
+
+static void follow_phase(struct worker *w)
+{
+    enum phase now = atomic_load(&w->engine->phase);
+
+    if (now == RUNNING || now == STARTING)
+        return;
+    if (w->seen == RUNNING) {
+        w->seen = QUIESCING;
+        each_local(w, NULL, /* quiesce= */ true);
+    }
+    if (!w->quiet && now == QUIESCING) {
+        if (all_idle(w) && drain_nodes(w)) {
+            atomic_store(&w->quiet, true);
+            gw_loop_wake(w->engine->conf.loop);
+        } else {
+            worker_arm(w, IDLE_POLL_NS);
+        }
+    }
+    if (now == STOPPED)
+        gw_loop_stop(w->loop);
+}
+
+/* ---- turning ---------------------------------------------------------------------------------------------- */
+
+static void on_turn(struct gw_hook *h)
+{
+    struct worker *w = (struct worker *)((char *)h - offsetof(struct worker, hook));
+
+    if (!gw_inbox_is_empty(&w->inbox))
+        intake_deliver(w);
+    if (w->parked)
+        intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
+    flush_all(w);
+    if (!gw_inbox_is_empty(&w->inbox)) { /* most verdicts are known by now: the queue has the rows */
+        intake_deliver(w);
+        flush_all(w); /* an answer may have let the next request of a connection in */
+        if (!gw_inbox_is_empty(&w->inbox))
+            gw_loop_wake(w->loop);
+    }
+    follow_phase(w);
+}
+
+static void tick_nodes(struct worker *w, uint64_t now)
+{
+    const struct gw_service *s = w->engine->conf.service;
+
+    for (size_t p = 0; p < s->n_pipelines; p++)
+        for (unsigned i = 0; i < w->chains[p].n_nodes; i++) {
+            struct node *n = &w->chains[p].nodes[i];
+
+            w->current = n;
+            if (n->comp->type->tick)
+                (void)n->comp->type->tick(n->self, now, &n->ports);
+        }
+    w->current = NULL;
+    flow_flush_letters(w);
+    gw_arena_reset(&w->arena, BATCH_BYTES);
+}
+
+static void on_timer(struct gw_timer *t)
+{
+    struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, timer));
+    uint64_t now = gw_loop_now_ns(w->loop);
+
+    if (w->has_ticks && now >= w->tick_ns) {
+        tick_nodes(w, now);
+        w->tick_ns = now + TICK_NS;
+    }
+    if (w->has_ticks)
+        worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
+    if (w->parked)
+        worker_arm(w, TICK_NS);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------------------- */
+
+int worker_open(struct worker *w, struct gw_err *err)
+{
+    int rc = gw_loop_new(w->engine->conf.env, &w->loop, err);
+
+    if (rc < 0)
+        return rc;
+    w->hook.run = on_turn;
+    w->timer.fire = on_timer;
+    gw_loop_add_hook(w->loop, &w->hook);
+    for (struct intake *in = w->intakes; in < intakes_end(w); in++) {
+        const struct gw_component *type = in->receiver ? in->receiver->comp->type : NULL;
+
+        if (!type || !type->open)
+            continue;
+        rc = type->open(in->receiver->self, w->loop, &in->base, &in->base.local, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (w->has_ticks)
+        worker_arm(w, TICK_NS);
+    w->seen = RUNNING;
+    return 0;
+}
+
+void worker_close(struct worker *w)
+{
+    if (!w->loop)
+        return;
+    each_local(w, NULL, /* quiesce= */ false);
+    intake_unpark(w, /* give_up= */ true);
+    flush_all(w);
+    intake_deliver(w);
+    gw_timer_disarm(&w->timer);
+    gw_loop_remove_hook(w->loop, &w->hook);
+}
+
+static void report(struct gw_engine *e, bool ok)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->n_reported++;
+    e->any_failed |= !ok;
+    (void)pthread_cond_signal(&e->reported);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    int rc = worker_open(w, &w->err);
+
+    report(w->engine, rc == 0);
+    if (rc == 0)
+        gw_loop_run(w->loop);
+    worker_close(w);
+    return NULL;
+}
+
+void *exporter_main(void *arg)
+{
+    struct instance *x = arg;
+    struct gw_engine *e = (struct gw_engine *)((char *)x->ctx.host - offsetof(struct gw_engine, host));
+    int rc = gw_loop_new(e->conf.env, &x->loop, &x->err);
+
+    if (rc == 0)
+        rc = gw_edge_open(x->edge, x->loop, &x->err);
+    x->is_open = rc == 0;
+    report(e, rc == 0);
+    if (rc == 0)
+        gw_loop_run(x->loop);
+    gw_edge_close(x->edge);
+    return NULL;
+}
