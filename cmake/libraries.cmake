@@ -2,13 +2,13 @@
 # Libraries that the house stands on, all from the distribution.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(m libnghttp2 libssl libcurl rdkafka libfyaml libdeflate libisal libzstd zlib libprotobuf-c liblz4)
+foreach(m libnghttp2 libssl libcrypto libcurl rdkafka libfyaml libdeflate libisal libzstd zlib libprotobuf-c liblz4)
   pkg_check_modules(${m} REQUIRED IMPORTED_TARGET GLOBAL ${m})
 endforeach()
 
 pkg_check_modules(h2o_evloop REQUIRED IMPORTED_TARGET GLOBAL libh2o-evloop)
 add_library(gw_h2o INTERFACE)
-target_link_libraries(gw_h2o INTERFACE PkgConfig::h2o_evloop PkgConfig::libssl)
+target_link_libraries(gw_h2o INTERFACE PkgConfig::h2o_evloop PkgConfig::libssl PkgConfig::libcrypto)
 target_compile_definitions(gw_h2o INTERFACE H2O_USE_LIBUV=0)
 # h2o's own headers are not clean under our warnings.
 target_compile_options(gw_h2o INTERFACE -isystem /usr/include/h2o)

@@ -252,7 +252,7 @@ static int make_routes(struct gw_engine *e, struct gw_err *err)
     return 0;
 }
 
-int graph_build(struct gw_engine *e, struct gw_err *err)
+int gw_graph_build(struct gw_engine *e, struct gw_err *err)
 {
     const struct gw_service *s = e->conf.service;
     int rc;
@@ -276,15 +276,15 @@ int graph_build(struct gw_engine *e, struct gw_err *err)
         rc = make_routes(e, err);
     for (unsigned i = 0; i < e->n_workers && rc == 0; i++) {
         e->workers[i].index = i;
-        rc = worker_build(e, &e->workers[i], err);
+        rc = gw_worker_build(e, &e->workers[i], err);
     }
     return rc;
 }
 
-void graph_free(struct gw_engine *e)
+void gw_graph_free(struct gw_engine *e)
 {
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
-        worker_free(&e->workers[i]);
+        gw_worker_free(&e->workers[i]);
     for (size_t i = 0; e->instances && i < e->conf.service->n_components; i++) {
         struct instance *x = &e->instances[i];
 
@@ -335,7 +335,7 @@ static int make_node(struct worker *w, struct node *n, const struct gw_service_c
     int rc;
 
     *n = (struct node){.worker = w, .comp = c};
-    n->ports = (struct gw_ports){.ops = &flow_ports_ops, .ledger = &w->ledger, .arena = &w->arena};
+    n->ports = (struct gw_ports){.ops = &gw_flow_ports_ops, .ledger = &w->ledger, .arena = &w->arena};
     gw_buf_init(&n->letters, MAX_LETTERS_BYTES);
     fill_ctx(e, &n->ctx, c, p ? p->id : NULL, signal, w->index);
     if (c->kind == GW_PROCESSOR) {
@@ -406,19 +406,19 @@ static void make_intake(struct worker *w, struct intake *in, struct instance *x)
 
     in->worker = w;
     in->receiver = x;
-    in->base = (struct gw_intake){.ops = &intake_ops, .worker = w->index, .id = x->comp->id, .limits = &limits};
+    in->base = (struct gw_intake){.ops = &gw_intake_ops, .worker = w->index, .id = x->comp->id, .limits = &limits};
     for (unsigned k = 0; k < GW_N_SIGNALS; k++)
         in->base.signals |= x->routes[k].n_targets ? 1u << k : 0;
 }
 
-int worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err)
+int gw_worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err)
 {
     const struct gw_service *s = e->conf.service;
     int rc = 0;
 
     w->engine = e;
     w->parked_last = &w->parked;
-    w->ledger.settled = flow_settled;
+    w->ledger.settled = gw_flow_settled;
     gw_arena_init(&w->arena, 65536, 256u << 20);
     gw_buf_init(&w->scratch, MAX_SCRATCH_BYTES);
     gw_buf_init(&w->json, MAX_SCRATCH_BYTES);
@@ -448,7 +448,7 @@ static void free_node(struct node *n)
     gw_buf_clear(&n->letters);
 }
 
-void worker_free(struct worker *w)
+void gw_worker_free(struct worker *w)
 {
     const struct gw_service *s = w->engine ? w->engine->conf.service : NULL;
 

@@ -55,14 +55,14 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
         return gw_fail(err, -ENOMEM, "out of memory");
     e->conf = *conf;
     e->n_workers = conf->n_workers ? conf->n_workers : usable_cpus();
-    e->host = (struct gw_host){.ops = &host_ops, .memory = &e->memory};
+    e->host = (struct gw_host){.ops = &gw_host_ops, .memory = &e->memory};
     e->logger = (struct gw_logger){.sink = conf->log};
     e->started_ns = gw_wall_ns(conf->env);
     bytes = conf->memory_bytes ? conf->memory_bytes : machine_bytes(conf->env);
     gw_credit_init(&e->memory, bytes / 100 * SOFT_PERCENT, bytes / 100 * HARD_PERCENT);
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_cond_init(&e->reported, NULL);
-    rc = graph_build(e, err);
+    rc = gw_graph_build(e, err);
     if (rc < 0) {
         gw_engine_free(e);
         return rc;
@@ -75,7 +75,7 @@ void gw_engine_free(struct gw_engine *e)
 {
     if (!e)
         return;
-    graph_free(e);
+    gw_graph_free(e);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
     free(e);
@@ -141,7 +141,7 @@ static int start_exporters(struct gw_engine *e, struct gw_err *err)
             x->is_open = rc == 0;
             continue;
         }
-        rc = start_thread(&x->thread, &x->has_thread, exporter_main, x, x->comp->id, err);
+        rc = start_thread(&x->thread, &x->has_thread, gw_exporter_main, x, x->comp->id, err);
         started += rc == 0;
     }
     if (!wait_reports(e, started) && rc == 0)
@@ -159,11 +159,11 @@ static int start_workers(struct gw_engine *e, struct gw_err *err)
 
     for (unsigned i = 0; i < e->n_workers && rc == 0; i++) {
         if (e->conf.by_hand) {
-            rc = worker_open(&e->workers[i], err);
+            rc = gw_worker_open(&e->workers[i], err);
             continue;
         }
         (void)snprintf(name, sizeof(name), "worker/%u", i);
-        rc = start_thread(&e->workers[i].thread, &e->workers[i].has_thread, worker_main, &e->workers[i], name, err);
+        rc = start_thread(&e->workers[i].thread, &e->workers[i].has_thread, gw_worker_main, &e->workers[i], name, err);
         started += rc == 0;
     }
     if (!wait_reports(e, started) && rc == 0)
@@ -301,7 +301,7 @@ uint64_t gw_engine_stop(struct gw_engine *e)
         if (e->workers[i].has_thread)
             (void)pthread_join(e->workers[i].thread, NULL);
         else if (e->conf.by_hand)
-            worker_close(&e->workers[i]);
+            gw_worker_close(&e->workers[i]);
         e->workers[i].has_thread = false;
     }
     left = left_rows(e);
@@ -309,7 +309,7 @@ uint64_t gw_engine_stop(struct gw_engine *e)
         if (e->instances[i].edge)
             close_exporter(e, &e->instances[i]);
     for (unsigned i = 0; i < e->n_workers; i++)
-        intake_deliver(&e->workers[i]); /* verdicts of requests whose receivers are gone: only counted */
+        gw_intake_deliver(&e->workers[i]); /* verdicts of requests whose receivers are gone: only counted */
     close_extensions(e);
     return left;
 }

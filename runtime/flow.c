@@ -25,7 +25,7 @@ static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
     if (c->n_nodes)
         run_node(&c->nodes[0], v);
     else
-        flow_run(w, v, c->pipeline->targets, c->pipeline->n_targets);
+        gw_flow_run(w, v, c->pipeline->targets, c->pipeline->n_targets);
 }
 
 static void enter_edge(struct worker *w, const struct target *t, struct gw_view *v)
@@ -79,7 +79,7 @@ static void open_branches(const struct gw_view *v, unsigned more)
 }
 
 /* Takes the view; n places get its rows, each with a verdict of its own. */
-void flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n)
+void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n)
 {
     if (v->failed)
         gw_view_settle_all(v, &w->ledger, GW_REFUSED, "memory_limit", "out of memory");
@@ -127,16 +127,16 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
 
     if (port > 0) {
         if (port <= n->n_ports)
-            flow_run(w, v, n->outs[port - 1], n->n_outs[port - 1]);
+            gw_flow_run(w, v, n->outs[port - 1], n->n_outs[port - 1]);
         else
-            flow_run(w, v, NULL, 0);
+            gw_flow_run(w, v, NULL, 0);
         return;
     }
     gw_metric_add(n->outgoing, v->n_rows);
     if (n->chain && n->at + 1 < n->chain->n_nodes && !v->failed)
         run_node(&n->chain->nodes[n->at + 1], v);
     else
-        flow_run(w, v, n->next, n->n_next);
+        gw_flow_run(w, v, n->next, n->n_next);
 }
 
 /* ---- dead letters ----------------------------------------------------------------------------------------- */
@@ -228,7 +228,7 @@ static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const 
         gw_view_settle_row(v, &n->worker->ledger, row, GW_REJECTED, why->rule, why->message);
 }
 
-const struct gw_ports_ops flow_ports_ops = {.emit = emit, .reject = reject};
+const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject};
 
 /* Letters for a connector are rows again. */
 static void letters_as_view(struct worker *w, const struct target *t, struct gw_slice body)
@@ -243,7 +243,7 @@ static void letters_as_view(struct worker *w, const struct target *t, struct gw_
     if (gw_batch_append(b, body, &at) == 0 && gw_decode(b, gw_batch_slice(b, at), &limits, NULL, NULL) == 0) {
         b->received_ns = gw_wall_ns(w->engine->conf.env);
         gw_view_init(&v, b, &w->arena);
-        flow_run(w, &v, t, 1);
+        gw_flow_run(w, &v, t, 1);
     }
     (void)gw_batch_unref(b);
 }
@@ -274,7 +274,7 @@ static void flush_node(struct node *n)
         gw_buf_reset(&n->letters);
 }
 
-void flow_flush_letters(struct worker *w)
+void gw_flow_flush_letters(struct worker *w)
 {
     const struct gw_service *s = w->engine->conf.service;
 
@@ -302,7 +302,7 @@ static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signa
 }
 
 /* What leaves for good is counted with its reason. Refused rows are still the client's. */
-void flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
+void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                   const char *reason)
 {
     struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, ledger));

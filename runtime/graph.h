@@ -189,33 +189,33 @@ struct gw_engine {
 };
 
 /* build.c */
-int graph_build(struct gw_engine *e, struct gw_err *err);
-void graph_free(struct gw_engine *e);
-int worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err);
-void worker_free(struct worker *w);
+int gw_graph_build(struct gw_engine *e, struct gw_err *err);
+void gw_graph_free(struct gw_engine *e);
+int gw_worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err);
+void gw_worker_free(struct worker *w);
 
 /* flow.c */
-void flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);
-void flow_flush_letters(struct worker *w);
-extern const struct gw_ports_ops flow_ports_ops;
-void flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
+void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);
+void gw_flow_flush_letters(struct worker *w);
+extern const struct gw_ports_ops gw_flow_ports_ops;
+void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                   const char *reason);
 
 /* intake.c */
-extern const struct gw_intake_ops intake_ops;
-void intake_flush(struct intake *in);
-void intake_deliver(struct worker *w);
+extern const struct gw_intake_ops gw_intake_ops;
+void gw_intake_flush(struct intake *in);
+void gw_intake_deliver(struct worker *w);
 /** Parked batches whose edges have room now run; those past their deadline are refused. */
-void intake_unpark(struct worker *w, bool give_up);
+void gw_intake_unpark(struct worker *w, bool give_up);
 
 /* worker.c */
-int worker_open(struct worker *w, struct gw_err *err);
-void worker_close(struct worker *w);
-void *worker_main(void *arg);
-void *exporter_main(void *arg);
-void worker_arm(struct worker *w, uint64_t after_ns);
+int gw_worker_open(struct worker *w, struct gw_err *err);
+void gw_worker_close(struct worker *w);
+void *gw_worker_main(void *arg);
+void *gw_exporter_main(void *arg);
+void gw_worker_arm(struct worker *w, uint64_t after_ns);
 
 /* host.c */
-extern const struct gw_host_ops host_ops;
+extern const struct gw_host_ops gw_host_ops;
 
 #endif

@@ -41,4 +41,4 @@ static uint64_t started_ns(struct gw_host *h)
     return engine_of(h)->started_ns;
 }
 
-const struct gw_host_ops host_ops = {.auth = auth, .is_ready = is_ready, .started_ns = started_ns};
+const struct gw_host_ops gw_host_ops = {.auth = auth, .is_ready = is_ready, .started_ns = started_ns};

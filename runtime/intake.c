@@ -223,7 +223,7 @@ static void count_verdict(struct ticket *k, const struct gw_verdict *v)
     gw_metric_add(r->refused[s][k->http], v->rejected);
 }
 
-void intake_deliver(struct worker *w)
+void gw_intake_deliver(struct worker *w)
 {
     for (struct gw_inbox_item *i = gw_inbox_take(&w->inbox), *next; i; i = next) {
         struct ticket *k = (struct ticket *)i;
@@ -255,7 +255,7 @@ static struct open_batch *new_open(struct intake *in, const struct gw_request *r
     struct gw_batch *b;
 
     if (in->n_open == N_OPEN)
-        intake_flush(in);
+        gw_intake_flush(in);
     o = &in->open[in->n_open];
     b = gw_batch_pool_get(in->worker->pool, rq->hold->signal);
     if (!b)
@@ -293,8 +293,8 @@ static void run(struct open_batch *o)
             o->units[i];
     gw_view_init(&v, o->b, &w->arena);
     w->current = NULL;
-    flow_run(w, &v, rt->targets, rt->n_targets);
-    flow_flush_letters(w);
+    gw_flow_run(w, &v, rt->targets, rt->n_targets);
+    gw_flow_flush_letters(w);
     for (unsigned i = 0; i < rt->n_reach; i++) {
         struct reach *r = &rt->reach[i];
         uint64_t *left = &w->reserved[r->exporter->comp->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
@@ -350,7 +350,7 @@ static void park(struct open_batch *o)
     p->next = NULL;
     *w->parked_last = p;
     w->parked_last = &p->next;
-    worker_arm(w, TICK_NS);
+    gw_worker_arm(w, TICK_NS);
 }
 
 static void leave(struct open_batch *o)
@@ -361,7 +361,7 @@ static void leave(struct open_batch *o)
         run(o);
 }
 
-void intake_flush(struct intake *in)
+void gw_intake_flush(struct intake *in)
 {
     struct open_batch left[N_OPEN];
     unsigned n = in->n_open;
@@ -394,7 +394,7 @@ static void refuse_parked(struct open_batch *o, const char *message)
     drop_open(o);
 }
 
-void intake_unpark(struct worker *w, bool give_up)
+void gw_intake_unpark(struct worker *w, bool give_up)
 {
     struct open_batch **p = &w->parked, *o;
     uint64_t now = gw_loop_now_ns(w->loop);
@@ -572,4 +572,4 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
     return submit_bytes(in, rq, bytes, ret);
 }
 
-const struct gw_intake_ops intake_ops = {.admit = admit, .grow = grow, .release = release, .submit = submit};
+const struct gw_intake_ops gw_intake_ops = {.admit = admit, .grow = grow, .release = release, .submit = submit};

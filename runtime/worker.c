@@ -12,7 +12,7 @@ static struct intake *intakes_end(const struct worker *w)
     return w->intakes + w->engine->conf.service->n_components;
 }
 
-void worker_arm(struct worker *w, uint64_t after_ns)
+void gw_worker_arm(struct worker *w, uint64_t after_ns)
 {
     uint64_t due = gw_loop_now_ns(w->loop) + after_ns;
 
@@ -24,7 +24,7 @@ static void flush_all(struct worker *w)
 {
     for (struct intake *in = w->intakes; in < intakes_end(w); in++)
         if (in->n_open)
-            intake_flush(in);
+            gw_intake_flush(in);
 }
 
 /* ---- leaving ---------------------------------------------------------------------------------------------- */
@@ -54,7 +54,7 @@ static bool drain_node(struct node *n)
 {
     bool more = n->comp->type->drain && n->comp->type->drain(n->self, &n->ports) == GW_MORE;
 
-    flow_flush_letters(n->worker);
+    gw_flow_flush_letters(n->worker);
     return more;
 }
 
@@ -88,7 +88,7 @@ static void follow_phase(struct worker *w)
             atomic_store(&w->quiet, true);
             gw_loop_wake(w->engine->conf.loop);
         } else {
-            worker_arm(w, IDLE_POLL_NS);
+            gw_worker_arm(w, IDLE_POLL_NS);
         }
     }
     if (now == STOPPED)
@@ -102,12 +102,12 @@ static void on_turn(struct gw_hook *h)
     struct worker *w = (struct worker *)((char *)h - offsetof(struct worker, hook));
 
     if (!gw_inbox_is_empty(&w->inbox))
-        intake_deliver(w);
+        gw_intake_deliver(w);
     if (w->parked)
-        intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
+        gw_intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
     flush_all(w);
     if (!gw_inbox_is_empty(&w->inbox)) { /* most verdicts are known by now: the queue has the rows */
-        intake_deliver(w);
+        gw_intake_deliver(w);
         flush_all(w); /* an answer may have let the next request of a connection in */
         if (!gw_inbox_is_empty(&w->inbox))
             gw_loop_wake(w->loop);
@@ -128,7 +128,7 @@ static void tick_nodes(struct worker *w, uint64_t now)
                 (void)n->comp->type->tick(n->self, now, &n->ports);
         }
     w->current = NULL;
-    flow_flush_letters(w);
+    gw_flow_flush_letters(w);
     gw_arena_reset(&w->arena, BATCH_BYTES);
 }
 
@@ -142,14 +142,14 @@ static void on_timer(struct gw_timer *t)
         w->tick_ns = now + TICK_NS;
     }
     if (w->has_ticks)
-        worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
+        gw_worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
     if (w->parked)
-        worker_arm(w, TICK_NS);
+        gw_worker_arm(w, TICK_NS);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
-int worker_open(struct worker *w, struct gw_err *err)
+int gw_worker_open(struct worker *w, struct gw_err *err)
 {
     int rc = gw_loop_new(w->engine->conf.env, &w->loop, err);
 
@@ -168,19 +168,19 @@ int worker_open(struct worker *w, struct gw_err *err)
             return rc;
     }
     if (w->has_ticks)
-        worker_arm(w, TICK_NS);
+        gw_worker_arm(w, TICK_NS);
     w->seen = RUNNING;
     return 0;
 }
 
-void worker_close(struct worker *w)
+void gw_worker_close(struct worker *w)
 {
     if (!w->loop)
         return;
     each_local(w, NULL, /* quiesce= */ false);
-    intake_unpark(w, /* give_up= */ true);
+    gw_intake_unpark(w, /* give_up= */ true);
     flush_all(w);
-    intake_deliver(w);
+    gw_intake_deliver(w);
     gw_timer_disarm(&w->timer);
     gw_loop_remove_hook(w->loop, &w->hook);
 }
@@ -194,19 +194,19 @@ static void report(struct gw_engine *e, bool ok)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-void *worker_main(void *arg)
+void *gw_worker_main(void *arg)
 {
     struct worker *w = arg;
-    int rc = worker_open(w, &w->err);
+    int rc = gw_worker_open(w, &w->err);
 
     report(w->engine, rc == 0);
     if (rc == 0)
         gw_loop_run(w->loop);
-    worker_close(w);
+    gw_worker_close(w);
     return NULL;
 }
 
-void *exporter_main(void *arg)
+void *gw_exporter_main(void *arg)
 {
     struct instance *x = arg;
     struct gw_engine *e = (struct gw_engine *)((char *)x->ctx.host - offsetof(struct gw_engine, host));
