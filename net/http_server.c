@@ -20,6 +20,30 @@ struct handoff {
 
 /* ---- group ------------------------------------------------------------------------------------------------ */
 
+void gw_hs_conf_defaults(struct gw_hs_conf *ret)
+{
+    const uint64_t s = 1000000000;
+
+    *ret = (struct gw_hs_conf){
+        .endpoint = "",
+        .transport = "tcp",
+        .protocols = GW_HS_HTTP1 | GW_HS_HTTP2,
+        .max_header_bytes = 16384,
+        .max_headers = 100,
+        .max_concurrent_streams = 128,
+        .initial_window_bytes = 65535,
+        .max_window_bytes = 1024 * 1024,
+        .header_timeout_ns = 10 * s,
+        .body_idle_timeout_ns = 30 * s,
+        .keepalive_time_ns = 7200 * s,
+        .keepalive_timeout_ns = 20 * s,
+        .keepalive_min_ns = 300 * s,
+        .keep_alives = true,
+        .bucket_burst = 200,
+        .bucket_per_s = 20,
+    };
+}
+
 static void open_metrics(struct gw_hs_group *g)
 {
     struct gw_meter *m = g->conf.meter;

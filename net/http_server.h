@@ -107,6 +107,9 @@ struct gw_hs_conf {
     const struct gw_logger *logger;
 };
 
+/** The figures above; everything else is left as zero. */
+void gw_hs_conf_defaults(struct gw_hs_conf *ret);
+
 /**
  * Bind and listen; nothing is accepted before the first server is added.
  *

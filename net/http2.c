@@ -1,0 +1,946 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/2, server side: an nghttp2 session on a connection. nghttp2 does no I/O: bytes are pushed in, bytes are pulled
+ * out, and call-backs in between make streams of them. Whatever a peer may cost us is counted in net/h2_bucket.h.
+ */
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "net/h2_bucket.h"
+#include "net/hs.h"
+
+enum {
+    FEED_BYTES = 8 * 1024, /* pushed in at once: an attack is noticed, and its answers are out, before the next piece */
+    OUT_BYTES = 64 * 1024,
+    CONTINUATIONS_MAX = 8,
+    SETTINGS_MAX = 32,
+    FREE_MAX = 256,      /* streams kept for reuse, a worker */
+    KEEP_BYTES = 4096,   /* larger buffers of a stream are not kept */
+    REPLY_HEADERS = 32,
+    REPLY_TRAILERS = 8,
+    PING_STRIKES = 2,    /* as grpc-go */
+    BOMB_COST = 20,      /* tokens for a header list several times over its limit: decoding it was not free */
+    CONN_WINDOWS = 16,   /* the connection's window, in stream windows */
+};
+static const uint64_t S = 1000000000ull;
+static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
+
+/** What the connections of one worker share. */
+struct worker {
+    nghttp2_session_callbacks *callbacks;
+    nghttp2_option *option;
+    struct stream *free;
+    unsigned n_free;
+    uint8_t out[OUT_BYTES];
+};
+
+struct stream {
+    struct gw_hs_stream s;
+    struct stream *next, **link; /* the session's list; next: the free list, too */
+    bool headers_done, remote_ended, end_sent, own_reset, too_big, expects_continue;
+    uint32_t window;             /* ours, for this stream */
+    uint64_t rx_bytes, opened_ns, moved_ns;
+
+    /* the head: names and values one behind the other in text; while it grows, slices hold offsets */
+    struct gw_header *headers;
+    uint8_t *text;
+    size_t n_text, cap_text, list_bytes;
+    unsigned n_headers, cap_headers, n_seen;
+
+    /* the answer: body, then names and values of trailers */
+    uint8_t *reply;
+    size_t cap_reply, n_body, body_at;
+    nghttp2_nv trailers[REPLY_TRAILERS];
+    unsigned n_trailers;
+};
+
+enum drain { NOT_DRAINING, NOTICED, LAST_WORD };
+
+struct session {
+    struct gw_hs_conn *c;
+    nghttp2_session *ng;
+    struct worker *w;
+    struct stream *streams;
+    struct gw_h2_bucket bucket;
+    size_t n_out; /* of w->out, while in a pump */
+    uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, drain_ns;
+    uint32_t window;      /* the connection's */
+    uint32_t doom;        /* error code of the GOAWAY that ends it, or 0 */
+    const char *why;      /* its debug data */
+    unsigned ping_strikes;
+    enum drain drain;
+    bool got_settings, feeding, pumping, pings_are_free, had_ping;
+};
+
+/* ---- streams ---------------------------------------------------------------------------------------------- */
+
+static struct stream *stream_new(struct session *x)
+{
+    struct worker *w = x->w;
+    struct stream *st = w->free, keep;
+
+    if (!st)
+        return calloc(1, sizeof *st);
+    w->free = st->next;
+    w->n_free--;
+    keep = *st;
+    memset(st, 0, sizeof *st);
+    st->headers = keep.headers;
+    st->cap_headers = keep.cap_headers;
+    st->text = keep.text;
+    st->cap_text = keep.cap_text;
+    st->reply = keep.reply;
+    st->cap_reply = keep.cap_reply;
+    return st;
+}
+
+static void stream_free(struct stream *st)
+{
+    free(st->headers);
+    free(st->text);
+    free(st->reply);
+    free(st);
+}
+
+static void stream_recycle(struct worker *w, struct stream *st)
+{
+    if (w->n_free >= FREE_MAX) {
+        stream_free(st);
+        return;
+    }
+    if (st->cap_text > KEEP_BYTES) {
+        free(st->text);
+        st->text = NULL;
+        st->cap_text = 0;
+    }
+    if (st->cap_reply > KEEP_BYTES) {
+        free(st->reply);
+        st->reply = NULL;
+        st->cap_reply = 0;
+    }
+    st->next = w->free;
+    w->free = st;
+    w->n_free++;
+}
+
+static void stream_end(struct session *x, struct stream *st)
+{
+    *st->link = st->next;
+    if (st->next)
+        st->next->link = st->link;
+    gw_stream_gone(&st->s);
+    stream_recycle(x->w, st);
+}
+
+/** Grow to at least n elements. */
+static int grow(void **p, size_t *cap, size_t n, size_t size)
+{
+    size_t want = *cap ? *cap : 16;
+    void *q;
+
+    if (n <= *cap)
+        return 0;
+    while (want < n)
+        want *= 2;
+    q = realloc(*p, want * size);
+    if (!q)
+        return -ENOMEM;
+    *p = q;
+    *cap = want;
+    return 0;
+}
+
+/** Keep one header. Errors: -ENOMEM. */
+static int keep_header(struct stream *st, struct gw_slice name, struct gw_slice value)
+{
+    size_t cap = st->cap_headers;
+    int code = grow((void **)&st->headers, &cap, st->n_headers + 1, sizeof *st->headers);
+
+    st->cap_headers = (unsigned)cap;
+    if (code == 0)
+        code = grow((void **)&st->text, &st->cap_text, st->n_text + name.n + value.n, 1);
+    if (code < 0)
+        return code;
+    st->headers[st->n_headers].name = (struct gw_slice){(const uint8_t *)st->n_text, name.n};
+    memcpy(st->text + st->n_text, name.p, name.n);
+    st->n_text += name.n;
+    st->headers[st->n_headers].value = (struct gw_slice){(const uint8_t *)st->n_text, value.n};
+    if (value.n)
+        memcpy(st->text + st->n_text, value.p, value.n);
+    st->n_text += value.n;
+    st->n_headers++;
+    return 0;
+}
+
+static int64_t parse_length(struct gw_slice v)
+{
+    int64_t n = 0;
+
+    for (size_t i = 0; i < v.n && i < 18; i++)
+        n = n * 10 + (v.p[i] - '0'); /* nghttp2 has checked that they are digits, once */
+    return v.n ? n : -1;
+}
+
+/** Offsets become slices; pseudo headers move to their own fields. */
+static void finish_head(struct stream *st)
+{
+    struct gw_hs_head *head = &st->s.head;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < st->n_headers; i++) {
+        struct gw_header h = st->headers[i];
+
+        h.name.p = st->text + (uintptr_t)h.name.p;
+        h.value.p = st->text + (uintptr_t)h.value.p;
+        if (h.name.p[0] != ':') {
+            if (h.name.n == 14 && memcmp(h.name.p, "content-length", 14) == 0)
+                head->content_length = parse_length(h.value);
+            else if (h.name.n == 6 && memcmp(h.name.p, "expect", 6) == 0)
+                st->expects_continue = gw_slice_is(h.value, "100-continue");
+            else if (h.name.n == 4 && memcmp(h.name.p, "host", 4) == 0 && head->authority.n == 0)
+                head->authority = h.value;
+            st->headers[n++] = h;
+        } else if (gw_slice_is(h.name, ":method")) {
+            head->method = h.value;
+        } else if (gw_slice_is(h.name, ":authority")) {
+            head->authority = h.value;
+        } else if (gw_slice_is(h.name, ":path")) {
+            const uint8_t *mark = memchr(h.value.p, '?', h.value.n);
+
+            head->path = h.value;
+            if (mark) {
+                head->path.n = (size_t)(mark - h.value.p);
+                head->query = (struct gw_slice){mark + 1, h.value.n - head->path.n - 1};
+            }
+        }
+    }
+    head->headers = st->headers;
+    head->n_headers = n;
+    head->http2 = true;
+}
+
+/* ---- the books -------------------------------------------------------------------------------------------- */
+
+static void doom(struct session *x, uint32_t code, const char *why)
+{
+    if (x->doom)
+        return;
+    x->doom = code;
+    x->why = why;
+    gw_metric_add(x->c->server->g->cut_attack, 1);
+}
+
+/** For receiving call-backs: stops nghttp2 in the middle of its input when the bucket is empty. */
+static int charge(struct session *x, unsigned n)
+{
+    if (gw_h2_bucket_charge(&x->bucket, n, gw_conn_now_ns(x->c)))
+        return 0;
+    doom(x, NGHTTP2_ENHANCE_YOUR_CALM, "too much for nothing");
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int charge_owed(struct session *x, uint32_t *owed)
+{
+    if (gw_h2_bucket_owed(&x->bucket, owed, gw_conn_now_ns(x->c)))
+        return 0;
+    doom(x, NGHTTP2_ENHANCE_YOUR_CALM, "too much for nothing");
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/**
+ * grpc-go's enforcement: a PING that comes sooner than min_time after the last one (two hours when no stream is open)
+ * is a strike, unless we have sent something of a response since.
+ */
+static int on_ping(struct session *x)
+{
+    const struct gw_hs_conf *conf = x->c->conf;
+    uint64_t now = gw_conn_now_ns(x->c), apart = now - x->last_ping_ns;
+    bool had = x->had_ping;
+
+    x->last_ping_ns = now;
+    x->had_ping = true;
+    if (conf->keepalive_min_ns) {
+        uint64_t min = x->c->n_streams || conf->keepalive_without_stream ? conf->keepalive_min_ns : 7200 * S;
+
+        if (x->pings_are_free)
+            x->ping_strikes = 0;
+        else if (had && apart < min)
+            x->ping_strikes++;
+        x->pings_are_free = false;
+        if (x->ping_strikes > PING_STRIKES) {
+            doom(x, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+    }
+    return charge_owed(x, &x->bucket.pings);
+}
+
+/* ---- deadlines -------------------------------------------------------------------------------------------- */
+
+static uint64_t first(uint64_t due, uint64_t since, uint64_t patience)
+{
+    return patience && since + patience < due ? since + patience : due;
+}
+
+/** When this stream has waited too long, for its peer. Waiting for our own answer has no limit here. */
+static uint64_t stream_due(const struct session *x, const struct stream *st)
+{
+    const struct gw_hs_conf *conf = x->c->conf;
+    uint64_t due = UINT64_MAX;
+
+    if (st->s.responded) /* the peer does not open its window, or does not read */
+        due = first(due, st->moved_ns, conf->write_timeout_ns ? conf->write_timeout_ns : conf->body_idle_timeout_ns);
+    else if (st->headers_done && !st->remote_ended)
+        due = first(first(due, st->moved_ns, conf->body_idle_timeout_ns), st->opened_ns, conf->read_timeout_ns);
+    return due;
+}
+
+static uint64_t session_due(const struct session *x)
+{
+    const struct gw_hs_conf *conf = x->c->conf;
+    uint64_t due = UINT64_MAX;
+
+    if (!x->got_settings)
+        due = first(due, x->opened_ns, conf->header_timeout_ns);
+    if (x->header_since_ns)
+        due = first(due, x->header_since_ns, conf->header_timeout_ns);
+    if (x->ping_sent_ns)
+        due = first(due, x->ping_sent_ns, conf->keepalive_timeout_ns ? conf->keepalive_timeout_ns : 20 * S);
+    else
+        due = first(due, x->rx_ns, conf->keepalive_time_ns);
+    if (x->drain == NOTICED)
+        due = first(due, x->drain_ns, S);
+    return due;
+}
+
+/** The timer may be early, which costs a look; it may not be late. */
+static void arm(struct session *x, uint64_t due)
+{
+    if (due != UINT64_MAX && (!gw_timer_is_armed(&x->c->timer) || due < x->c->timer.due_ns))
+        gw_conn_arm(x->c, due);
+}
+
+/* ---- out -------------------------------------------------------------------------------------------------- */
+
+static void put_out(struct session *x)
+{
+    if (x->n_out)
+        gw_conn_write(x->c, gw_slice_of(x->w->out, x->n_out));
+    x->n_out = 0;
+}
+
+/** Pull out of nghttp2 what it has, as long as the socket keeps up. */
+static void pump(struct session *x)
+{
+    const uint8_t *p;
+    ssize_t n;
+
+    if (x->pumping)
+        return;
+    x->pumping = true;
+    while (!x->c->closed && gw_conn_unsent(x->c) < OUT_BYTES && (n = nghttp2_session_mem_send(x->ng, &p)) != 0) {
+        if (n < 0) {
+            gw_conn_close(x->c);
+            break;
+        }
+        while (n > 0) {
+            size_t k = OUT_BYTES - x->n_out < (size_t)n ? OUT_BYTES - x->n_out : (size_t)n;
+
+            memcpy(x->w->out + x->n_out, p, k);
+            x->n_out += k;
+            p += k;
+            n -= (ssize_t)k;
+            if (x->n_out == OUT_BYTES)
+                put_out(x);
+        }
+    }
+    x->pumping = false;
+}
+
+static void last_word(struct session *x)
+{
+    x->drain = LAST_WORD;
+    nghttp2_submit_goaway(x->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(x->ng), NGHTTP2_NO_ERROR,
+                          NULL, 0);
+}
+
+/** Everything that can be said is said, and what has to end ends. */
+static void flush(struct gw_hs_conn *c)
+{
+    struct session *x = c->session;
+
+    if (x->feeding) /* the piece that is being fed is followed by this */
+        return;
+    pump(x);
+    if (x->doom && !c->finishing) {
+        nghttp2_submit_goaway(x->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(x->ng), x->doom,
+                              (const uint8_t *)x->why, strlen(x->why));
+        pump(x);
+    }
+    put_out(x);
+    if (c->closed)
+        return;
+    if (x->doom || (!nghttp2_session_want_read(x->ng) && !nghttp2_session_want_write(x->ng)) ||
+        (x->drain == LAST_WORD && c->n_streams == 0 && !nghttp2_session_want_write(x->ng)))
+        gw_conn_finish(c);
+}
+
+/* ---- call-backs of nghttp2: receiving --------------------------------------------------------------------- */
+
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
+{
+    struct session *x = arg;
+
+    (void)ng;
+    if (hd->type > NGHTTP2_CONTINUATION) /* nghttp2 skips these without a word */
+        return charge(x, 1);
+    return 0;
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
+{
+    struct session *x = arg;
+    struct stream *st;
+
+    x->header_since_ns = gw_conn_now_ns(x->c);
+    arm(x, session_due(x));
+    if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    st = stream_new(x);
+    if (!st)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    gw_stream_open(x->c, &st->s, (uint32_t)f->hd.stream_id);
+    st->opened_ns = st->moved_ns = x->header_since_ns;
+    st->window = x->c->conf->initial_window_bytes;
+    st->next = x->streams;
+    st->link = &x->streams;
+    if (st->next)
+        st->next->link = &st->next;
+    x->streams = st;
+    nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
+    gw_h2_bucket_owe(&x->bucket.window_updates, 1); /* some clients open a window with every request */
+    return 0;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t *name, size_t n_name,
+                     const uint8_t *value, size_t n_value, uint8_t flags, void *arg)
+{
+    struct session *x = arg;
+    const struct gw_hs_conf *conf = x->c->conf;
+    struct stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+
+    (void)flags;
+    if (!st || st->headers_done) /* trailers of a request mean nothing to us */
+        return 0;
+    st->list_bytes += n_name + n_value + 32;
+    st->n_seen += name[0] != ':';
+    if (st->n_seen > conf->max_headers || st->list_bytes > conf->max_header_bytes) {
+        st->too_big = true;
+        if (st->n_seen <= 4 * conf->max_headers && st->list_bytes <= 4 * (size_t)conf->max_header_bytes)
+            return 0;
+        if (charge(x, BOMB_COST) < 0)
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* decoded to the end, but no longer told */
+    }
+    if (keep_header(st, gw_slice_of(name, n_name), gw_slice_of(value, n_value)) < 0)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    return 0;
+}
+
+/** A stream that is going to be read may have a larger window, when its body is larger. */
+static void widen(struct session *x, struct stream *st, uint64_t to)
+{
+    uint32_t max = x->c->conf->max_window_bytes;
+
+    if (to > max)
+        to = max;
+    if (to <= st->window)
+        return;
+    st->window = (uint32_t)to;
+    nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, (int32_t)st->window);
+    if (x->window < max * CONN_WINDOWS) {
+        x->window = max * CONN_WINDOWS;
+        nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
+    }
+}
+
+static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
+
+static void on_head(struct session *x, struct stream *st)
+{
+    st->headers_done = true;
+    finish_head(st);
+    if (st->too_big) {
+        st->s.responded = true; /* the handler never hears of it */
+        respond(&st->s, &(struct gw_hs_response){.status = 431});
+        return;
+    }
+    gw_stream_head(&st->s);
+    if (st->s.responded || st->remote_ended)
+        return;
+    if (st->expects_continue) {
+        nghttp2_nv nv = {(uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"100", 7, 3, NGHTTP2_NV_FLAG_NONE};
+
+        nghttp2_submit_headers(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NULL, &nv, 1, NULL);
+    }
+    if (st->s.head.content_length > 0)
+        widen(x, st, (uint64_t)st->s.head.content_length);
+    arm(x, stream_due(x, st));
+}
+
+static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
+{
+    struct session *x = arg;
+    struct stream *st = nghttp2_session_get_stream_user_data(ng, id);
+
+    (void)flags;
+    if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
+        nghttp2_session_consume_connection(ng, n);
+        return 0;
+    }
+    st->moved_ns = gw_conn_now_ns(x->c);
+    st->rx_bytes += n;
+    gw_stream_body(&st->s, gw_slice_of(p, n));
+    nghttp2_session_consume_connection(ng, n);
+    if (st->s.responded)
+        return 0;
+    nghttp2_session_consume_stream(ng, id, n);
+    if (st->rx_bytes > st->window / 2)
+        widen(x, st, 4 * (uint64_t)st->window);
+    return 0;
+}
+
+static void on_remote_end(struct stream *st)
+{
+    if (st->remote_ended)
+        return;
+    st->remote_ended = true;
+    gw_stream_end(&st->s);
+}
+
+static int on_reset(struct session *x, const nghttp2_frame *f)
+{
+    struct stream *st = nghttp2_session_get_stream_user_data(x->ng, f->hd.stream_id);
+
+    /* a client answers our early end with a reset; any other one made us work for nothing */
+    if (st ? st->end_sent : x->bucket.resets > 0) {
+        if (!st)
+            x->bucket.resets--;
+        return 0;
+    }
+    return charge(x, 1);
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
+{
+    struct session *x = arg;
+    struct stream *st;
+
+    switch (f->hd.type) {
+    case NGHTTP2_HEADERS:
+        x->header_since_ns = 0;
+        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        if (!st)
+            return 0;
+        if (!st->headers_done) {
+            if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) /* known before the head is told: no 100, no window */
+                st->remote_ended = true;
+            on_head(x, st);
+            if (st->remote_ended)
+                gw_stream_end(&st->s);
+        } else if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+            on_remote_end(st);
+        }
+        return 0;
+    case NGHTTP2_DATA:
+        if (f->hd.length == f->data.padlen && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            return charge(x, 1);
+        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        if (st && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
+            on_remote_end(st);
+        return 0;
+    case NGHTTP2_PRIORITY:
+        return charge(x, 1);
+    case NGHTTP2_RST_STREAM:
+        return on_reset(x, f);
+    case NGHTTP2_SETTINGS:
+        x->got_settings = true; /* theirs comes once, and ours is acknowledged once */
+        return charge_owed(x, &x->bucket.settings);
+    case NGHTTP2_WINDOW_UPDATE:
+        return charge_owed(x, &x->bucket.window_updates);
+    case NGHTTP2_PING:
+        if (!(f->hd.flags & NGHTTP2_FLAG_ACK))
+            return on_ping(x);
+        if (x->drain == NOTICED && memcmp(f->ping.opaque_data, PING_DRAIN, 8) == 0)
+            last_word(x);
+        else if (!x->ping_sent_ns)
+            return charge(x, 1); /* an answer to nothing */
+        x->ping_sent_ns = 0;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int code, void *arg)
+{
+    struct session *x = arg;
+
+    (void)ng;
+    (void)code;
+    if (f->hd.type == NGHTTP2_HEADERS)
+        x->header_since_ns = 0;
+    return charge(x, 1);
+}
+
+/* ---- call-backs of nghttp2: sending and ending ------------------------------------------------------------ */
+
+static void on_end_sent(struct session *x, struct stream *st)
+{
+    st->end_sent = true;
+    if (st->remote_ended)
+        return;
+    /* answered before the request was over: tell the peer to save itself the rest, and expect its own reset */
+    st->own_reset = true;
+    gw_h2_bucket_owe(&x->bucket.resets, 1);
+    nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NGHTTP2_NO_ERROR);
+}
+
+static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
+{
+    struct session *x = arg;
+    struct stream *st;
+
+    switch (f->hd.type) {
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_DATA:
+        x->pings_are_free = true;
+        gw_h2_bucket_owe(&x->bucket.pings, 1);
+        gw_h2_bucket_owe(&x->bucket.window_updates, 2);
+        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        if (!st)
+            return 0;
+        st->moved_ns = gw_conn_now_ns(x->c);
+        if (f->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            on_end_sent(x, st);
+        return 0;
+    case NGHTTP2_RST_STREAM:
+        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        if (st && st->own_reset)
+            return 0;
+        if (f->rst_stream.error_code == NGHTTP2_REFUSED_STREAM)
+            charge_owed(x, &x->bucket.refusals);
+        else
+            charge(x, 1); /* whatever nghttp2 resets by itself was the peer's doing */
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
+{
+    struct session *x = arg;
+    struct stream *st = nghttp2_session_get_stream_user_data(ng, id);
+
+    (void)code;
+    if (!st)
+        return 0;
+    nghttp2_session_set_stream_user_data(ng, id, NULL);
+    if (st->end_sent)
+        gw_h2_bucket_completed(&x->bucket);
+    stream_end(x, st);
+    return 0;
+}
+
+/* ---- responses -------------------------------------------------------------------------------------------- */
+
+static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
+                         nghttp2_data_source *source, void *arg)
+{
+    struct stream *st = source->ptr;
+    size_t left = st->n_body - st->body_at;
+
+    (void)arg;
+    if (n > left)
+        n = left;
+    memcpy(buf, st->reply + st->body_at, n);
+    st->body_at += n;
+    if (st->body_at == st->n_body) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (st->n_trailers) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (nghttp2_submit_trailer(ng, id, st->trailers, st->n_trailers) != 0)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+    }
+    return (ssize_t)n;
+}
+
+static nghttp2_nv nv_of(struct gw_slice name, struct gw_slice value, uint8_t flags)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n, flags};
+}
+
+/** Body and trailers wait in the stream until the window lets them out. Errors: -ENOMEM. */
+static int keep_reply(struct stream *st, const struct gw_hs_response *r)
+{
+    const uint8_t no_copy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
+    size_t n = r->body.n;
+    uint8_t *p;
+
+    st->n_trailers = r->n_trailers < REPLY_TRAILERS ? r->n_trailers : REPLY_TRAILERS;
+    for (unsigned i = 0; i < st->n_trailers; i++)
+        n += r->trailers[i].name.n + r->trailers[i].value.n;
+    if (grow((void **)&st->reply, &st->cap_reply, n, 1) < 0)
+        return -ENOMEM;
+    st->n_body = r->body.n;
+    memcpy(st->reply, r->body.p, r->body.n);
+    p = st->reply + r->body.n;
+    for (unsigned i = 0; i < st->n_trailers; i++) {
+        struct gw_slice name = r->trailers[i].name, value = r->trailers[i].value;
+
+        memcpy(p, name.p, name.n);
+        if (value.n)
+            memcpy(p + name.n, value.p, value.n);
+        st->trailers[i] = nv_of(gw_slice_of(p, name.n), gw_slice_of(p + name.n, value.n), no_copy);
+        p += name.n + value.n;
+    }
+    return 0;
+}
+
+static void quiesce(struct gw_hs_conn *c);
+
+static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
+{
+    struct stream *st = (struct stream *)s;
+    struct session *x = s->conn->session;
+    nghttp2_data_provider body = {.source.ptr = st, .read_callback = read_body};
+    nghttp2_nv nva[REPLY_HEADERS];
+    char status[4];
+    unsigned n = 0;
+    int code;
+
+    snprintf(status, sizeof status, "%03u", (unsigned)r->status % 1000);
+    nva[n++] = nv_of(GW_SLICE(":status"), gw_slice_of(status, 3), NGHTTP2_NV_FLAG_NO_COPY_NAME);
+    for (unsigned i = 0; i < r->n_headers && n < REPLY_HEADERS; i++)
+        nva[n++] = nv_of(r->headers[i].name, r->headers[i].value, NGHTTP2_NV_FLAG_NONE);
+    /* without a body, trailers and headers are the same frame: gRPC's Trailers-Only */
+    for (unsigned i = 0; r->body.n == 0 && i < r->n_trailers && n < REPLY_HEADERS; i++)
+        nva[n++] = nv_of(r->trailers[i].name, r->trailers[i].value, NGHTTP2_NV_FLAG_NONE);
+
+    st->moved_ns = gw_conn_now_ns(s->conn);
+    code = r->body.n ? keep_reply(st, r) : 0;
+    if (code == 0)
+        code = nghttp2_submit_response(x->ng, (int32_t)s->id, nva, n, r->body.n ? &body : NULL);
+    if (code != 0) {
+        st->own_reset = true;
+        nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)s->id, NGHTTP2_INTERNAL_ERROR);
+    }
+    if (r->close && !s->conn->quiescing)
+        quiesce(s->conn);
+    arm(x, stream_due(x, st));
+    if (!x->feeding)
+        gw_conn_dirty(s->conn);
+}
+
+/* ---- the protocol's table --------------------------------------------------------------------------------- */
+
+static struct worker *worker_of(struct gw_hs_server *sv)
+{
+    struct worker *w = sv->h2;
+    nghttp2_session_callbacks *cb;
+
+    if (w)
+        return w;
+    w = calloc(1, sizeof *w);
+    if (!w || nghttp2_session_callbacks_new(&cb) != 0 || nghttp2_option_new(&w->option) != 0) {
+        free(w);
+        return NULL;
+    }
+    w->callbacks = cb;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
+    nghttp2_option_set_no_auto_window_update(w->option, 1);
+    nghttp2_option_set_no_closed_streams(w->option, 1);
+    nghttp2_option_set_max_continuations(w->option, CONTINUATIONS_MAX);
+    nghttp2_option_set_max_settings(w->option, SETTINGS_MAX);
+    nghttp2_option_set_max_outbound_ack(w->option, 1000);
+    /* nghttp2 counts resets that answer our refusals, too: the bucket knows better */
+    nghttp2_option_set_stream_reset_rate_limit(w->option, UINT32_MAX, UINT32_MAX);
+    sv->h2 = w;
+    return w;
+}
+
+void gw_http2_server_clear(struct gw_hs_server *sv)
+{
+    struct worker *w = sv->h2;
+    struct stream *st;
+
+    if (!w)
+        return;
+    while ((st = w->free)) {
+        w->free = st->next;
+        stream_free(st);
+    }
+    nghttp2_session_callbacks_del(w->callbacks);
+    nghttp2_option_del(w->option);
+    free(w);
+    sv->h2 = NULL;
+}
+
+static int open_session(struct gw_hs_conn *c)
+{
+    const struct gw_hs_conf *conf = c->conf;
+    struct session *x = calloc(1, sizeof *x);
+    nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->max_concurrent_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->initial_window_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->max_header_bytes},
+    };
+
+    if (!x)
+        return -ENOMEM;
+    x->c = c;
+    x->w = worker_of(c->server);
+    if (!x->w || nghttp2_session_server_new2(&x->ng, x->w->callbacks, x, x->w->option) != 0) {
+        free(x);
+        return -ENOMEM;
+    }
+    c->session = x;
+    x->opened_ns = x->rx_ns = gw_conn_now_ns(c);
+    gw_h2_bucket_init(&x->bucket, conf->bucket_burst, conf->bucket_per_s, x->opened_ns);
+    x->window = conf->max_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE ? conf->max_window_bytes
+                                                                                : NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE;
+    nghttp2_submit_settings(x->ng, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
+    nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
+    arm(x, session_due(x));
+    flush(c);
+    return 0;
+}
+
+static size_t input(struct gw_hs_conn *c, struct gw_slice in)
+{
+    struct session *x = c->session;
+    size_t at = 0;
+
+    x->rx_ns = gw_conn_now_ns(c);
+    if (x->ping_sent_ns && !x->drain)
+        x->ping_sent_ns = x->rx_ns; /* it lives; its acknowledgement may take as long as the data before it */
+    while (at < in.n && !x->doom && !c->closed) {
+        size_t n = in.n - at < FEED_BYTES ? in.n - at : FEED_BYTES;
+        ssize_t k;
+
+        x->feeding = true;
+        k = nghttp2_session_mem_recv(x->ng, in.p + at, n);
+        x->feeding = false;
+        if (k < 0) { /* never fed again: nghttp2 is not made for that */
+            doom(x, NGHTTP2_PROTOCOL_ERROR, "not HTTP/2");
+            break;
+        }
+        at += (size_t)k;
+        pump(x);
+    }
+    flush(c);
+    return in.n;
+}
+
+static void on_eof(struct gw_hs_conn *c)
+{
+    gw_conn_close(c);
+}
+
+static void on_timeout(struct gw_hs_conn *c)
+{
+    struct session *x = c->session;
+    uint64_t now = gw_conn_now_ns(c), due = UINT64_MAX;
+
+    if ((!x->got_settings && now >= first(UINT64_MAX, x->opened_ns, c->conf->header_timeout_ns)) ||
+        (x->header_since_ns && now >= first(UINT64_MAX, x->header_since_ns, c->conf->header_timeout_ns))) {
+        gw_metric_add(c->server->g->cut_timeout, 1);
+        gw_conn_close(c);
+        return;
+    }
+    if (x->drain == NOTICED && now >= x->drain_ns + S)
+        last_word(x);
+    for (struct stream *st = x->streams; st; st = st->next) {
+        uint64_t mine = stream_due(x, st);
+
+        if (mine <= now && !st->own_reset) {
+            st->own_reset = true;
+            nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NGHTTP2_CANCEL);
+        } else if (!st->own_reset && mine < due) {
+            due = mine;
+        }
+    }
+    if (session_due(x) <= now) {
+        if (x->ping_sent_ns) { /* not even an acknowledgement */
+            gw_metric_add(c->server->g->cut_timeout, 1);
+            gw_conn_close(c);
+            return;
+        }
+        x->ping_sent_ns = now;
+        nghttp2_submit_ping(x->ng, NGHTTP2_FLAG_NONE, PING_ALIVE);
+    }
+    if (session_due(x) < due)
+        due = session_due(x);
+    arm(x, due);
+    flush(c);
+}
+
+/**
+ * Two steps, so that no request is lost between our GOAWAY and the peer's reading of it: first "no more, but I take
+ * everything" and a PING; when its answer is here, whatever was on its way is here, too, and the last number is known.
+ */
+static void quiesce(struct gw_hs_conn *c)
+{
+    struct session *x = c->session;
+
+    if (x->drain != NOT_DRAINING)
+        return;
+    x->drain = NOTICED;
+    x->drain_ns = gw_conn_now_ns(c);
+    nghttp2_submit_shutdown_notice(x->ng);
+    nghttp2_submit_ping(x->ng, NGHTTP2_FLAG_NONE, PING_DRAIN);
+    arm(x, session_due(x));
+    gw_conn_dirty(c);
+}
+
+static struct gw_hs_stream *find(struct gw_hs_conn *c, uint32_t id)
+{
+    struct session *x = c->session;
+    struct stream *st = nghttp2_session_get_stream_user_data(x->ng, (int32_t)id);
+
+    return st && st->s.told ? &st->s : NULL;
+}
+
+static void close_session(struct gw_hs_conn *c)
+{
+    struct session *x = c->session;
+
+    while (x->streams)
+        stream_end(x, x->streams);
+    nghttp2_session_del(x->ng);
+    free(x);
+    c->session = NULL;
+}
+
+const struct gw_hs_proto gw_http2 = {
+    .name = "http2",
+    .open = open_session,
+    .input = input,
+    .eof = on_eof,
+    .flush = flush,
+    .timeout = on_timeout,
+    .quiesce = quiesce,
+    .respond = respond,
+    .find = find,
+    .close = close_session,
+};

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/harness.h"
+
+#include "tests/net/hs_rig.h"
+
+static struct rig rig;
+static struct client client;
+
+static int set_up(void **state)
+{
+    struct gw_err err = {{0}};
+
+    (void)state;
+    rig_init(&rig);
+    if (rig_start(&rig, &err) < 0)
+        fail_msg("%s", err.text);
+    client_attach(&client, rig_connect(&rig));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    client_close(&client);
+    rig_stop(&rig);
+    return 0;
+}
+
+/* Scenario: one gRPC-shaped request with 19 KB of body.
+ * Guarantees: the handler hears its head, every byte, its end, and that it is gone; the client hears status, body, trailers. */
+static void a_request_is_heard_whole_and_answered_with_trailers(void **state)
+{
+    int32_t id = client_post(&client, "/ok?x=1", 19000);
+
+    (void)state;
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(rig.heard.n_heads, 1);
+    assert_string_equal(rig.heard.method, "POST");
+    assert_string_equal(rig.heard.path, "/ok");
+    assert_string_equal(rig.heard.query, "x=1");
+    assert_string_equal(rig.heard.authority, "host:1");
+    assert_int_equal(rig.heard.n_headers, 2);
+    assert_string_equal(rig.heard.header, "trailers");
+    assert_int_equal(rig.heard.n_body, 19000);
+    assert_true(rig.heard.http2);
+    assert_false(rig.heard.tls);
+    assert_memory_equal(rig.heard.peer, "127.0.0.1:", 10);
+    assert_int_equal(client_answer(&client, id)->status, 200);
+    assert_int_equal(client_answer(&client, id)->n_body, 5);
+    assert_int_equal(client_answer(&client, id)->grpc_status, 0);
+    assert_int_equal(client_answer(&client, id)->error, 0);
+    talk(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_gone, 1);
+}
+
+/* Scenario: an answer with trailers and no body.
+ * Guarantees: it is one header block (Trailers-Only), and the stream ends cleanly. */
+static void an_answer_without_a_body_is_trailers_only(void **state)
+{
+    int32_t id = client_post(&client, "/overload", 100);
+
+    (void)state;
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client_answer(&client, id)->status, 200);
+    assert_int_equal(client_answer(&client, id)->grpc_status, 14);
+    assert_int_equal(client_answer(&client, id)->n_body, 0);
+}
+
+/* Scenario: the handler refuses at the head; the client would like to send 10 MB.
+ * Guarantees: the answer arrives, then RST_STREAM(NO_ERROR); no byte of the body is told, no window is opened; the
+ * connection goes on with the next request. */
+static void a_refusal_at_the_head_takes_nothing_of_the_body(void **state)
+{
+    int32_t id = client_post(&client, "/refuse", 10 * 1000 * 1000), id2;
+
+    (void)state;
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client_answer(&client, id)->status, 413);
+    assert_int_equal(client_answer(&client, id)->error, NGHTTP2_NO_ERROR);
+    assert_true(client.body_left >= 10 * 1000 * 1000 - 65535);
+    assert_int_equal(client.windows[0], 0);
+    id2 = client_post(&client, "/ok", 5000);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(client_answer(&client, id2)->status, 200);
+    assert_int_equal(rig.heard.n_body, 5000);
+}
+
+/* Scenario: bodies of 19 KB and of 8 MB.
+ * Guarantees: the small one needs no window, the large one gets its window raised, never over 1 MiB at a time. */
+static void a_window_grows_only_for_a_body_that_needs_it(void **state)
+{
+    (void)state;
+    client_post(&client, "/ok", 19000);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client.windows[0], 0);
+    client_post(&client, "/ok", 8 * 1000 * 1000);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_body, 8 * 1000 * 1000 + 19000);
+    assert_true(client.windows[1] > 1024 * 1024);
+    assert_true(nghttp2_session_get_remote_window_size(client.ng) <= 16 * 1024 * 1024);
+}
+
+/* Scenario: an answer is given in a later turn, by name; then the name is used again.
+ * Guarantees: it arrives; a name whose stream is gone finds nothing. */
+static void an_answer_may_come_later_and_its_name_dies_with_the_stream(void **state)
+{
+    int32_t id = client_post(&client, "/later", 10);
+
+    (void)state;
+    talk(&rig, &client, 10);
+    assert_int_equal(rig.heard.n_ends, 1);
+    assert_int_equal(client.n_closed, 0);
+    assert_non_null(gw_hs_find(rig.server, rig.heard.later));
+    rig_answer(&rig);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client_answer(&client, id)->grpc_status, 0);
+    talk(&rig, &client, 2);
+    assert_null(gw_hs_find(rig.server, rig.heard.later));
+}
+
+/* Scenario: the peer leaves while a request waits for its answer.
+ * Guarantees: gone is told once, the name finds nothing, and the server has no connection any more. */
+static void a_peer_that_leaves_takes_its_streams_along(void **state)
+{
+    (void)state;
+    client_post(&client, "/later", 10);
+    talk(&rig, &client, 10);
+    shutdown(client.fd, SHUT_RDWR);
+    rig_turn(&rig, 5);
+    assert_int_equal(rig.heard.n_gone, 1);
+    assert_null(gw_hs_find(rig.server, rig.heard.later));
+    assert_true(gw_hs_server_is_idle(rig.server));
+}
+
+/* Scenario: the client resets one stream before its answer.
+ * Guarantees: gone is told; other streams and the connection live on. */
+static void a_reset_by_the_client_ends_one_stream_only(void **state)
+{
+    int32_t id = client_post(&client, "/later", 10), id2;
+
+    (void)state;
+    talk(&rig, &client, 10);
+    nghttp2_submit_rst_stream(client.ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    talk(&rig, &client, 5);
+    assert_int_equal(rig.heard.n_gone, 1);
+    id2 = client_post(&client, "/ok", 10);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(client_answer(&client, id2)->grpc_status, 0);
+}
+
+/* Scenario: 101 headers; then a header of 20 KB.
+ * Guarantees: 431, the handler hears nothing, the connection lives. */
+static void too_many_or_too_large_headers_are_answered_with_431(void **state)
+{
+    static char names[120][8], big[20001];
+    nghttp2_nv nva[124] = {NV(":method", "POST"), NV(":scheme", "http"), NV(":path", "/ok"), NV(":authority", "h")};
+    int32_t id;
+
+    (void)state;
+    for (unsigned i = 0; i < 101; i++) {
+        snprintf(names[i], sizeof names[i], "x%u", i);
+        nva[4 + i] = (nghttp2_nv)NV(names[i], "v");
+    }
+    id = nghttp2_submit_request(client.ng, NULL, nva, 105, NULL, NULL);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client_answer(&client, id)->status, 431);
+    memset(big, 'x', sizeof big - 1);
+    nva[4] = (nghttp2_nv)NV("big", big);
+    id = nghttp2_submit_request(client.ng, NULL, nva, 5, NULL, NULL);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(client_answer(&client, id)->status, 431);
+    assert_int_equal(rig.heard.n_heads, 0);
+    id = nghttp2_submit_request(client.ng, NULL, nva, 4, NULL, NULL);
+    talk_until_closed(&rig, &client, 3);
+    assert_int_equal(client_answer(&client, id)->status, 200);
+}
+
+/* Scenario: quiesce while one request waits for its answer and another one is on its way.
+ * Guarantees: GOAWAY with the highest number first; the one on its way is served; then GOAWAY with the last number;
+ * the waiting one is answered before the connection ends. */
+static void quiescing_takes_two_steps_and_loses_nothing(void **state)
+{
+    int32_t waiting = client_post(&client, "/later", 10), late;
+
+    (void)state;
+    talk(&rig, &client, 10);
+    gw_hs_server_quiesce(rig.server);
+    late = client_post(&client, "/ok", 10);
+    client_send(&client);
+    rig_turn(&rig, 1);
+    client_recv(&client);
+    assert_int_equal(client.n_goaways, 1);
+    assert_int_equal(client.goaway_last, 0x7fffffff);
+    talk(&rig, &client, 10);
+    assert_int_equal(client.n_goaways, 2);
+    assert_int_equal(client.goaway_last, late);
+    assert_int_equal(client.goaway_code, NGHTTP2_NO_ERROR);
+    assert_int_equal(client_answer(&client, late)->grpc_status, 0);
+    assert_false(client.eof);
+    rig_answer(&rig);
+    talk(&rig, &client, 10);
+    assert_int_equal(client_answer(&client, waiting)->grpc_status, 0);
+    assert_true(client.eof);
+    close(dup(client.fd));
+    shutdown(client.fd, SHUT_RDWR);
+    rig_turn(&rig, 5);
+    assert_true(gw_hs_server_is_idle(rig.server));
+    assert_int_equal(rig_connect(&rig), -ECONNREFUSED);
+}
+
+/* Scenario: a client sends PINGs 10 s apart with no stream open, as a misconfigured keepalive does.
+ * Guarantees: the third one over the allowance ends the connection with too_many_pings, as grpc-go's servers do. */
+static void pings_that_come_too_often_end_the_connection(void **state)
+{
+    unsigned n = 0;
+
+    (void)state;
+    talk(&rig, &client, 5);
+    for (; n < 10 && !client.eof; n++) {
+        nghttp2_submit_ping(client.ng, NGHTTP2_FLAG_NONE, NULL);
+        talk(&rig, &client, 5);
+        rig.fake.mono_ns += 10 * SECOND;
+    }
+    assert_int_equal(n, 4);
+    assert_int_equal(client.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_string_equal(client.goaway_text, "too_many_pings");
+}
+
+/* Scenario: nothing comes from the peer for two hours; it answers the PING, then it does not.
+ * Guarantees: a PING is sent after keepalive_time, and the connection is cut after keepalive_timeout without an answer. */
+static void a_silent_peer_is_pinged_and_cut_when_it_does_not_answer(void **state)
+{
+    (void)state;
+    talk(&rig, &client, 5);
+    rig.fake.mono_ns += 7201 * SECOND;
+    talk(&rig, &client, 5); /* answers */
+    rig.fake.mono_ns += 30 * SECOND;
+    talk(&rig, &client, 5);
+    assert_false(client.eof);
+    rig.fake.mono_ns += 7201 * SECOND;
+    rig_turn(&rig, 3);
+    rig.fake.mono_ns += 21 * SECOND;
+    rig_turn(&rig, 3);
+    assert_true(gw_hs_server_is_idle(rig.server));
+}
+
+/* Scenario: a body stops in the middle for 31 s.
+ * Guarantees: the stream is reset, gone is told, the connection lives. */
+static void a_body_that_stops_is_reset(void **state)
+{
+    int32_t id = client_post(&client, "/ok", 10 * 1000 * 1000);
+
+    (void)state;
+    client_send(&client);
+    rig_turn(&rig, 10); /* all that the first window lets through */
+    assert_true(rig.heard.n_body > 0);
+    rig.fake.mono_ns += 31 * SECOND;
+    rig_turn(&rig, 3);
+    assert_int_equal(rig.heard.n_gone, 1);
+    client_recv(&client);
+    assert_int_equal(client_answer(&client, id)->error, NGHTTP2_CANCEL);
+}
+
+/* Scenario: the client sends its preface and nothing else; another one not even that.
+ * Guarantees: both are cut after header_timeout. */
+static void a_connection_that_says_nothing_is_cut(void **state)
+{
+    int fd = rig_connect(&rig);
+
+    (void)state;
+    rig_turn(&rig, 3);
+    assert_false(gw_hs_server_is_idle(rig.server));
+    assert_int_equal(send(client.fd, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN, 0), NGHTTP2_CLIENT_MAGIC_LEN);
+    rig_turn(&rig, 3);
+    rig.fake.mono_ns += 10 * SECOND + 2 * MS;
+    rig_turn(&rig, 3);
+    assert_true(gw_hs_server_is_idle(rig.server));
+    close(fd);
+}
+
+/* Scenario: answers of 1 MiB to 40 requests, and a client that reads nothing.
+ * Guarantees: what we hold beyond the answers themselves is bounded by the window; when nothing moves for 30 s it ends. */
+static void a_client_that_reads_nothing_is_cut(void **state)
+{
+    (void)state;
+    talk(&rig, &client, 5);
+    client.reads_nothing = true;
+    for (unsigned i = 0; i < 40; i++)
+        client_post(&client, "/big", 0);
+    talk(&rig, &client, 20);
+    assert_int_equal(rig.heard.n_ends, 40);
+    rig.fake.mono_ns += 31 * SECOND;
+    talk(&rig, &client, 5);
+    assert_int_equal(rig.heard.n_open, 0);
+}
+
+/* Scenario: max_connection_age is an hour with ten minutes of grace; a request is open all the time.
+ * Guarantees: GOAWAY after 54 to 66 minutes, cut after the grace. */
+static void an_old_connection_is_asked_to_leave_then_cut(void **state)
+{
+    struct client old;
+    uint64_t t0;
+
+    (void)state;
+    rig_stop(&rig);
+    rig.conf.max_connection_age_ns = 3600 * SECOND;
+    rig.conf.max_connection_age_grace_ns = 600 * SECOND;
+    rig.conf.keepalive_time_ns = 0;
+    assert_int_equal(rig_start(&rig, NULL), 0);
+    client_attach(&old, rig_connect(&rig));
+    client_post(&old, "/later", 0);
+    talk(&rig, &old, 5);
+    t0 = rig.fake.mono_ns;
+    while (old.n_goaways == 0 && rig.fake.mono_ns < t0 + 7200 * SECOND) {
+        rig.fake.mono_ns += 60 * SECOND;
+        talk(&rig, &old, 3);
+    }
+    assert_in_range((unsigned)((rig.fake.mono_ns - t0) / SECOND), 3240, 3960 + 60);
+    rig.fake.mono_ns += 590 * SECOND;
+    talk(&rig, &old, 3);
+    assert_false(old.eof);
+    rig.fake.mono_ns += 20 * SECOND;
+    talk(&rig, &old, 3);
+    assert_true(gw_hs_server_is_idle(rig.server));
+    client_close(&old);
+}
+
+static long rss_kib(void)
+{
+    char line[128];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "VmRSS: %ld", &kib) == 1)
+            break;
+    fclose(f);
+    return kib;
+}
+
+/* Scenario: 1000 connections make one request of 19 KB each, then they are idle.
+ * Guarantees: an idle connection holds at most 32 KiB of the process, the test's own clients apart. */
+static void an_idle_connection_holds_little_memory(void **state)
+{
+    enum { N = 1000 };
+    static int fds[N];
+    struct client c;
+    long before, per;
+
+    (void)state;
+    client_post(&client, "/ok", 19000);
+    talk_until_closed(&rig, &client, 1);
+    before = rss_kib();
+    for (unsigned i = 0; i < N; i++) {
+        client_attach(&c, rig_connect(&rig));
+        client_post(&c, "/ok", 19000);
+        talk_until_closed(&rig, &c, 1);
+        assert_int_equal(client_answer(&c, 1)->grpc_status, 0);
+        fds[i] = c.fd;
+        nghttp2_session_del(c.ng);
+    }
+    rig_turn(&rig, 3);
+    per = (rss_kib() - before) * 1024 / N;
+    print_message("an idle HTTP/2 connection: %ld bytes\n", per);
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_true(per <= 32 * 1024);
+#endif
+    for (unsigned i = 0; i < N; i++)
+        close(fds[i]);
+    rig_turn(&rig, 50);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(a_request_is_heard_whole_and_answered_with_trailers),
+        CASE(an_answer_without_a_body_is_trailers_only),
+        CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
+        CASE(a_window_grows_only_for_a_body_that_needs_it),
+        CASE(an_answer_may_come_later_and_its_name_dies_with_the_stream),
+        CASE(a_peer_that_leaves_takes_its_streams_along),
+        CASE(a_reset_by_the_client_ends_one_stream_only),
+        CASE(too_many_or_too_large_headers_are_answered_with_431),
+        CASE(quiescing_takes_two_steps_and_loses_nothing),
+        CASE(pings_that_come_too_often_end_the_connection),
+        CASE(a_silent_peer_is_pinged_and_cut_when_it_does_not_answer),
+        CASE(a_body_that_stops_is_reset),
+        CASE(a_connection_that_says_nothing_is_cut),
+        CASE(a_client_that_reads_nothing_is_cut),
+        CASE(an_old_connection_is_asked_to_leave_then_cut),
+        CASE(an_idle_connection_holds_little_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
