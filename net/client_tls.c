@@ -60,7 +60,7 @@ bool gw_client_pems_refresh(struct gw_client_pems *p, uint64_t now_ns)
     uint64_t changed[GW_N_PEM] = {0};
     bool any = false, whole = true;
 
-    if (!p->tls->reload_interval_ns || now_ns - p->looked_ns < p->tls->reload_interval_ns)
+    if (!p->tls || !p->tls->reload_interval_ns || now_ns - p->looked_ns < p->tls->reload_interval_ns)
         return false;
     p->looked_ns = now_ns;
     for (enum gw_pem i = 0; i < GW_N_PEM; i++) {

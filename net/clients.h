@@ -21,7 +21,7 @@ int gw_producer_rdkafka_new(struct gw_env *env, struct gw_loop *loop, const stru
                             struct gw_producer **ret, struct gw_err *err);
 /**
  * grpc core, in a shared module of its own (staunch-grpc.so) that is loaded by the first call and never unloaded.
- * It is looked for in $STAUNCH_MODULE_DIR, next to the program, then in ../lib/staunch.
+ * It is looked for next to the program, in ../lib/staunch, then in $STAUNCH_MODULE_DIR.
  *
  * Errors    -ENOENT, -ELIBBAD: no such module, err names the places; and as the HTTP client
  */
