@@ -142,6 +142,7 @@ struct gw_rpc_client_conf {
     struct gw_client_tls tls;
     uint64_t keepalive_time_ns, keepalive_timeout_ns; /* 0 = off */
     bool keepalive_without_calls, wait_for_ready;
+    bool any_encoding; /* calls may use encodings that grpc core does not know: zstd, snappy */
     size_t max_response_bytes;
 };
 struct gw_rpc_request {

@@ -270,6 +270,7 @@ static int rpc_new(struct gw_env *env, struct gw_loop *loop, const struct gw_rpc
     keep_conf("keepalive_timeout_ms=%llu", (unsigned long long)(conf->keepalive_timeout_ns / 1000000));
     keep_conf("keepalive_without_calls=%d", conf->keepalive_without_calls);
     keep_conf("wait_for_ready=%d", conf->wait_for_ready);
+    keep_conf("any_encoding=%d", conf->any_encoding);
     keep_conf("max_response_bytes=%zu", conf->max_response_bytes);
     return 0;
 }
