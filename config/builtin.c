@@ -36,14 +36,3 @@ const char gw_config_builtin[] =
     "    logs:\n"
     "      receivers: [otlp]\n"
     "      exporters: [debug]\n";
-
-const char gw_config_demo[] = "receivers:\n"
-                              "  demo:\n"
-                              "service:\n"
-                              "  pipelines:\n"
-                              "    traces:\n"
-                              "      receivers: [otlp, demo]\n"
-                              "    metrics:\n"
-                              "      receivers: [otlp, demo]\n"
-                              "    logs:\n"
-                              "      receivers: [otlp, demo]\n";

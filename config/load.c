@@ -120,10 +120,7 @@ static void load_uri(struct gw_load *ld, struct gw_node *root, const char *uri)
     enum gw_scheme scheme = gw_uri_scheme(&opaque);
 
     if (scheme == GW_SCHEME_BUILTIN) {
-        if (strcmp(opaque, "demo") == 0)
-            merge_text(ld, root, gw_slice_cstr(gw_config_demo), "built-in demonstration");
-        else
-            merge_text(ld, root, gw_slice_cstr(gw_config_builtin), "built-in configuration");
+        merge_text(ld, root, gw_slice_cstr(gw_config_builtin), "built-in configuration");
         return;
     }
     if (gw_load_read(ld, scheme == GW_SCHEME_NONE ? GW_SCHEME_FILE : scheme, opaque, NULL, &raw) == 0)

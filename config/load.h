@@ -41,8 +41,6 @@ int gw_config_load(const struct gw_config_request *rq, struct gw_arena *arena, s
 
 /** What `staunch run` uses when no configuration is given or found; uri "builtin:". */
 extern const char gw_config_builtin[];
-/** Over the built-in one: the shop that sends by itself; uri "builtin:demo". */
-extern const char gw_config_demo[];
 
 /** Block YAML of a tree; texts that would read back as another type are quoted. */
 struct gw_buf;

@@ -32,7 +32,7 @@ static const char help_text[] =
     "                         Without it: $STAUNCH_CONFIG, ./staunch.yaml, /etc/staunch/config.yaml,\n"
     "                         or else, for run, a built-in one: OTLP on 127.0.0.1:4317 and :4318, shown here\n"
     "  --set KEY=VALUE        one setting, over all files: --set processors.batch.timeout=2s\n"
-    "  --demo                 run: the built-in configuration with a shop that sends traces, logs and metrics\n"
+    "  --demo                 run: a built-in shop sends traces, logs and metrics into every pipeline\n"
     "  --mode MODE            print-config: redacted (default) or unredacted\n"
     "  --format FORMAT        print-config: yaml (default) or json\n"
     "  --feature-gates LIST   accepted as the Collector's; has no effect\n"
@@ -183,10 +183,8 @@ static int parse(struct cli *c, int argc, const char *const *argv)
             return usage(c, "unknown flag", argv[i], flag_words);
         }
     }
-    if (c->demo && (c->command != RUN || c->n_uris)) {
-        say(c, 2, "error: --demo goes with run and the built-in configuration; in a file, put `demo:` among the receivers\n");
-        return GW_EXIT_USAGE;
-    }
+    if (c->demo && c->command != RUN)
+        return usage(c, "only run takes", "--demo", (const char *const[]){NULL});
     return 0;
 }
 
@@ -200,12 +198,6 @@ static bool find_config(struct cli *c)
 
     if (c->n_uris)
         return true;
-    if (c->demo) {
-        c->uris[c->n_uris++] = "builtin:";
-        c->uris[c->n_uris++] = "builtin:demo";
-        c->is_builtin = true;
-        return true;
-    }
     if (named && *named) {
         c->uris[c->n_uris++] = named;
         return true;
