@@ -303,6 +303,13 @@ static int in_zstd(struct sink *k, struct gw_slice in)
 
 /* ---- snappy ----------------------------------------------------------------------------------------------- */
 
+static const uint8_t snappy_ident[10] = {0xff, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'};
+
+static bool is_framed(struct gw_slice in)
+{
+    return in.n >= sizeof(snappy_ident) && memcmp(in.p, snappy_ident, sizeof(snappy_ident)) == 0;
+}
+
 /* One block; its length stands in front and is looked at before any memory is asked for. */
 static int in_snappy(struct sink *k, struct gw_slice in)
 {
@@ -374,9 +381,7 @@ static int snappy_chunk(struct sink *k, uint8_t type, struct gw_slice chunk)
 /* https://github.com/google/snappy/blob/main/framing_format.txt */
 static int in_snappy_framed(struct sink *k, struct gw_slice in)
 {
-    static const uint8_t ident[10] = {0xff, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'};
-
-    if (in.n < sizeof(ident) || memcmp(in.p, ident, sizeof(ident)) != 0)
+    if (!is_framed(in))
         return damaged(k, "snappy");
     while (in.n > 0) {
         uint8_t type = in.p[0];
@@ -391,7 +396,7 @@ static int in_snappy_framed(struct sink *k, struct gw_slice in)
         if (type <= 1)
             rc = snappy_chunk(k, type, gw_slice_of(in.p + 4, n));
         else if (type == 0xff)
-            rc = n == 6 && memcmp(in.p, ident, sizeof(ident)) == 0 ? 0 : damaged(k, "snappy");
+            rc = n == 6 && is_framed(in) ? 0 : damaged(k, "snappy");
         else if (type < 0x80)
             rc = damaged(k, "snappy"); /* reserved, must not be skipped */
         if (rc < 0)
@@ -449,6 +454,8 @@ static size_t hint_of(enum gw_codec c, struct gw_slice in)
         return z == ZSTD_CONTENTSIZE_UNKNOWN || z == ZSTD_CONTENTSIZE_ERROR ? GUESS_RATIO * in.n : (size_t)z;
     }
     case GW_SNAPPY:
+        if (is_framed(in))
+            break;
         return snappy_uncompressed_length((const char *)in.p, in.n, &n) == SNAPPY_OK ? n : 0;
     case GW_IDENTITY:
         return in.n;
@@ -493,8 +500,8 @@ int gw_decompress(enum gw_codec c, struct gw_slice in, struct gw_buf *out, struc
     case GW_ZSTD:
         rc = in_zstd(&k, in);
         break;
-    case GW_SNAPPY:
-        rc = in_snappy(&k, in);
+    case GW_SNAPPY: /* older senders write the framing format under this name, gRPC's snappy always does */
+        rc = is_framed(in) ? in_snappy_framed(&k, in) : in_snappy(&k, in);
         break;
     case GW_SNAPPY_FRAMED:
         rc = in_snappy_framed(&k, in);

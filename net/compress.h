@@ -17,6 +17,7 @@ const char *gw_codec_name(enum gw_codec c);
 /**
  * Append the decompressed form of `in` to `out`.
  *
+ * Shape     GW_SNAPPY takes a block and the framing format, told apart by the latter's first ten bytes
  * Threads   any; scratch state is thread-local
  * Errors    -E2BIG over out->max_bytes or over 200:1 after the first MiB, -EBADMSG damaged, truncated or
  *           trailing bytes, -ENOTSUP, -ENOMEM. On failure out->n is what it was

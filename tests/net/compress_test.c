@@ -202,6 +202,7 @@ static void reads_what_other_programs_wrote(void **state)
          "ff060000734e61507059fe03000000000080010000ffff060000734e61507059010d0000e5b08ac7313233343536373839",
          "123456789"},
         {GW_SNAPPY, "0b2868656c6c6f20776f726c64", "hello world"},
+        {GW_SNAPPY, "ff060000734e61507059010d0000e5b08ac7313233343536373839", "123456789"},
     };
 
     (void)state;
