@@ -33,6 +33,12 @@ endforeach()
 add_executable(otlp_json tools/otlp_json.c)
 target_link_libraries(otlp_json PRIVATE gw_otlp-proto gw_flags)
 
+# docs/reference, from the settings tables: `ninja reference` writes it, a test compares.
+add_executable(describe tools/describe.c)
+target_link_libraries(describe PRIVATE gw_runtime gw_flags)
+add_custom_target(reference COMMAND ${PROJECT_SOURCE_DIR}/tools/reference.sh ${PROJECT_BINARY_DIR} DEPENDS describe)
+add_test(NAME docs/reference COMMAND ${PROJECT_SOURCE_DIR}/tools/reference.sh ${PROJECT_BINARY_DIR} --check)
+
 # What the house checks of itself.
 add_test(NAME house/arrows COMMAND ${PROJECT_SOURCE_DIR}/tools/arrows.py ${PROJECT_SOURCE_DIR})
 add_test(NAME house/sizes COMMAND ${PROJECT_SOURCE_DIR}/tools/sizes.py ${PROJECT_SOURCE_DIR})

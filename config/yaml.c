@@ -106,6 +106,16 @@ static void attach(struct builder *b, struct gw_node *n)
     append(top->node, n);
 }
 
+enum { MAX_KEY_BYTES = 1000 }; /* YAML's own limit is 1024 characters for a key without "?" */
+
+static void set_key(struct builder *b, const char *key)
+{
+    b->stack[b->depth - 1].key = key;
+    b->stack[b->depth - 1].key_place = b->place;
+    if (strlen(key) > MAX_KEY_BYTES)
+        (void)fail(b, &b->place, "a key of more than 1000 bytes");
+}
+
 static bool wants_key(const struct builder *b)
 {
     return b->depth && b->stack[b->depth - 1].node->type == GW_NODE_MAP && !b->stack[b->depth - 1].key;
@@ -186,8 +196,7 @@ static void on_alias(struct builder *b, struct fy_token *token)
     if (!n)
         return;
     if (wants_key(b)) {
-        b->stack[b->depth - 1].key = n->text;
-        b->stack[b->depth - 1].key_place = b->place;
+        set_key(b, n->text);
         return;
     }
     n->key = NULL;
@@ -324,8 +333,7 @@ static void on_scalar(struct builder *b, const struct fy_event *e)
         gw_yaml_type(n);
     define(b, e->scalar.anchor, n, /* is_open= */ false);
     if (wants_key(b)) {
-        b->stack[b->depth - 1].key = is_plain && strcmp(n->text, merge_key) == 0 ? merge_key : n->text;
-        b->stack[b->depth - 1].key_place = b->place;
+        set_key(b, is_plain && strcmp(n->text, merge_key) == 0 ? merge_key : n->text);
         return;
     }
     attach(b, n);
@@ -512,6 +520,7 @@ struct gw_node *gw_yaml_parse(struct gw_slice text, const char *source, struct g
         (void)fail(b, &b->place, "out of memory");
     else
         run(b, fyp, pc.diag);
+    fy_diag_reset_error(pc.diag); /* before the parser goes: the errors hold its tokens */
     if (fyp)
         fy_parser_destroy(fyp);
     fy_diag_unref(pc.diag);

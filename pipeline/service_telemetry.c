@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* service::telemetry: the Collector's keys. What we do not have is refused as planned or accepted without effect. */
-#include "core/version.h"
 #include "pipeline/service_build.h"
 
 struct logs_conf {

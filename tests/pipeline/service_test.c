@@ -4,7 +4,6 @@
 #include "config/load.h"
 #include "config/yaml.h"
 #include "core/buf.h"
-#include "core/version.h"
 #include "pipeline/exporter.h"
 #include "tests/harness.h"
 
