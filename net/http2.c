@@ -64,13 +64,13 @@ struct session {
     struct stream *streams;
     struct gw_h2_bucket bucket;
     size_t n_out; /* of w->out, while in a pump */
-    uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, drain_ns;
+    uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, answered_ns, drain_ns;
     uint32_t window;      /* the connection's */
     uint32_t doom;        /* error code of the GOAWAY that ends it, or 0 */
     const char *why;      /* its debug data */
     unsigned ping_strikes;
     enum drain drain;
-    bool got_settings, feeding, pumping, pings_are_free, had_ping;
+    bool got_settings, feeding, pumping, had_ping;
 };
 
 /* ---- streams ---------------------------------------------------------------------------------------------- */
@@ -249,8 +249,8 @@ static int charge_owed(struct session *x, uint32_t *owed)
 }
 
 /**
- * grpc-go's enforcement: a PING that comes sooner than min_time after the last one (two hours when no stream is open)
- * is a strike, unless we have sent something of a response since.
+ * A PING for every frame of a response is free. Beyond that grpc-go's enforcement holds: one that comes sooner than
+ * min_time after the last one (two hours when no stream is open) is a strike, and three strikes end the connection.
  */
 static int on_ping(struct session *x)
 {
@@ -260,20 +260,22 @@ static int on_ping(struct session *x)
 
     x->last_ping_ns = now;
     x->had_ping = true;
+    if (x->bucket.pings > 1 && now - x->answered_ns > 10 * S)
+        x->bucket.pings = 1; /* a probe follows its answer; what comes so late is a keepalive */
+    if (x->bucket.pings) {
+        x->bucket.pings--;
+        x->ping_strikes = 0;
+        return 0;
+    }
     if (conf->keepalive_min_ns) {
         uint64_t min = x->c->n_streams || conf->keepalive_without_stream ? conf->keepalive_min_ns : 7200 * S;
 
-        if (x->pings_are_free)
-            x->ping_strikes = 0;
-        else if (had && apart < min)
-            x->ping_strikes++;
-        x->pings_are_free = false;
-        if (x->ping_strikes > PING_STRIKES) {
+        if (had && apart < min && ++x->ping_strikes > PING_STRIKES) {
             doom(x, NGHTTP2_ENHANCE_YOUR_CALM, "too_many_pings");
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         }
     }
-    return charge_owed(x, &x->bucket.pings);
+    return charge(x, 1);
 }
 
 /* ---- deadlines -------------------------------------------------------------------------------------------- */
@@ -393,9 +395,14 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     struct session *x = arg;
 
     (void)ng;
-    if (hd->type > NGHTTP2_CONTINUATION) /* nghttp2 skips these without a word */
-        return charge(x, 1);
-    return 0;
+    return hd->type > NGHTTP2_CONTINUATION ? charge(x, 1) : 0;
+}
+
+/** Frames of types that nobody here knows: nghttp2 would skip them without a word, and for ever. */
+static int on_unknown(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *hd, void *arg)
+{
+    (void)ng, (void)payload, (void)hd, (void)arg;
+    return NGHTTP2_ERR_CANCEL;
 }
 
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
@@ -467,18 +474,19 @@ static void widen(struct session *x, struct stream *st, uint64_t to)
 
 static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
 
-static void on_head(struct session *x, struct stream *st)
+/** Errors: NGHTTP2_ERR_CALLBACK_FAILURE when the peer has to go. */
+static int on_head(struct session *x, struct stream *st)
 {
     st->headers_done = true;
     finish_head(st);
     if (st->too_big) {
         st->s.responded = true; /* the handler never hears of it */
         respond(&st->s, &(struct gw_hs_response){.status = 431});
-        return;
+        return charge(x, 1);
     }
     gw_stream_head(&st->s);
     if (st->s.responded || st->remote_ended)
-        return;
+        return 0;
     if (st->expects_continue) {
         nghttp2_nv nv = {(uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"100", 7, 3, NGHTTP2_NV_FLAG_NONE};
 
@@ -487,6 +495,7 @@ static void on_head(struct session *x, struct stream *st)
     if (st->s.head.content_length > 0)
         widen(x, st, (uint64_t)st->s.head.content_length);
     arm(x, stream_due(x, st));
+    return 0;
 }
 
 static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
@@ -546,7 +555,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
         if (!st->headers_done) {
             if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) /* known before the head is told: no 100, no window */
                 st->remote_ended = true;
-            on_head(x, st);
+            if (on_head(x, st) < 0)
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
             if (st->remote_ended)
                 gw_stream_end(&st->s);
         } else if (f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
@@ -615,13 +625,13 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     switch (f->hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:
-        x->pings_are_free = true;
+        x->answered_ns = gw_conn_now_ns(x->c);
         gw_h2_bucket_owe(&x->bucket.pings, 1);
         gw_h2_bucket_owe(&x->bucket.window_updates, 2);
         st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
         if (!st)
             return 0;
-        st->moved_ns = gw_conn_now_ns(x->c);
+        st->moved_ns = x->answered_ns;
         if (f->hd.flags & NGHTTP2_FLAG_END_STREAM)
             on_end_sent(x, st);
         return 0;
@@ -648,7 +658,7 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
     if (!st)
         return 0;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
-    if (st->end_sent)
+    if (st->end_sent && !st->too_big)
         gw_h2_bucket_completed(&x->bucket);
     stream_end(x, st);
     return 0;
@@ -768,6 +778,9 @@ static struct worker *worker_of(struct gw_hs_server *sv)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
+    nghttp2_session_callbacks_set_unpack_extension_callback(cb, on_unknown);
+    for (unsigned type = NGHTTP2_CONTINUATION + 1; type < 256; type++)
+        nghttp2_option_set_user_recv_extension_type(w->option, (uint8_t)type);
     nghttp2_option_set_no_auto_window_update(w->option, 1);
     nghttp2_option_set_no_closed_streams(w->option, 1);
     nghttp2_option_set_max_continuations(w->option, CONTINUATIONS_MAX);
