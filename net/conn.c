@@ -13,6 +13,7 @@ enum {
     OUT_MAX = 16 * 1024 * 1024,     /* one answer may be large; a connection's whole backlog may not */
     LINGER_BYTES = 1024 * 1024,
     MAX_PIECES = 8,
+    READS_A_TURN = 4, /* of GW_SCRATCH_BYTES: enough to save turns, too few to starve the others */
 };
 static const uint64_t LINGER_NS = 1000 * 1000000ull;
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -224,7 +225,8 @@ static void discard(struct gw_hs_conn *c)
         gw_conn_close(c);
 }
 
-static void read_plain(struct gw_hs_conn *c)
+/** Returns whether there may be more. */
+static bool read_plain(struct gw_hs_conn *c)
 {
     uint8_t *p = c->server->scratch;
     ssize_t n = read(c->fd, p, GW_SCRATCH_BYTES);
@@ -232,7 +234,7 @@ static void read_plain(struct gw_hs_conn *c)
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             gw_conn_close(c);
-        return;
+        return false;
     }
     if (n == 0) {
         c->eof = true;
@@ -243,7 +245,7 @@ static void read_plain(struct gw_hs_conn *c)
             gw_buf_put(&c->in, p + done, (size_t)n - done);
         if (!c->in.failed) {
             update_reading(c);
-            return;
+            return n == GW_SCRATCH_BYTES && c->in.n == 0 && !c->closed && h2o_socket_is_reading(c->sock);
         }
     } else {
         gw_buf_put(&c->in, p, (size_t)n);
@@ -252,6 +254,7 @@ static void read_plain(struct gw_hs_conn *c)
         gw_conn_close(c);
     else
         offer_left_over(c);
+    return false;
 }
 
 static void on_readable(h2o_socket_t *sock, const char *err)
@@ -275,7 +278,8 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     } else if (c->tls) {
         offer_left_over(c);
     } else {
-        read_plain(c);
+        for (unsigned i = 0; i < READS_A_TURN && read_plain(c); i++)
+            ;
     }
 }
 
