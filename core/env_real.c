@@ -85,6 +85,19 @@ static int open_flags(int flags)
     return f;
 }
 
+/**
+ * Standard output is what we were started with: opening its name anew fails when it is a socket, and begins at the front
+ * when it is a file.
+ */
+static int open_path(const char *path, int flags, unsigned mode)
+{
+    if (strcmp(path, "/dev/stdout") == 0)
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (strcmp(path, "/dev/stderr") == 0)
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    return open(path, open_flags(flags), (mode_t)mode);
+}
+
 static int file_open(struct gw_env *env, const char *path, int flags, unsigned mode, struct gw_file **ret)
 {
     struct gw_file *f = malloc(sizeof(*f));
@@ -92,7 +105,7 @@ static int file_open(struct gw_env *env, const char *path, int flags, unsigned m
     (void)env;
     if (!f)
         return -ENOMEM;
-    f->fd = open(path, open_flags(flags), (mode_t)mode);
+    f->fd = open_path(path, flags, mode);
     if (f->fd < 0) {
         int rc = -errno;
 

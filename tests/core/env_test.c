@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/env.h"
@@ -108,9 +109,37 @@ static int tear_down(void **state)
     return rmdir(dir);
 }
 
+/* Scenario: standard output is a socket, as under some supervisors.
+ * Guarantees: /dev/stdout can be opened and written to; opening its name anew would fail. */
+static void standard_output_may_be_a_socket(void **state)
+{
+    struct gw_env *env = gw_env_real_new();
+    struct iovec iov = {(void *)(uintptr_t) "text", 4};
+    int pair[2], saved = dup(STDOUT_FILENO), rc;
+    struct gw_file *f = NULL;
+    char got[8];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    (void)fflush(stdout);
+    (void)dup2(pair[0], STDOUT_FILENO);
+    rc = env->ops->file_open(env, "/dev/stdout", GW_OPEN_WRITE | GW_OPEN_CREATE | GW_OPEN_APPEND, 0666, &f);
+    (void)dup2(saved, STDOUT_FILENO);
+    (void)close(saved);
+    assert_int_equal(rc, 0);
+    assert_int_equal(env->ops->file_writev(f, &iov, 1), 4);
+    assert_int_equal(read(pair[1], got, sizeof(got)), 4);
+    assert_memory_equal(got, "text", 4);
+    env->ops->file_close(f);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+    gw_env_real_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(standard_output_may_be_a_socket),
         cmocka_unit_test(files_do_as_told),
         cmocka_unit_test(reading_a_file_is_bounded),
         cmocka_unit_test(clock_and_random_numbers_are_there),
