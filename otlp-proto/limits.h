@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { GW_DEPTH_MAX = 256 }; /* no setting of depth gets beyond */
+
 struct gw_limits {
     uint32_t depth;            /* nested AnyValues, protobuf and JSON alike: 64 */
     uint32_t rows;             /* records of one request */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the encoder: a writer over gw_buf, and the splicing of one message. */
+#ifndef GW_OTLP_ENCODE_PRIV_H
+#define GW_OTLP_ENCODE_PRIV_H
+
+#include "otlp-proto/encode.h"
+#include "otlp-proto/wire.h"
+
+/** Writes into a buffer's memory; [p, end) is what is left of it. Errors are kept in rc and end all writing. */
+struct gw_enc {
+    const struct gw_view *v;
+    const struct gw_batch *b;
+    struct gw_buf *out;
+    uint8_t *p, *end;
+    int rc;
+    uint32_t only; /* this row alone, or UINT32_MAX: the view's */
+};
+
+void gw_enc_begin(struct gw_enc *e, const struct gw_view *v, struct gw_buf *out, size_t expected);
+/** Hand what was written to the buffer. Errors: rc. */
+int gw_enc_finish(struct gw_enc *e);
+/** More memory. False: rc is set. */
+bool gw_enc_grow(struct gw_enc *e, size_t n) __attribute__((noinline));
+
+static inline bool gw_enc_room(struct gw_enc *e, size_t n)
+{
+    return __builtin_expect(n <= (size_t)(e->end - e->p), 1) || gw_enc_grow(e, n);
+}
+
+static inline void gw_enc_put(struct gw_enc *e, const uint8_t *p, size_t n)
+{
+    if (n && gw_enc_room(e, n)) {
+        memcpy(e->p, p, n);
+        e->p += n;
+    }
+}
+
+/**
+ * Begin a length-delimited field whose length will be about `guess`. Gives the offset that close wants: the length is
+ * written there, in as few bytes as it needs; a wrong guess costs a memmove.
+ */
+static inline size_t gw_enc_open(struct gw_enc *e, unsigned field, size_t guess)
+{
+    size_t at;
+
+    if (!gw_enc_room(e, 2 * GW_VARINT_MAX))
+        return 0;
+    e->p = gw_varint_put(e->p, GW_TAG(field, GW_LEN));
+    at = (size_t)(e->p - e->out->p);
+    e->p += gw_varint_size(guess);
+    return at;
+}
+void gw_enc_close(struct gw_enc *e, size_t at, size_t guess);
+
+/** Is the row to be written? */
+static inline bool gw_enc_has(const struct gw_enc *e, uint32_t row)
+{
+    return e->only != UINT32_MAX ? row == e->only : gw_view_has(e->v, row);
+}
+
+/**
+ * The body of an owner's message with its patches applied. raw may be empty: the message was absent. data_only: of a
+ * Metric, the data is left out here, the caller writes it.
+ */
+void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw);
+/** As splice, one field of the message (tag to end) at a time; used where a caller writes some fields itself. */
+void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struct gw_wire_field *f, const uint8_t *end);
+/** Behind the last gw_enc_field: what is appended. */
+void gw_enc_appended(struct gw_enc *e, enum gw_owner o, uint32_t index);
+/** Field number of the attributes in an owner's message. */
+unsigned gw_enc_attr_field(const struct gw_batch *b, enum gw_owner o, uint32_t index);
+
+#endif

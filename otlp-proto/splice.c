@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message with some attributes and fields changed: what did not change is copied from the wire.
+ *
+ *   ….[kv][kv][kv]….      copied up to a patched KeyValue, that one replaced or left out, and so on;
+ *            ^appended    new attributes stand behind the last one, so that attributes stay together
+ */
+#include "otlp-proto/encode_priv.h"
+
+#include <errno.h>
+
+#define NO_ATTR UINT32_MAX
+
+void gw_enc_begin(struct gw_enc *e, const struct gw_view *v, struct gw_buf *out, size_t expected)
+{
+    size_t left = out->max_bytes - out->n;
+
+    *e = (struct gw_enc){.v = v, .b = v ? v->batch : NULL, .out = out, .only = UINT32_MAX};
+    if (expected < 64)
+        expected = 64;
+    e->rc = gw_buf_reserve(out, expected < left ? expected : left);
+    if (e->rc == 0 && !out->p)
+        e->rc = -E2BIG; /* a buffer of maximum 0 */
+    if (e->rc == 0) {
+        e->p = out->p + out->n;
+        e->end = out->p + out->cap;
+    }
+}
+
+bool gw_enc_grow(struct gw_enc *e, size_t n)
+{
+    size_t used;
+
+    if (e->rc < 0)
+        return false;
+    used = (size_t)(e->p - e->out->p) - e->out->n;
+    e->rc = n > SIZE_MAX - used ? -E2BIG : gw_buf_reserve(e->out, used + n);
+    if (e->rc < 0) {
+        e->end = e->p;
+        return false;
+    }
+    e->p = e->out->p + e->out->n + used;
+    e->end = e->out->p + e->out->cap;
+    return true;
+}
+
+int gw_enc_finish(struct gw_enc *e)
+{
+    if (e->rc == 0)
+        e->out->n = (size_t)(e->p - e->out->p);
+    return e->rc;
+}
+
+void gw_enc_close(struct gw_enc *e, size_t at, size_t guess)
+{
+    unsigned had = gw_varint_size(guess), need;
+    uint8_t *body;
+    size_t len;
+
+    if (e->rc < 0)
+        return;
+    body = e->out->p + at + had;
+    len = (size_t)(e->p - body);
+    need = gw_varint_size(len);
+    if (need != had) {
+        if (need > had && !gw_enc_room(e, need - had))
+            return;
+        body = e->out->p + at + had;
+        memmove(e->out->p + at + need, body, len);
+        e->p = e->out->p + at + need + len;
+    }
+    (void)gw_varint_put(e->out->p + at, len);
+}
+
+/* ---- new attributes ----------------------------------------------------------------------------------------- */
+
+static size_t any_size(const struct gw_value *v)
+{
+    switch (v->type) {
+    case GW_V_BOOL:
+        return 2;
+    case GW_V_INT:
+        return 1 + gw_varint_size((uint64_t)v->i);
+    case GW_V_DOUBLE:
+        return 9;
+    case GW_V_STRING:
+    case GW_V_BYTES:
+    case GW_V_ARRAY:
+    case GW_V_KVLIST:
+        return 1 + gw_varint_size(v->s.n) + v->s.n;
+    case GW_V_EMPTY:
+        break;
+    }
+    return 0;
+}
+
+static uint8_t *put_text(uint8_t *p, uint32_t tag, struct gw_slice s)
+{
+    p = gw_varint_put(p, tag);
+    p = gw_varint_put(p, s.n);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
+static uint8_t *put_any(uint8_t *p, const struct gw_value *v)
+{
+    switch (v->type) {
+    case GW_V_BOOL:
+        *p++ = GW_TAG(2, GW_VARINT);
+        *p++ = v->b;
+        break;
+    case GW_V_INT:
+        *p++ = GW_TAG(3, GW_VARINT);
+        return gw_varint_put(p, (uint64_t)v->i);
+    case GW_V_DOUBLE:
+        *p++ = GW_TAG(4, GW_I64);
+        memcpy(p, &v->f, 8);
+        return p + 8;
+    case GW_V_STRING:
+        return put_text(p, GW_TAG(1, GW_LEN), v->s);
+    case GW_V_ARRAY:
+        return put_text(p, GW_TAG(5, GW_LEN), v->s);
+    case GW_V_KVLIST:
+        return put_text(p, GW_TAG(6, GW_LEN), v->s);
+    case GW_V_BYTES:
+        return put_text(p, GW_TAG(7, GW_LEN), v->s);
+    case GW_V_EMPTY:
+        break;
+    }
+    return p;
+}
+
+static void put_attr(struct gw_enc *e, unsigned field, const struct gw_patch *patch)
+{
+    size_t any = any_size(&patch->value);
+    size_t kv = 1 + gw_varint_size(patch->key.n) + patch->key.n + 1 + gw_varint_size(any) + any;
+
+    if (!gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
+        return;
+    e->p = gw_varint_put(e->p, GW_TAG(field, GW_LEN));
+    e->p = gw_varint_put(e->p, kv);
+    e->p = put_text(e->p, GW_TAG(1, GW_LEN), patch->key);
+    *e->p++ = GW_TAG(2, GW_LEN);
+    e->p = gw_varint_put(e->p, any);
+    e->p = put_any(e->p, &patch->value);
+}
+
+/* ---- splicing ----------------------------------------------------------------------------------------------- */
+
+unsigned gw_enc_attr_field(const struct gw_batch *b, enum gw_owner o, uint32_t index)
+{
+    switch (o) {
+    case GW_OWN_RESOURCE:
+        return 1;
+    case GW_OWN_SCOPE:
+        return 3;
+    case GW_OWN_METRIC:
+        return 12;
+    case GW_OWN_ROW:
+    case GW_N_OWNERS:
+        break;
+    }
+    if (b->signal == GW_TRACES)
+        return 9;
+    if (b->signal == GW_LOGS)
+        return 6;
+    switch (b->number_type[index]) {
+    case GW_N_HISTOGRAM:
+        return 9;
+    case GW_N_EXP_HISTOGRAM:
+        return 1;
+    default:
+        return 7;
+    }
+}
+
+static const struct gw_patch *first_patch(const struct gw_enc *e, enum gw_owner o, uint32_t index)
+{
+    uint32_t i = e->v->heads[o] ? e->v->heads[o][index] : 0;
+
+    return i ? &e->v->patches[i - 1] : NULL;
+}
+
+static const struct gw_patch *next_patch(const struct gw_enc *e, const struct gw_patch *p)
+{
+    return p->next ? &e->v->patches[p->next - 1] : NULL;
+}
+
+/* The living patch of the lowest attribute of the batch that is not below `from`. Chains are short. */
+static const struct gw_patch *lowest_attr(const struct gw_enc *e, const struct gw_patch *p, uint32_t from)
+{
+    const struct gw_patch *best = NULL;
+
+    for (; p; p = next_patch(e, p))
+        if (p->op != GW_P_FIELD && !p->dead && p->attr != NO_ATTR && p->attr >= from && (!best || p->attr < best->attr))
+            best = p;
+    return best;
+}
+
+/* End of the KeyValue at an attribute's tag: it was checked by the decoder. */
+static const uint8_t *kv_end(const struct gw_batch *b, const struct gw_attr *a)
+{
+    const uint8_t *p = b->base + a->kv_off;
+    uint64_t n = 0;
+
+    while (*p++ >= 0x80)
+        ;
+    if (*p < 0x80)
+        return p + 1 + *p;
+    p = gw_varint_get(p, p + 5, 5, &n);
+    return p + n;
+}
+
+/* Appended attributes, oldest first: patches are numbered in the order of their making. */
+static void put_appended(struct gw_enc *e, const struct gw_patch *first, unsigned field)
+{
+    const struct gw_patch *last = NULL;
+
+    for (;;) {
+        const struct gw_patch *best = NULL;
+
+        for (const struct gw_patch *p = first; p; p = next_patch(e, p))
+            if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR && !p->dead && p > last && (!best || p < best))
+                best = p;
+        if (!best)
+            return;
+        put_attr(e, field, best);
+        last = best;
+    }
+}
+
+static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw,
+                         const struct gw_patch *first)
+{
+    const struct gw_batch *b = e->b;
+    struct gw_range attrs = gw_view_attr_range(e->v, o, index);
+    unsigned field = gw_enc_attr_field(b, o, index);
+    const uint8_t *at = b->base + raw.off, *end = at + raw.len;
+    const struct gw_patch *p;
+
+    for (uint32_t from = 0; (p = lowest_attr(e, first, from)); from = p->attr + 1) {
+        const struct gw_attr *a = &b->attrs[p->attr];
+
+        gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
+        if (p->op == GW_P_ATTR_SET)
+            put_attr(e, field, p);
+        at = kv_end(b, a);
+    }
+    if (attrs.begin != attrs.end) {
+        const uint8_t *behind = kv_end(b, &b->attrs[attrs.end - 1]);
+
+        gw_enc_put(e, at, (size_t)(behind - at));
+        at = behind;
+        put_appended(e, first, field);
+        gw_enc_put(e, at, (size_t)(end - at));
+    } else {
+        gw_enc_put(e, at, (size_t)(end - at));
+        put_appended(e, first, field);
+    }
+}
+
+void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struct gw_wire_field *f, const uint8_t *end)
+{
+    bool is_attr = f->number == gw_enc_attr_field(e->b, o, index);
+
+    for (const struct gw_patch *p = first_patch(e, o, index); p; p = next_patch(e, p)) {
+        if (p->dead)
+            continue;
+        if (p->op == GW_P_FIELD && p->field == f->number)
+            return; /* comes with what is appended */
+        if (is_attr && p->op != GW_P_FIELD && p->attr != NO_ATTR &&
+            e->b->base + e->b->attrs[p->attr].kv_off == f->at) {
+            if (p->op == GW_P_ATTR_SET)
+                put_attr(e, f->number, p);
+            return;
+        }
+    }
+    gw_enc_put(e, f->at, (size_t)(end - f->at));
+}
+
+void gw_enc_appended(struct gw_enc *e, enum gw_owner o, uint32_t index)
+{
+    const struct gw_patch *first = first_patch(e, o, index);
+
+    put_appended(e, first, gw_enc_attr_field(e->b, o, index));
+    for (const struct gw_patch *p = first; p; p = next_patch(e, p))
+        if (p->op == GW_P_FIELD && !p->dead)
+            gw_enc_put(e, p->raw.p, p->raw.n);
+}
+
+void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw)
+{
+    const struct gw_patch *first = first_patch(e, o, index);
+    struct gw_wire_walk w = gw_wire_walk(gw_slice_of(e->b->base + raw.off, raw.len));
+    struct gw_wire_field f;
+    bool fields = false;
+
+    for (const struct gw_patch *p = first; p; p = next_patch(e, p))
+        fields |= p->op == GW_P_FIELD;
+    if (!fields) {
+        splice_attrs(e, o, index, raw, first);
+        return;
+    }
+    while (gw_wire_next(&w, &f) > 0)
+        gw_enc_field(e, o, index, &f, w.p);
+    gw_enc_appended(e, o, index);
+}
