@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages are described by tables; a frame is a message being written. Opening one indexes its fields: a list per field
- * number, of entries that point into the request. A sub-message that came in several pieces is indexed from all of them.
+ * Messages are described by tables; a frame is a message being written. Opening one indexes its fields: a list per
+ * field number, of entries that point into the request. A sub-message that came in several pieces is indexed from all
+ * of them.
  *
  *   frames   request ─ ResourceSpans ─ ScopeSpans ─ Span ─ …
- *   entries  [ fields of request │ fields of ResourceSpans │ … ]     a stack too: a frame cuts its own off when it closes
+ *   entries  [ fields of request │ fields of ResourceSpans │ … ]     a stack too: a frame cuts its own off when it
+ * closes
  */
 #include "otlp-proto/canon.h"
 
@@ -134,7 +136,7 @@ static const struct {
 /* clang-format on */
 
 struct entry {
-    uint32_t next; /* index + 1 of the next of the same field */
+    uint32_t next;     /* index + 1 of the next of the same field */
     uint32_t off, len; /* LEN: the bytes behind the length; unknown: with the tag; others: the value */
     uint32_t packed;   /* a packed run */
 };
@@ -186,8 +188,7 @@ static int push_entry(struct canon *c, struct frame *f, unsigned field, struct g
         c->entries = e;
         c->cap_entries = cap;
     }
-    c->entries[c->n_entries++] =
-        (struct entry){.off = (uint32_t)(s.p - c->in), .len = (uint32_t)s.n, .packed = packed};
+    c->entries[c->n_entries++] = (struct entry){.off = (uint32_t)(s.p - c->in), .len = (uint32_t)s.n, .packed = packed};
     if (f->tail[field])
         c->entries[f->tail[field] - 1].next = c->n_entries;
     else

@@ -27,7 +27,7 @@ static const uint8_t *exemplar_body(struct gw_dec *d, const uint8_t *p, const ui
             break;
         case GW_TAG(5, GW_LEN):
             p = gw_dec_id(d, &p, end, x->trace_id, 16, id_flags, GW_ROW_NO_TRACE_ID, GW_ROW_BAD_TRACE_ID, name) ? p
-                                                                                                               : NULL;
+                                                                                                                : NULL;
             break;
         case GW_TAG(7, GW_LEN):
             p = gw_dec_attr(d, at, p, end, &x->attrs);

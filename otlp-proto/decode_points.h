@@ -16,8 +16,7 @@ struct gw_point {
 
 const uint8_t *gw_dec_number_point(struct gw_dec *d, const uint8_t *p, const uint8_t *end, struct gw_point *pt);
 const uint8_t *gw_dec_histogram_point(struct gw_dec *d, const uint8_t *p, const uint8_t *end, struct gw_point *pt);
-const uint8_t *gw_dec_exp_histogram_point(struct gw_dec *d, const uint8_t *p, const uint8_t *end,
-                                          struct gw_point *pt);
+const uint8_t *gw_dec_exp_histogram_point(struct gw_dec *d, const uint8_t *p, const uint8_t *end, struct gw_point *pt);
 const uint8_t *gw_dec_summary_point(struct gw_dec *d, const uint8_t *p, const uint8_t *end, struct gw_point *pt);
 
 #endif

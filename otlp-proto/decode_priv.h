@@ -16,13 +16,13 @@
 
 enum { GW_ODD = 1 };
 
-#define GW_LIKELY(x) __builtin_expect(!!(x), 1)
+#define GW_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define GW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 struct gw_dec {
     struct gw_batch *b;
-    const uint8_t *base;    /* of the payload */
-    const uint8_t *start;   /* of the request: errors count bytes from here */
+    const uint8_t *base;  /* of the payload */
+    const uint8_t *start; /* of the request: errors count bytes from here */
     const struct gw_limits *limits;
     struct gw_err *err;
     int rc;

@@ -269,8 +269,7 @@ void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struc
             continue;
         if (p->op == GW_P_FIELD && p->field == f->number)
             return; /* comes with what is appended */
-        if (is_attr && p->op != GW_P_FIELD && p->attr != NO_ATTR &&
-            e->b->base + e->b->attrs[p->attr].kv_off == f->at) {
+        if (is_attr && p->op != GW_P_FIELD && p->attr != NO_ATTR && e->b->base + e->b->attrs[p->attr].kv_off == f->at) {
             if (p->op == GW_P_ATTR_SET)
                 put_attr(e, f->number, p);
             return;

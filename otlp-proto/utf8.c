@@ -61,10 +61,10 @@ bool gw_utf8_valid_scalar(const uint8_t *p, size_t n)
  * characters are told by the bytes two and three places before.
  */
 enum {
-    TOO_SHORT = 1,    /* a lead byte without its continuation */
-    TOO_LONG = 2,     /* ASCII followed by a continuation */
+    TOO_SHORT = 1, /* a lead byte without its continuation */
+    TOO_LONG = 2,  /* ASCII followed by a continuation */
     OVERLONG_3 = 4,
-    TOO_LARGE = 8,    /* above U+10FFFF, second byte 9x … bx */
+    TOO_LARGE = 8, /* above U+10FFFF, second byte 9x … bx */
     SURROGATE = 16,
     OVERLONG_2 = 32,
     TOO_LARGE_8 = 64, /* the same, second byte 8x; and four-byte overlong forms */
@@ -73,7 +73,7 @@ enum {
 };
 
 #define TABLE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
-#define C(x) ((char)(x))
+#define C(x)       ((char)(x))
 
 __attribute__((target("avx2"), always_inline)) static inline __m256i back(__m256i cur, __m256i before, int k)
 {
@@ -88,16 +88,16 @@ __attribute__((target("avx2"), always_inline)) static inline __m256i back(__m256
 __attribute__((target("avx2"), always_inline)) static inline __m256i wrong(__m256i cur, __m256i before)
 {
     const __m256i lead_high =
-        TABLE(TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, C(TWO_CONTS), C(TWO_CONTS),
-              C(TWO_CONTS), C(TWO_CONTS), C(TOO_SHORT | OVERLONG_2), C(TOO_SHORT), C(TOO_SHORT | OVERLONG_3 | SURROGATE),
-              C(TOO_SHORT | TOO_LARGE | TOO_LARGE_8));
-    const __m256i lead_low =
-        TABLE(C(CARRY | OVERLONG_3 | OVERLONG_2 | TOO_LARGE_8), C(CARRY | OVERLONG_2), C(CARRY), C(CARRY),
-              C(CARRY | TOO_LARGE), C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
-              C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
-              C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
-              C(CARRY | TOO_LARGE | TOO_LARGE_8 | SURROGATE), C(CARRY | TOO_LARGE | TOO_LARGE_8),
-              C(CARRY | TOO_LARGE | TOO_LARGE_8));
+        TABLE(TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, TOO_LONG, C(TWO_CONTS),
+              C(TWO_CONTS), C(TWO_CONTS), C(TWO_CONTS), C(TOO_SHORT | OVERLONG_2), C(TOO_SHORT),
+              C(TOO_SHORT | OVERLONG_3 | SURROGATE), C(TOO_SHORT | TOO_LARGE | TOO_LARGE_8));
+    const __m256i lead_low = TABLE(C(CARRY | OVERLONG_3 | OVERLONG_2 | TOO_LARGE_8), C(CARRY | OVERLONG_2), C(CARRY),
+                                   C(CARRY), C(CARRY | TOO_LARGE), C(CARRY | TOO_LARGE | TOO_LARGE_8),
+                                   C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
+                                   C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
+                                   C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8),
+                                   C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8 | SURROGATE),
+                                   C(CARRY | TOO_LARGE | TOO_LARGE_8), C(CARRY | TOO_LARGE | TOO_LARGE_8));
     const __m256i next_high =
         TABLE(TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT, TOO_SHORT,
               C(TOO_LONG | OVERLONG_2 | TWO_CONTS | OVERLONG_3 | TOO_LARGE_8),

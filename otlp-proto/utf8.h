@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is it UTF-8? protobuf strings must be. Runs of ASCII are told inline, 16 bytes at a time; the rest by tables, 32 bytes
- * at a time where the processor has AVX2 (found out at run time), one by one elsewhere.
+ * Is it UTF-8? protobuf strings must be. Runs of ASCII are told inline, 16 bytes at a time; the rest by tables, 32
+ * bytes at a time where the processor has AVX2 (found out at run time), one by one elsewhere.
  */
 #ifndef GW_OTLP_UTF8_H
 #define GW_OTLP_UTF8_H
