@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The input is a configuration file: parsed, expanded (it may include itself, and variables that never end), checked
- * against all components, printed. Properties: no crash, bounded memory, and what is written reads back as the same.
+ * against all components and against a table with every type, printed. A first line "#set k=v" is a --set as well.
+ * Properties: no crash, bounded memory, and what is written reads back as the same.
  */
 #include <stdlib.h>
 
@@ -87,6 +88,67 @@ static void write_back(const struct gw_node *root)
     gw_diag_clear(&diag);
 }
 
+/* ---- a table with a row of every type --------------------------------------------------------------------- */
+
+struct inner {
+    bool on;
+    const char *name;
+};
+struct every {
+    bool b, has_block, has_other;
+    uint64_t u, d;
+    int64_t i;
+    double f;
+    const char *s, *secret, *id;
+    int e;
+    struct inner block, other;
+    struct gw_list texts, items, ids;
+    struct gw_map map;
+    const struct gw_node *any;
+};
+static const char *const words[] = {"one", "two", NULL};
+static const char *const aliases[] = {"old", NULL};
+static const struct gw_field inner_fields[] = {
+    GW_BOOL_FIELD(struct inner, on, "on", "true", "On."),
+    {GW_FIELD_(struct inner, name, "name", GW_F_STRING, NULL, 0, 0, "Name."), .flags = GW_FF_REQUIRED},
+    {0},
+};
+static const struct gw_field every_fields[] = {
+    GW_BOOL_FIELD(struct every, b, "b", "false", "B."),
+    {GW_FIELD_(struct every, u, "u", GW_F_U64, "7", 1, 100, "U."), .aliases = aliases},
+    GW_I64_FIELD(struct every, i, "i", "-1", -5, 5, "I."),
+    GW_F64_FIELD(struct every, f, "f", "1.5", 0, 2.5, "F."),
+    GW_DURATION_FIELD(struct every, d, "d", "1h2m3s4ms5us6ns", 1e6, 1e19, "D."),
+    GW_STRING_FIELD(struct every, s, "s", "x", "S."),
+    GW_SECRET_FIELD(struct every, secret, "secret", "Secret."),
+    GW_ID_FIELD(struct every, id, "id", 1, "Id."),
+    GW_ENUM_FIELD(struct every, e, "e", "two", words, "E."),
+    GW_OPTIONAL_BLOCK_FIELD(struct every, block, has_block, "block", inner_fields, GW_FF_NULL_IS_ON, "Block."),
+    GW_OPTIONAL_BLOCK_FIELD(struct every, other, has_other, "other", inner_fields, 0, "Other."),
+    {GW_FIELD_(struct every, texts, "texts", GW_F_LIST, "[a, b]", 0, 0, "Texts.")},
+    GW_LIST_FIELD(struct every, items, "items", struct inner, inner_fields, "Items."),
+    GW_HEADERS_FIELD(struct every, map, "map", "Map."),
+    GW_ANY_FIELD(struct every, any, "any", "Any."),
+    {GW_FIELD_(struct every, b, "gone", GW_F_BOOL, NULL, 0, 0, "use b"), .flags = GW_FF_DEPRECATED},
+    {GW_FIELD_(struct every, b, "idle", GW_F_BOOL, NULL, 0, 0, "none"), .flags = GW_FF_NO_EFFECT},
+    {GW_FIELD_(struct every, any, "later", GW_F_ANY, NULL, 0, 0, "later"), .flags = GW_FF_PLANNED},
+    {0},
+};
+
+static void fill_every(const struct gw_node *n, struct gw_arena *arena, struct gw_diag *diag)
+{
+    unsigned errors = diag->n_errors;
+    struct every c;
+    char text[64];
+
+    /* Numbers that came through are in range, whatever was written. */
+    if ((gw_schema_fill(every_fields, sizeof(c), n, &c, arena, diag) == 0) != (diag->n_errors == errors))
+        abort();
+    if (c.u < 1 || c.u > 100 || c.i < -5 || c.i > 5 || !(c.f >= 0 && c.f <= 2.5) || c.d < 1000000 || c.e < 0 || c.e > 1)
+        abort();
+    (void)gw_duration_format(c.d, text, sizeof(text));
+}
+
 static void check(const struct gw_node *root, struct gw_arena *arena, struct gw_diag *diag)
 {
     struct gw_service *service;
@@ -96,12 +158,15 @@ static void check(const struct gw_node *root, struct gw_arena *arena, struct gw_
     else if (diag->n_errors == 0)
         abort();
     (void)gw_service_redact(root, &gw_service_options, arena);
+    fill_every(gw_node_get(root, "every"), arena, diag);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w = {.env.ops = &ops, .file.text = {data, size}};
-    const struct gw_config_request rq = {.env = &w.env, .variable = variable, .uris = &(const char *){"in"}, .n_uris = 1};
+    struct gw_config_request rq = {.env = &w.env, .variable = variable, .uris = &(const char *){"in"}, .n_uris = 1};
+    char set[200] = "";
+    const char *first = set;
     const struct gw_node *root;
     struct gw_arena arena;
     struct gw_diag diag;
@@ -112,6 +177,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gw_arena_init(&arena, 65536, ARENA_MAX);
     gw_diag_init(&diag);
     gw_buf_init(&said, OUT_MAX);
+    if (size > 5 && memcmp(data, "#set ", 5) == 0) {
+        for (size_t i = 5; i < size && i < sizeof(set) && data[i] != '\n'; i++)
+            set[i - 5] = (char)data[i];
+        rq.sets = &first;
+        rq.n_sets = 1;
+    }
     if (gw_config_load(&rq, &arena, &diag, &root) == 0) {
         write_back(root);
         check(root, &arena, &diag);
