@@ -121,10 +121,21 @@ static void put_time(struct gw_buf *b, uint64_t wall_ns)
     gw_buf_printf(b, "%s.%09uZ", text, (unsigned)(wall_ns % 1000000000u));
 }
 
+/* As Go prints a time.Duration: 1m30.5s. Below a second it has units of its own: shown as a fraction here. */
+static void put_uptime(struct gw_buf *b, uint64_t ns)
+{
+    uint64_t s = ns / 1000000000u;
+
+    if (s >= 3600)
+        gw_buf_printf(b, "%lluh", (unsigned long long)(s / 3600));
+    if (s >= 60)
+        gw_buf_printf(b, "%llum", (unsigned long long)(s / 60 % 60));
+    gw_buf_printf(b, "%.9gs", (double)(s % 60) + (double)(ns % 1000000000u) / 1e9);
+}
+
 static void put_json(struct self *s, struct gw_buf *b, bool ready)
 {
     uint64_t since = s->ctx.host->ops->started_ns(s->ctx.host), now = gw_wall_ns(s->ctx.env);
-    char uptime[64];
 
     if (!ready) {
         gw_buf_put_str(b, "{\"status\":\"Server not available\",\"upSince\":\"0001-01-01T00:00:00Z\",\"uptime\":\"\"}");
@@ -132,8 +143,9 @@ static void put_json(struct self *s, struct gw_buf *b, bool ready)
     }
     gw_buf_put_str(b, "{\"status\":\"Server available\",\"upSince\":\"");
     put_time(b, since);
-    gw_buf_printf(b, "\",\"uptime\":\"%s\"}",
-                  gw_duration_format(now > since ? now - since : 0, uptime, sizeof(uptime)));
+    gw_buf_put_str(b, "\",\"uptime\":\"");
+    put_uptime(b, now > since ? now - since : 0);
+    gw_buf_put_str(b, "\"}");
 }
 
 static void respond(struct self *s, struct gw_hs_stream *stream, int status, const char *type, struct gw_slice body)

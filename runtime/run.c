@@ -14,7 +14,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "core/hash.h"
 #include "net/loop.h"
 #include "runtime/admin.h"
 #include "runtime/demo.h"
@@ -250,7 +249,6 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
     (void)mallopt(M_ARENA_MAX, 4);
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
-    gw_hash_seed(gw_random_u64(env));
     r.sink = (struct gw_log_sink){
         .env = env, .level = service->telemetry.log_level, .json = service->telemetry.log_json};
     r.logger = (struct gw_logger){.sink = &r.sink};

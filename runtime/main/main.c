@@ -7,6 +7,7 @@
 
 #include "core/hash.h"
 #include "runtime/cli.h"
+#include "runtime/sinks.h"
 
 #ifdef GW_NO_DECODER /* until the decoder is there, everything but run works */
 #define gw_run NULL
@@ -52,6 +53,7 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of write, not our end */
     gw_hash_seed(gw_random_u64(env));
+    gw_sinks_install(env);
     rc = gw_cli(argc, (const char *const *)argv, &world);
     gw_env_real_free(env);
     return rc;

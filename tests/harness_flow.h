@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Both ends of a pipeline as puppets: a receiver whose requests a test makes, an exporter whose answers it gives.
+ * Rows are log records (or spans) whose time is their name, so that a test can say where each one went.
+ */
+#ifndef GW_TESTS_HARNESS_FLOW_H
+#define GW_TESTS_HARNESS_FLOW_H
+
+#include "batch/view.h"
+#include "pipeline/component.h"
+#include "pipeline/exporter.h"
+#include "pipeline/intake.h"
+
+enum { GW_TEST_WAITING = 4096 };
+
+/** `scripted`, an exporter: every attempt waits for gw_test_sink_answer. */
+struct gw_test_sink {
+    struct gw_attempt *waiting[GW_TEST_WAITING];
+    unsigned n_waiting, n_sends, n_cancelled, n_most;
+    struct gw_loop *loop;
+    bool open, closed;
+    bool at_once;              /* answer inside of send */
+    struct gw_sent_info info;  /* with that */
+};
+extern const struct gw_component gw_test_exporter;
+/** As gw_test_exporter, with an encode() that writes a text line per row: "time;". */
+extern const struct gw_component gw_test_text_exporter;
+/** Answer the oldest attempt that waits; false when there is none. */
+bool gw_test_sink_answer(struct gw_test_sink *s, const struct gw_sent_info *info);
+bool gw_test_sink_answer_at(struct gw_test_sink *s, unsigned i, const struct gw_sent_info *info);
+
+/** `scripted`, a receiver: one door per worker. */
+struct gw_test_verdict {
+    struct gw_ack ack;
+    struct gw_verdict v;
+    char message[200];
+};
+struct gw_test_door {
+    struct gw_intake *intake;
+    struct gw_test_verdict *verdicts;
+    unsigned n_verdicts, cap;
+    unsigned n_open; /* submitted, no verdict yet */
+    bool quiesced;
+};
+struct gw_test_source {
+    struct gw_test_door doors[8]; /* by worker */
+    unsigned n_doors;
+};
+extern const struct gw_component gw_test_receiver;
+/**
+ * A whole request through the door: admit, submit. `stream` comes back in the verdict's ack.
+ * Returns 0, or the refusal's error with *ret filled.
+ */
+int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body, const struct gw_meta *meta,
+                 uint32_t stream, struct gw_verdict *ret);
+
+/** NULL-ended: both, and all of the product's. */
+extern const struct gw_component *const *gw_test_components(void);
+
+/** Append a request of n rows named first, first + 1, … under one resource. Logs, or spans. */
+void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigned n);
+/** The names of a body's rows, in order; returns how many. */
+unsigned gw_test_names(enum gw_signal s, struct gw_slice body, uint64_t *ret, unsigned cap);
+
+#endif
