@@ -231,6 +231,8 @@ static void look_at_head(struct gw_otlp_request *rq, const struct gw_hs_head *d)
         return;
     if (!rq->health && !gw_otlp_admit(rq, d->content_length > 5 ? d->content_length - 5 : 0))
         return;
+    if (rq->health)
+        rq->granted = HEALTH_BYTES; /* too little to ask for */
     gw_grpc_reader_init(&rq->reader, rq->health ? HEALTH_BYTES : rq->door->shared->max_body_bytes);
 }
 
