@@ -293,11 +293,6 @@ static int run(struct cli *c)
         return rc;
     options.source = source_name(c);
     options.is_builtin = c->is_builtin;
-    if (!c->w->run) {
-        gw_service_free(service);
-        say(c, 2, "error: this binary was built without the decoder and cannot run\n");
-        return GW_EXIT_INTERNAL;
-    }
     rc = c->w->run(c->w->env, service, &options, &err);
     if (rc < 0)
         say(c, 2, "error: %s\n", *err.text ? err.text : strerror(-rc));

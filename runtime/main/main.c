@@ -9,10 +9,6 @@
 #include "runtime/cli.h"
 #include "runtime/sinks.h"
 
-#ifdef GW_NO_DECODER /* until the decoder is there, everything but run works */
-#define gw_run NULL
-#endif
-
 static void write_all(void *arg, int fd, const char *p, size_t n)
 {
     (void)arg;
