@@ -39,6 +39,14 @@ target_link_libraries(describe PRIVATE gw_runtime gw_flags)
 add_custom_target(reference COMMAND ${PROJECT_SOURCE_DIR}/tools/reference.sh ${PROJECT_BINARY_DIR} DEPENDS describe)
 add_test(NAME docs/reference COMMAND ${PROJECT_SOURCE_DIR}/tools/reference.sh ${PROJECT_BINARY_DIR} --check)
 
+# Every example configuration is valid.
+file(GLOB examples CONFIGURE_DEPENDS config/examples/*.yaml)
+foreach(f IN LISTS examples)
+  get_filename_component(name ${f} NAME_WE)
+  add_test(NAME examples/${name} COMMAND ${PROJECT_SOURCE_DIR}/tests/example.sh $<TARGET_FILE:staunch> ${f})
+  set_tests_properties(examples/${name} PROPERTIES SKIP_RETURN_CODE 77)
+endforeach()
+
 # What the house checks of itself.
 add_test(NAME house/arrows COMMAND ${PROJECT_SOURCE_DIR}/tools/arrows.py ${PROJECT_SOURCE_DIR})
 add_test(NAME house/sizes COMMAND ${PROJECT_SOURCE_DIR}/tools/sizes.py ${PROJECT_SOURCE_DIR})
