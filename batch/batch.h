@@ -62,23 +62,23 @@ struct gw_attr {
 _Static_assert(sizeof(struct gw_attr) == 16, "attribute rows are 16 bytes");
 
 struct gw_segment {
-    struct gw_ticket *ticket;   /* holds one reference; NULL for rows that nobody waits for */
-    struct gw_ref wire;         /* the request message in the payload */
+    struct gw_ticket *ticket; /* holds one reference; NULL for rows that nobody waits for */
+    struct gw_ref wire;       /* the request message in the payload */
     struct gw_range rows, resources, scopes, metrics;
 };
 
 struct gw_resource {
     struct gw_range attrs;
-    struct gw_ref raw;          /* Resource message; len 0 when absent */
-    struct gw_ref outer;        /* ResourceSpans / ResourceLogs / ResourceMetrics message */
+    struct gw_ref raw;   /* Resource message; len 0 when absent */
+    struct gw_ref outer; /* ResourceSpans / ResourceLogs / ResourceMetrics message */
     struct gw_ref schema_url;
 };
 
 struct gw_scope {
     uint32_t resource;
     struct gw_range attrs, rows;
-    struct gw_ref raw;          /* InstrumentationScope message; len 0 when absent */
-    struct gw_ref outer;        /* ScopeSpans / ScopeLogs / ScopeMetrics message */
+    struct gw_ref raw;   /* InstrumentationScope message; len 0 when absent */
+    struct gw_ref outer; /* ScopeSpans / ScopeLogs / ScopeMetrics message */
     struct gw_ref name, version, schema_url;
 };
 
@@ -102,10 +102,10 @@ enum gw_temporality { GW_T_UNSPECIFIED, GW_T_DELTA, GW_T_CUMULATIVE };
 struct gw_metric_desc {
     uint32_t scope;
     uint8_t type, temporality, monotonic;
-    struct gw_ref raw;          /* Metric message, data points included */
-    struct gw_ref data;         /* the Gauge, Sum, … message inside it */
+    struct gw_ref raw;  /* Metric message, data points included */
+    struct gw_ref data; /* the Gauge, Sum, … message inside it */
     struct gw_ref name, unit, description;
-    struct gw_range metadata;   /* attrs */
+    struct gw_range metadata; /* attrs */
     struct gw_range rows;
 };
 
@@ -115,8 +115,8 @@ struct gw_hist {
     uint64_t count;
     double sum, min, max;
     bool has_sum, has_min, has_max;
-    struct gw_ref counts;       /* packed fixed64 */
-    struct gw_ref bounds;       /* packed double */
+    struct gw_ref counts; /* packed fixed64 */
+    struct gw_ref bounds; /* packed double */
 };
 struct gw_exphist {
     uint64_t count, zero_count;
@@ -129,7 +129,7 @@ struct gw_exphist {
 struct gw_summary {
     uint64_t count;
     double sum;
-    struct gw_range quantiles;  /* into quantiles[] */
+    struct gw_range quantiles; /* into quantiles[] */
 };
 struct gw_quantile {
     double quantile, value;
@@ -137,21 +137,21 @@ struct gw_quantile {
 struct gw_exemplar {
     uint64_t time_ns;
     union gw_val value;
-    uint8_t value_type;         /* enum gw_number_type: NONE, INT, DOUBLE */
+    uint8_t value_type; /* enum gw_number_type: NONE, INT, DOUBLE */
     uint8_t has_trace_id, has_span_id;
     uint8_t trace_id[16], span_id[8];
     struct gw_ref raw;
-    struct gw_range attrs;      /* filtered_attributes */
+    struct gw_range attrs; /* filtered_attributes */
 };
 
 /** What is odd about a row; 0 for nearly all. Kept, never repaired silently: `validate` acts on it. */
 enum gw_row_flag {
-    GW_ROW_BAD_TRACE_ID = 1,    /* length neither 0 nor 16: the column holds zeros */
+    GW_ROW_BAD_TRACE_ID = 1, /* length neither 0 nor 16: the column holds zeros */
     GW_ROW_BAD_SPAN_ID = 2,
     GW_ROW_BAD_PARENT_ID = 4,
-    GW_ROW_NO_TRACE_ID = 8,     /* absent or empty */
+    GW_ROW_NO_TRACE_ID = 8, /* absent or empty */
     GW_ROW_NO_SPAN_ID = 16,
-    GW_ROW_BAD_CHILD_ID = 32,   /* a link or an exemplar with an id of a wrong length */
+    GW_ROW_BAD_CHILD_ID = 32, /* a link or an exemplar with an id of a wrong length */
 };
 
 struct gw_batch {
@@ -171,11 +171,11 @@ struct gw_batch {
 
     /* Row columns of every signal. */
     uint32_t *scope;
-    uint64_t *time_ns;          /* span start; log time; point time */
-    struct gw_ref *raw;         /* Span, LogRecord or data point message, without tag and length */
-    struct gw_range *attr;      /* of the row, into attrs[] */
-    uint8_t *row_flags;         /* enum gw_row_flag */
-    uint32_t *flags;            /* the message's own flags field */
+    uint64_t *time_ns;     /* span start; log time; point time */
+    struct gw_ref *raw;    /* Span, LogRecord or data point message, without tag and length */
+    struct gw_range *attr; /* of the row, into attrs[] */
+    uint8_t *row_flags;    /* enum gw_row_flag */
+    uint32_t *flags;       /* the message's own flags field */
     uint32_t *dropped_attrs;
 
     /* Traces and logs; NULL in a metrics batch. */
@@ -183,7 +183,7 @@ struct gw_batch {
     uint8_t (*span_id)[8];
 
     /* Traces. */
-    uint8_t (*parent_id)[8];    /* all zeros: none */
+    uint8_t (*parent_id)[8]; /* all zeros: none */
     uint64_t *end_ns;
     struct gw_ref *name, *trace_state, *status_message;
     uint8_t *kind, *status;
@@ -194,14 +194,14 @@ struct gw_batch {
     uint64_t *observed_ns;
     uint8_t *severity;
     struct gw_ref *severity_text, *event_name;
-    uint8_t *body_type;         /* enum gw_value_type */
+    uint8_t *body_type; /* enum gw_value_type */
     union gw_val *body;
 
     /* Metrics. */
-    uint32_t *metric;           /* into metrics[] */
+    uint32_t *metric; /* into metrics[] */
     uint64_t *start_ns;
-    uint8_t *number_type;       /* enum gw_number_type */
-    union gw_val *number;       /* i64, f64, or u64 = index into hists[], exphists[], summaries[] */
+    uint8_t *number_type; /* enum gw_number_type */
+    union gw_val *number; /* i64, f64, or u64 = index into hists[], exphists[], summaries[] */
     struct gw_range *exemplars_of;
 
     /* Tables, with their counts and capacities. */

@@ -17,9 +17,9 @@ struct gw_meta_pair {
 struct gw_meta {
     _Atomic uint32_t refs;
     uint32_t n_pairs, n_auth;
-    uint64_t hash; /* of everything: equal metas have equal hashes */
+    uint64_t hash;                /* of everything: equal metas have equal hashes */
     struct gw_slice tenant, peer; /* peer "127.0.0.1:5678" */
-    const char *transport; /* "grpc" or "http" */
+    const char *transport;        /* "grpc" or "http" */
     const struct gw_meta_pair *pairs, *auth;
 };
 

@@ -40,19 +40,19 @@ struct gw_ticket {
     _Atomic uint32_t refs;
     _Atomic int64_t open;
     struct gw_ack ack;
-    void *home;                            /* the intake to post to */
-    void (*post)(struct gw_ticket *t);     /* called once, from the thread that settled the last row */
+    void *home;                        /* the intake to post to */
+    void (*post)(struct gw_ticket *t); /* called once, from the thread that settled the last row */
     uint32_t rows;
-    uint8_t signal;                        /* enum gw_signal */
-    uint64_t charged_bytes;                /* what the door reserved; given back with the last reference */
-    uint64_t arrived_ns;                   /* monotonic */
-    _Atomic uint32_t rejected;             /* rows; may count a row once per branch: the verdict caps it at rows */
-    _Atomic int32_t worst;                 /* enum gw_outcome */
-    _Atomic int32_t grpc_status;           /* of a failure: what to answer; 0 = by outcome */
+    uint8_t signal;              /* enum gw_signal */
+    uint64_t charged_bytes;      /* what the door reserved; given back with the last reference */
+    uint64_t arrived_ns;         /* monotonic */
+    _Atomic uint32_t rejected;   /* rows; may count a row once per branch: the verdict caps it at rows */
+    _Atomic int32_t worst;       /* enum gw_outcome */
+    _Atomic int32_t grpc_status; /* of a failure: what to answer; 0 = by outcome */
     _Atomic uint64_t retry_after_ns;
-    _Atomic int32_t message_taken;         /* the first message wins: 0 free, 1 being written, 2 written */
+    _Atomic int32_t message_taken; /* the first message wins: 0 free, 1 being written, 2 written */
     char message[GW_MESSAGE_BYTES];
-    void (*release)(struct gw_ticket *t);  /* the owner's: gives back the credit, frees */
+    void (*release)(struct gw_ticket *t); /* the owner's: gives back the credit, frees */
 };
 
 struct gw_ticket *gw_ticket_ref(struct gw_ticket *t);

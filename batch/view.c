@@ -9,8 +9,7 @@ enum { FIRST_PATCHES = 64, NO_PATCH = 0 };
 
 void gw_view_init(struct gw_view *v, struct gw_batch *b, struct gw_arena *arena)
 {
-    *v = (struct gw_view){
-        .batch = gw_batch_ref(b), .arena = arena, .meta = gw_meta_ref(b->meta), .n_rows = b->n_rows};
+    *v = (struct gw_view){.batch = gw_batch_ref(b), .arena = arena, .meta = gw_meta_ref(b->meta), .n_rows = b->n_rows};
 }
 
 void gw_view_clear(struct gw_view *v)

@@ -40,8 +40,8 @@ struct gw_value {
  * same thing rewrites it. An attribute that was deleted and set again is appended.
  */
 struct gw_patch {
-    uint32_t next;       /* index + 1 of the next patch of the same owner; 0 = none */
-    uint32_t attr;       /* index into batch->attrs, or UINT32_MAX for an attribute that the batch does not have */
+    uint32_t next; /* index + 1 of the next patch of the same owner; 0 = none */
+    uint32_t attr; /* index into batch->attrs, or UINT32_MAX for an attribute that the batch does not have */
     uint32_t field;
     uint8_t op;
     uint8_t dead;        /* an appended attribute that was deleted again: to be skipped */
@@ -53,16 +53,16 @@ struct gw_patch {
 };
 
 struct gw_view {
-    struct gw_batch *batch;  /* one reference */
-    struct gw_arena *arena;  /* borrowed: dies with the turn of the loop; new texts live here */
-    struct gw_meta *meta;    /* = batch->meta unless a component changed it; one reference */
-    uint64_t *kept;          /* bitmap in the arena, or NULL = all rows; bits behind the last row are 0 */
-    uint32_t n_rows;         /* kept rows; with 0, kept says nothing */
+    struct gw_batch *batch; /* one reference */
+    struct gw_arena *arena; /* borrowed: dies with the turn of the loop; new texts live here */
+    struct gw_meta *meta;   /* = batch->meta unless a component changed it; one reference */
+    uint64_t *kept;         /* bitmap in the arena, or NULL = all rows; bits behind the last row are 0 */
+    uint32_t n_rows;        /* kept rows; with 0, kept says nothing */
     uint32_t n_patches, cap_patches;
     struct gw_patch *patches;
     uint32_t *heads[GW_N_OWNERS]; /* per owner index: index + 1 of its newest patch; NULL = no patch at all */
-    bool failed;             /* an edit found no memory: the view must be refused, not sent half-edited */
-    uint32_t pipeline;       /* index, for counting; the runtime's */
+    bool failed;                  /* an edit found no memory: the view must be refused, not sent half-edited */
+    uint32_t pipeline;            /* index, for counting; the runtime's */
 };
 
 /** Owner: takes a reference of the batch; borrows the arena. */
@@ -81,7 +81,8 @@ static inline bool gw_view_has(const struct gw_view *v, uint32_t row)
 {
     return v->n_rows != 0 && (!v->kept || (v->kept[row / 64] >> (row % 64) & 1));
 }
-/** Next kept row at or behind `row`, or batch->n_rows. for (r = gw_view_next(v, 0); r < n; r = gw_view_next(v, r + 1)) */
+/** Next kept row at or behind `row`, or batch->n_rows. for (r = gw_view_next(v, 0); r < n; r = gw_view_next(v, r + 1))
+ */
 uint32_t gw_view_next(const struct gw_view *v, uint32_t row);
 /** Take one row out, without saying what became of it: settle it too (batch/settle.h). Errors: -ENOMEM. */
 int gw_view_remove(struct gw_view *v, uint32_t row);

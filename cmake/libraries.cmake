@@ -2,7 +2,7 @@
 # Libraries that the house stands on, all from the distribution.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(m libnghttp2 libssl libcrypto libcurl rdkafka libfyaml libdeflate libisal libzstd zlib libprotobuf-c liblz4)
+foreach(m libnghttp2 libssl libcrypto libcurl rdkafka libfyaml libdeflate libisal libzstd zlib libprotobuf-c liblz4 libpcre2-8)
   pkg_check_modules(${m} REQUIRED IMPORTED_TARGET GLOBAL ${m})
 endforeach()
 

@@ -63,12 +63,13 @@ static inline void hand_segment(struct gw_batch *b, uint32_t rows, struct gw_tic
     uint32_t attrs = b->n_attrs;
 
     assert_int_equal(gw_batch_reserve_rows(b, rows), 0);
-    assert_int_equal(gw_batch_reserve_table(b, (void **)&b->segments, b->n_segments, &b->cap_segments,
-                                            sizeof(*b->segments), 1), 0);
-    assert_int_equal(gw_batch_reserve_table(b, (void **)&b->resources, b->n_resources, &b->cap_resources,
-                                            sizeof(*b->resources), 1), 0);
-    assert_int_equal(gw_batch_reserve_table(b, (void **)&b->scopes, b->n_scopes, &b->cap_scopes, sizeof(*b->scopes),
-                                            1), 0);
+    assert_int_equal(
+        gw_batch_reserve_table(b, (void **)&b->segments, b->n_segments, &b->cap_segments, sizeof(*b->segments), 1), 0);
+    assert_int_equal(
+        gw_batch_reserve_table(b, (void **)&b->resources, b->n_resources, &b->cap_resources, sizeof(*b->resources), 1),
+        0);
+    assert_int_equal(gw_batch_reserve_table(b, (void **)&b->scopes, b->n_scopes, &b->cap_scopes, sizeof(*b->scopes), 1),
+                     0);
     hand_attr(b, "service.name", "shop");
     b->resources[b->n_resources++] = (struct gw_resource){.attrs = {attrs, b->n_attrs}};
     b->scopes[b->n_scopes++] = (struct gw_scope){.resource = b->n_resources - 1, .rows = seg.rows};

@@ -5,11 +5,16 @@
 
 static struct gw_meta *make(const char *tenant, const char *peer, const char *k, const char *v, const char *transport)
 {
-    struct gw_meta_pair pairs[] = {{gw_slice_cstr(k), gw_slice_cstr(v)}, {GW_SLICE("x-two"), GW_SLICE("1")},
-                                   {GW_SLICE("x-two"), GW_SLICE("2")}};
+    struct gw_meta_pair pairs[] = {
+        {gw_slice_cstr(k), gw_slice_cstr(v)}, {GW_SLICE("x-two"), GW_SLICE("1")}, {GW_SLICE("x-two"), GW_SLICE("2")}};
     struct gw_meta_pair auth[] = {{GW_SLICE("subject"), GW_SLICE("me")}};
-    struct gw_meta from = {.tenant = gw_slice_cstr(tenant), .peer = gw_slice_cstr(peer), .transport = transport,
-                           .pairs = pairs, .n_pairs = 3, .auth = auth, .n_auth = 1};
+    struct gw_meta from = {.tenant = gw_slice_cstr(tenant),
+                           .peer = gw_slice_cstr(peer),
+                           .transport = transport,
+                           .pairs = pairs,
+                           .n_pairs = 3,
+                           .auth = auth,
+                           .n_auth = 1};
 
     return gw_meta_new(&from);
 }
