@@ -156,62 +156,52 @@ static void every_message_is_answered_once(void **state)
     rig_close(&r);
 }
 
-/* As Sarama and franz-go's SaramaCompatHasher: FNV-1a, as int32, absolute value of the remainder. */
-static int32_t sarama(const char *key, int32_t n)
-{
-    uint32_t h = 2166136261u;
-    int32_t p;
-
-    for (; *key; key++)
-        h = (h ^ (uint8_t)*key) * 16777619u;
-    p = (int32_t)h % n;
-    return p < 0 ? -p : p;
-}
-
-/* Scenario: keys go to partitions by "fnv1a_random" and by "murmur2_random"; one topic has 7 partitions.
- * Guarantees: the first is Sarama's formula for every key (both signs of the hash among them), and its value for "a"
- * is the published FNV-1a one; the second is the Java client's for known vectors. */
+/* Scenario: keys by "fnv1a_random" and by "murmur2_random" to topics of 3, 7, 12 and 64 partitions.
+ * Guarantees: the partitions that franz-go 1.21.5 chose for them with its SaramaCompatHasher over FNV-1a, and with its
+ * (Java's) murmur2: both signs of the hash, an empty key, bytes that are no text. */
 static void keys_go_where_sarama_and_java_send_them(void **state)
 {
+    static const int counts[4] = {3, 7, 12, 64};
     static const struct {
         const char *key;
-        uint32_t murmur2; /* of Kafka's own UtilsTest */
-    } java[] = {{"21", (uint32_t)-973932308}, {"foobar", (uint32_t)-790332482},
-                {"a-little-bit-long-string", (uint32_t)-985981536}, {"abc", 479470107}};
-    static struct sent s[100];
-    static char keys[100][33];
-    struct gw_producer_option fnv = {"partitioner", "fnv1a_random"}, murmur = {"partitioner", "murmur2_random"};
-    unsigned negative = 0;
-    struct rig r;
+        size_t n;
+        int fnv[4], murmur[4];
+    } cases[] = {
+        {"", 0, {0, 2, 3, 59}, {0, 2, 9, 25}},
+        {"a", 1, {0, 6, 0, 20}, {1, 5, 4, 60}},
+        {"0123456789abcdef0123456789abcdef", 32, {1, 1, 7, 11}, {2, 5, 5, 41}},
+        {"00000000000000000000000000000000", 32, {1, 1, 7, 59}, {1, 3, 1, 17}},
+        {"ffffffffffffffffffffffffffffffff", 32, {0, 4, 3, 59}, {2, 2, 11, 63}},
+        {"4bf92f3577b34da6a3ce929d0e0e4736", 32, {0, 5, 6, 46}, {2, 4, 2, 26}},
+        {"\x00\xff\x10\x80", 4, {1, 5, 4, 16}, {0, 4, 6, 2}},
+        {"tenant-17", 9, {0, 3, 0, 12}, {1, 5, 10, 6}},
+    };
+    enum { N = sizeof(cases) / sizeof(cases[0]) };
+    static struct sent s[N];
 
     (void)state;
-    assert_int_equal(sarama("a", 1 << 16), 0xd6d4); /* FNV-1a("a") = e40c292c, negative as int32 */
-    rig_open(&r, &fnv, 1);
-    for (unsigned i = 0; i < 100; i++) {
-        snprintf(keys[i], sizeof(keys[i]), "%016x%016x", i * 7919, i * 104729 + 1);
-        prepare(&s[i], "t", keys[i], "v");
-    }
-    produce(&r, s, 100);
-    turn_until(&r, s, 100);
-    for (unsigned i = 0; i < 100; i++) {
-        uint32_t h = 2166136261u;
+    for (unsigned java = 0; java < 2; java++) {
+        struct gw_producer_option o = {"partitioner", java ? "murmur2_random" : "fnv1a_random"};
+        struct rig r;
 
-        for (const char *k = keys[i]; *k; k++)
-            h = (h ^ (uint8_t)*k) * 16777619u;
-        negative += h >> 31;
-        assert_int_equal(s[i].partition, sarama(keys[i], 7));
-    }
-    assert_in_range(negative, 20, 80);
-    rig_close(&r);
+        rig_open(&r, &o, 1);
+        for (unsigned k = 0; k < 4; k++) {
+            char topic[16];
 
-    rig_open(&r, &murmur, 1);
-    for (unsigned i = 0; i < 4; i++)
-        prepare(&s[i], "t", java[i].key, "v");
-    produce(&r, s, 4);
-    turn_until(&r, s, 4);
-    for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(s[i].partition, (java[i].murmur2 & 0x7fffffff) % 7);
-    rig_close(&r);
+            snprintf(topic, sizeof(topic), "n%d", counts[k]);
+            rd_kafka_mock_topic_create(r.cluster, topic, counts[k], 1);
+            for (unsigned i = 0; i < N; i++) {
+                prepare(&s[i], topic, "", "v");
+                s[i].m.key = gw_slice_of(cases[i].key, cases[i].n);
+            }
+            produce(&r, s, N);
+            turn_until(&r, s, N);
+            for (unsigned i = 0; i < N; i++)
+                if (s[i].partition != (java ? cases[i].murmur : cases[i].fnv)[k])
+                    fail_msg("%s: key %u of %d: partition %d", o.value, i, counts[k], s[i].partition);
+        }
+        rig_close(&r);
+    }
 }
 
 /* Scenario: brokers answer with a stack of temporary errors; then with one that is for good; then: too large.
