@@ -521,6 +521,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
     struct ticket *k = new_ticket(in, rq);
     struct gw_batch_mark mark;
     struct gw_err err = {""};
+    bool has_room;
     uint32_t rows;
     int rc;
 
@@ -533,19 +534,16 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
     mark = gw_batch_mark(o->b);
     rc = decode_into(o, rq, bytes, adopt, k, &err);
     rows = rc == 0 ? o->b->n_rows - mark.rows : 0;
-    if (rc == 0 && rows > 0 && !charge_columns(in, o))
+    if (rows > 0 && !charge_columns(in, o))
         rc = -EBUSY;
-    if (rc == 0 && rows > 0 && !take_sizes(o, route_of(in, s), rows, bytes.n)) {
-        gw_batch_rollback(o->b, &mark);
-        (void)gw_ticket_unref(&k->t);
+    has_room = rc < 0 || rows == 0 || take_sizes(o, route_of(in, s), rows, bytes.n);
+    if (rc < 0 || rows == 0 || !has_room) {
         gw_metric_add(in->receiver->refused[gw_signal_index(s)][k->http], rows);
-        abandon(in, o);
-        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_room);
-    }
-    if (rc < 0 || rows == 0) {
         gw_batch_rollback(o->b, &mark);
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
+        if (!has_room)
+            return refuse(ret, -EBUSY, UNAVAILABLE, s, no_room);
         if (rc < 0)
             return refuse_decode(ret, rc, s, in, &err);
         answer_empty(in, rq);

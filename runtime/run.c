@@ -21,6 +21,8 @@
 
 enum leaving { STAYING, ANSWERING, EMPTYING, LEFT };
 #define POLL_NS 5000000u
+/* Shells and timeout(1) signal the process and its group: two that come together are one. */
+#define SAME_NS 500000000u
 
 struct run {
     struct gw_env *env;
@@ -35,7 +37,7 @@ struct run {
     struct gw_hook hook;
     struct gw_timer timer;
     enum leaving leaving;
-    uint64_t deadline_ns;
+    uint64_t leaving_ns, deadline_ns;
     bool at_once;
 };
 
@@ -44,6 +46,8 @@ struct run {
 static void leave(struct run *r, const char *why)
 {
     if (r->leaving != STAYING) {
+        if (gw_loop_now_ns(r->loop) - r->leaving_ns < SAME_NS)
+            return;
         gw_log(&r->logger, GW_LOG_WARN, "%s again: stopping at once", why);
         r->at_once = true;
         return;
@@ -51,6 +55,7 @@ static void leave(struct run *r, const char *why)
     gw_log(&r->logger, GW_LOG_INFO, "%s: draining, at most %.0f s", why,
            (double)r->service->runtime.drain_timeout_ns / 1e9);
     r->leaving = ANSWERING;
+    r->leaving_ns = gw_loop_now_ns(r->loop);
     r->deadline_ns = gw_loop_now_ns(r->loop) + r->service->runtime.drain_timeout_ns;
     gw_engine_quiesce(r->engine);
     gw_engine_drain(r->engine);

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/harness_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/yaml.h"
+#include "net/loop.h"
+#include "tests/harness.h"
+
+static void shut(struct gw_test_engine *t)
+{
+    gw_engine_free(t->engine);
+    gw_service_free(t->service);
+    gw_loop_free(t->loop);
+    gw_meter_free(t->meter);
+    gw_diag_clear(&t->diag);
+    gw_arena_clear(&t->arena);
+    if (t->env != &t->te.env)
+        gw_env_real_free(t->env);
+    gw_test_env_clear(&t->te);
+}
+
+int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads,
+                       struct gw_err *err)
+{
+    struct gw_service_options options = {.components = gw_test_components(), .exporter_extra = &gw_queue_extra};
+    struct gw_engine_conf conf = {.n_workers = n_workers, .memory_bytes = 1u << 30, .by_hand = !threads};
+    const struct gw_node *root;
+    struct gw_buf text;
+    int rc;
+
+    memset(t, 0, sizeof(*t));
+    gw_test_env_init(&t->te, 42);
+    t->env = threads ? gw_env_real_new() : &t->te.env;
+    gw_arena_init(&t->arena, 65536, 64u << 20);
+    gw_diag_init(&t->diag);
+    t->meter = gw_meter_new();
+    t->log = (struct gw_log_sink){.env = &t->te.env, .level = GW_LOG_INFO};
+    assert_int_equal(gw_loop_new(t->env, &t->loop, err), 0);
+    root = gw_yaml_parse(gw_slice_cstr(yaml), "test.yaml", &t->arena, &t->diag);
+    rc = root ? gw_service_new(root, &options, &t->diag, &t->service) : -EINVAL;
+    if (rc < 0) {
+        gw_buf_init(&text, 65536);
+        gw_diag_write(&t->diag, &text);
+        rc = gw_fail(err, rc, "%.*s", (int)text.n, (const char *)text.p);
+        gw_buf_clear(&text);
+        shut(t);
+        return rc;
+    }
+    conf.env = t->env;
+    conf.service = t->service;
+    conf.meter = t->meter;
+    conf.log = &t->log;
+    conf.loop = t->loop;
+    rc = gw_engine_new(&conf, &t->engine, err);
+    if (rc == 0)
+        rc = gw_engine_start(t->engine, err);
+    if (rc < 0)
+        shut(t);
+    return rc;
+}
+
+void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads)
+{
+    struct gw_err err = {""};
+
+    if (gw_test_engine_try(t, yaml, n_workers, threads, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+uint64_t gw_test_engine_close(struct gw_test_engine *t)
+{
+    uint64_t left = gw_engine_stop(t->engine);
+
+    assert_int_equal(gw_engine_memory(t->engine)->used_bytes, 0);
+    shut(t);
+    return left;
+}
+
+void gw_test_engine_turn(struct gw_test_engine *t, unsigned n, uint64_t ns)
+{
+    for (unsigned i = 0; i < n; i++) {
+        gw_engine_turn(t->engine);
+        gw_loop_turn(t->loop, 0);
+    }
+    gw_test_env_advance(&t->te, ns);
+}
+
+struct gw_test_door *gw_test_engine_door(struct gw_test_engine *t, const char *receiver, unsigned worker)
+{
+    struct gw_test_source *s = gw_engine_instance(t->engine, GW_RECEIVER, receiver);
+
+    assert_non_null(s);
+    return &s->doors[worker];
+}
+
+struct gw_test_sink *gw_test_engine_sink(struct gw_test_engine *t, const char *exporter)
+{
+    struct gw_test_sink *s = gw_engine_instance(t->engine, GW_EXPORTER, exporter);
+
+    assert_non_null(s);
+    return s;
+}
+
+void gw_test_engine_send(struct gw_test_door *d, enum gw_signal s, uint64_t first, unsigned n, uint32_t stream)
+{
+    struct gw_verdict v = {0};
+    struct gw_buf body;
+
+    gw_buf_init(&body, 64u << 20);
+    gw_test_request(&body, s, first, n);
+    if (gw_test_send(d, s, gw_buf_slice(&body), NULL, stream, &v) < 0)
+        fail_msg("refused: %d %s", v.grpc_status, v.message);
+    gw_buf_clear(&body);
+}
+
+uint64_t gw_test_engine_metric(struct gw_test_engine *t, const char *name, const struct gw_label *labels, unsigned n)
+{
+    struct gw_metric *m = gw_meter_get(t->meter, GW_COUNTER, name, "", labels, n);
+
+    return m ? m->value : 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole gateway in a test: YAML in, an engine that is turned by hand (or by its threads). */
+#ifndef GW_TESTS_HARNESS_ENGINE_H
+#define GW_TESTS_HARNESS_ENGINE_H
+
+#include "runtime/engine.h"
+#include "tests/harness_env.h"
+#include "tests/harness_flow.h"
+
+struct gw_test_engine {
+    struct gw_test_env te;
+    struct gw_env *env; /* &te.env, or the real one with threads */
+    struct gw_arena arena;
+    struct gw_diag diag;
+    struct gw_service *service;
+    struct gw_meter *meter;
+    struct gw_log_sink log;
+    struct gw_loop *loop;
+    struct gw_engine *engine;
+};
+
+/** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`. */
+void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads);
+/** As open, but gives the error of building or starting into err: returns it, and nothing is left open. */
+int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads,
+                       struct gw_err *err);
+/** Stops; all memory must have been given back. Returns the rows that were left. */
+uint64_t gw_test_engine_close(struct gw_test_engine *t);
+/** Turn everything n times, then move the clock. */
+void gw_test_engine_turn(struct gw_test_engine *t, unsigned n, uint64_t ns);
+
+struct gw_test_door *gw_test_engine_door(struct gw_test_engine *t, const char *receiver, unsigned worker);
+struct gw_test_sink *gw_test_engine_sink(struct gw_test_engine *t, const char *exporter);
+/** A request of n rows; fails the test when it is refused. */
+void gw_test_engine_send(struct gw_test_door *d, enum gw_signal s, uint64_t first, unsigned n, uint32_t stream);
+/** Value of a counter; labels "a=b" pairs. 0 when there is none. */
+uint64_t gw_test_engine_metric(struct gw_test_engine *t, const char *name, const struct gw_label *labels, unsigned n);
+
+#endif
