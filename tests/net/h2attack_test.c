@@ -650,7 +650,7 @@ static void honest_clients_are_served_beside_attackers(void **state)
     }
     print_message("honest answers beside attackers in 1 s: %u; attackers cut: %u\n", good.n_ended, cuts);
     assert_false(good.gone);
-    assert_true(good.n_ended > 200);
+    assert_true(good.n_ended > 200); /* 20,000 on an idle machine */
     assert_true(cuts >= 4);
     for (unsigned i = 0; i < 4; i++)
         close(bad[i].fd);
