@@ -100,11 +100,11 @@ static int ask(struct gw_otlp_door *d, const struct gw_hs_head *head, struct gw_
     gw_buf_reset(&l->text);
     gw_buf_reset(&l->identity.text);
     l->identity.n_pairs = 0;
-    if (!d->shared->auth.ops)
+    if (!d->auth.ops)
         return 0;
     if (so.params->n > 0 && gw_buf_reserve(&l->text, 4 * head->query.n + 64) < 0)
         return gw_fail(err, -ENOMEM, "no memory for a request's parameters");
-    return d->shared->auth.ops->check(d->shared->auth.self, &so.hs, &l->identity, err);
+    return d->auth.ops->check(d->auth.self, &so.hs, &l->identity, err);
 }
 
 /* ---- tenant and metadata ---------------------------------------------------------------------------------- */

@@ -94,16 +94,8 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
 
 static int listen_on(struct gw_otlp *o, struct gw_otlp_shared *s, struct gw_hs_conf *hc, struct gw_err *err)
 {
-    struct gw_host *host = o->ctx.host;
-    int rc = 0;
+    int rc;
 
-    if (s->e->has_auth)
-        rc = host && host->ops->auth ? host->ops->auth(host, s->e->auth.authenticator, &s->auth, err)
-                                     : gw_fail(err, -ENOENT, "no extension \"%s\"", s->e->auth.authenticator);
-    if (rc == 0 && s->e->has_auth && !s->auth.ops->check)
-        rc = gw_fail(err, -EINVAL, "extension \"%s\" cannot check requests", s->e->auth.authenticator);
-    if (rc < 0)
-        return rc;
     hc->meter = o->ctx.meter;
     hc->logger = &o->logger;
     rc = gw_hs_group_new(o->ctx.env, hc, &s->group, err);
@@ -177,8 +169,27 @@ static void close_local(void *local)
     free(l);
 }
 
+/* Not before open: an extension may be made after us. */
+static int find_auth(struct gw_otlp *o, struct gw_otlp_door *d, struct gw_err *err)
+{
+    const char *id = d->shared->e->auth.authenticator;
+    struct gw_host *host = o->ctx.host;
+    int rc;
+
+    if (!d->shared->group || !d->shared->e->has_auth)
+        return 0;
+    if (!host || !host->ops->auth)
+        return gw_fail(err, -ENOENT, "no extension \"%s\"", id);
+    rc = host->ops->auth(host, id, &d->auth, err);
+    if (rc == 0 && !d->auth.ops->check)
+        rc = gw_fail(err, -EINVAL, "extension \"%s\" cannot check requests", id);
+    return rc;
+}
+
 static int open_door(struct gw_otlp_local *l, struct gw_otlp_door *d, struct gw_otlp_shared *s, struct gw_err *err)
 {
+    int rc;
+
     d->l = l;
     d->shared = s;
     d->slot_bit = s->grpc ? 0 : HTTP_SLOT_BIT;
@@ -186,7 +197,8 @@ static int open_door(struct gw_otlp_local *l, struct gw_otlp_door *d, struct gw_
         gw_otlp_grpc_handler(&d->handler);
     else
         gw_otlp_http_handler(&d->handler);
-    return s->group ? gw_hs_server_new(s->group, l->loop, &d->handler, &d->server, err) : 0;
+    rc = find_auth(l->o, d, err);
+    return rc == 0 && s->group ? gw_hs_server_new(s->group, l->loop, &d->handler, &d->server, err) : rc;
 }
 
 static int open_local(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err)

@@ -123,7 +123,6 @@ void gw_otlp_http_conf(const struct gw_otlp_http *h, struct gw_hs_conf *ret);
 struct gw_otlp_shared {
     struct gw_hs_group *group; /* NULL: protocol is off */
     const struct gw_otlp_endpoint *e;
-    struct gw_auth auth; /* ops NULL: nobody is asked */
     bool grpc;
     size_t max_body_bytes;
     unsigned codecs; /* bits 1 << enum gw_codec that may come in */
@@ -151,6 +150,7 @@ struct gw_otlp_door {
     struct gw_otlp_local *l;
     struct gw_otlp_shared *shared;
     struct gw_hs_server *server;
+    struct gw_auth auth; /* ops NULL: nobody is asked */
     uint32_t slot_bit; /* tells in an ack which server a stream belongs to */
 };
 
