@@ -13,17 +13,25 @@
 /* ---- the exporter ----------------------------------------------------------------------------------------- */
 
 struct conf {
-    char none;
+    bool at_once;
 };
-static const struct gw_field no_fields[] = {{0}};
+static const struct gw_field no_fields[] = {
+    GW_BOOL_FIELD(struct conf, at_once, "at_once", "false", "Answer OK inside of send."),
+    {0},
+};
 
 static int create_sink(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
 {
+    const struct conf *c = conf;
+    struct gw_test_sink *s = calloc(1, sizeof(*s));
+
     (void)ctx;
-    (void)conf;
     (void)err;
-    *ret = calloc(1, sizeof(struct gw_test_sink));
-    return *ret ? 0 : -ENOMEM;
+    assert_non_null(s);
+    s->at_once = c && c->at_once;
+    s->info.sent = GW_SENT_OK;
+    *ret = s;
+    return 0;
 }
 
 static int open_sink(void *self, struct gw_loop *loop, struct gw_err *err)
@@ -252,12 +260,137 @@ int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body,
     return rc;
 }
 
+/* ---- the pump --------------------------------------------------------------------------------------------- */
+
+struct pump_conf {
+    uint64_t requests, rows;
+};
+static const struct gw_field pump_fields[] = {
+    GW_U64_FIELD(struct pump_conf, requests, "requests", "1000", 0, 0, "Of each worker."),
+    GW_U64_FIELD(struct pump_conf, rows, "rows", "3", 0, 0, "Of each request."),
+    {0},
+};
+
+struct pump_local {
+    struct gw_test_pump *pump;
+    struct gw_intake *intake;
+    struct gw_loop *loop;
+    struct gw_timer timer;
+    uint64_t n_sent;
+    unsigned n_open;
+    bool quiet;
+};
+
+static int create_pump(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
+{
+    const struct pump_conf *c = conf;
+    struct gw_test_pump *p = calloc(1, sizeof(*p));
+
+    (void)ctx;
+    (void)err;
+    p->requests = c->requests;
+    p->rows = c->rows;
+    *ret = p;
+    return 0;
+}
+
+static void pump_more(struct gw_timer *t)
+{
+    struct pump_local *l = (struct pump_local *)((char *)t - offsetof(struct pump_local, timer));
+
+    while (!l->quiet && l->n_open < 16 && l->n_sent < l->pump->requests) {
+        struct gw_hold hold = {0};
+        struct gw_request rq = {.hold = &hold};
+        struct gw_verdict v;
+        struct gw_buf body;
+
+        gw_buf_init(&body, 1u << 20);
+        gw_test_request(&body, GW_LOGS, l->n_sent * l->pump->rows, (unsigned)l->pump->rows);
+        rq.bytes = gw_buf_slice(&body);
+        l->n_sent++;
+        l->n_open++;
+        if (l->intake->ops->admit(l->intake, &hold, GW_LOGS, body.n, &v) < 0 ||
+            l->intake->ops->submit(l->intake, &rq, &v) < 0) {
+            l->intake->ops->release(l->intake, &hold);
+            l->n_open--;
+            l->pump->n_refused++;
+        }
+        gw_buf_clear(&body);
+    }
+    if (!l->quiet && l->n_sent < l->pump->requests && l->n_open == 0)
+        gw_timer_arm(l->loop, t, gw_loop_now_ns(l->loop) + 100000);
+}
+
+static void pump_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v)
+{
+    struct pump_local *l = local;
+
+    (void)ack;
+    l->n_open--;
+    l->pump->n_rows_rejected += v->rejected;
+    if (v->grpc_status == 0) {
+        l->pump->n_ok++;
+        l->pump->n_rows_ok += v->rows - v->rejected;
+    } else {
+        l->pump->n_failed++;
+    }
+    gw_timer_arm(l->loop, &l->timer, 0);
+}
+
+static int open_pump(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err)
+{
+    struct pump_local *l = calloc(1, sizeof(*l));
+
+    (void)err;
+    *l = (struct pump_local){.pump = self, .intake = intake, .loop = loop, .timer = {.fire = pump_more}};
+    intake->on_verdict = pump_verdict;
+    intake->local = l;
+    gw_timer_arm(loop, &l->timer, 0);
+    *ret_local = l;
+    return 0;
+}
+
+static void quiesce_pump(void *local)
+{
+    ((struct pump_local *)local)->quiet = true;
+}
+
+static bool is_idle_pump(void *local)
+{
+    return ((struct pump_local *)local)->n_open == 0;
+}
+
+static void close_pump(void *local)
+{
+    struct pump_local *l = local;
+
+    gw_timer_disarm(&l->timer);
+    l->intake->on_verdict = NULL;
+    free(l);
+}
+
+const struct gw_component gw_test_pump = {
+    .kind = GW_RECEIVER,
+    .name = "pump",
+    .summary = "A receiver that sends by itself.",
+    .signals = GW_ALL_SIGNALS,
+    .fields = pump_fields,
+    .conf_size = sizeof(struct pump_conf),
+    .create = create_pump,
+    .destroy = free,
+    .open = open_pump,
+    .quiesce = quiesce_pump,
+    .is_idle = is_idle_pump,
+    .close = close_pump,
+};
+
 const struct gw_component *const *gw_test_components(void)
 {
     static const struct gw_component *all[128];
     unsigned n = 0;
 
     all[n++] = &gw_test_receiver;
+    all[n++] = &gw_test_pump;
     all[n++] = &gw_test_exporter;
     all[n++] = &gw_test_text_exporter;
     for (const struct gw_component *const *c = gw_components; *c && n < 127; c++)

@@ -54,7 +54,17 @@ extern const struct gw_component gw_test_receiver;
 int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body, const struct gw_meta *meta,
                  uint32_t stream, struct gw_verdict *ret);
 
-/** NULL-ended: both, and all of the product's. */
+/**
+ * `pump`, a receiver that sends by itself on every worker's thread: `requests` of `rows` rows each, every one as soon as
+ * the one before has its verdict, 16 at a time.
+ */
+struct gw_test_pump {
+    _Atomic uint64_t n_ok, n_refused, n_failed, n_rows_ok, n_rows_rejected;
+    uint64_t requests, rows;
+};
+extern const struct gw_component gw_test_pump;
+
+/** NULL-ended: all of these, and all of the product's. */
 extern const struct gw_component *const *gw_test_components(void);
 
 /** Append a request of n rows named first, first + 1, … under one resource. Logs, or spans. */
