@@ -2,10 +2,6 @@
 # Fuzz targets: tests/fuzz/<what>_fuzz.c with LLVMFuzzerTestOneInput, corpus in tests/fuzz/corpus/<what>/.
 # With GW_FUZZ (clang) they are libFuzzer programs build/fuzz_<what>; otherwise each is linked with a driver that
 # replays the corpus, and is a test.
-option(GW_FUZZ "Build libFuzzer programs (needs clang)" OFF)
-if(GW_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
 file(GLOB fuzzers CONFIGURE_DEPENDS tests/fuzz/*_fuzz.c)
 foreach(f IN LISTS fuzzers)
   get_filename_component(name ${f} NAME_WE)
