@@ -17,12 +17,23 @@ foreach(f IN LISTS fuzzers)
   endif()
 endforeach()
 
+# A program whose allocations are counted and can be made to fail: tests/harness_malloc.h.
+function(gw_wrap_malloc target)
+  target_link_options(${target} PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc)
+endfunction()
+foreach(t otlp-proto_malloc_test)
+  if(TARGET ${t})
+    gw_wrap_malloc(${t})
+  endif()
+endforeach()
+
 # Micro-benchmarks: bench/micro/<what>_bench.c, one JSON line a case.
 file(GLOB benches CONFIGURE_DEPENDS bench/micro/*_bench.c)
 foreach(f IN LISTS benches)
   get_filename_component(name ${f} NAME_WE)
-  add_executable(${name} ${f})
+  add_executable(${name} ${f} tests/harness_malloc.c)
   target_link_libraries(${name} PRIVATE gw_runtime gw_otlp_pb gw_flags)
+  gw_wrap_malloc(${name})
 endforeach()
 
 # OTLP requests between JSON and protobuf, for people and for the tests.

@@ -110,11 +110,38 @@ const uint8_t *gw_wire_skip(const uint8_t *p, const uint8_t *end, uint32_t tag, 
     }
 }
 
+/* Most fields: a tag of one byte, a length of one or two. */
+static inline bool next_usual(struct gw_wire_walk *w, struct gw_wire_field *f)
+{
+    const uint8_t *p = w->p;
+    size_t left = (size_t)(w->end - p), n, header = 2;
+
+    if (left < 3 || (p[0] & 0x87) != GW_LEN || p[0] < 8)
+        return false;
+    n = p[1];
+    if (n >= 0x80) {
+        if (p[2] >= 0x80)
+            return false;
+        n = (n & 0x7f) | (size_t)p[2] << 7;
+        header = 3;
+    }
+    if (n > left - header)
+        return false;
+    f->number = p[0] >> 3;
+    f->wire = GW_LEN;
+    f->at = p;
+    f->val = gw_slice_of(p + header, n);
+    w->p = p + header + n;
+    return true;
+}
+
 int gw_wire_next(struct gw_wire_walk *w, struct gw_wire_field *f)
 {
     const uint8_t *p;
     uint32_t tag;
 
+    if (next_usual(w, f))
+        return 1;
     if (w->p == w->end)
         return 0;
     f->at = w->bad = w->p;
