@@ -2,6 +2,11 @@
 option(GW_WERROR "Warnings are errors" ON)
 set(GW_SANITIZE "" CACHE STRING "address;undefined | thread | (empty)")
 
+option(GW_FUZZ "Build libFuzzer programs (needs clang)" OFF)
+if(GW_FUZZ) # here, before any target: the libraries' coverage guides the fuzzer
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 add_library(gw_flags INTERFACE)
 target_compile_options(gw_flags INTERFACE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
   -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wimplicit-fallthrough -Wswitch-enum
