@@ -6,7 +6,8 @@
 
 #include "bench/micro/micro.h"
 
-/* Into one batch per payload, as a worker's pool gives them: columns warm in size, not in cache. Returns column bytes. */
+/* Into one batch per payload, as a worker's pool gives them: columns warm in size, not in cache. Returns column bytes.
+ */
 static uint64_t decode(struct micro_set *set)
 {
     uint64_t bytes = 0;
@@ -52,8 +53,9 @@ static uint64_t protobuf_c(struct micro_set *set)
 {
     const ProtobufCMessageDescriptor *d =
         set->signal == GW_TRACES ? &opentelemetry__proto__collector__trace__v1__export_trace_service_request__descriptor
-        : set->signal == GW_LOGS ? &opentelemetry__proto__collector__logs__v1__export_logs_service_request__descriptor
-                                 : &opentelemetry__proto__collector__metrics__v1__export_metrics_service_request__descriptor;
+        : set->signal == GW_LOGS
+            ? &opentelemetry__proto__collector__logs__v1__export_logs_service_request__descriptor
+            : &opentelemetry__proto__collector__metrics__v1__export_metrics_service_request__descriptor;
 
     for (unsigned i = 0; i < set->n; i++) {
         ProtobufCMessage *m = protobuf_c_message_unpack(d, NULL, set->payloads[i]->n, set->payloads[i]->p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the micro-benchmarks share: payloads from a folder, CPU time, one JSON line a case. The payloads (bench/
- * gen_payloads.py) are rotated, 64 distinct ones a kind, so that neither caches nor branch predictors learn one by heart.
+ * gen_payloads.py) are rotated, 64 distinct ones a kind, so that neither caches nor branch predictors learn one by
+ * heart.
  */
 #ifndef GW_BENCH_MICRO_H
 #define GW_BENCH_MICRO_H

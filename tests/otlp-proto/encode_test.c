@@ -76,7 +76,8 @@ static void test_untouched_rows_leave_as_they_came(void **state)
     gw_buf_clear(&out);
 }
 
-/* A request of `rows` spans in two scopes; every level has a field 99 that nobody knows, in the middle of its fields. */
+/* A request of `rows` spans in two scopes; every level has a field 99 that nobody knows, in the middle of its fields.
+ */
 static void request_with_unknowns(struct gw_buf *out, unsigned seed, unsigned rows)
 {
     struct random_wire r = {.state = seed, .max_items = 3, .budget = 4000000};
@@ -423,8 +424,9 @@ static void test_fields_are_replaced_and_removed(void **state)
     put_field(&in, 1, gw_buf_slice(&resource));
     b = batch_of(GW_TRACES, gw_buf_slice(&in));
     gw_view_init(&v, b, &arena);
-    gw_view_field_set(&v, GW_OWN_ROW, 0, 5, GW_SLICE("\x2a\x08"
-                                                      "new name"));
+    gw_view_field_set(&v, GW_OWN_ROW, 0, 5,
+                      GW_SLICE("\x2a\x08"
+                               "new name"));
     gw_view_field_set(&v, GW_OWN_ROW, 0, 15, GW_SLICE(""));
     gw_view_field_set(&v, GW_OWN_ROW, 0, 4, GW_SLICE("\x22\x08parentid"));
     gw_view_attr_set(&v, GW_OWN_ROW, 0, GW_SLICE("a"), &value);

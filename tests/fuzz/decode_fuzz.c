@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The decoder on any bytes; the first byte picks the signal. It never crashes; what it refuses is rolled back whole;
+ * what protobuf-c accepts it accepts, with the same rows, but for what we refuse on purpose; what it decodes it
+ * encodes, and decodes to the same again.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "otlp-proto/decode.h"
+#include "otlp-proto/encode.h"
+#include "otlp-proto/utf8.h"
+#include "otlp-proto/wire.h"
+#include "tests/otlp-proto/rebuild.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void check(bool ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "decode_fuzz: %s\n", what);
+    abort();
+}
+
+static const struct gw_limits limits = {.depth = 12, .rows = 1000, .decode_bytes_per_byte = 4};
+
+/* A fresh batch, so that the payload is as long as the input: a read behind its padding is seen. */
+static struct gw_batch *decode(enum gw_signal signal, struct gw_slice bytes, int *ret, struct gw_err *err)
+{
+    struct gw_batch *b = gw_batch_new(signal);
+    struct gw_payload *pl = calloc(1, sizeof(*pl));
+
+    /* Not from gw_payload_new, which rounds up to 4 KiB. */
+    pl->refs = 1;
+    pl->cap = pl->n = (uint32_t)bytes.n;
+    pl->p = malloc(bytes.n + GW_PAYLOAD_PAD);
+    memcpy(pl->p, bytes.p, bytes.n);
+    memset(pl->p + bytes.n, 0x80, GW_PAYLOAD_PAD); /* varints run on, strings are not ASCII */
+    gw_batch_set_payload(b, pl);
+    *ret = gw_decode(b, gw_slice_of(pl->p, bytes.n), &limits, NULL, err);
+    return b;
+}
+
+/* protobuf-c has no depth limit and recurses: only what is flat enough is shown to it. */
+static bool too_deep_for_protobuf_c(struct gw_slice s, unsigned depth)
+{
+    struct gw_wire_walk w = gw_wire_walk(s);
+    struct gw_wire_field f;
+
+    if (depth > 64)
+        return true;
+    while (gw_wire_next(&w, &f) > 0)
+        if (f.wire == GW_LEN && too_deep_for_protobuf_c(f.val, depth + 1))
+            return true;
+    return false;
+}
+
+/* What we refuse and protobuf-c does not look at. */
+static bool stricter(const char *why)
+{
+    static const char *const reasons[] = {"UTF-8",       "deeply",     "field number 0", "tag",   "more rows",
+                                          "more memory", "key longer", "grows",          "group", "packed run"};
+
+    for (unsigned i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (strstr(why, reasons[i]))
+            return true;
+    return false;
+}
+
+static uint32_t rows_of_scope(enum gw_signal signal, const PB(Trace__V1__ScopeSpans) * s)
+{
+    uint32_t rows = 0;
+
+    if (signal != GW_METRICS)
+        return (uint32_t)s->n_spans;
+    for (size_t i = 0; i < s->n_spans; i++) {
+        const PB(Metrics__V1__Metric) *m = (const void *)s->spans[i];
+
+        /* All five kinds of data begin with their points. */
+        if (m->data_case && m->gauge)
+            rows += (uint32_t)m->gauge->n_data_points;
+    }
+    return rows;
+}
+
+static void compare(const struct gw_batch *b, struct gw_slice bytes, int r, const struct gw_err *err)
+{
+    const PB(Collector__Trace__V1__ExportTraceServiceRequest) * q;
+    uint32_t rows = 0;
+
+    if (too_deep_for_protobuf_c(bytes, 0))
+        return;
+    q = (const void *)protobuf_c_message_unpack(rb_request(b->signal), NULL, bytes.n, bytes.p);
+    if (!q)
+        return;
+    if (r < 0) {
+        if (!stricter(err->text))
+            fprintf(stderr, "%s\n", err->text);
+        check(stricter(err->text), "protobuf-c accepts what we refuse");
+    } else if (b->segments[0].wire.off == 0) { /* usual: protobuf-c loses parts when it merges */
+        for (size_t i = 0; i < q->n_resource_spans; i++)
+            for (size_t k = 0; k < q->resource_spans[i]->n_scope_spans; k++)
+                rows += rows_of_scope(b->signal, q->resource_spans[i]->scope_spans[k]);
+        check(rows == b->n_rows, "rows differ from protobuf-c's");
+    }
+    protobuf_c_message_free_unpacked((ProtobufCMessage *)(uintptr_t)q, NULL);
+}
+
+/* Columns as bytes, for comparing two batches. */
+static struct gw_slice columns(const struct gw_batch *b, struct gw_arena *arena)
+{
+    struct rebuild rb = {b, arena};
+
+    return rb_pack(&rb, rb_all(&rb));
+}
+
+static void round_trip(const struct gw_batch *b, bool drop_one)
+{
+    struct gw_arena arena;
+    struct gw_buf out;
+    struct gw_batch *again;
+    struct gw_view v;
+    struct gw_err err;
+    uint32_t counted = 0;
+    int r;
+
+    gw_arena_init(&arena, 1 << 14, SIZE_MAX);
+    gw_buf_init(&out, 1 << 24);
+    gw_view_init(&v, (struct gw_batch *)(uintptr_t)b, &arena);
+    if (drop_one)
+        (void)gw_view_remove(&v, b->n_rows / 2);
+    check(gw_encode(&v, &out) == 0, "cannot encode what was decoded");
+    check(gw_count_rows(b->signal, gw_buf_slice(&out), &counted) == 0 && counted == v.n_rows, "rows miscounted");
+    again = decode(b->signal, gw_buf_slice(&out), &r, &err);
+    check(r == 0, "cannot decode what was encoded");
+    check(again->n_rows == v.n_rows, "rows changed on the way");
+    if (!drop_one)
+        check(gw_slice_eq(columns(b, &arena), columns(again, &arena)), "columns changed on the way");
+    if (b->n_rows) {
+        gw_buf_reset(&out);
+        check(gw_encode_row(&v, b->n_rows - 1, &out) == 0, "cannot encode a row");
+        check(gw_count_rows(b->signal, gw_buf_slice(&out), &counted) == 0 && counted == 1, "not one row");
+    }
+    gw_batch_unref(again);
+    gw_view_clear(&v);
+    gw_arena_clear(&arena);
+    gw_buf_clear(&out);
+}
+
+static void check_rolled_back(const struct gw_batch *b)
+{
+    check(!b->n_rows && !b->n_attrs && !b->n_resources && !b->n_scopes && !b->n_segments && !b->n_events &&
+              !b->n_links && !b->n_metrics && !b->n_hists && !b->n_exphists && !b->n_summaries && !b->n_quantiles &&
+              !b->n_exemplars,
+          "refused, but not rolled back");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static const enum gw_signal signals[] = {GW_TRACES, GW_LOGS, GW_METRICS};
+    struct gw_err err = {""};
+    struct gw_slice bytes;
+    struct gw_batch *b;
+    int r;
+
+    if (n < 1)
+        return 0;
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2"))
+        check(gw_utf8_valid_avx2(data, n) == gw_utf8_valid_scalar(data, n), "two opinions about UTF-8");
+#endif
+    bytes = gw_slice_of(data + 1, n - 1);
+    b = decode(signals[data[0] % 3], bytes, &r, &err);
+    compare(b, bytes, r, &err);
+    if (r < 0) {
+        check(err.text[0] != 0, "refused without a word");
+        check_rolled_back(b);
+    } else {
+        round_trip(b, false);
+        if (b->n_rows)
+            round_trip(b, true);
+    }
+    gw_batch_unref(b);
+    return 0;
+}
