@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example configuration runs as it is: a trace, a metric and a log record go in, and come out where its comment says."""
+import base64
+import http.server
+import pathlib
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from gateway import *  # noqa: E402,F403
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
+
+EXAMPLES = HERE.parent.parent / "config/examples"
+NOW = time.time_ns()
+
+
+def bodies():
+    t = ExportTraceServiceRequest()
+    r = t.resource_spans.add()
+    r.resource.attributes.add(key="service.name").value.string_value = "example"
+    r.scope_spans.add().spans.add(name="example-span", trace_id=b"\x01" * 16, span_id=b"\x02" * 8, start_time_unix_nano=NOW,
+                                  end_time_unix_nano=NOW + 1)
+    m = ExportMetricsServiceRequest()
+    r = m.resource_metrics.add()
+    r.resource.attributes.add(key="service.name").value.string_value = "example"
+    m1 = r.scope_metrics.add().metrics.add(name="example.metric", unit="1")
+    m1.gauge.data_points.add(time_unix_nano=NOW, as_int=7)
+    q = ExportLogsServiceRequest()
+    r = q.resource_logs.add()
+    r.resource.attributes.add(key="service.name").value.string_value = "example"
+    r.scope_logs.add().log_records.add(time_unix_nano=NOW, observed_time_unix_nano=NOW, severity_number=9,
+                                       trace_id=b"\x01" * 16).body.string_value = "example-log"
+    return {"traces": t.SerializeToString(), "metrics": m.SerializeToString(), "logs": q.SerializeToString()}
+
+
+def send(signals=("traces", "metrics", "logs"), headers=None, base="http://127.0.0.1:4318"):
+    for s in signals:
+        status, _, answer = post(f"{base}/v1/{s}", bodies()[s], {"Content-Type": "application/x-protobuf", **(headers or {})})
+        equal(status, 200, f"{s}: {answer!r}")
+
+
+class Example(Gateway):
+    def __init__(self, name, env=None, ports=(4317, 4318)):
+        os.environ.update(env or {})
+        super().__init__((EXAMPLES / name).read_text(), ports=ports, name=name)
+
+
+def contains(path, text):
+    return lambda: pathlib.Path(path).exists() and text in pathlib.Path(path).read_text()
+
+
+def to_the_collector(name, env):
+    with collector() as folder, Example(name, env) as gw:
+        send()
+        for file, text in (("traces", "example-span"), ("metrics", "example.metric"), ("logs", "example-log")):
+            wait_for(f"{name}: {file} at the Collector", 10, contains(folder / f"{file}.jsonl", text))
+        gw.stop()
+
+
+def agent():
+    to_the_collector("agent.yaml", {"GATEWAY": "127.0.0.1:14317"})
+
+
+def forward():
+    to_the_collector("forward.yaml", {"NEXT_GRPC": "127.0.0.1:14317", "NEXT_HTTP": "http://127.0.0.1:14318"})
+
+
+def file_archive():
+    d = pathlib.Path(tempfile.mkdtemp())
+    with Example("file-archive.yaml", {"ARCHIVE_DIR": str(d / "archive")}) as gw:
+        send()
+        gw.stop()
+        for s, text in (("traces", "example-span"), ("metrics", "example.metric"), ("logs", "example-log")):
+            check(contains(d / f"archive/{s}.jsonl", text)(), f"{s} in the archive")
+        check("Traces" in gw.text(), "the summary on the terminal")
+    shutil.rmtree(d)
+
+
+def gateway_kafka():
+    with kafka() as broker, Example("gateway-kafka.yaml", {"KAFKA_BROKERS": broker}) as gw:
+        send()
+        gw.stop()
+        for topic, text in (("otlp_spans", b"example-span"), ("otlp_metrics", b"example.metric"), ("otlp_logs", b"example-log")):
+            values = [v for _, _, v in kafka_messages(broker, topic)]
+            check(any(text in v and b"gateway.name" in v for v in values), f"{topic}: {values!r}")
+
+
+def sampling():
+    d = pathlib.Path(tempfile.mkdtemp())
+    with Example("sampling.yaml", {"ARCHIVE_DIR": str(d), "SAMPLING_PERCENTAGE": "100"}) as gw:
+        send(("traces", "logs"))
+        gw.stop()
+        check(contains(d / "kept.jsonl", "sampled.by")(), "the kept span, marked, in the file")
+    shutil.rmtree(d)
+
+
+def validation():
+    d = pathlib.Path(tempfile.mkdtemp())
+    bad = ExportTraceServiceRequest()
+    bad.resource_spans.add().scope_spans.add().spans.add(name="bad-span", trace_id=b"\x01" * 4, span_id=b"\x02" * 8)
+    with Example("validation.yaml", {"ARCHIVE_DIR": str(d)}) as gw:
+        send(("traces",))
+        status, _, answer = post("http://127.0.0.1:4318/v1/traces", bad.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        equal(status, 200, "partial success is a success")
+        check(b"trace" in answer, f"the answer names no reason: {answer!r}")
+        gw.stop()
+        check(any("dlq." in p.read_text() for p in d.rglob("*") if p.is_file()), "no dead letter was written")
+    shutil.rmtree(d)
+
+
+class Next(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    seen = []
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Next.seen.append((self.path, self.headers.get("Authorization")))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def auth_tls():
+    d = pathlib.Path(tempfile.mkdtemp())
+    run = lambda *a: subprocess.run(["openssl", *a], check=True, capture_output=True, cwd=d)
+    run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt")
+    run("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
+    (d / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    run("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-extfile", "san", "-out",
+        "server.crt")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 25401), Next)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    env = {"TLS_DIR": str(d), "NEXT_HTTP": "http://127.0.0.1:25401", "NEXT_TOKEN": "sesame", "OTLP_USER": "alice", "OTLP_PASSWORD": "wonder"}
+    with Example("auth-tls.yaml", env) as gw:
+        context = ssl.create_default_context(cafile=d / "ca.crt")
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        urllib.request.install_opener(opener)
+        word = base64.b64encode(b"alice:wonder").decode()
+        send(headers={"Authorization": f"Basic {word}"}, base="https://localhost:4318")
+        equal(post("https://localhost:4318/v1/traces", b"", {"Content-Type": "application/x-protobuf"})[0], 401, "without a password")
+        gw.stop()
+    equal(sorted(Next.seen), [(f"/v1/{s}", "Bearer sesame") for s in ("logs", "metrics", "traces")], "what the next server saw")
+    server.shutdown()
+    shutil.rmtree(d)
+
+
+TESTS = {"agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+         "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
+
+
+def main():
+    names = sorted(p.name for p in EXAMPLES.glob("*.yaml"))
+    equal(names, sorted(TESTS), "examples and their tests")
+    for name in names:
+        TESTS[name]()
+        print(f"examples: {name} runs", flush=True)
+
+
+main()
