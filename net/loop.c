@@ -326,14 +326,24 @@ static int epoll_of(const h2o_evloop_t *h)
     return strcmp(what, "anon_inode:[eventpoll]") == 0 ? fd : -1;
 }
 
+/**
+ * A socket's empty input buffer lies in thread-local memory of the thread that made it, which may be gone with its
+ * stack by now: it gets one of this thread. Ours never read, so nothing is lost.
+ */
+static void unwatch(h2o_socket_t *sock)
+{
+    h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
+    h2o_socket_close(sock);
+}
+
 void gw_loop_free(struct gw_loop *l)
 {
     int fd;
 
     if (!l)
         return;
-    h2o_socket_close(l->foreign_sock);
-    h2o_socket_close(l->wake_sock);
+    unwatch(l->foreign_sock);
+    unwatch(l->wake_sock);
     h2o_evloop_run(l->h2o, 0); /* h2o frees a closed socket in the next turn */
     fd = epoll_of(l->h2o);
     h2o_evloop_destroy(l->h2o);

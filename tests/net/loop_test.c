@@ -401,10 +401,43 @@ static void a_freed_loop_gives_its_descriptors_back(void **state)
     assert_int_equal(n_fds(), before);
 }
 
+struct lone_loop {
+    struct gw_env *env;
+    struct gw_loop *loop;
+};
+
+static void *make_loop(void *arg)
+{
+    struct lone_loop *x = arg;
+
+    assert_int_equal(gw_loop_new(x->env, &x->loop, NULL), 0);
+    gw_loop_turn(x->loop, 0);
+    return NULL;
+}
+
+/* Scenario: a thread makes a loop and ends; its stack, thread-local memory included, is unmapped; another frees the loop.
+ * Guarantees: nothing of the loop lies in that memory. */
+static void a_loop_may_outlive_the_thread_that_made_it(void **state)
+{
+    struct lone_loop x = {.env = gw_env_real_new()};
+    pthread_attr_t attr;
+    pthread_t t;
+
+    (void)state;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 << 20); /* over what the C library keeps for the next thread */
+    assert_int_equal(pthread_create(&t, &attr, make_loop, &x), 0);
+    pthread_join(t, NULL);
+    pthread_attr_destroy(&attr);
+    gw_loop_free(x.loop);
+    gw_env_real_free(x.env);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_loop_may_outlive_the_thread_that_made_it),
         CASE(timers_are_never_early_and_never_lost),
         CASE(timers_fire_in_order_and_can_be_disarmed_by_another),
         CASE(a_timer_that_arms_itself_for_the_past_fires_once_a_turn),
