@@ -176,10 +176,12 @@ static struct gw_patch *patch_appended(const struct gw_view *v, enum gw_owner o,
 
 /* ---- attributes ------------------------------------------------------------------------------------------- */
 
-struct gw_range gw_view_attr_range(const struct gw_view *v, enum gw_owner o, uint32_t index)
+static inline struct gw_range range_of(const struct gw_view *v, enum gw_owner o, uint32_t index)
 {
     const struct gw_batch *b = v->batch;
 
+    if (__builtin_expect(o == GW_OWN_ROW, 1))
+        return b->attr[index];
     switch (o) {
     case GW_OWN_RESOURCE:
         return b->resources[index].attrs;
@@ -193,6 +195,11 @@ struct gw_range gw_view_attr_range(const struct gw_view *v, enum gw_owner o, uin
         break;
     }
     return (struct gw_range){0, 0};
+}
+
+struct gw_range gw_view_attr_range(const struct gw_view *v, enum gw_owner o, uint32_t index)
+{
+    return range_of(v, o, index);
 }
 
 struct gw_value gw_value_of(const struct gw_batch *b, enum gw_value_type type, union gw_val val)
@@ -221,13 +228,38 @@ struct gw_value gw_value_of(const struct gw_batch *b, enum gw_value_type type, u
     return value;
 }
 
+static inline uint64_t load8(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* Keys are short: without a call, in steps of eight, the last one overlapping. */
+static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    size_t i = 0;
+
+    if (n < 8) {
+        for (; i < n; i++)
+            if (a[i] != b[i])
+                return false;
+        return true;
+    }
+    for (; i + 8 < n; i += 8)
+        if (load8(a + i) != load8(b + i))
+            return false;
+    return load8(a + n - 8) == load8(b + n - 8);
+}
+
 /* Keys are compared by length first: most rows are told apart without touching the payload. */
 static inline uint32_t find(const struct gw_batch *b, uint32_t at, uint32_t end, struct gw_slice key)
 {
     const struct gw_attr *attrs = b->attrs;
 
     for (; at < end; at++)
-        if (attrs[at].klen == key.n && memcmp(b->base + attrs[at].kv_off + attrs[at].kdelta, key.p, key.n) == 0)
+        if (attrs[at].klen == key.n && same(b->base + attrs[at].kv_off + attrs[at].kdelta, key.p, key.n))
             return at;
     return NO_ATTR;
 }
@@ -235,7 +267,7 @@ static inline uint32_t find(const struct gw_batch *b, uint32_t at, uint32_t end,
 bool gw_view_attr_get(const struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key,
                       struct gw_value *ret_value)
 {
-    struct gw_range r = gw_view_attr_range(v, o, index);
+    struct gw_range r = range_of(v, o, index);
     bool patched = gw_view_is_patched(v, o, index);
     const struct gw_patch *p;
 
@@ -256,7 +288,7 @@ bool gw_view_attr_get(const struct gw_view *v, enum gw_owner o, uint32_t index, 
 void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key,
                       const struct gw_value *value)
 {
-    struct gw_range r = gw_view_attr_range(v, o, index);
+    struct gw_range r = range_of(v, o, index);
     uint32_t at = find(v->batch, r.begin, r.end, key);
     struct gw_patch *p = NULL;
 
@@ -299,7 +331,7 @@ static bool delete_at(struct gw_view *v, enum gw_owner o, uint32_t index, uint32
 
 bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key)
 {
-    struct gw_range r = gw_view_attr_range(v, o, index);
+    struct gw_range r = range_of(v, o, index);
     struct gw_patch *p = gw_view_is_patched(v, o, index) ? patch_appended(v, o, index, key) : NULL;
     bool was = p != NULL;
 
@@ -312,7 +344,7 @@ bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, str
 
 void gw_view_attr_begin(const struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_attr_iter *it)
 {
-    struct gw_range r = gw_view_attr_range(v, o, index);
+    struct gw_range r = range_of(v, o, index);
 
     *it = (struct gw_attr_iter){.v = v, .owner = o, .index = index, .at = r.begin, .end = r.end};
 }

@@ -11,7 +11,7 @@
 enum {
     UNSENT_HIGH = 64 * 1024,        /* with more output than this waiting, nothing is read */
     OUT_MAX = 16 * 1024 * 1024,     /* one answer may be large; a connection's whole backlog may not */
-    LINGER_BYTES = 1024 * 1024,
+    LINGER_BYTES = 64 * 1024 * 1024, /* many write a whole body before they read our 413; LINGER_NS bounds it too */
     MAX_PIECES = 8,
     READS_A_TURN = 4, /* of GW_SCRATCH_BYTES: enough to save turns, too few to starve the others */
 };

@@ -231,11 +231,11 @@ int gw_h1_parse(struct gw_slice in, size_t seen, size_t max_bytes, unsigned max_
     if (n > max_headers)
         return bad(f, 431, "headers", "too many headers");
     if (used < 0)
-        return bad(f, 400, "syntax", "this is no HTTP/1.1 request");
+        return bad(f, 400, "syntax", "this is no HTTP request");
     if (has_bare_lf(gw_slice_of(in.p, (size_t)used)))
         return bad(f, 400, "bare_lf", "a line ends without CR");
     if (rq->minor > 1)
-        return bad(f, 505, "version", "HTTP/1.0 and HTTP/1.1 are spoken here");
+        return bad(f, 505, "version", "this version of HTTP is not spoken here");
     if (!is_token(method))
         return bad(f, 400, "method", "the method is no token");
     if (target.n > GW_H1_MAX_TARGET)

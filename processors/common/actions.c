@@ -347,6 +347,10 @@ static void set(const struct action *x, struct gw_view *v, enum gw_owner o, uint
 {
     struct gw_value value;
 
+    if (x->op == UPSERT && x->has_value) {
+        gw_view_attr_set(v, o, index, x->key, &x->value);
+        return;
+    }
     if (!source(x, v, o, index, &value))
         return;
     if (x->op == UPSERT || gw_view_attr_get(v, o, index, x->key, NULL) == (x->op == UPDATE))
