@@ -93,7 +93,8 @@ static int compare(const void *pa, const void *pb)
     return 0;
 }
 
-/* In order of place; items of one place stay in the order of finding: insertion sort, at most MAX_ITEMS and the notes. */
+/* In order of place; items of one place stay in the order of finding: insertion sort, at most MAX_ITEMS and the notes.
+ */
 static void sort(struct gw_diag *d)
 {
     const struct gw_diag_item **v;

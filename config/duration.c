@@ -11,8 +11,8 @@ struct unit {
 
 /* Longest first where one begins with another: "ms" before "m". */
 static const struct unit units[] = {
-    {"ns", 1},           {"us", 1000},        {"\xc2\xb5s", 1000},    {"\xce\xbcs", 1000},
-    {"ms", 1000000},     {"s", 1000000000},   {"m", 60000000000ull}, {"h", 3600000000000ull},
+    {"ns", 1},       {"us", 1000},      {"\xc2\xb5s", 1000},   {"\xce\xbcs", 1000},
+    {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000ull}, {"h", 3600000000000ull},
 };
 
 static const uint64_t MAX_NS = INT64_MAX; /* Go's time.Duration: 292 years */

@@ -75,7 +75,7 @@ enum gw_scheme gw_uri_scheme(const char **uri)
     static const struct {
         const char *name;
         enum gw_scheme scheme;
-    } known[] = {{"file", GW_SCHEME_FILE}, {"env", GW_SCHEME_ENV},     {"yaml", GW_SCHEME_YAML},
+    } known[] = {{"file", GW_SCHEME_FILE}, {"env", GW_SCHEME_ENV},    {"yaml", GW_SCHEME_YAML},
                  {"http", GW_SCHEME_HTTP}, {"https", GW_SCHEME_HTTP}, {"builtin", GW_SCHEME_BUILTIN}};
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     const char *s = *uri;
@@ -108,8 +108,10 @@ static int read_env(struct gw_load *ld, const char *opaque, const struct gw_plac
     size_t n = def ? (size_t)(def - opaque) : strlen(opaque);
 
     if (!is_name(opaque, n)) {
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "\"%.60s\" is not a name of an environment variable: letters, digits "
-                                                    "and _ only", opaque);
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, place,
+                    "\"%.60s\" is not a name of an environment variable: letters, digits "
+                    "and _ only",
+                    opaque);
         return -EINVAL;
     }
     name = gw_load_text(ld, opaque, n);
@@ -161,13 +163,15 @@ int gw_load_read(struct gw_load *ld, enum gw_scheme scheme, const char *opaque, 
         ret->text = gw_slice_cstr(source);
         break;
     case GW_SCHEME_HTTP:
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "configuration is not read over the network: fetch it and pass a file");
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, place,
+                    "configuration is not read over the network: fetch it and pass a file");
         rc = -EINVAL;
         break;
     case GW_SCHEME_NONE:
     case GW_SCHEME_BUILTIN:
     case GW_SCHEME_UNKNOWN:
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "unknown scheme in \"%.60s\"; there are file:, env: and yaml:", opaque);
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, place,
+                    "unknown scheme in \"%.60s\"; there are file:, env: and yaml:", opaque);
         rc = -EINVAL;
         break;
     }

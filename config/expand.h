@@ -33,7 +33,7 @@ enum gw_scheme {
 struct gw_raw {
     struct gw_slice text;
     const char *source;
-    char *mine; /* to free */
+    char *mine;    /* to free */
     bool is_unset; /* an environment variable that is not there */
 };
 

@@ -97,8 +97,9 @@ static void merge_text(struct gw_load *ld, struct gw_node *root, struct gw_slice
     if (!n || n->type == GW_NODE_NULL)
         return;
     if (n->type != GW_NODE_MAP) {
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, &n->place, "a configuration is a map, with keys such as receivers, "
-                                                        "exporters and service");
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, &n->place,
+                    "a configuration is a map, with keys such as receivers, "
+                    "exporters and service");
         return;
     }
     n = unflatten(ld, n);
@@ -161,7 +162,8 @@ static void load_set(struct gw_load *ld, struct gw_node *root, const char *set)
 int gw_config_load(const struct gw_config_request *rq, struct gw_arena *arena, struct gw_diag *diag,
                    const struct gw_node **ret_root)
 {
-    struct gw_load ld = {.arena = arena, .diag = diag, .env = rq->env, .variable = rq->variable, .arg = rq->variable_arg};
+    struct gw_load ld = {
+        .arena = arena, .diag = diag, .env = rq->env, .variable = rq->variable, .arg = rq->variable_arg};
     unsigned errors = diag->n_errors;
     struct gw_node *root = gw_load_node(&ld, GW_NODE_MAP, &(struct gw_place){.source = NULL});
 

@@ -13,7 +13,7 @@
 enum gw_node_type { GW_NODE_NULL, GW_NODE_BOOL, GW_NODE_INT, GW_NODE_FLOAT, GW_NODE_STRING, GW_NODE_MAP, GW_NODE_LIST };
 
 struct gw_place {
-    const char *source; /* "gateway.yaml", "--set", "env:PORT" */
+    const char *source;    /* "gateway.yaml", "--set", "env:PORT" */
     unsigned line, column; /* from 1; 0 = none */
 };
 

@@ -86,7 +86,8 @@ static void out_of_range(struct fill *fl, const struct gw_node *n, const struct 
 
 static void fill_bool(struct fill *fl, const struct gw_node *n, void *p)
 {
-    static const char *const words[] = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"};
+    static const char *const words[] = {"1", "t", "T", "TRUE",  "true",  "True",
+                                        "0", "f", "F", "FALSE", "false", "False"};
 
     if (n->type == GW_NODE_BOOL) {
         *(bool *)p = n->b;
@@ -175,13 +176,14 @@ static void fill_duration(struct fill *fl, const struct gw_field *f, const struc
     }
     if (gw_duration_parse(n->text, &ns) < 0) {
         if (!gw_parse_u64(n->text, &ns) || ns > INT64_MAX) {
-            (void)snprintf(text, sizeof(text), "\"%.60s\" is not a duration: write it like 5s, 200ms or 1h30m", n->text);
+            (void)snprintf(text, sizeof(text), "\"%.60s\" is not a duration: write it like 5s, 200ms or 1h30m",
+                           n->text);
             mistake(fl, n, text);
             return;
         }
         if (fl->diag)
-            gw_diag_add(fl->diag, GW_DIAG_WARNING, &n->place, "%s: %s without a unit means nanoseconds; did you mean %ss?",
-                        f->name, n->text, n->text);
+            gw_diag_add(fl->diag, GW_DIAG_WARNING, &n->place,
+                        "%s: %s without a unit means nanoseconds; did you mean %ss?", f->name, n->text, n->text);
     }
     if (!is_in_range(f, (double)ns))
         out_of_range(fl, n, f);
@@ -215,7 +217,8 @@ static void fill_enum(struct fill *fl, const struct gw_field *f, const struct gw
     put_words(words, sizeof(words), f->choices);
     near = gw_suggest(gw_slice_cstr(n->text), f->choices);
     if (near)
-        (void)snprintf(text, sizeof(text), "unknown value \"%.60s\"; did you mean \"%s\"? Allowed: %s", n->text, near, words);
+        (void)snprintf(text, sizeof(text), "unknown value \"%.60s\"; did you mean \"%s\"? Allowed: %s", n->text, near,
+                       words);
     else
         (void)snprintf(text, sizeof(text), "unknown value \"%.60s\". Allowed: %s", n->text, words);
     mistake(fl, n, text);
@@ -527,13 +530,17 @@ static void unknown_key(struct fill *fl, const struct gw_settings *tables, size_
         where[0] = '\0';
     near = gw_suggest(gw_slice_cstr(c->key), words);
     if (near) {
-        gw_diag_add(fl->diag, GW_DIAG_ERROR, &c->key_place, "unknown key \"%s\"%s; did you mean \"%s\"?", key, where, near);
+        gw_diag_add(fl->diag, GW_DIAG_ERROR, &c->key_place, "unknown key \"%s\"%s; did you mean \"%s\"?", key, where,
+                    near);
         return;
     }
     if (n && n <= MAX_KEYS_SHOWN)
         put_words(shown, sizeof(shown), words);
     gw_diag_add(fl->diag, GW_DIAG_ERROR, &c->key_place, "unknown key \"%s\"%s%s%s", key, where,
-                n == 0 ? "; it takes no settings" : *shown ? "; its keys are " : "", shown);
+                n == 0   ? "; it takes no settings"
+                : *shown ? "; its keys are "
+                         : "",
+                shown);
 }
 
 static void check_flags(struct fill *fl, const struct gw_field *f, const struct gw_node *c)

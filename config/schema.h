@@ -22,19 +22,19 @@
 
 enum gw_field_type {
     GW_F_END = 0,
-    GW_F_BOOL,      /* bool */
-    GW_F_U64,       /* uint64_t */
-    GW_F_I64,       /* int64_t */
-    GW_F_F64,       /* double */
-    GW_F_STRING,    /* const char * (never NULL; "" by default) */
-    GW_F_SECRET,    /* const char *, never printed */
-    GW_F_DURATION,  /* uint64_t ns, Go syntax; a plain number is ns */
-    GW_F_ENUM,      /* int: index into `choices` */
-    GW_F_BLOCK,     /* struct, in place; see `block` and GW_FF_OPTIONAL */
-    GW_F_LIST,      /* struct gw_list of `block` structs, or of strings when block is NULL */
-    GW_F_MAP,       /* struct gw_map of string → string (headers) */
-    GW_F_ID,        /* const char *: a component id; `kind_mask` says of what kind; checked by the graph */
-    GW_F_ANY,       /* const struct gw_node *: kept as a tree, or NULL */
+    GW_F_BOOL,     /* bool */
+    GW_F_U64,      /* uint64_t */
+    GW_F_I64,      /* int64_t */
+    GW_F_F64,      /* double */
+    GW_F_STRING,   /* const char * (never NULL; "" by default) */
+    GW_F_SECRET,   /* const char *, never printed */
+    GW_F_DURATION, /* uint64_t ns, Go syntax; a plain number is ns */
+    GW_F_ENUM,     /* int: index into `choices` */
+    GW_F_BLOCK,    /* struct, in place; see `block` and GW_FF_OPTIONAL */
+    GW_F_LIST,     /* struct gw_list of `block` structs, or of strings when block is NULL */
+    GW_F_MAP,      /* struct gw_map of string → string (headers) */
+    GW_F_ID,       /* const char *: a component id; `kind_mask` says of what kind; checked by the graph */
+    GW_F_ANY,      /* const struct gw_node *: kept as a tree, or NULL */
 };
 
 enum gw_field_flags {
@@ -64,43 +64,91 @@ struct gw_field {
     const char *name;
     enum gw_field_type type;
     uint32_t offset;
-    const char *def;           /* default as a user would write it; NULL = zero, absent, or required */
-    double min, max;           /* both 0 = no range; durations in ns. Checked as !(v >= min && v <= max) */
+    const char *def; /* default as a user would write it; NULL = zero, absent, or required */
+    double min, max; /* both 0 = no range; durations in ns. Checked as !(v >= min && v <= max) */
     const char *help;
     unsigned flags;
-    const char *const *aliases; /* NULL-ended */
-    const char *const *choices; /* ENUM: NULL-ended */
+    const char *const *aliases;   /* NULL-ended */
+    const char *const *choices;   /* ENUM: NULL-ended */
     const struct gw_field *block; /* BLOCK, LIST of blocks */
     size_t block_size;
     uint32_t present_offset;
-    unsigned kind_mask;        /* ID, or LIST of ids: OR of 1 << enum gw_kind */
-    bool secret_values;        /* MAP: values are secrets (headers) */
+    unsigned kind_mask; /* ID, or LIST of ids: OR of 1 << enum gw_kind */
+    bool secret_values; /* MAP: values are secrets (headers) */
 };
 
 #define GW_FIELD_(T, member, nm, ty, df, lo, hi, hp)                                                                   \
     .name = nm, .type = ty, .offset = (uint32_t)offsetof(T, member), .def = df, .min = lo, .max = hi, .help = hp
-#define GW_BOOL_FIELD(T, m, name, def, help) {GW_FIELD_(T, m, name, GW_F_BOOL, def, 0, 0, help)}
-#define GW_U64_FIELD(T, m, name, def, lo, hi, help) {GW_FIELD_(T, m, name, GW_F_U64, def, lo, hi, help)}
-#define GW_I64_FIELD(T, m, name, def, lo, hi, help) {GW_FIELD_(T, m, name, GW_F_I64, def, lo, hi, help)}
-#define GW_F64_FIELD(T, m, name, def, lo, hi, help) {GW_FIELD_(T, m, name, GW_F_F64, def, lo, hi, help)}
-#define GW_STRING_FIELD(T, m, name, def, help) {GW_FIELD_(T, m, name, GW_F_STRING, def, 0, 0, help)}
-#define GW_SECRET_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_SECRET, "", 0, 0, help)}
-#define GW_DURATION_FIELD(T, m, name, def, lo, hi, help) {GW_FIELD_(T, m, name, GW_F_DURATION, def, lo, hi, help)}
-#define GW_ENUM_FIELD(T, m, name, def, list, help) {GW_FIELD_(T, m, name, GW_F_ENUM, def, 0, 0, help), .choices = list}
+#define GW_BOOL_FIELD(T, m, name, def, help)                                                                           \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_BOOL, def, 0, 0, help)                                                              \
+    }
+#define GW_U64_FIELD(T, m, name, def, lo, hi, help)                                                                    \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_U64, def, lo, hi, help)                                                             \
+    }
+#define GW_I64_FIELD(T, m, name, def, lo, hi, help)                                                                    \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_I64, def, lo, hi, help)                                                             \
+    }
+#define GW_F64_FIELD(T, m, name, def, lo, hi, help)                                                                    \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_F64, def, lo, hi, help)                                                             \
+    }
+#define GW_STRING_FIELD(T, m, name, def, help)                                                                         \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_STRING, def, 0, 0, help)                                                            \
+    }
+#define GW_SECRET_FIELD(T, m, name, help)                                                                              \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_SECRET, "", 0, 0, help)                                                             \
+    }
+#define GW_DURATION_FIELD(T, m, name, def, lo, hi, help)                                                               \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_DURATION, def, lo, hi, help)                                                        \
+    }
+#define GW_ENUM_FIELD(T, m, name, def, list, help)                                                                     \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_ENUM, def, 0, 0, help), .choices = list                                             \
+    }
 #define GW_BLOCK_FIELD(T, m, name, table, help)                                                                        \
-    {GW_FIELD_(T, m, name, GW_F_BLOCK, NULL, 0, 0, help), .block = table, .block_size = sizeof(((T *)0)->m)}
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_BLOCK, NULL, 0, 0, help), .block = table, .block_size = sizeof(((T *)0)->m)         \
+    }
 #define GW_OPTIONAL_BLOCK_FIELD(T, m, present, name, table, flag, help)                                                \
-    {GW_FIELD_(T, m, name, GW_F_BLOCK, NULL, 0, 0, help),                                                              \
-     .block = table, .block_size = sizeof(((T *)0)->m), .present_offset = (uint32_t)offsetof(T, present),              \
-     .flags = GW_FF_OPTIONAL | (flag)}
-#define GW_STRINGS_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help)}
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_BLOCK, NULL, 0, 0, help), .block = table, .block_size = sizeof(((T *)0)->m),        \
+                                                             .present_offset = (uint32_t)offsetof(T, present),         \
+                                                             .flags = GW_FF_OPTIONAL | (flag)                          \
+    }
+#define GW_STRINGS_FIELD(T, m, name, help)                                                                             \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help)                                                             \
+    }
 #define GW_LIST_FIELD(T, m, name, item, table, help)                                                                   \
-    {GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .block = table, .block_size = sizeof(item)}
-#define GW_MAP_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help)}
-#define GW_HEADERS_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help), .secret_values = true}
-#define GW_ID_FIELD(T, m, name, kinds, help) {GW_FIELD_(T, m, name, GW_F_ID, "", 0, 0, help), .kind_mask = kinds}
-#define GW_IDS_FIELD(T, m, name, kinds, help) {GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .kind_mask = kinds}
-#define GW_ANY_FIELD(T, m, name, help) {GW_FIELD_(T, m, name, GW_F_ANY, NULL, 0, 0, help)}
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .block = table, .block_size = sizeof(item)                 \
+    }
+#define GW_MAP_FIELD(T, m, name, help)                                                                                 \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help)                                                              \
+    }
+#define GW_HEADERS_FIELD(T, m, name, help)                                                                             \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_MAP, NULL, 0, 0, help), .secret_values = true                                       \
+    }
+#define GW_ID_FIELD(T, m, name, kinds, help)                                                                           \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_ID, "", 0, 0, help), .kind_mask = kinds                                             \
+    }
+#define GW_IDS_FIELD(T, m, name, kinds, help)                                                                          \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_LIST, NULL, 0, 0, help), .kind_mask = kinds                                         \
+    }
+#define GW_ANY_FIELD(T, m, name, help)                                                                                 \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, name, GW_F_ANY, NULL, 0, 0, help)                                                              \
+    }
 
 /**
  * Fill `conf` (zeroed by this call) from a tree.

@@ -187,8 +187,9 @@ static void on_alias(struct builder *b, struct fy_token *token)
     while (a && !(p && strlen(a->name) == len && memcmp(a->name, p, len) == 0))
         a = a->next;
     if (!a || a->is_open) {
-        gw_diag_add(b->diag, GW_DIAG_ERROR, &b->place, a ? "alias \"*%.*s\" stands inside its own anchor"
-                                                         : "unknown anchor \"%.*s\"", (int)(len > 64 ? 64 : len), p ? p : "");
+        gw_diag_add(b->diag, GW_DIAG_ERROR, &b->place,
+                    a ? "alias \"*%.*s\" stands inside its own anchor" : "unknown anchor \"%.*s\"",
+                    (int)(len > 64 ? 64 : len), p ? p : "");
         n = new_node(b, GW_NODE_NULL);
     } else {
         n = copy_tree(b, a->node, b->depth);
@@ -448,7 +449,11 @@ static void run(struct builder *b, struct fy_parser *fyp, struct fy_diag *fd)
 /* Length of the well-formed UTF-8 character at p, or 0. */
 static size_t utf8_length(const uint8_t *p, size_t n)
 {
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t len = p[0] < 0x80                   ? 1
+                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                 : (p[0] & 0xf0) == 0xe0       ? 3
+                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                               : 0;
 
     if (len == 0 || len > n)
         return 0;

@@ -2,11 +2,26 @@
 /* Components of the Collector that a configuration may name: refused by name, not as unknown. Both spellings. */
 #include "pipeline/service.h"
 
-#define R(name) {GW_RECEIVER, name, NULL}
-#define P(name) {GW_PROCESSOR, name, NULL}
-#define C(name) {GW_CONNECTOR, name, NULL}
-#define E(name) {GW_EXPORTER, name, NULL}
-#define X(name) {GW_EXTENSION, name, NULL}
+#define R(name)                                                                                                        \
+    {                                                                                                                  \
+        GW_RECEIVER, name, NULL                                                                                        \
+    }
+#define P(name)                                                                                                        \
+    {                                                                                                                  \
+        GW_PROCESSOR, name, NULL                                                                                       \
+    }
+#define C(name)                                                                                                        \
+    {                                                                                                                  \
+        GW_CONNECTOR, name, NULL                                                                                       \
+    }
+#define E(name)                                                                                                        \
+    {                                                                                                                  \
+        GW_EXPORTER, name, NULL                                                                                        \
+    }
+#define X(name)                                                                                                        \
+    {                                                                                                                  \
+        GW_EXTENSION, name, NULL                                                                                       \
+    }
 
 const struct gw_planned gw_planned[] = {
     R("kafka"),

@@ -106,11 +106,12 @@ static void not_configured(struct gw_build *b, const char *owner, unsigned mask,
     else if (!elsewhere(b, mask, id, more, sizeof(more)) && n && n <= 8)
         for (size_t i = 0; words[i] && (at = strlen(more)) < sizeof(more) - 1; i++)
             (void)snprintf(more + at, sizeof(more) - at, "%s%s", i ? ", " : "; there are ", words[i]);
-    gw_build_error(b, place, "%s: %s \"%.100s\" is not configured%s", owner, kinds_text(mask, kinds, sizeof(kinds)), id, more);
+    gw_build_error(b, place, "%s: %s \"%.100s\" is not configured%s", owner, kinds_text(mask, kinds, sizeof(kinds)), id,
+                   more);
 }
 
-struct gw_service_component *gw_build_lookup(struct gw_build *b, const char *owner, unsigned kind_mask,
-                                             const char *id, const struct gw_place *place)
+struct gw_service_component *gw_build_lookup(struct gw_build *b, const char *owner, unsigned kind_mask, const char *id,
+                                             const struct gw_place *place)
 {
     for (unsigned k = 0; k < GW_N_KINDS; k++) {
         struct gw_service_component *c = kind_mask & 1u << k ? gw_service_find(b->s, (enum gw_kind)k, id) : NULL;
@@ -136,8 +137,8 @@ static void unknown_key(struct gw_build *b, const struct gw_node *c, const char 
 
 static void check_root(struct gw_build *b, const struct gw_node *root)
 {
-    static const char *const words[] = {"receivers", "processors", "exporters", "connectors",
-                                        "extensions", "service",   NULL};
+    static const char *const words[] = {"receivers",  "processors", "exporters", "connectors",
+                                        "extensions", "service",    NULL};
 
     for (const struct gw_node *c = root->first; c; c = c->next) {
         bool known = false;
@@ -170,7 +171,10 @@ static void build_service(struct gw_build *b, const struct gw_node *root)
                          &b->s->arena, b->diag);
     c = gw_node_get(service, "pipelines");
     if (!c || !c->first)
-        gw_build_error(b, c ? &c->key_place : service ? &service->key_place : &root->place,
+        gw_build_error(b,
+                       c         ? &c->key_place
+                       : service ? &service->key_place
+                                 : &root->place,
                        "service::pipelines: there must be at least one pipeline");
     else
         gw_build_pipelines(b, c);
@@ -198,7 +202,8 @@ int gw_service_new(const struct gw_node *root, const struct gw_service_options *
     gw_arena_init(&b.s->arena, ARENA_CHUNK, ARENA_MAX);
     b.s->root = root;
     if (root->type != GW_NODE_MAP && root->type != GW_NODE_NULL)
-        gw_build_error(&b, &root->place, "a configuration is a map, with keys such as receivers, exporters and service");
+        gw_build_error(&b, &root->place,
+                       "a configuration is a map, with keys such as receivers, exporters and service");
     check_root(&b, root);
     gw_build_components(&b);
     build_service(&b, root);

@@ -40,29 +40,29 @@ struct gw_runtime_conf {
 
 /** One output beside port 0: `ports: { dead_letter: [file/rejects] }`. */
 struct gw_service_port {
-    const char *name; /* as in gw_component.ports, or "dead_letter" of an exporter */
-    unsigned port;    /* 1.. in gw_component.ports; exporters: 1 = dead_letter */
+    const char *name;                      /* as in gw_component.ports, or "dead_letter" of an exporter */
+    unsigned port;                         /* 1.. in gw_component.ports; exporters: 1 = dead_letter */
     struct gw_service_component **targets; /* exporters and connectors */
     size_t n_targets;
 };
 
 struct gw_service_component {
     enum gw_kind kind;
-    const char *id;    /* "otlp_grpc/eu", as the file writes it */
-    const char *name;  /* "eu", or "" */
+    const char *id;   /* "otlp_grpc/eu", as the file writes it */
+    const char *name; /* "eu", or "" */
     const struct gw_component *type;
     const void *conf;  /* type->conf_size bytes */
     const void *extra; /* exporters with `queued`: what gw_service_options.exporter_extra filled; else NULL */
     const struct gw_node *node;
     struct gw_service_port *ports;
     size_t n_ports;
-    unsigned index;    /* in components[] */
-    bool is_used;      /* by a pipeline, a port, service::extensions: others are not built */
-    unsigned signals;  /* OR of what reaches it (exporters: pipelines and ports) or leaves it (receivers) */
+    unsigned index;   /* in components[] */
+    bool is_used;     /* by a pipeline, a port, service::extensions: others are not built */
+    unsigned signals; /* OR of what reaches it (exporters: pipelines and ports) or leaves it (receivers) */
 };
 
 struct gw_service_pipeline {
-    const char *id;   /* "traces/eu" */
+    const char *id; /* "traces/eu" */
     enum gw_signal signal;
     struct gw_service_component **receivers, **processors, **exporters;
     size_t n_receivers, n_processors, n_exporters;

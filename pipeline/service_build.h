@@ -33,7 +33,7 @@ void gw_build_graph(struct gw_build *b);
 void gw_build_telemetry(struct gw_build *b, const struct gw_node *telemetry);
 
 /** Look an id up among the kinds of kind_mask; says what is wrong and returns NULL when there is none. */
-struct gw_service_component *gw_build_lookup(struct gw_build *b, const char *owner, unsigned kind_mask,
-                                             const char *id, const struct gw_place *place);
+struct gw_service_component *gw_build_lookup(struct gw_build *b, const char *owner, unsigned kind_mask, const char *id,
+                                             const struct gw_place *place);
 
 #endif

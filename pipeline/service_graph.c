@@ -88,17 +88,18 @@ static void fill_pipeline(struct gw_build *b, struct gw_service_pipeline *p, con
         } else {
             const char *near = gw_suggest(gw_slice_cstr(c->key), words);
 
-            gw_build_error(b, &c->key_place, "unknown key \"%.60s\" in service::pipelines::%.100s; %s%s%s", c->key, p->id,
-                           near ? "did you mean \"" : "its keys are receivers, processors, exporters", near ? near : "",
-                           near ? "\"?" : "");
+            gw_build_error(b, &c->key_place, "unknown key \"%.60s\" in service::pipelines::%.100s; %s%s%s", c->key,
+                           p->id, near ? "did you mean \"" : "its keys are receivers, processors, exporters",
+                           near ? near : "", near ? "\"?" : "");
         }
     }
     for (int i = 0; i < 3; i += 2) {
         const struct gw_node *c = gw_node_get(n, words[i]);
 
         if (!c || (c->n_children == 0 && (c->type == GW_NODE_LIST || c->type == GW_NODE_NULL)))
-            gw_build_error(b, c ? &c->key_place : &n->key_place, "service::pipelines::%.100s: must have at least one %.*s", p->id,
-                           (int)strlen(words[i]) - 1, words[i]);
+            gw_build_error(b, c ? &c->key_place : &n->key_place,
+                           "service::pipelines::%.100s: must have at least one %.*s", p->id, (int)strlen(words[i]) - 1,
+                           words[i]);
     }
 }
 
@@ -123,8 +124,10 @@ static bool parse_pipeline_id(struct gw_build *b, const struct gw_node *n, enum 
     else if (near)
         gw_build_error(b, &n->key_place, "service::pipelines: unknown signal \"%s\"; did you mean \"%s\"?", type, near);
     else
-        gw_build_error(b, &n->key_place, "service::pipelines: unknown signal \"%s\"; an id is traces, metrics or logs, "
-                                         "perhaps with a name: traces/eu", type);
+        gw_build_error(b, &n->key_place,
+                       "service::pipelines: unknown signal \"%s\"; an id is traces, metrics or logs, "
+                       "perhaps with a name: traces/eu",
+                       type);
     return false;
 }
 
@@ -148,7 +151,8 @@ void gw_build_pipelines(struct gw_build *b, const struct gw_node *pipelines)
         *p = (struct gw_service_pipeline){.id = n->key, .signal = signal};
         b->s->n_pipelines++;
         if (n->type != GW_NODE_MAP && n->type != GW_NODE_NULL)
-            gw_build_error(b, &n->place, "service::pipelines::%.100s: must be a map of receivers, processors, exporters", n->key);
+            gw_build_error(b, &n->place,
+                           "service::pipelines::%.100s: must be a map of receivers, processors, exporters", n->key);
         else
             fill_pipeline(b, p, n);
     }
@@ -192,8 +196,8 @@ static void check_reference(struct gw_build *b, const struct gw_service_componen
         gw_build_error(b, place, "%s: extension \"%s\" is configured and not in service::extensions", name, id);
 }
 
-static void check_references(struct gw_build *b, const struct gw_service_component *owner, const struct gw_field *fields,
-                             const void *conf, const struct gw_node *node);
+static void check_references(struct gw_build *b, const struct gw_service_component *owner,
+                             const struct gw_field *fields, const void *conf, const struct gw_node *node);
 
 static void check_list(struct gw_build *b, const struct gw_service_component *owner, const struct gw_field *f,
                        const struct gw_list *l, const struct gw_node *n)
@@ -209,8 +213,8 @@ static void check_list(struct gw_build *b, const struct gw_service_component *ow
 }
 
 /* Depth is that of the tables. Only what the file wrote can name something. */
-static void check_references(struct gw_build *b, const struct gw_service_component *owner, const struct gw_field *fields,
-                             const void *conf, const struct gw_node *node)
+static void check_references(struct gw_build *b, const struct gw_service_component *owner,
+                             const struct gw_field *fields, const void *conf, const struct gw_node *node)
 {
     for (const struct gw_node *c = node->type == GW_NODE_MAP ? node->first : NULL; c; c = c->next) {
         const struct gw_field *f = gw_field_find(fields, c->key);
@@ -248,8 +252,8 @@ static void use_ports(struct gw_build *b, const struct gw_service_component *c)
             target->is_used = true;
             target->signals |= port_signals(c, p);
             if (missing)
-                gw_build_error(b, &n->place, "%s::%s::ports::%s: %s \"%s\" does not take %s", gw_section_name(c->kind), c->id,
-                               p->name, gw_kind_word(target->kind), target->id,
+                gw_build_error(b, &n->place, "%s::%s::ports::%s: %s \"%s\" does not take %s", gw_section_name(c->kind),
+                               c->id, p->name, gw_kind_word(target->kind), target->id,
                                gw_signal_word((enum gw_signal)(missing & -missing)));
         }
     }
@@ -291,13 +295,16 @@ static void check_connector(struct gw_build *b, const struct gw_service_componen
     if (!in && !out)
         return;
     if (!out)
-        gw_build_error(b, place, "connectors::%s: it is an exporter of a pipeline and must be a receiver of another", c->id);
+        gw_build_error(b, place, "connectors::%s: it is an exporter of a pipeline and must be a receiver of another",
+                       c->id);
     else if (!in)
-        gw_build_error(b, place, "connectors::%s: it is a receiver of a pipeline and must be an exporter of another", c->id);
+        gw_build_error(b, place, "connectors::%s: it is a receiver of a pipeline and must be an exporter of another",
+                       c->id);
     for (unsigned s = GW_TRACES; s <= GW_LOGS && in && out; s <<= 1)
         if ((in ^ out) & s)
             gw_build_error(b, place, "connectors::%s: %s go %s it and no pipeline of %s %s", c->id,
-                           gw_signal_word((enum gw_signal)s), in & s ? "into" : "out of", gw_signal_word((enum gw_signal)s),
+                           gw_signal_word((enum gw_signal)s), in & s ? "into" : "out of",
+                           gw_signal_word((enum gw_signal)s),
                            in & s ? "has it as a receiver" : "has it as an exporter");
 }
 
@@ -411,7 +418,8 @@ static void sort_pipelines(struct gw_build *b)
 static void warn_unused(struct gw_build *b, const struct gw_service_component *c)
 {
     if (!c->is_used)
-        gw_diag_add(b->diag, GW_DIAG_WARNING, &c->node->key_place, "%s::%s: configured and %s", gw_section_name(c->kind), c->id,
+        gw_diag_add(b->diag, GW_DIAG_WARNING, &c->node->key_place, "%s::%s: configured and %s",
+                    gw_section_name(c->kind), c->id,
                     c->kind == GW_EXTENSION ? "not in service::extensions" : "used by no pipeline");
 }
 

@@ -78,14 +78,14 @@ static void unknown_type(struct gw_build *b, enum gw_kind kind, struct gw_slice 
         if (p->kind == kind && !p->instead)
             words[count++] = p->name;
     if (near)
-        gw_build_error(b, &n->key_place, "%s::%s: unknown %s type \"%.*s\"; did you mean \"%s\"?", gw_section_name(kind),
-                       n->key, gw_kind_word(kind), (int)name.n, (const char *)name.p, near);
+        gw_build_error(b, &n->key_place, "%s::%s: unknown %s type \"%.*s\"; did you mean \"%s\"?",
+                       gw_section_name(kind), n->key, gw_kind_word(kind), (int)name.n, (const char *)name.p, near);
     else if ((near = gw_suggest(name, words)))
         gw_build_error(b, &n->key_place, "%s::%s: unknown %s type \"%.*s\"; \"%s\" is planned and not there yet",
                        gw_section_name(kind), n->key, gw_kind_word(kind), (int)name.n, (const char *)name.p, near);
     else
-        gw_build_error(b, &n->key_place, "%s::%s: unknown %s type \"%.*s\"; there are %s", gw_section_name(kind), n->key,
-                       gw_kind_word(kind), (int)name.n, (const char *)name.p, *list ? list : "none");
+        gw_build_error(b, &n->key_place, "%s::%s: unknown %s type \"%.*s\"; there are %s", gw_section_name(kind),
+                       n->key, gw_kind_word(kind), (int)name.n, (const char *)name.p, *list ? list : "none");
 }
 
 static const struct gw_component *resolve_type(struct gw_build *b, enum gw_kind kind, struct gw_slice name,
@@ -104,8 +104,8 @@ static const struct gw_component *resolve_type(struct gw_build *b, enum gw_kind 
         gw_build_error(b, &n->key_place, "%s::%s: there is no \"%s\" any more; use %s", gw_section_name(kind), n->key,
                        p->name, p->instead);
     else if (p)
-        gw_build_error(b, &n->key_place, "%s::%s: the %s \"%s\" is planned and not there yet", gw_section_name(kind), n->key,
-                       gw_kind_word(kind), p->name);
+        gw_build_error(b, &n->key_place, "%s::%s: the %s \"%s\" is planned and not there yet", gw_section_name(kind),
+                       n->key, gw_kind_word(kind), p->name);
     else
         unknown_type(b, kind, name, n);
     return NULL;
@@ -146,7 +146,8 @@ static void build_port(struct gw_build *b, struct gw_service_component *c, const
         return;
     }
     if (n->type == GW_NODE_MAP || n->type == GW_NODE_NULL) {
-        gw_build_error(b, &n->place, "%s::%s::ports::%s: must be a list of exporters", gw_section_name(c->kind), c->id, n->key);
+        gw_build_error(b, &n->place, "%s::%s::ports::%s: must be a list of exporters", gw_section_name(c->kind), c->id,
+                       n->key);
         return;
     }
     p->targets = gw_build_alloc(b, count * sizeof(struct gw_service_component *));
@@ -157,7 +158,8 @@ static void build_port(struct gw_build *b, struct gw_service_component *c, const
         char owner[256];
 
         (void)snprintf(owner, sizeof(owner), "%s::%.100s::ports::%s", gw_section_name(c->kind), c->id, p->name);
-        p->targets[p->n_targets] = gw_build_lookup(b, owner, 1u << GW_EXPORTER | 1u << GW_CONNECTOR, t->text, &t->place);
+        p->targets[p->n_targets] =
+            gw_build_lookup(b, owner, 1u << GW_EXPORTER | 1u << GW_CONNECTOR, t->text, &t->place);
         if (!p->targets[p->n_targets++])
             count--, p->n_targets--;
     }
@@ -214,8 +216,10 @@ static void build_component(struct gw_build *b, enum gw_kind kind, const struct 
     size_t len = check_id(n->key);
 
     if (len == 0) {
-        gw_build_error(b, &n->key_place, "%s: \"%.80s\" is not a component id: type or type/name, where a type is letters, "
-                                         "digits and _", gw_section_name(kind), n->key);
+        gw_build_error(b, &n->key_place,
+                       "%s: \"%.80s\" is not a component id: type or type/name, where a type is letters, "
+                       "digits and _",
+                       gw_section_name(kind), n->key);
         return;
     }
     *c = (struct gw_service_component){.kind = kind, .id = n->key, .node = n, .index = (unsigned)b->s->n_components++};

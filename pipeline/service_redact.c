@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What print-config shows: the tree without secrets. The tables say what a secret is; where there is no table, names do. */
+/* What print-config shows: the tree without secrets. The tables say what a secret is; where there is no table, names
+ * do. */
 #include "pipeline/service.h"
 
 #include "pipeline/exporter.h"
@@ -16,7 +17,8 @@ static const char redacted[] = "[REDACTED]";
 
 static bool sounds_secret(const char *key)
 {
-    static const char *const words[] = {"password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "key_pem"};
+    static const char *const words[] = {"password", "passwd", "secret",        "token",
+                                        "api_key",  "apikey", "authorization", "key_pem"};
 
     for (size_t i = 0; key && i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasestr(key, words[i]))
@@ -53,8 +55,8 @@ static void hide(struct gw_node *n)
 }
 
 /* Two tables may describe one tree; `secret` holds for everything below. Depth is bounded by the parser. */
-static void copy_tree(struct redact *r, const struct gw_node *from, struct gw_node *to, const struct gw_field *const tables[2],
-                      bool secret)
+static void copy_tree(struct redact *r, const struct gw_node *from, struct gw_node *to,
+                      const struct gw_field *const tables[2], bool secret)
 {
     for (const struct gw_node *c = from->first; c && !r->failed; c = c->next) {
         const struct gw_field *f = from->type == GW_NODE_MAP ? gw_field_find(tables[0], c->key) : NULL;
@@ -114,7 +116,8 @@ static void copy_section(struct redact *r, const struct gw_node *section, struct
 struct gw_node *gw_service_redact(const struct gw_node *root, const struct gw_service_options *options,
                                   struct gw_arena *arena)
 {
-    static const char *const sections[GW_N_KINDS] = {"receivers", "processors", "connectors", "exporters", "extensions"};
+    static const char *const sections[GW_N_KINDS] = {"receivers", "processors", "connectors", "exporters",
+                                                     "extensions"};
     struct redact r = {.options = options, .arena = arena};
     struct gw_node *ret = copy_node(&r, root, NULL);
 

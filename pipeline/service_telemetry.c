@@ -49,12 +49,18 @@ static const char *const encodings[] = {"console", "json", NULL};
 static const char *const metric_levels[] = {"none", "basic", "normal", "detailed", NULL};
 
 #define NO_EFFECT(T, m, nm, ty, help_)                                                                                 \
-    {GW_FIELD_(T, m, nm, ty, NULL, 0, 0, help_), .flags = GW_FF_NO_EFFECT}
-#define PLANNED(T, m, nm, help_) {GW_FIELD_(T, m, nm, GW_F_ANY, NULL, 0, 0, help_), .flags = GW_FF_PLANNED}
+    {                                                                                                                  \
+        GW_FIELD_(T, m, nm, ty, NULL, 0, 0, help_), .flags = GW_FF_NO_EFFECT                                           \
+    }
+#define PLANNED(T, m, nm, help_)                                                                                       \
+    {                                                                                                                  \
+        GW_FIELD_(T, m, nm, GW_F_ANY, NULL, 0, 0, help_), .flags = GW_FF_PLANNED                                       \
+    }
 
 static const struct gw_field logs_fields[] = {
     GW_ENUM_FIELD(struct logs_conf, level, "level", "info", log_levels, "Least serious level that is logged."),
-    GW_ENUM_FIELD(struct logs_conf, encoding, "encoding", "console", encodings, "Text for people, or a JSON object a line."),
+    GW_ENUM_FIELD(struct logs_conf, encoding, "encoding", "console", encodings,
+                  "Text for people, or a JSON object a line."),
     NO_EFFECT(struct logs_conf, development, "development", GW_F_BOOL, "Stack traces of Go."),
     NO_EFFECT(struct logs_conf, disable_caller, "disable_caller", GW_F_BOOL, "Lines never name a source file."),
     NO_EFFECT(struct logs_conf, disable_stacktrace, "disable_stacktrace", GW_F_BOOL, "There are no stack traces."),
@@ -71,7 +77,8 @@ static const struct gw_field prometheus_fields[] = {
     GW_U64_FIELD(struct prometheus_conf, port, "port", "8888", 0, 65535, "Port; 0 = any free one."),
     GW_BOOL_FIELD(struct prometheus_conf, without_scope_info, "without_scope_info", "true", "No otel_scope_ labels."),
     GW_BOOL_FIELD(struct prometheus_conf, without_units, "without_units", "true", "No unit suffix in names."),
-    GW_BOOL_FIELD(struct prometheus_conf, without_type_suffix, "without_type_suffix", "true", "No _total behind counters."),
+    GW_BOOL_FIELD(struct prometheus_conf, without_type_suffix, "without_type_suffix", "true",
+                  "No _total behind counters."),
     NO_EFFECT(struct prometheus_conf, constant_labels, "with_resource_constant_labels", GW_F_ANY,
               "The resource is in target_info only."),
     {0},
@@ -92,7 +99,8 @@ static const struct gw_field reader_fields[] = {
 };
 static const struct gw_field metrics_fields[] = {
     GW_ENUM_FIELD(struct metrics_conf, level, "level", "normal", metric_levels, "none: no self-metrics are served."),
-    {GW_FIELD_(struct metrics_conf, address, "address", GW_F_STRING, "", 0, 0, "use readers"), .flags = GW_FF_DEPRECATED},
+    {GW_FIELD_(struct metrics_conf, address, "address", GW_F_STRING, "", 0, 0, "use readers"),
+     .flags = GW_FF_DEPRECATED},
     GW_LIST_FIELD(struct metrics_conf, readers, "readers", struct reader_conf, reader_fields,
                   "Where self-metrics can be read; localhost:8888 without this key. At most one."),
     PLANNED(struct metrics_conf, views, "views", "Own names and buckets."),
@@ -162,7 +170,8 @@ static void set_metrics(struct gw_build *b, const struct metrics_conf *c, const 
         gw_build_error(b, &readers->last->place, "service::telemetry::metrics::readers: at most one reader");
     if (r && (!r->has_pull || !r->pull.exporter.has_prometheus)) {
         if (!gw_node_get(readers->type == GW_NODE_LIST ? readers->first : readers, "periodic"))
-            gw_build_error(b, &readers->place, "service::telemetry::metrics::readers: needs pull::exporter::prometheus");
+            gw_build_error(b, &readers->place,
+                           "service::telemetry::metrics::readers: needs pull::exporter::prometheus");
         return;
     }
     if (r) {
@@ -174,8 +183,8 @@ static void set_metrics(struct gw_build *b, const struct metrics_conf *c, const 
         t->without_units = p->without_units;
         t->without_type_suffix = p->without_type_suffix;
     } else if (*c->address && !split_address(b, c->address, &t->metrics_host, &t->metrics_port)) {
-        gw_build_error(b, address ? &address->place : NULL, "service::telemetry::metrics::address: \"%.80s\" is not host:port",
-                       c->address);
+        gw_build_error(b, address ? &address->place : NULL,
+                       "service::telemetry::metrics::address: \"%.80s\" is not host:port", c->address);
     }
 }
 

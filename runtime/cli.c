@@ -77,8 +77,8 @@ static const char *variable(const struct cli *c, const char *name)
 
 /* ---- flags ------------------------------------------------------------------------------------------------ */
 
-static const char *const flag_words[] = {"--config",        "--set",     "--demo", "--mode", "--format", "--validate",
-                                         "--feature-gates", "--version", "--help", NULL};
+static const char *const flag_words[] = {"--config",   "--set",           "--demo",    "--mode", "--format",
+                                         "--validate", "--feature-gates", "--version", "--help", NULL};
 
 static int usage(const struct cli *c, const char *what, const char *word, const char *const *words)
 {

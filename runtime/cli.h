@@ -30,7 +30,8 @@ struct gw_cli_world {
     void *variable_arg;
     bool colour; /* messages go to a terminal that wants colours */
     const struct gw_service_options *service;
-    int (*run)(struct gw_env *env, struct gw_service *service, const struct gw_run_options *options, struct gw_err *err);
+    int (*run)(struct gw_env *env, struct gw_service *service, const struct gw_run_options *options,
+               struct gw_err *err);
 };
 
 /** Returns the exit code. argv[0] is skipped. */

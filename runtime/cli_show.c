@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/cli_show.h"
 
-
 #include <math.h>
 
 /* ---- components ------------------------------------------------------------------------------------------- */

@@ -64,8 +64,16 @@ static void write_file(const char *name, const char *text)
 static const char *variable(void *arg, const char *name)
 {
     static const char *const table[][2] = {
-        {"PORT", "4317"},  {"HOST", "example.org"}, {"NAME", "HOST"},       {"MAP", "{a: 1, b: [x, y]}"}, {"EMPTY", ""},
-        {"LOOP", "${env:LOOP}"}, {"TWO", "${env:PORT}"}, {"ODD", "[not yaml"}, {"QUOTED", "'12'"}, {"PW", "a: b"},
+        {"PORT", "4317"},
+        {"HOST", "example.org"},
+        {"NAME", "HOST"},
+        {"MAP", "{a: 1, b: [x, y]}"},
+        {"EMPTY", ""},
+        {"LOOP", "${env:LOOP}"},
+        {"TWO", "${env:PORT}"},
+        {"ODD", "[not yaml"},
+        {"QUOTED", "'12'"},
+        {"PW", "a: b"},
         {"BOMB1", "${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}"},
         {"BOMB2", "${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}"},
         {"BOMB3", "${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}"},
@@ -91,7 +99,8 @@ static const char *say(void)
     return said;
 }
 
-static int load(const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets, const struct gw_node **ret)
+static int load(const char *const *uris, size_t n_uris, const char *const *sets, size_t n_sets,
+                const struct gw_node **ret)
 {
     const struct gw_config_request rq = {
         .env = env, .variable = variable, .uris = uris, .n_uris = n_uris, .sets = sets, .n_sets = n_sets};
@@ -228,13 +237,15 @@ static const struct gw_field fields[] = {
     {0},
 };
 
-/* Scenario: a password that reads as a map, a number in octal. Guarantees: a text key gets the spelling of the variable. */
+/* Scenario: a password that reads as a map, a number in octal. Guarantees: a text key gets the spelling of the
+ * variable. */
 static void a_text_key_gets_the_original_spelling(void **state)
 {
     struct conf c;
 
     (void)state;
-    assert_int_equal(gw_schema_fill(fields, sizeof(c), load_text("text: ${PW}\nnumber: ${PORT}\n"), &c, &arena, &diag), 0);
+    assert_int_equal(gw_schema_fill(fields, sizeof(c), load_text("text: ${PW}\nnumber: ${PORT}\n"), &c, &arena, &diag),
+                     0);
     assert_string_equal(c.text, "a: b");
     assert_int_equal(c.number, 4317);
     assert_int_equal(gw_schema_fill(fields, sizeof(c), load_text("text: ${env:X:-0017}\n"), &c, &arena, &diag), 0);
@@ -275,7 +286,8 @@ static void files_may_be_parts(void **state)
     assert_string_equal(gw_node_get(r, "in")->text, "<pass$word>");
 }
 
-/* Scenario: a variable that names itself, a file that includes itself, expansions that double. Guarantees: each ends. */
+/* Scenario: a variable that names itself, a file that includes itself, expansions that double. Guarantees: each ends.
+ */
 static void expansion_always_ends(void **state)
 {
     (void)state;
@@ -314,8 +326,9 @@ static void mistakes_of_all_sources_are_told_together(void **state)
 /* Scenario: texts that look like something else. Guarantees: written YAML reads back as the same tree. */
 static void written_yaml_reads_back(void **state)
 {
-    const struct gw_node *r = load_text("a: '12'\nb: 'true'\nc: ''\nd: \"x: y\"\ne: \"a\\nb\\\"\"\nf: '#x'\n'1': [[], {}, [1]]\n"
-                                        "g: '- x'\nh: 'null'\ni: 'x #y'\n");
+    const struct gw_node *r =
+        load_text("a: '12'\nb: 'true'\nc: ''\nd: \"x: y\"\ne: \"a\\nb\\\"\"\nf: '#x'\n'1': [[], {}, [1]]\n"
+                  "g: '- x'\nh: 'null'\ni: 'x #y'\n");
     char *first = strdup(written(r));
     struct gw_node *again = gw_yaml_parse(gw_slice_cstr(first), "again", &arena, &diag);
 

@@ -206,20 +206,21 @@ static void all_mistakes_are_told_at_once(void **state)
                           "name: {}\n",
                           &c),
                      -EINVAL);
-    assert_string_equal(say(),
-        "t.yaml:1:1: error: unknown key \"strct\"; did you mean \"strict\"?\n"
-        "t.yaml:2:7: error: size: \"0\" is out of range: allowed is 1 to 1000000\n"
-        "t.yaml:3:9: error: offset: must be a whole number of 64 bits\n"
-        "t.yaml:4:8: error: ratio: \".nan\" is out of range: allowed is 0 to 1\n"
-        "t.yaml:5:10: error: max_age: \"5 seconds\" is not a duration: write it like 5s, 200ms or 1h30m\n"
-        "t.yaml:6:7: error: mode: unknown value \"detaild\"; did you mean \"detailed\"? Allowed: basic, normal, detailed\n"
-        "t.yaml:7:8: error: unknown key \"insecur\" in tls; did you mean \"insecure\"?\n"
-        "t.yaml:8:10: error: topics::0: must be a text, not a list\n"
-        "t.yaml:9:11: error: actions::0: \"key\" is missing: it has no default\n"
-        "t.yaml:9:35: error: unknown key \"kid\" in actions::1; did you mean \"kind\"?\n"
-        "t.yaml:10:1: error: later is planned and not there yet\n"
-        "t.yaml:11:9: error: strict: must be true or false, not a text\n"
-        "t.yaml:12:7: error: name: must be a text, not a map\n");
+    assert_string_equal(
+        say(), "t.yaml:1:1: error: unknown key \"strct\"; did you mean \"strict\"?\n"
+               "t.yaml:2:7: error: size: \"0\" is out of range: allowed is 1 to 1000000\n"
+               "t.yaml:3:9: error: offset: must be a whole number of 64 bits\n"
+               "t.yaml:4:8: error: ratio: \".nan\" is out of range: allowed is 0 to 1\n"
+               "t.yaml:5:10: error: max_age: \"5 seconds\" is not a duration: write it like 5s, 200ms or 1h30m\n"
+               "t.yaml:6:7: error: mode: unknown value \"detaild\"; did you mean \"detailed\"? Allowed: basic, normal, "
+               "detailed\n"
+               "t.yaml:7:8: error: unknown key \"insecur\" in tls; did you mean \"insecure\"?\n"
+               "t.yaml:8:10: error: topics::0: must be a text, not a list\n"
+               "t.yaml:9:11: error: actions::0: \"key\" is missing: it has no default\n"
+               "t.yaml:9:35: error: unknown key \"kid\" in actions::1; did you mean \"kind\"?\n"
+               "t.yaml:10:1: error: later is planned and not there yet\n"
+               "t.yaml:11:9: error: strict: must be true or false, not a text\n"
+               "t.yaml:12:7: error: name: must be a text, not a map\n");
 }
 
 /* Scenario: deprecated keys and keys without effect. Guarantees: accepted, and said. */
@@ -232,10 +233,12 @@ static void old_keys_are_accepted_and_said(void **state)
     assert_string_equal(c.name, "t");
     assert_false(c.strict);
     assert_int_equal(c.max_age_ns, 2000000000);
-    assert_string_equal(say(), "t.yaml:1:1: warning: title is deprecated: write \"name\"\n"
-                               "t.yaml:2:1: warning: old_strict is deprecated: use strict\n"
-                               "t.yaml:3:1: note: gc_percent is accepted and has no effect\n"
-                               "t.yaml:4:10: warning: max_age: 2000000000 without a unit means nanoseconds; did you mean 2000000000s?\n");
+    assert_string_equal(
+        say(),
+        "t.yaml:1:1: warning: title is deprecated: write \"name\"\n"
+        "t.yaml:2:1: warning: old_strict is deprecated: use strict\n"
+        "t.yaml:3:1: note: gc_percent is accepted and has no effect\n"
+        "t.yaml:4:10: warning: max_age: 2000000000 without a unit means nanoseconds; did you mean 2000000000s?\n");
 }
 
 static void set_size(void *conf, const void *arg)
@@ -284,8 +287,9 @@ static void durations_are_go_durations(void **state)
     static const struct {
         const char *text;
         uint64_t ns;
-    } good[] = {{"0", 0}, {"1h30m", 5400000000000}, {"200ms", 200000000}, {"1.5s", 1500000000}, {"100us", 100000},
-                {"100\xc2\xb5s", 100000}, {"+5s", 5000000000}, {".5s", 500000000}, {"1ns", 1}, {"0.1s", 100000000}};
+    } good[] = {{"0", 0},          {"1h30m", 5400000000000}, {"200ms", 200000000}, {"1.5s", 1500000000},
+                {"100us", 100000}, {"100\xc2\xb5s", 100000}, {"+5s", 5000000000},  {".5s", 500000000},
+                {"1ns", 1},        {"0.1s", 100000000}};
     static const char *const bad[] = {"", "5", "s", "-1s", "5 s", "1d", ".s", "1h ", "300000000h", "1e3s", NULL};
     char buf[64];
     uint64_t ns;

@@ -48,7 +48,8 @@ static const char *say(void)
     return said;
 }
 
-/* Scenario: every way to write a scalar. Guarantees: type, value and original text as the Collector's library has them. */
+/* Scenario: every way to write a scalar. Guarantees: type, value and original text as the Collector's library has them.
+ */
 static void scalars_have_the_types_of_the_core_schema(void **state)
 {
     static const struct {
@@ -56,16 +57,36 @@ static void scalars_have_the_types_of_the_core_schema(void **state)
         enum gw_node_type type;
         double value;
     } cases[] = {
-        {"null", GW_NODE_NULL, 0},     {"~", GW_NODE_NULL, 0},          {"Null", GW_NODE_NULL, 0},
-        {"true", GW_NODE_BOOL, 1},     {"FALSE", GW_NODE_BOOL, 0},      {"yes", GW_NODE_STRING, 0},
-        {"off", GW_NODE_STRING, 0},    {"12", GW_NODE_INT, 12},         {"-7", GW_NODE_INT, -7},
-        {"+7", GW_NODE_INT, 7},        {"0x1F", GW_NODE_INT, 31},       {"0o17", GW_NODE_INT, 15},
-        {"017", GW_NODE_INT, 15},      {"0b101", GW_NODE_INT, 5},       {"1_000", GW_NODE_INT, 1000},
-        {"08", GW_NODE_FLOAT, 8},      {"1.5", GW_NODE_FLOAT, 1.5},     {"1e3", GW_NODE_FLOAT, 1000},
-        {".5", GW_NODE_FLOAT, .5},     {"5.", GW_NODE_FLOAT, 5},        {".inf", GW_NODE_FLOAT, INFINITY},
-        {"1.2.3", GW_NODE_STRING, 0},  {"e3", GW_NODE_STRING, 0},       {"1e", GW_NODE_STRING, 0},
-        {"0x", GW_NODE_STRING, 0},     {"10s", GW_NODE_STRING, 0},      {"2001-01-01", GW_NODE_STRING, 0},
-        {"'12'", GW_NODE_STRING, 0},   {"\"true\"", GW_NODE_STRING, 0}, {"!!str 12", GW_NODE_STRING, 0},
+        {"null", GW_NODE_NULL, 0},
+        {"~", GW_NODE_NULL, 0},
+        {"Null", GW_NODE_NULL, 0},
+        {"true", GW_NODE_BOOL, 1},
+        {"FALSE", GW_NODE_BOOL, 0},
+        {"yes", GW_NODE_STRING, 0},
+        {"off", GW_NODE_STRING, 0},
+        {"12", GW_NODE_INT, 12},
+        {"-7", GW_NODE_INT, -7},
+        {"+7", GW_NODE_INT, 7},
+        {"0x1F", GW_NODE_INT, 31},
+        {"0o17", GW_NODE_INT, 15},
+        {"017", GW_NODE_INT, 15},
+        {"0b101", GW_NODE_INT, 5},
+        {"1_000", GW_NODE_INT, 1000},
+        {"08", GW_NODE_FLOAT, 8},
+        {"1.5", GW_NODE_FLOAT, 1.5},
+        {"1e3", GW_NODE_FLOAT, 1000},
+        {".5", GW_NODE_FLOAT, .5},
+        {"5.", GW_NODE_FLOAT, 5},
+        {".inf", GW_NODE_FLOAT, INFINITY},
+        {"1.2.3", GW_NODE_STRING, 0},
+        {"e3", GW_NODE_STRING, 0},
+        {"1e", GW_NODE_STRING, 0},
+        {"0x", GW_NODE_STRING, 0},
+        {"10s", GW_NODE_STRING, 0},
+        {"2001-01-01", GW_NODE_STRING, 0},
+        {"'12'", GW_NODE_STRING, 0},
+        {"\"true\"", GW_NODE_STRING, 0},
+        {"!!str 12", GW_NODE_STRING, 0},
         {"18446744073709551615", GW_NODE_FLOAT, 18446744073709551615.0},
         {"-9223372036854775808", GW_NODE_INT, -9223372036854775808.0},
     };
@@ -177,8 +198,8 @@ static void an_alias_bomb_is_refused(void **state)
     for (int i = 1; i <= 10; i++) {
         char line[200];
 
-        (void)snprintf(line, sizeof(line), "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1,
-                       i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        (void)snprintf(line, sizeof(line), "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i,
+                       i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
         strcat(text, line);
     }
     assert_null(parse(text));
@@ -206,7 +227,9 @@ static void limits_are_named(void **state)
         const char *piece;
         size_t n;
         const char *says;
-    } cases[] = {{"abcdefgh", 1 << 18, "the limit is 1 MiB"}, {"[", 5000, "nested too deeply"}, {"- ", 5000, "nested too deeply"}};
+    } cases[] = {{"abcdefgh", 1 << 18, "the limit is 1 MiB"},
+                 {"[", 5000, "nested too deeply"},
+                 {"- ", 5000, "nested too deeply"}};
     struct gw_buf b;
 
     (void)state;

@@ -40,8 +40,12 @@ static const struct gw_component validate = {
     .kind = GW_PROCESSOR, .name = "validate", .signals = GW_ALL_SIGNALS, .ports = ports, SETTINGS};
 static const struct gw_component sampler = {.kind = GW_PROCESSOR, .name = "sampler", .signals = GW_TRACES | GW_LOGS};
 static const struct gw_component forward = {.kind = GW_CONNECTOR, .name = "forward", .signals = GW_ALL_SIGNALS};
-static const struct gw_component otlp_grpc = {.kind = GW_EXPORTER, .name = "otlp_grpc", .aliases = otlp_grpc_aliases,
-                                              .signals = GW_ALL_SIGNALS, .exporter = &queued, SETTINGS};
+static const struct gw_component otlp_grpc = {.kind = GW_EXPORTER,
+                                              .name = "otlp_grpc",
+                                              .aliases = otlp_grpc_aliases,
+                                              .signals = GW_ALL_SIGNALS,
+                                              .exporter = &queued,
+                                              SETTINGS};
 static const struct gw_component debug = {
     .kind = GW_EXPORTER, .name = "debug", .signals = GW_ALL_SIGNALS, .exporter = &direct, SETTINGS};
 static const struct gw_component tracer = {
@@ -136,7 +140,7 @@ static void says(const char *text, const char *expected)
     assert_string_equal(say(), expected);
 }
 
-#define BASE "receivers: {otlp: }\nexporters: {debug: }\n"
+#define BASE    "receivers: {otlp: }\nexporters: {debug: }\n"
 #define PIPE(p) "service: {pipelines: {" p "}}\n"
 
 /* Scenario: a good configuration. Guarantees: members in order, settings filled, tables of the queue adjusted. */
@@ -145,17 +149,19 @@ static void a_good_configuration_becomes_a_graph(void **state)
     const struct gw_service_pipeline *p;
 
     (void)state;
-    assert_int_equal(build("receivers: {otlp: , otlp/two: {size: 3}}\n"
-                           "processors: {validate: {}, sampler: }\n"
-                           "exporters: {otlp_grpc/a: {endpoint: there, queue_size: 9}, otlp: {timeout: 1s}, debug: }\n"
-                           "extensions: {basicauth: }\n"
-                           "service:\n"
-                           "  extensions: [basicauth]\n"
-                           "  runtime: {workers: 2, drain_timeout: 3s}\n"
-                           "  pipelines:\n"
-                           "    traces/eu: {receivers: [otlp/two, otlp], processors: [sampler, validate], exporters: [otlp, debug]}\n"
-                           "    metrics: {receivers: [otlp], exporters: otlp_grpc/a}\n"),
-                     0);
+    assert_int_equal(
+        build(
+            "receivers: {otlp: , otlp/two: {size: 3}}\n"
+            "processors: {validate: {}, sampler: }\n"
+            "exporters: {otlp_grpc/a: {endpoint: there, queue_size: 9}, otlp: {timeout: 1s}, debug: }\n"
+            "extensions: {basicauth: }\n"
+            "service:\n"
+            "  extensions: [basicauth]\n"
+            "  runtime: {workers: 2, drain_timeout: 3s}\n"
+            "  pipelines:\n"
+            "    traces/eu: {receivers: [otlp/two, otlp], processors: [sampler, validate], exporters: [otlp, debug]}\n"
+            "    metrics: {receivers: [otlp], exporters: otlp_grpc/a}\n"),
+        0);
     assert_int_equal(service->n_pipelines, 2);
     p = &service->pipelines[0];
     assert_string_equal(p->id, "traces/eu");
@@ -196,7 +202,8 @@ static void three_mistakes_are_told_together(void **state)
          "t.yaml:2:3: warning: receivers::otlp: configured and used by no pipeline\n"
          "t.yaml:3:5: error: unknown key \"siz\" in receivers::otlp; did you mean \"size\"?\n"
          "t.yaml:5:3: error: exporters::debgu: unknown exporter type \"debgu\"; did you mean \"debug\"?\n"
-         "t.yaml:9:19: error: service::pipelines::traces: receiver or connector \"otpl\" is not configured; did you mean "
+         "t.yaml:9:19: error: service::pipelines::traces: receiver or connector \"otpl\" is not configured; did you "
+         "mean "
          "\"otlp\"?\n");
 }
 
@@ -205,12 +212,14 @@ static void planned_components_are_not_unknown(void **state)
 {
     (void)state;
     says("receivers: {kafka: , otlp: }\nprocessors: {filter: , tail_sampling/x: {a: 1}, tail_samplin: , zzz: }\n"
-         "connectors: {spanmetrics: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n"
-         PIPE("traces: {receivers: [otlp, kafka], processors: [filter, tail_sampling/x], exporters: [debug]}"),
+         "connectors: {spanmetrics: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n" PIPE(
+             "traces: {receivers: [otlp, kafka], processors: [filter, tail_sampling/x], exporters: [debug]}"),
          "t.yaml:1:13: error: receivers::kafka: the receiver \"kafka\" is planned and not there yet\n"
          "t.yaml:2:14: error: processors::filter: the processor \"filter\" is planned and not there yet\n"
-         "t.yaml:2:24: error: processors::tail_sampling/x: the processor \"tail_sampling\" is planned and not there yet\n"
-         "t.yaml:2:49: error: processors::tail_samplin: unknown processor type \"tail_samplin\"; \"tail_sampling\" is planned "
+         "t.yaml:2:24: error: processors::tail_sampling/x: the processor \"tail_sampling\" is planned and not there "
+         "yet\n"
+         "t.yaml:2:49: error: processors::tail_samplin: unknown processor type \"tail_samplin\"; \"tail_sampling\" is "
+         "planned "
          "and not there yet\n"
          "t.yaml:2:49: warning: processors::tail_samplin: configured and used by no pipeline\n"
          "t.yaml:2:65: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
@@ -236,7 +245,8 @@ static void pipelines_are_checked(void **state)
          "t.yaml:2:13: warning: exporters::debug: configured and used by no pipeline\n"
          "t.yaml:3:23: error: service::pipelines: unknown signal \"trace\"; did you mean \"traces\"?\n"
          "t.yaml:3:34: error: service::pipelines::profiles: profiles are planned and not there yet\n"
-         "t.yaml:3:48: error: service::pipelines: unknown signal \"foo\"; an id is traces, metrics or logs, perhaps with a name: "
+         "t.yaml:3:48: error: service::pipelines: unknown signal \"foo\"; an id is traces, metrics or logs, perhaps "
+         "with a name: "
          "traces/eu\n"
          "t.yaml:3:57: error: service::pipelines: \"logs/\" has no name behind the slash\n"
          "t.yaml:3:68: error: service::pipelines::traces: must have at least one exporter\n"
@@ -247,14 +257,16 @@ static void pipelines_are_checked(void **state)
 static void references_are_explained(void **state)
 {
     (void)state;
-    says(BASE "processors: {sampler: }\n"
-         PIPE("metrics: {receivers: [debug, otlp], processors: [sampler, validate], exporters: [debug, debug]}"),
-         "t.yaml:4:45: error: service::pipelines::metrics: receiver or connector \"debug\" is not configured; it is in exporters\n"
-         "t.yaml:4:72: error: service::pipelines::metrics: processor \"sampler\" does not take metrics\n"
-         "t.yaml:4:81: error: service::pipelines::metrics: processor \"validate\" is not configured; there are sampler\n"
-         "t.yaml:4:111: warning: service::pipelines::metrics: \"debug\" stands twice and counts once\n");
-    says(BASE "processors: {validate: }\n"
-         PIPE("logs: {receivers: [otlp], processors: [validate, validate], exporters: [debug]}"),
+    says(
+        BASE "processors: {sampler: }\n" PIPE(
+            "metrics: {receivers: [debug, otlp], processors: [sampler, validate], exporters: [debug, debug]}"),
+        "t.yaml:4:45: error: service::pipelines::metrics: receiver or connector \"debug\" is not configured; it is in "
+        "exporters\n"
+        "t.yaml:4:72: error: service::pipelines::metrics: processor \"sampler\" does not take metrics\n"
+        "t.yaml:4:81: error: service::pipelines::metrics: processor \"validate\" is not configured; there are sampler\n"
+        "t.yaml:4:111: warning: service::pipelines::metrics: \"debug\" stands twice and counts once\n");
+    says(BASE "processors: {validate: }\n" PIPE(
+             "logs: {receivers: [otlp], processors: [validate, validate], exporters: [debug]}"),
          "t.yaml:4:72: error: service::pipelines::logs: processor \"validate\" stands twice\n");
 }
 
@@ -267,10 +279,12 @@ static void the_root_is_checked(void **state)
          "t.yaml:1:1: error: unknown key \"reciever\" in the configuration; did you mean \"receivers\"?\n"
          "t.yaml:2:1: error: service::pipelines: there must be at least one pipeline\n"
          "t.yaml:2:11: error: unknown key \"pipeline\" in service; did you mean \"pipelines\"?\n");
-    says("receivers: {9x: , 'otlp/': , otlp: [1]}\nexporters: {debug: {size: 7}, otlp_grpc: {queue_size: 13}}\n"
-         PIPE("logs: {receivers: [otlp], exporters: [debug, otlp_grpc]}"),
-         "t.yaml:1:13: error: receivers: \"9x\" is not a component id: type or type/name, where a type is letters, digits and _\n"
-         "t.yaml:1:19: error: receivers: \"otlp/\" is not a component id: type or type/name, where a type is letters, digits and _\n"
+    says("receivers: {9x: , 'otlp/': , otlp: [1]}\nexporters: {debug: {size: 7}, otlp_grpc: {queue_size: 13}}\n" PIPE(
+             "logs: {receivers: [otlp], exporters: [debug, otlp_grpc]}"),
+         "t.yaml:1:13: error: receivers: \"9x\" is not a component id: type or type/name, where a type is letters, "
+         "digits and _\n"
+         "t.yaml:1:19: error: receivers: \"otlp/\" is not a component id: type or type/name, where a type is letters, "
+         "digits and _\n"
          "t.yaml:1:36: error: receivers::otlp: must be a map, not a list\n"
          "t.yaml:2:27: error: size: never 7\n"
          "error: queue_size: never 13\n");
@@ -280,25 +294,26 @@ static void the_root_is_checked(void **state)
 static void connectors_need_both_sides(void **state)
 {
     (void)state;
-    says(BASE "connectors: {forward/a: , forward/b: , forward/c: , forward/d: }\n"
-         PIPE("traces: {receivers: [otlp], exporters: [forward/a, forward/c]},"
-              "logs: {receivers: [forward/b, forward/c], exporters: [debug]}"),
-         "t.yaml:3:14: error: connectors::forward/a: it is an exporter of a pipeline and must be a receiver of another\n"
-         "t.yaml:3:27: error: connectors::forward/b: it is a receiver of a pipeline and must be an exporter of another\n"
-         "t.yaml:3:40: error: connectors::forward/c: traces go into it and no pipeline of traces has it as a receiver\n"
-         "t.yaml:3:40: error: connectors::forward/c: logs go out of it and no pipeline of logs has it as an exporter\n"
-         "t.yaml:3:53: warning: connectors::forward/d: configured and used by no pipeline\n");
+    says(
+        BASE "connectors: {forward/a: , forward/b: , forward/c: , forward/d: }\n" PIPE(
+            "traces: {receivers: [otlp], exporters: [forward/a, forward/c]},"
+            "logs: {receivers: [forward/b, forward/c], exporters: [debug]}"),
+        "t.yaml:3:14: error: connectors::forward/a: it is an exporter of a pipeline and must be a receiver of another\n"
+        "t.yaml:3:27: error: connectors::forward/b: it is a receiver of a pipeline and must be an exporter of another\n"
+        "t.yaml:3:40: error: connectors::forward/c: traces go into it and no pipeline of traces has it as a receiver\n"
+        "t.yaml:3:40: error: connectors::forward/c: logs go out of it and no pipeline of logs has it as an exporter\n"
+        "t.yaml:3:53: warning: connectors::forward/d: configured and used by no pipeline\n");
 }
 
 /* Scenario: pipelines joined by connectors, the last first in the file. Guarantees: order of flow. */
 static void pipelines_come_in_order_of_flow(void **state)
 {
     (void)state;
-    assert_int_equal(build(BASE "connectors: {forward/a: , forward/b: }\n"
-                           PIPE("traces/3: {receivers: [forward/b], exporters: [debug]},"
-                                "traces/2: {receivers: [forward/a], exporters: [forward/b]},"
-                                "logs: {receivers: [otlp], exporters: [debug]},"
-                                "traces/1: {receivers: [otlp], exporters: [forward/a]}")),
+    assert_int_equal(build(BASE "connectors: {forward/a: , forward/b: }\n" PIPE(
+                         "traces/3: {receivers: [forward/b], exporters: [debug]},"
+                         "traces/2: {receivers: [forward/a], exporters: [forward/b]},"
+                         "logs: {receivers: [otlp], exporters: [debug]},"
+                         "traces/1: {receivers: [otlp], exporters: [forward/a]}")),
                      0);
     assert_string_equal(service->pipelines[0].id, "logs");
     assert_string_equal(service->pipelines[1].id, "traces/1");
@@ -311,12 +326,12 @@ static void pipelines_come_in_order_of_flow(void **state)
 static void cycles_are_refused(void **state)
 {
     (void)state;
-    says(BASE "connectors: {forward/a: , forward/b: }\n"
-         PIPE("traces/1: {receivers: [otlp, forward/b], exporters: [forward/a]},"
-              "traces/2: {receivers: [forward/a], exporters: [forward/b, debug]}"),
+    says(BASE "connectors: {forward/a: , forward/b: }\n" PIPE(
+             "traces/1: {receivers: [otlp, forward/b], exporters: [forward/a]},"
+             "traces/2: {receivers: [forward/a], exporters: [forward/b, debug]}"),
          "t.yaml:4:23: error: service::pipelines: a cycle through connectors: traces/1 <- traces/2 <- traces/1\n");
-    says(BASE "connectors: {forward: }\nprocessors: {validate: {ports: {dead_letter: forward}}}\n"
-         PIPE("logs: {receivers: [otlp, forward], processors: [validate], exporters: [debug]}"),
+    says(BASE "connectors: {forward: }\nprocessors: {validate: {ports: {dead_letter: forward}}}\n" PIPE(
+             "logs: {receivers: [otlp, forward], processors: [validate], exporters: [debug]}"),
          "t.yaml:5:23: error: service::pipelines: a cycle through connectors: logs <- logs\n");
 }
 
@@ -326,11 +341,12 @@ static void ports_are_wired(void **state)
     const struct gw_service_component *c;
 
     (void)state;
-    assert_int_equal(build("receivers: {otlp: }\n"
-                           "processors: {validate: {size: 2, ports: {late: [debug/late], dead_letter: debug/dead}}}\n"
-                           "exporters: {otlp_grpc: {ports: {dead_letter: [debug/more]}}, debug/late: , debug/dead: , debug/more: }\n"
-                           PIPE("traces: {receivers: [otlp], processors: [validate], exporters: [otlp_grpc]}")),
-                     0);
+    assert_int_equal(
+        build("receivers: {otlp: }\n"
+              "processors: {validate: {size: 2, ports: {late: [debug/late], dead_letter: debug/dead}}}\n"
+              "exporters: {otlp_grpc: {ports: {dead_letter: [debug/more]}}, debug/late: , debug/dead: , debug/more: "
+              "}\n" PIPE("traces: {receivers: [otlp], processors: [validate], exporters: [otlp_grpc]}")),
+        0);
     assert_int_equal(diag.n_warnings, 0);
     c = gw_service_find(service, GW_PROCESSOR, "validate");
     assert_int_equal(c->n_ports, 2);
@@ -345,15 +361,17 @@ static void ports_are_wired(void **state)
     assert_int_equal(c->ports[0].targets[0]->signals, GW_LOGS);
     says("receivers: {otlp: }\n"
          "processors: {validate: {ports: {dead_leter: [debug], dead_letter: [tracer, nope], late: {}}}}\n"
-         "exporters: {debug: {ports: {}}, tracer: }\n"
-         PIPE("logs: {receivers: [otlp], processors: [validate], exporters: [debug]}"),
+         "exporters: {debug: {ports: {}}, tracer: }\n" PIPE(
+             "logs: {receivers: [otlp], processors: [validate], exporters: [debug]}"),
          "t.yaml:2:33: error: processors::validate::ports: \"validate\" has no port \"dead_leter\"; did you mean "
          "\"dead_letter\"?\n"
          "t.yaml:2:67: error: processors::validate::ports::dead_letter: exporter \"tracer\" does not take logs\n"
-         "t.yaml:2:76: error: processors::validate::ports::dead_letter: connector or exporter \"nope\" is not configured; there "
+         "t.yaml:2:76: error: processors::validate::ports::dead_letter: connector or exporter \"nope\" is not "
+         "configured; there "
          "are debug, tracer\n"
          "t.yaml:2:89: error: processors::validate::ports::late: must be a list of exporters\n"
-         "t.yaml:3:21: error: unknown key \"ports\" in exporters::debug; its keys are size, endpoint, password, authenticator, "
+         "t.yaml:3:21: error: unknown key \"ports\" in exporters::debug; its keys are size, endpoint, password, "
+         "authenticator, "
          "headers\n");
 }
 
@@ -361,12 +379,13 @@ static void ports_are_wired(void **state)
 static void named_extensions_must_be_started(void **state)
 {
     (void)state;
-    says("receivers: {otlp: {authenticator: basicauth}, otlp/2: {authenticator: basicaut}}\n"
-         "extensions: {basicauth: }\nexporters: {debug: }\n"
-         PIPE("logs: {receivers: [otlp, otlp/2], exporters: [debug]}"),
-         "t.yaml:1:35: error: receivers::otlp: extension \"basicauth\" is configured and not in service::extensions\n"
-         "t.yaml:1:71: error: receivers::otlp/2: extension \"basicaut\" is not configured; did you mean \"basicauth\"?\n"
-         "t.yaml:2:14: warning: extensions::basicauth: configured and not in service::extensions\n");
+    says(
+        "receivers: {otlp: {authenticator: basicauth}, otlp/2: {authenticator: basicaut}}\n"
+        "extensions: {basicauth: }\nexporters: {debug: }\n" PIPE(
+            "logs: {receivers: [otlp, otlp/2], exporters: [debug]}"),
+        "t.yaml:1:35: error: receivers::otlp: extension \"basicauth\" is configured and not in service::extensions\n"
+        "t.yaml:1:71: error: receivers::otlp/2: extension \"basicaut\" is not configured; did you mean \"basicauth\"?\n"
+        "t.yaml:2:14: warning: extensions::basicauth: configured and not in service::extensions\n");
 }
 
 static const char *attribute(const char *key)
@@ -397,10 +416,11 @@ static void telemetry_has_the_collectors_keys(void **state)
     assert_string_equal(attribute("service.name"), "staunch");
     assert_string_equal(attribute("service.version"), GW_VERSION);
 
-    assert_int_equal(build(TELEMETRY("logs: {level: WARN, encoding: json}, metrics: {level: detailed, readers: [{pull: {exporter: "
-                                     "{prometheus: {host: 0.0.0.0, port: 9, without_type_suffix: false}}}}]}, resource: "
-                                     "{service.name: gw, service.instance.id: , service.version: , a: 1}")),
-                     0);
+    assert_int_equal(
+        build(TELEMETRY("logs: {level: WARN, encoding: json}, metrics: {level: detailed, readers: [{pull: {exporter: "
+                        "{prometheus: {host: 0.0.0.0, port: 9, without_type_suffix: false}}}}]}, resource: "
+                        "{service.name: gw, service.instance.id: , service.version: , a: 1}")),
+        0);
     t = &service->telemetry;
     assert_int_equal(t->log_level, GW_LOG_WARN);
     assert_true(t->log_json);
@@ -443,7 +463,8 @@ static void printed_trees_hold_no_secrets(void **state)
 
     (void)state;
     (void)build("receivers: {otlp: {password: s3cret, endpoint: e}}\n"
-                "exporters: {otlp_grpc: {headers: {X-Key: s3cret}, timeout: 5s}, debug: {headers: [{name: n, value: s3cret}]},\n"
+                "exporters: {otlp_grpc: {headers: {X-Key: s3cret}, timeout: 5s}, debug: {headers: [{name: n, value: "
+                "s3cret}]},\n"
                 "  other: {deep: {api_token: s3cret, x: 1}}}\n");
     copy = gw_service_redact(tree, &options, &arena);
     assert_non_null(copy);

@@ -19,10 +19,16 @@ static const struct gw_field fields[] = {
     {0},
 };
 static const char *const aliases[] = {"oldin", NULL};
-static const struct gw_component in = {.kind = GW_RECEIVER, .name = "in", .aliases = aliases, .summary = "Takes in.",
-                                       .signals = GW_TRACES, .fields = fields, .conf_size = sizeof(struct conf)};
+static const struct gw_component in = {.kind = GW_RECEIVER,
+                                       .name = "in",
+                                       .aliases = aliases,
+                                       .summary = "Takes in.",
+                                       .signals = GW_TRACES,
+                                       .fields = fields,
+                                       .conf_size = sizeof(struct conf)};
 static const struct gw_component otlp = {.kind = GW_RECEIVER, .name = "otlp", .signals = GW_ALL_SIGNALS};
-static const struct gw_component out = {.kind = GW_EXPORTER, .name = "out", .summary = "Sends.", .signals = GW_ALL_SIGNALS};
+static const struct gw_component out = {
+    .kind = GW_EXPORTER, .name = "out", .summary = "Sends.", .signals = GW_ALL_SIGNALS};
 static const struct gw_component *const catalogue[] = {&in, &otlp, &out, NULL};
 static const struct gw_service_options options = {.components = catalogue};
 
@@ -112,8 +118,8 @@ static void write_file(const char *name, const char *text)
 
 static int cli_with(bool colour, const char *const *argv)
 {
-    const struct gw_cli_world w = {.env = env, .write = write_out, .variable = variable, .service = &options, .run = run,
-                                   .colour = colour};
+    const struct gw_cli_world w = {
+        .env = env, .write = write_out, .variable = variable, .service = &options, .run = run, .colour = colour};
     int argc = 0, rc;
 
     while (argv[argc])
@@ -190,12 +196,12 @@ static void three_mistakes_exit_with_78(void **state)
     assert_int_equal(CLI("--config=a.yaml"), 78);
     assert_int_equal(n_runs, 0);
     assert_int_equal(CLI("validate", "--config=a.yaml"), 78);
-    assert_string_equal(texts[2],
-                        "a.yaml:2:3: warning: receivers::in: configured and used by no pipeline\n"
-                        "a.yaml:3:5: error: unknown key \"endpiont\" in receivers::in; did you mean \"endpoint\"?\n"
-                        "a.yaml:5:3: error: exporters::oout: unknown exporter type \"oout\"; did you mean \"out\"?\n"
-                        "a.yaml:9:19: error: service::pipelines::traces: receiver or connector \"inn\" is not configured; "
-                        "did you mean \"in\"?\n");
+    assert_string_equal(
+        texts[2], "a.yaml:2:3: warning: receivers::in: configured and used by no pipeline\n"
+                  "a.yaml:3:5: error: unknown key \"endpiont\" in receivers::in; did you mean \"endpoint\"?\n"
+                  "a.yaml:5:3: error: exporters::oout: unknown exporter type \"oout\"; did you mean \"out\"?\n"
+                  "a.yaml:9:19: error: service::pipelines::traces: receiver or connector \"inn\" is not configured; "
+                  "did you mean \"in\"?\n");
     assert_string_equal(texts[1], "");
 }
 
@@ -251,7 +257,8 @@ static void print_config_hides_secrets(void **state)
     assert_int_equal(CLI("print-config", "--config=a.yaml"), 0);
     assert_non_null(strstr(texts[1], "token: \"[REDACTED]\"\n"));
     assert_null(strstr(texts[1], "s3cret"));
-    assert_int_equal(CLI("print-initial-config", "--config=a.yaml", "--format=json", "--mode=unredacted", "--validate"), 0);
+    assert_int_equal(CLI("print-initial-config", "--config=a.yaml", "--format=json", "--mode=unredacted", "--validate"),
+                     0);
     assert_non_null(strstr(texts[1], "\"token\": \"s3cret\""));
     assert_non_null(strstr(texts[1], "\"out\": null"));
 }
