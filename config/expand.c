@@ -15,7 +15,7 @@
 enum {
     MAX_PASSES = 1000,      /* of one value, as in the Collector */
     MAX_EXPANSIONS = 10000, /* of one load */
-    MAX_BYTES = 16 << 20,   /* read and made by one load */
+    MAX_BYTES = 4 << 20,   /* read and made by one load */
     MAX_DEPTH = 2 * GW_YAML_MAX_DEPTH,
 };
 
@@ -63,7 +63,7 @@ static bool charge(struct gw_load *ld, size_t bytes, const struct gw_place *plac
     ld->bytes += bytes;
     if (!ld->is_over && (ld->bytes > MAX_BYTES || ld->expansions > MAX_EXPANSIONS)) {
         ld->is_over = true;
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "expansion does not end: more than 16 MiB or 10000 expansions");
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "expansion does not end: more than 4 MiB or 10000 expansions");
     }
     return !ld->is_over;
 }

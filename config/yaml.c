@@ -3,6 +3,7 @@
 
 #include <libfyaml.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A map key waiting for its value. */
 struct level {
@@ -226,15 +227,46 @@ static void open_collection(struct builder *b, enum gw_node_type type, struct fy
     b->stack[b->depth++] = (struct level){.node = n};
 }
 
+static void report_duplicate(struct builder *b, const struct gw_node *c, const struct gw_node *first)
+{
+    gw_diag_add(b->diag, GW_DIAG_ERROR, &c->key_place, "duplicate key \"%s\": it stands in line %u already", c->key,
+                first->key_place.line);
+}
+
+/* By key, equal keys in order of the file: nodes of one parse lie at rising places. */
+static int compare_keys(const void *pa, const void *pb)
+{
+    const struct gw_node *a = *(const struct gw_node *const *)pa, *b = *(const struct gw_node *const *)pb;
+    int c = strcmp(a->key, b->key);
+
+    if (c == 0 && a->key_place.line != b->key_place.line)
+        return a->key_place.line < b->key_place.line ? -1 : 1;
+    return c ? c : a->key_place.column < b->key_place.column ? -1 : a->key_place.column > b->key_place.column;
+}
+
+/* Sorted, because a hostile file may have thousands of keys, hundreds of times. */
 static void report_duplicates(struct builder *b, const struct gw_node *map)
 {
+    const struct gw_node **v;
+    size_t n = 0, first = 0;
+
+    if (map->n_children < 2)
+        return;
+    v = malloc(map->n_children * sizeof(*v));
+    if (!v) {
+        (void)fail(b, &map->place, "out of memory");
+        return;
+    }
     for (const struct gw_node *c = map->first; c; c = c->next)
-        for (const struct gw_node *e = map->first; e != c; e = e->next)
-            if (strcmp(c->key, e->key) == 0) {
-                gw_diag_add(b->diag, GW_DIAG_ERROR, &c->key_place, "duplicate key \"%s\": it stands in line %u already",
-                            c->key, e->key_place.line);
-                break;
-            }
+        v[n++] = c;
+    qsort(v, n, sizeof(*v), compare_keys);
+    for (size_t i = 1; i < n; i++) {
+        if (strcmp(v[i]->key, v[first]->key) != 0)
+            first = i;
+        else
+            report_duplicate(b, v[i], v[first]);
+    }
+    free(v);
 }
 
 /* Moves the children of a merged map that the map does not have itself. */
