@@ -6,7 +6,7 @@
  */
 #include "queue/dead_letter.h"
 
-#include "otlp-proto/encode.h"
+#include "otlp-proto/utf8.h"
 
 enum { MAX_VALUE_BYTES = 256, MAX_RECORD_BYTES = 1u << 30 };
 
@@ -62,9 +62,12 @@ static void put_string_attr(struct gw_buf *b, struct gw_buf *tmp, const char *ke
     put_attr(b, key, gw_buf_slice(tmp));
 }
 
+/* A sink's own words may be no UTF-8; then they are kept as bytes, because a string would be refused everywhere. */
 static void put_text_attr(struct gw_buf *b, struct gw_buf *tmp, const char *key, const char *value)
 {
-    put_string_attr(b, tmp, key, gw_slice_cstr(value), /* is_text= */ true);
+    struct gw_slice s = gw_slice_cstr(value);
+
+    put_string_attr(b, tmp, key, s, gw_utf8_valid(s.p, s.n));
 }
 
 static void put_int_attr(struct gw_buf *b, struct gw_buf *tmp, const char *key, uint64_t v)
@@ -122,7 +125,7 @@ static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct
     put_int_attr(b, tmp, "dlq.first", d->first_ns);
     put_int_attr(b, tmp, "dlq.time", d->last_ns);
     if (d->meta) {
-        put_string_attr(b, tmp, "dlq.tenant", d->meta->tenant, /* is_text= */ true);
+        put_string_attr(b, tmp, "dlq.tenant", d->meta->tenant, gw_utf8_valid(d->meta->tenant.p, d->meta->tenant.n));
         put_string_attr(b, tmp, "dlq.peer", d->meta->peer, /* is_text= */ true);
         put_text_attr(b, tmp, "dlq.transport", d->meta->transport);
     }

@@ -228,6 +228,15 @@ static void receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_si
     }
 }
 
+static struct gw_metric *refused(struct gw_engine *e, struct instance *x, enum gw_signal signal, const char *reason)
+{
+    const struct gw_label l[] = {
+        {"receiver", x->comp->id}, {"signal", gw_signal_name(signal)}, {"reason", reason}};
+
+    return gw_meter_get(e->conf.meter, GW_COUNTER, "staunch_refused_requests",
+                        "Requests that were turned away for want of room; their senders were told to come again.", l, 3);
+}
+
 static int make_routes(struct gw_engine *e, struct gw_err *err)
 {
     const struct gw_service *s = e->conf.service;
@@ -246,8 +255,11 @@ static int make_routes(struct gw_engine *e, struct gw_err *err)
                 return no_memory(err);
             for (unsigned t = 0; t < r->n_targets; t++)
                 (void)add_reach(e, r, &e->pipelines[r->targets[t].index], 0);
-            if (r->n_targets)
+            if (r->n_targets) {
+                r->refused_queue = refused(e, x, (enum gw_signal)(1u << k), "queue_full");
+                r->refused_memory = refused(e, x, (enum gw_signal)(1u << k), "memory");
                 receiver_metrics(e, x, (enum gw_signal)(1u << k));
+            }
         }
     return 0;
 }

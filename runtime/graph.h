@@ -56,6 +56,7 @@ struct route {
     unsigned n_targets;
     struct reach *reach;
     unsigned n_reach;
+    struct gw_metric *refused_queue, *refused_memory; /* requests */
     bool blocks; /* some edge parks requests instead of refusing them */
 };
 

@@ -13,7 +13,8 @@
 
 enum { INVALID_ARGUMENT = 3, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
 #define RETRY_AFTER_NS 1000000000u
-#define MAX_COLUMN_KEEP_BYTES (1u << 20)
+#define KEEP_BYTES     (1u << 20)
+#define KEEP_BUF_BYTES (4u << 20)
 
 static const char no_memory[] = "data refused due to high memory usage";
 static const char no_room[] = "sending queue is full";
@@ -32,12 +33,19 @@ static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signa
     return rc;
 }
 
-/* ---- reservations ----------------------------------------------------------------------------------------- */
-
 static struct route *route_of(struct intake *in, enum gw_signal s)
 {
     return &in->receiver->routes[gw_signal_index(s)];
 }
+
+/* Turned away at the door: counted in requests, because their rows are not known. */
+static int refuse_busy(struct intake *in, struct gw_verdict *ret, enum gw_signal s, const char *message)
+{
+    gw_metric_add(message == no_room ? route_of(in, s)->refused_queue : route_of(in, s)->refused_memory, 1);
+    return refuse(ret, -EBUSY, UNAVAILABLE, s, message);
+}
+
+/* ---- reservations ----------------------------------------------------------------------------------------- */
 
 /* What requests take at the door; blocking edges are asked later, when the batch leaves. */
 static bool at_door(const struct reach *r)
@@ -112,10 +120,10 @@ static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signa
     if (base->max_body_bytes && bytes > base->max_body_bytes)
         bytes = base->max_body_bytes;
     if (!gw_credit_admit(memory_of(in), bytes))
-        return refuse(ret, -EBUSY, UNAVAILABLE, signal, no_memory);
+        return refuse_busy(in, ret, signal, no_memory);
     if (!take_places(route_of(in, signal))) {
         gw_credit_give(memory_of(in), bytes);
-        return refuse(ret, -EBUSY, UNAVAILABLE, signal, no_room);
+        return refuse_busy(in, ret, signal, no_room);
     }
     *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true};
     return 0;
@@ -126,7 +134,7 @@ static int grow(struct gw_intake *base, struct gw_hold *h, uint64_t bytes, struc
     if (bytes <= h->bytes)
         return 0;
     if (!gw_credit_take(memory_of((struct intake *)base), bytes - h->bytes))
-        return refuse(ret, -EBUSY, UNAVAILABLE, h->signal, no_memory);
+        return refuse_busy((struct intake *)base, ret, h->signal, no_memory);
     h->bytes = bytes;
     return 0;
 }
@@ -280,6 +288,13 @@ static void drop_open(struct open_batch *o)
     free(o->units);
 }
 
+/* One giant request must not pin memory. */
+static void trim(struct gw_buf *b)
+{
+    if (b->cap > KEEP_BUF_BYTES)
+        gw_buf_clear(b);
+}
+
 /* Units that the flow did not use go back: rows were dropped, or took another way. */
 static void run(struct open_batch *o)
 {
@@ -303,7 +318,9 @@ static void run(struct open_batch *o)
         *left = 0;
     }
     drop_open(o);
-    gw_arena_reset(&w->arena, MAX_COLUMN_KEEP_BYTES);
+    gw_arena_reset(&w->arena, KEEP_BYTES);
+    trim(&w->scratch);
+    trim(&w->json);
 }
 
 static uint64_t blocking_units(const struct reach *r, const struct gw_batch *b)
@@ -440,7 +457,7 @@ static int refuse_decode(struct gw_verdict *ret, int rc, enum gw_signal s, struc
     struct gw_buf *text = &in->worker->scratch; /* lives until the answer is written, at least for this call */
 
     if (rc == -EBUSY || rc == -ENOMEM)
-        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_memory);
+        return refuse_busy(in, ret, s, no_memory);
     gw_buf_reset(text);
     gw_buf_put_str(text, err->text);
     gw_buf_put_u8(text, 0);
@@ -529,7 +546,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         o = new_open(in, rq);
     if (!o || !k) {
         free(k);
-        return refuse(ret, -EBUSY, UNAVAILABLE, s, no_memory);
+        return refuse_busy(in, ret, s, no_memory);
     }
     mark = gw_batch_mark(o->b);
     rc = decode_into(o, rq, bytes, adopt, k, &err);
@@ -543,7 +560,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
         if (!has_room)
-            return refuse(ret, -EBUSY, UNAVAILABLE, s, no_room);
+            return refuse_busy(in, ret, s, no_room);
         if (rc < 0)
             return refuse_decode(ret, rc, s, in, &err);
         answer_empty(in, rq);

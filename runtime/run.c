@@ -250,8 +250,8 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
     struct run r = {.env = env, .service = service};
     int rc;
 
-    /* An arena per thread would hold its own free lists; few are enough, because bodies are few and large. */
-    (void)mallopt(M_ARENA_MAX, 4);
+    /* glibc's own limit is eight arenas a core, each with free lists of its own: one a core is enough here. */
+    (void)mallopt(M_ARENA_MAX, (int)sysconf(_SC_NPROCESSORS_ONLN) + 2);
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
     r.sink = (struct gw_log_sink){

@@ -25,9 +25,9 @@ static int create_sink(void **ret, const struct gw_ctx *ctx, const void *conf, s
     const struct conf *c = conf;
     struct gw_test_sink *s = calloc(1, sizeof(*s));
 
-    (void)ctx;
     (void)err;
     assert_non_null(s);
+    s->logger = ctx ? &ctx->logger : NULL;
     s->at_once = c && c->at_once;
     s->info.sent = GW_SENT_OK;
     *ret = s;
@@ -48,7 +48,8 @@ static void send_sink(void *self, struct gw_attempt *a)
 {
     struct gw_test_sink *s = self;
 
-    s->n_sends++;
+    if (s->n_sends++ == 0)
+        gw_log(s->logger, GW_LOG_INFO, "first rows are here: %u", a->rows);
     assert_true(s->open && !s->closed);
     if (s->at_once) {
         a->done(a, &s->info);

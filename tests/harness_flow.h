@@ -18,6 +18,7 @@ struct gw_test_sink {
     struct gw_attempt *waiting[GW_TEST_WAITING];
     unsigned n_waiting, n_sends, n_cancelled, n_most;
     struct gw_loop *loop;
+    const struct gw_logger *logger; /* tells of the first attempt */
     bool open, closed;
     bool at_once;              /* answer inside of send */
     struct gw_sent_info info;  /* with that */

@@ -199,6 +199,7 @@ static void forward_joins_and_splits(void **state)
 static void a_full_queue_is_unavailable_at_the_door(void **state)
 {
     const struct gw_label e = {"exporter", "scripted"};
+    const struct gw_label r[] = {{"receiver", "scripted"}, {"signal", "logs"}, {"reason", "queue_full"}};
     struct gw_test_engine t;
     struct gw_test_door *d;
     struct gw_verdict v;
@@ -220,6 +221,7 @@ static void a_full_queue_is_unavailable_at_the_door(void **state)
     assert_int_equal(v.grpc_status, 14);
     assert_true(v.retry_after_ns > 0);
     assert_string_equal(v.message, "sending queue is full");
+    assert_int_equal(gw_test_engine_metric(&t, "staunch_refused_requests", r, 3), 2);
     gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
     assert_int_equal(gw_test_send(d, GW_LOGS, gw_buf_slice(&body), NULL, 3, &v), 0);
     gw_test_engine_turn(&t, 3, 0);
