@@ -56,6 +56,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (text.p[i] < 0x20 || text.p[i] > 0x7e)
                 abort();
     }
+    gw_buf_reset(&text);
+    gw_grpc_frame_put(&text, (uint32_t)size);
+    if (text.n != 5 || text.p[4] != (size & 255))
+        abort();
     gw_buf_clear(&text);
     gw_grpc_reader_clear(&a);
     gw_grpc_reader_clear(&b);
