@@ -102,12 +102,12 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *f, void *arg)
     return 0;
 }
 
-static void client_open(struct client *c, struct rig *r)
+static void client_open_at(struct client *c, struct rig *r, bool grpc)
 {
     nghttp2_session_callbacks *cb;
     nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20};
 
-    *c = (struct client){.r = r, .fd = rig_connect(r, true)};
+    *c = (struct client){.r = r, .fd = rig_connect(r, grpc)};
     gw_buf_init(&c->details, 65536);
     gw_buf_init(&c->reply, 65536);
     assert_int_equal(nghttp2_session_callbacks_new(&cb), 0);
@@ -118,6 +118,11 @@ static void client_open(struct client *c, struct rig *r)
     assert_int_equal(nghttp2_session_client_new(&c->h2, cb, c), 0);
     nghttp2_session_callbacks_del(cb);
     assert_int_equal(nghttp2_submit_settings(c->h2, 0, &window, 1), 0);
+}
+
+static void client_open(struct client *c, struct rig *r)
+{
+    client_open_at(c, r, true);
 }
 
 static void client_close(struct client *c)
@@ -655,6 +660,44 @@ static void verdicts_find_their_server(void **state)
     rig_close(&r);
 }
 
+/* Scenario: OTLP/HTTP over HTTP/2 by prior knowledge: a good request, a refusal before the body, a body over the limit.
+ * Guarantees: the same answers as over HTTP/1.1. */
+static void http_speaks_http2_too(void **state)
+{
+    static uint8_t big[60000];
+    const char *const json[] = {"content-type", "application/json", NULL};
+    struct client c;
+    struct gw_slice v;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "{protocols: {http: {endpoint: '127.0.0.1:0', include_metadata: true, max_request_body_size: 50000}}}",
+             NULL);
+    client_open_at(&c, &r, false);
+    call(&c, "/v1/logs", GW_SLICE("{}"), json);
+    assert_string_equal(c.http_status, "200");
+    assert_string_equal(c.type, "application/json");
+    assert_true(gw_slice_is(gw_buf_slice(&c.reply), "{}"));
+    assert_int_equal(r.signal, GW_LOGS);
+    assert_int_equal(r.encoding, GW_ENC_JSON);
+    assert_string_equal(r.meta->transport, "http");
+    assert_true(gw_meta_find(r.meta, GW_SLICE("host"), 0, &v) && gw_slice_is(v, "gw"));
+    call(&c, "/v1/logs", gw_slice_of(big, 50000), json);
+    assert_string_equal(c.http_status, "200");
+    assert_true(r.in_payload);
+    call(&c, "/v1/logs", gw_slice_of(big, 50001), json);
+    assert_string_equal(c.http_status, "413");
+    call(&c, "/v1/logs", GW_SLICE("x"), (const char *const[]){"content-type", "text/plain", NULL});
+    assert_string_equal(c.http_status, "415");
+    r.how = REFUSE_ADMIT;
+    r.verdict = (struct gw_verdict){.grpc_status = 14, .message = "no room"};
+    c.hold = true;
+    call(&c, "/v1/logs", GW_SLICE("{"), json);
+    assert_string_equal(c.http_status, "503");
+    client_close(&c);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +712,7 @@ int main(void)
         cmocka_unit_test(credentials_are_asked_first),
         cmocka_unit_test(clients_may_go_at_any_time),
         cmocka_unit_test(verdicts_find_their_server),
+        cmocka_unit_test(http_speaks_http2_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
