@@ -415,9 +415,10 @@ static void sort_pipelines(struct gw_build *b)
     b->s->pipelines = sorted;
 }
 
+/* Not beside errors: a misspelt reference would bring a warning about what it meant. */
 static void warn_unused(struct gw_build *b, const struct gw_service_component *c)
 {
-    if (!c->is_used)
+    if (!c->is_used && b->diag->n_errors == 0)
         gw_diag_add(b->diag, GW_DIAG_WARNING, &c->node->key_place, "%s::%s: configured and %s",
                     gw_section_name(c->kind), c->id,
                     c->kind == GW_EXTENSION ? "not in service::extensions" : "used by no pipeline");
@@ -439,8 +440,9 @@ void gw_build_graph(struct gw_build *b)
     for (size_t i = 0; i < s->n_components; i++) {
         if (s->components[i].kind == GW_CONNECTOR)
             check_connector(b, &s->components[i]);
-        warn_unused(b, &s->components[i]);
     }
     if (s->n_pipelines)
         sort_pipelines(b);
+    for (size_t i = 0; i < s->n_components; i++)
+        warn_unused(b, &s->components[i]);
 }

@@ -209,13 +209,16 @@ static void put_queue(struct gw_buf *out)
                   "that sends over the network, beside its own.\n\n",
                   generated);
     put_table(out, gw_service_options.exporter_extra->fields, "");
-    gw_buf_put_str(out, "\nDefaults that depend on the exporter:\n\n| exporter | `timeout` |\n|---|---|\n");
+    gw_buf_put_str(out,
+                   "\nDefaults that depend on the exporter:\n\n| exporter | `timeout` | `sending_queue.enabled` |\n"
+                   "|---|---|---|\n");
     for (const struct gw_component *const *c = gw_service_options.components; *c; c++) {
         char text[64];
 
         if (is_queued(*c))
-            gw_buf_printf(out, "| `%s` | %s |\n", (*c)->name,
-                          gw_duration_format((*c)->exporter->default_timeout_ns, text, sizeof(text)));
+            gw_buf_printf(out, "| `%s` | %s | %s |\n", (*c)->name,
+                          gw_duration_format((*c)->exporter->default_timeout_ns, text, sizeof(text)),
+                          (*c)->exporter->queue_by_default ? "true" : "false");
     }
 }
 

@@ -199,7 +199,6 @@ static void three_mistakes_are_told_together(void **state)
          "    traces:\n"
          "      receivers: [otpl]\n"
          "      exporters: [debgu]\n",
-         "t.yaml:2:3: warning: receivers::otlp: configured and used by no pipeline\n"
          "t.yaml:3:5: error: unknown key \"siz\" in receivers::otlp; did you mean \"size\"?\n"
          "t.yaml:5:3: error: exporters::debgu: unknown exporter type \"debgu\"; did you mean \"debug\"?\n"
          "t.yaml:9:19: error: service::pipelines::traces: receiver or connector \"otpl\" is not configured; did you "
@@ -221,15 +220,10 @@ static void planned_components_are_not_unknown(void **state)
          "t.yaml:2:49: error: processors::tail_samplin: unknown processor type \"tail_samplin\"; \"tail_sampling\" is "
          "planned "
          "and not there yet\n"
-         "t.yaml:2:49: warning: processors::tail_samplin: configured and used by no pipeline\n"
          "t.yaml:2:65: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
-         "t.yaml:2:65: warning: processors::zzz: configured and used by no pipeline\n"
          "t.yaml:3:14: error: connectors::spanmetrics: the connector \"spanmetrics\" is planned and not there yet\n"
-         "t.yaml:3:14: warning: connectors::spanmetrics: configured and used by no pipeline\n"
          "t.yaml:4:22: error: exporters::logging: there is no \"logging\" any more; use debug\n"
-         "t.yaml:4:22: warning: exporters::logging: configured and used by no pipeline\n"
-         "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n"
-         "t.yaml:5:14: warning: extensions::pprof: configured and not in service::extensions\n");
+         "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n");
 }
 
 /* Scenario: pipelines without ends, of other signals, with wrong members. Guarantees: one message each. */
@@ -242,7 +236,6 @@ static void pipelines_are_checked(void **state)
          "t.yaml:3:98: error: service::pipelines::logs: must have at least one receiver\n"
          "t.yaml:3:98: error: service::pipelines::logs: must have at least one exporter\n");
     says(BASE PIPE("trace: {}, profiles: {}, foo: {}, logs/: {}, traces: {receivers: [otlp], exporter: [debug]}"),
-         "t.yaml:2:13: warning: exporters::debug: configured and used by no pipeline\n"
          "t.yaml:3:23: error: service::pipelines: unknown signal \"trace\"; did you mean \"traces\"?\n"
          "t.yaml:3:34: error: service::pipelines::profiles: profiles are planned and not there yet\n"
          "t.yaml:3:48: error: service::pipelines: unknown signal \"foo\"; an id is traces, metrics or logs, perhaps "
@@ -301,8 +294,7 @@ static void connectors_need_both_sides(void **state)
         "t.yaml:3:14: error: connectors::forward/a: it is an exporter of a pipeline and must be a receiver of another\n"
         "t.yaml:3:27: error: connectors::forward/b: it is a receiver of a pipeline and must be an exporter of another\n"
         "t.yaml:3:40: error: connectors::forward/c: traces go into it and no pipeline of traces has it as a receiver\n"
-        "t.yaml:3:40: error: connectors::forward/c: logs go out of it and no pipeline of logs has it as an exporter\n"
-        "t.yaml:3:53: warning: connectors::forward/d: configured and used by no pipeline\n");
+        "t.yaml:3:40: error: connectors::forward/c: logs go out of it and no pipeline of logs has it as an exporter\n");
 }
 
 /* Scenario: pipelines joined by connectors, the last first in the file. Guarantees: order of flow. */
@@ -379,13 +371,26 @@ static void ports_are_wired(void **state)
 static void named_extensions_must_be_started(void **state)
 {
     (void)state;
-    says(
-        "receivers: {otlp: {authenticator: basicauth}, otlp/2: {authenticator: basicaut}}\n"
-        "extensions: {basicauth: }\nexporters: {debug: }\n" PIPE(
-            "logs: {receivers: [otlp, otlp/2], exporters: [debug]}"),
-        "t.yaml:1:35: error: receivers::otlp: extension \"basicauth\" is configured and not in service::extensions\n"
-        "t.yaml:1:71: error: receivers::otlp/2: extension \"basicaut\" is not configured; did you mean \"basicauth\"?\n"
-        "t.yaml:2:14: warning: extensions::basicauth: configured and not in service::extensions\n");
+    says("receivers: {otlp: {authenticator: basicauth}, otlp/2: {authenticator: basicaut}}\n"
+         "extensions: {basicauth: }\nexporters: {debug: }\n" PIPE(
+             "logs: {receivers: [otlp, otlp/2], exporters: [debug]}"),
+         "t.yaml:1:35: error: receivers::otlp: extension \"basicauth\" is configured and not in service::extensions\n"
+         "t.yaml:1:71: error: receivers::otlp/2: extension \"basicaut\" is not configured; did you mean "
+         "\"basicauth\"?\n");
+}
+
+/* Scenario: parts that nothing uses, in a file that is right otherwise. Guarantees: a warning each, no error. */
+static void unused_parts_are_warned_about(void **state)
+{
+    (void)state;
+    assert_int_equal(build("receivers: {otlp: , otlp/2: }\nexporters: {debug: }\nconnectors: {forward: }\n"
+                           "extensions: {basicauth: }\n" PIPE("logs: {receivers: [otlp], exporters: [debug]}")),
+                     0);
+    assert_string_equal(say(),
+                        "t.yaml:1:21: warning: receivers::otlp/2: configured and used by no pipeline\n"
+                        "t.yaml:3:14: warning: connectors::forward: configured and used by no pipeline\n"
+                        "t.yaml:4:14: warning: extensions::basicauth: configured and not in service::extensions\n");
+    assert_false(gw_service_find(service, GW_RECEIVER, "otlp/2")->is_used);
 }
 
 static const char *attribute(const char *key)
@@ -494,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cycles_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(ports_are_wired, setup, teardown),
         cmocka_unit_test_setup_teardown(named_extensions_must_be_started, setup, teardown),
+        cmocka_unit_test_setup_teardown(unused_parts_are_warned_about, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_has_the_collectors_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_that_is_not_there_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(printed_trees_hold_no_secrets, setup, teardown),

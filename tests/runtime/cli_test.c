@@ -197,8 +197,7 @@ static void three_mistakes_exit_with_78(void **state)
     assert_int_equal(n_runs, 0);
     assert_int_equal(CLI("validate", "--config=a.yaml"), 78);
     assert_string_equal(
-        texts[2], "a.yaml:2:3: warning: receivers::in: configured and used by no pipeline\n"
-                  "a.yaml:3:5: error: unknown key \"endpiont\" in receivers::in; did you mean \"endpoint\"?\n"
+        texts[2], "a.yaml:3:5: error: unknown key \"endpiont\" in receivers::in; did you mean \"endpoint\"?\n"
                   "a.yaml:5:3: error: exporters::oout: unknown exporter type \"oout\"; did you mean \"out\"?\n"
                   "a.yaml:9:19: error: service::pipelines::traces: receiver or connector \"inn\" is not configured; "
                   "did you mean \"in\"?\n");
