@@ -43,6 +43,7 @@ struct gw_http_client_conf {
     unsigned max_conns_per_host, max_idle_conns; /* 0 = no limit */
     uint64_t idle_conn_timeout_ns;
     bool disable_keep_alives, http1_only, cookies;
+    bool http2_only; /* also without TLS: no HTTP/1.1 request comes first */
     size_t max_response_bytes; /* a longer answer is an error */
     size_t read_buffer_bytes, write_buffer_bytes; /* 0 = the library's own */
 };

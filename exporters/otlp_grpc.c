@@ -166,6 +166,8 @@ static enum gw_codec codec_of(const struct conf *c)
 {
     const char *name = compressions[c->compression];
 
+    if (strcmp(name, "snappy") == 0)
+        return GW_SNAPPY_FRAMED; /* what "snappy" means in gRPC: a stream, not a block */
     return strcmp(name, "none") == 0 ? GW_IDENTITY : gw_codec_parse(gw_slice_cstr(name));
 }
 
@@ -183,6 +185,11 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
         gw_diag_add(diag, GW_DIAG_ERROR, place, "endpoint: \"%s\" has a path: gRPC takes host:port", c->endpoint);
     else if (!has_prefix(target, "unix:") && !has_port(target))
         gw_diag_add(diag, GW_DIAG_ERROR, place, "endpoint: \"%s\" has no port: write host:4317", c->endpoint);
+    at = node ? gw_node_get(node, "compression") : NULL;
+    if ((codec_of(c) == GW_ZSTD || codec_of(c) == GW_SNAPPY_FRAMED) && (c->wait_for_ready || c->has_keepalive || c->balancer_name))
+        gw_diag_add(diag, GW_DIAG_WARNING, at ? &at->place : NULL,
+                    "compression: %s is sent by a library that has no wait_for_ready, keepalive and balancer_name",
+                    compressions[c->compression]);
     gw_compression_check(codec_of(c), c->compression_params.level, node, diag);
 }
 
@@ -443,7 +450,7 @@ static int otlp_open(void *self, struct gw_loop *loop, struct gw_err *err)
         .load_balancing = balancers[c->balancer_name],
         .tls = gw_tls_of(&c->tls),
         .wait_for_ready = c->wait_for_ready,
-        .any_encoding = s->codec == GW_ZSTD || s->codec == GW_SNAPPY,
+        .any_encoding = s->codec == GW_ZSTD || s->codec == GW_SNAPPY_FRAMED,
         .max_response_bytes = MAX_ANSWER_BYTES,
     };
 

@@ -28,4 +28,11 @@ int gw_producer_rdkafka_new(struct gw_env *env, struct gw_loop *loop, const stru
 int gw_rpc_client_grpc_new(struct gw_env *env, struct gw_loop *loop, const struct gw_rpc_client_conf *conf,
                            struct gw_rpc_client **ret, struct gw_err *err);
 
+/**
+ * gRPC on the HTTP client, in place of grpc core for encodings that core does not know (conf->any_encoding), which is
+ * what gw_rpc_client_grpc_new makes of it. No balancing, no wait_for_ready, no HTTP/2 pings.
+ */
+int gw_rpc_client_http_new(struct gw_env *env, struct gw_loop *loop, const struct gw_rpc_client_conf *conf,
+                           struct gw_rpc_client **ret, struct gw_err *err);
+
 #endif

@@ -45,7 +45,7 @@ struct transfer {
     struct gw_header out[MAX_HEADERS];
     unsigned n_headers;
     uint32_t at[MAX_HEADERS][4]; /* offsets and lengths of name and value in head: it moves while it grows */
-    bool too_large;
+    bool too_large, again;
     enum gw_http_failure failure; /* of a late one */
     const char *reason;
     char url[2048], error[CURL_ERROR_SIZE];
@@ -214,6 +214,20 @@ static void answer(struct transfer *t, enum gw_http_failure failure, const char 
     recycle(t);
 }
 
+/**
+ * A stream that ran into its time-out can leave curl's HTTP/2 connection broken (7.88: "Error in the HTTP2 framing layer"
+ * at the next stream). Whoever meets that is innocent: once more, on a new connection.
+ */
+static bool once_more(struct transfer *t, CURLcode code)
+{
+    if ((code != CURLE_HTTP2 && code != CURLE_HTTP2_STREAM) || t->again || t->n_headers || t->body.n)
+        return false;
+    t->again = true;
+    t->error[0] = '\0';
+    curl_easy_setopt(t->easy, CURLOPT_FRESH_CONNECT, 1L);
+    return curl_multi_add_handle(t->c->multi, t->easy) == CURLM_OK;
+}
+
 /** Hand out what curl has finished. */
 static void collect(struct client *c)
 {
@@ -229,6 +243,8 @@ static void collect(struct client *c)
             continue;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t);
         curl_multi_remove_handle(c->multi, t->easy);
+        if (once_more(t, code))
+            continue;
         list_take(t);
         failure = t->too_large ? GW_HTTP_TOO_LARGE : failure_of(code);
         answer(t, failure,
@@ -536,7 +552,9 @@ static void set_connection(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
-                     (long)(conf->http1_only ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
+                     (long)(conf->http1_only   ? CURL_HTTP_VERSION_1_1
+                            : conf->http2_only ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE
+                                               : CURL_HTTP_VERSION_2TLS));
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
@@ -586,7 +604,7 @@ static struct transfer *transfer_get(struct client *c)
     }
     gw_buf_reset(&t->body);
     forget_head(t);
-    t->too_large = false;
+    t->too_large = t->again = false;
     t->error[0] = '\0';
     t->next = NULL;
     return t;

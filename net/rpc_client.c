@@ -72,6 +72,8 @@ int gw_rpc_client_grpc_new(struct gw_env *env, struct gw_loop *loop, const struc
 {
     int r = 0;
 
+    if (conf->any_encoding)
+        return gw_rpc_client_http_new(env, loop, conf, ret, err);
     pthread_mutex_lock(&lock);
     if (!module_new)
         r = load(err);

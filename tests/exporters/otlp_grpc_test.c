@@ -114,7 +114,7 @@ static void every_compression_is_named_and_unpacks(void **state)
         const char *name;
         enum gw_codec codec;
         const char *any;
-    } cases[] = {{"none", GW_IDENTITY, "0"}, {"gzip", GW_GZIP, "0"}, {"snappy", GW_SNAPPY, "1"}, {"zstd", GW_ZSTD, "1"}};
+    } cases[] = {{"none", GW_IDENTITY, "0"}, {"gzip", GW_GZIP, "0"}, {"snappy", GW_SNAPPY_FRAMED, "1"}, {"zstd", GW_ZSTD, "1"}};
     char yaml[100];
 
     (void)state;
