@@ -40,6 +40,19 @@ void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outc
     c->n_receipts = 0;
 }
 
+/* Trying goes on while any of them waits. */
+static uint64_t latest_deadline(const struct gw_chunk *c)
+{
+    uint64_t latest = 0;
+
+    for (; c; c = c->next) {
+        if (c->deadline_ns == 0)
+            return 0;
+        latest = c->deadline_ns > latest ? c->deadline_ns : latest;
+    }
+    return latest;
+}
+
 struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
 {
     uint32_t receipts = 0;
@@ -58,6 +71,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         return NULL;
     at = (uint8_t *)(uintptr_t)all->body.p;
     all->arrived_ns = first->arrived_ns;
+    all->deadline_ns = latest_deadline(first);
     all->batching = first->batching;
     all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
@@ -118,6 +132,7 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     memcpy((uint8_t *)(uintptr_t)c->body.p, body.p, body.n);
     c->rows = rows;
     c->arrived_ns = from->arrived_ns;
+    c->deadline_ns = from->deadline_ns;
     c->batching = from->batching;
     c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
     c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;

@@ -349,10 +349,12 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
         atomic_fetch_add(&l->used, c->units - ours);
     }
     c->batching = how->batching;
-    if (e->waits)
+    if (e->waits) {
+        c->deadline_ns = how->deadline_ns;
         c->n_receipts = gw_view_receipts(v, c->receipts);
-    else
+    } else {
         gw_view_settle_all(v, how->ledger, GW_STORED, "queued", NULL);
+    }
     gw_view_clear(v);
     enter(l, c);
 }

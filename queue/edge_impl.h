@@ -22,6 +22,7 @@ struct gw_chunk {
     uint64_t units;         /* of the queue, given back when the job is done */
     uint64_t charged_bytes; /* of the process' memory */
     uint64_t arrived_ns;    /* wall clock */
+    uint64_t deadline_ns;   /* monotonic, of those who wait; 0 = none */
     struct gw_meta *meta;   /* one reference, or NULL */
     const struct gw_batching *batching;
     uint32_t n_receipts;    /* 0: nobody waits */

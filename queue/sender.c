@@ -221,6 +221,11 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info)
         give_up(j, &f);
         return;
     }
+    if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) { /* nobody would hear of it */
+        f.class_ = f.reason = "deadline";
+        give_up(j, &f);
+        return;
+    }
     gw_log(&e->conf.logger, GW_LOG_INFO,
            "Exporting failed. Will retry the request after interval. %s: %s (interval: %.3fs)",
            info->reason ? info->reason : "retry", info->message ? info->message : "", (double)pause / 1e9);

@@ -36,6 +36,7 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .ledger = &w->ledger,
         .reserved = &w->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
         .batching = t->batching,
+        .deadline_ns = w->deadline_ns,
     };
 
     gw_edge_put(x->edge, v, &how);

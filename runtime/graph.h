@@ -128,7 +128,8 @@ struct ticket {
 struct open_batch {
     struct gw_batch *b;
     uint64_t column_bytes;   /* charged */
-    uint64_t deadline_ns;    /* earliest of its requests; 0 = none */
+    uint64_t first_deadline_ns, last_deadline_ns; /* of its requests; 0 = none */
+    bool has_endless;                             /* some request has no deadline */
     uint64_t *units;         /* reserved, per reach entry of the route */
     struct open_batch *next; /* parked */
     struct intake *home;
@@ -159,6 +160,7 @@ struct worker {
     struct gw_batch_pool *pool;
     struct gw_ledger ledger;
     struct node *current;
+    uint64_t deadline_ns; /* of the running batch: its last */
     uint64_t *reserved; /* units for the running batch: component index × signal */
     struct chain *chains;
     struct node **joints; /* component index × signal */

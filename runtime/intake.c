@@ -308,6 +308,7 @@ static void run(struct open_batch *o)
             o->units[i];
     gw_view_init(&v, o->b, &w->arena);
     w->current = NULL;
+    w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
     gw_flow_run(w, &v, rt->targets, rt->n_targets);
     gw_flow_flush_letters(w);
     for (unsigned i = 0; i < rt->n_reach; i++) {
@@ -417,7 +418,7 @@ void gw_intake_unpark(struct worker *w, bool give_up)
     uint64_t now = gw_loop_now_ns(w->loop);
 
     while ((o = *p) != NULL) {
-        bool late = give_up || (o->deadline_ns && o->deadline_ns <= now);
+        bool late = give_up || (o->first_deadline_ns && o->first_deadline_ns <= now);
 
         if (!late && !take_blocking(o)) {
             p = &o->next;
@@ -517,8 +518,11 @@ static void join(struct intake *in, struct open_batch *o, struct gw_request *rq,
             o->units[i] += rt->reach[i].times;
     *rq->hold = (struct gw_hold){0};
     (void)gw_payload_unref(rq->payload);
-    if (rq->deadline_ns && (o->deadline_ns == 0 || rq->deadline_ns < o->deadline_ns))
-        o->deadline_ns = rq->deadline_ns;
+    o->has_endless |= rq->deadline_ns == 0;
+    if (rq->deadline_ns && (o->first_deadline_ns == 0 || rq->deadline_ns < o->first_deadline_ns))
+        o->first_deadline_ns = rq->deadline_ns;
+    if (rq->deadline_ns > o->last_deadline_ns)
+        o->last_deadline_ns = rq->deadline_ns;
 }
 
 /* An open batch of one request that came to nothing. */

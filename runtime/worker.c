@@ -119,6 +119,7 @@ static void tick_nodes(struct worker *w, uint64_t now)
 {
     const struct gw_service *s = w->engine->conf.service;
 
+    w->deadline_ns = 0; /* who waited for these rows was answered long ago */
     for (size_t p = 0; p < s->n_pipelines; p++)
         for (unsigned i = 0; i < w->chains[p].n_nodes; i++) {
             struct node *n = &w->chains[p].nodes[i];

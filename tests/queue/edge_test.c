@@ -29,7 +29,7 @@ struct rig {
     struct gw_ledger ledger;
     struct gw_ticket *ticket; /* of the last request; the rig holds one reference */
     unsigned n_tickets, posted, released, rooms;
-    uint64_t reserved;
+    uint64_t reserved, deadline_ns;
 };
 static struct rig *the_rig;
 
@@ -128,7 +128,8 @@ static void pass(struct rig *r, uint64_t ns)
 static void put(struct rig *r, enum gw_signal s, uint64_t first, unsigned n, const struct gw_meta *meta)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
-    struct gw_edge_put how = {.scratch = &r->scratch, .ledger = &r->ledger, .reserved = &r->reserved};
+    struct gw_edge_put how = {.scratch = &r->scratch, .ledger = &r->ledger, .reserved = &r->reserved,
+                              .deadline_ns = r->deadline_ns};
     struct gw_batch *b = gw_batch_new(s);
     struct gw_buf body;
     struct gw_view v;
@@ -694,6 +695,43 @@ static void only_what_is_left_goes_again(void **state)
 }
 
 /*
+ * Scenario    a client that waits for the sink gives up in 8 s; the sink is away; the same without waiting
+ * Guarantees  no attempt after the client is gone: refused, counted as "deadline"; a queued request goes on
+ */
+static void nobody_is_tried_for_who_has_given_up(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    r.conf.settings.queue.enabled = false;
+    start(&r);
+    r.deadline_ns = gw_mono_ns(&r.te.env) + 8 * S;
+    put(&r, GW_LOGS, 0, 2, NULL);
+    turn(&r);
+    gw_test_sink_answer(r.sink, &AWAY);
+    pass(&r, 7600000000u);
+    if (gw_test_sink_answer(r.sink, &AWAY))
+        assert_int_equal(r.sink->n_sends, 2);
+    assert_int_equal(dropped(&r, "deadline"), 2);
+    assert_int_equal(r.ticket->worst, GW_REFUSED);
+    tear_down(&r);
+    set_up(&r);
+    start(&r);
+    r.deadline_ns = gw_mono_ns(&r.te.env) + 8 * S;
+    put(&r, GW_LOGS, 0, 2, NULL);
+    turn(&r);
+    for (unsigned i = 0; i < 3; i++) {
+        gw_test_sink_answer(r.sink, &AWAY);
+        pass(&r, 20 * S);
+    }
+    assert_int_equal(r.sink->n_sends, 4);
+    gw_test_sink_answer(r.sink, &OK);
+    assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).delivered, 2);
+    tear_down(&r);
+}
+
+/*
  * Scenario    closed with one attempt under way, one in a pause and one pending
  * Guarantees  the attempt is cancelled; all rows are dropped as "shutdown", waiting clients hear UNAVAILABLE
  */
@@ -780,6 +818,7 @@ int main(void)
         cmocka_unit_test(at_most_num_consumers_are_under_way),
         cmocka_unit_test(an_attempt_without_an_answer_is_cancelled_and_repeated),
         cmocka_unit_test(only_what_is_left_goes_again),
+        cmocka_unit_test(nobody_is_tried_for_who_has_given_up),
         cmocka_unit_test(closing_counts_what_it_could_not_send),
         cmocka_unit_test(answers_from_inside_of_send_do_not_pile_up),
         cmocka_unit_test(without_memory_rows_are_refused),

@@ -34,7 +34,8 @@ static unsigned fill(struct rig *r, const struct gw_exporter_ops *ops, const cha
         gw_queue_extra.finish(&r->s, n, &r->diag);
     gw_buf_init(&text, sizeof(r->said) - 1);
     gw_diag_write(&r->diag, &text);
-    memcpy(r->said, text.p, text.n);
+    if (text.n)
+        memcpy(r->said, text.p, text.n);
     r->said[text.n] = 0;
     gw_buf_clear(&text);
     errors = r->diag.n_errors;
