@@ -76,7 +76,9 @@ static const struct gw_field prometheus_fields[] = {
     GW_STRING_FIELD(struct prometheus_conf, host, "host", "localhost", "Address to listen on."),
     GW_U64_FIELD(struct prometheus_conf, port, "port", "8888", 0, 65535, "Port; 0 = any free one."),
     GW_BOOL_FIELD(struct prometheus_conf, without_scope_info, "without_scope_info", "true", "No otel_scope_ labels."),
-    GW_BOOL_FIELD(struct prometheus_conf, without_units, "without_units", "true", "No unit suffix in names."),
+    {GW_FIELD_(struct prometheus_conf, without_units, "without_units", GW_F_BOOL, "true", 0, 0,
+               "Names never carry a unit suffix."),
+     .flags = GW_FF_NO_EFFECT},
     GW_BOOL_FIELD(struct prometheus_conf, without_type_suffix, "without_type_suffix", "true",
                   "No _total behind counters."),
     NO_EFFECT(struct prometheus_conf, constant_labels, "with_resource_constant_labels", GW_F_ANY,
@@ -98,7 +100,8 @@ static const struct gw_field reader_fields[] = {
     {0},
 };
 static const struct gw_field metrics_fields[] = {
-    GW_ENUM_FIELD(struct metrics_conf, level, "level", "normal", metric_levels, "none: no self-metrics are served."),
+    GW_ENUM_FIELD(struct metrics_conf, level, "level", "normal", metric_levels,
+                  "none: no self-metrics are served. The other levels are alike: all metrics."),
     {GW_FIELD_(struct metrics_conf, address, "address", GW_F_STRING, "", 0, 0, "use readers"),
      .flags = GW_FF_DEPRECATED},
     GW_LIST_FIELD(struct metrics_conf, readers, "readers", struct reader_conf, reader_fields,
