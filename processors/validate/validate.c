@@ -111,7 +111,7 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
 
 /* ---- what the checks use ---------------------------------------------------------------------------------- */
 
-static const char *text_of(struct gw_validation *t, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static const char *text_of(struct gw_validation *t, const char *fmt, va_list ap)
 {
     char text[256];
     int n = vsnprintf(text, sizeof(text), fmt, ap);
