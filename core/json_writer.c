@@ -38,28 +38,28 @@ static size_t plain_run(const uint8_t *p, size_t n)
     return i;
 }
 
+static void put_escape(struct gw_buf *b, uint8_t c)
+{
+    char how = escape_of[c];
+    char text[6] = {'\\', how, '0', '0', hex_digits[c >> 4], hex_digits[c & 15]};
+
+    gw_buf_put(b, text, how == 'u' ? 6 : 2);
+}
+
 void gw_json_put_string(struct gw_buf *b, struct gw_slice s)
 {
-    gw_buf_put_u8(b, '"');
-    for (size_t at = 0; at < s.n;) {
-        size_t run = plain_run(s.p + at, s.n - at);
+    size_t run = plain_run(s.p, s.n);
 
+    if (s.n > SIZE_MAX - 2 || gw_buf_reserve(b, s.n + 2) < 0)
+        return;
+    b->p[b->n++] = '"';
+    for (size_t at = 0; s.n;) {
         gw_buf_put(b, s.p + at, run);
         at += run;
         if (at == s.n)
             break;
-        uint8_t c = s.p[at++];
-        char how = escape_of[c];
-
-        if (how == 'u') {
-            char text[6] = {'\\', 'u', '0', '0', hex_digits[c >> 4], hex_digits[c & 15]};
-
-            gw_buf_put(b, text, sizeof(text));
-        } else {
-            char text[2] = {'\\', how};
-
-            gw_buf_put(b, text, sizeof(text));
-        }
+        put_escape(b, s.p[at++]);
+        run = plain_run(s.p + at, s.n - at);
     }
     gw_buf_put_u8(b, '"');
 }

@@ -526,6 +526,12 @@ static int put_string(struct reader *r, const struct gw_json_field *field, const
     if (room(r, s->raw.n + 16) < 0)
         return -E2BIG;
     put_tag(b, field, LEN);
+    if (field->kind == GW_JK_STRING && !s->escaped) { /* nearly all of them */
+        put_varint(b, s->raw.n);
+        memcpy(b->p + b->n, s->raw.p, s->raw.n);
+        b->n += s->raw.n;
+        return 0;
+    }
     at = b->n;
     content = b->p + at + have;
     if (gw_json_unescape(&r->t, s, content, &n) < 0)
@@ -585,6 +591,8 @@ static int read_strings(struct reader *r, struct frame *f, const struct gw_json_
 
 static bool has_name(const struct gw_json_field *f, struct gw_slice key)
 {
+    if (key.n == 0 || f->name[0] != key.p[0])
+        return false; /* both spellings begin alike */
     return (f->name_n == key.n && memcmp(f->name, key.p, key.n) == 0) ||
            (f->snake_n == key.n && memcmp(f->snake, key.p, key.n) == 0);
 }
@@ -648,7 +656,7 @@ static int read_list(struct reader *r, struct frame *f, const struct gw_json_fie
 
 static int read_value(struct reader *r, struct frame *f, const struct gw_json_field *field)
 {
-    if (gw_json_word(&r->t, "null"))
+    if (gw_json_peek(&r->t) == 'n' && gw_json_word(&r->t, "null"))
         return 0;
     if (!field)
         return gw_json_skip_value(&r->t);

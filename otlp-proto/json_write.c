@@ -11,7 +11,7 @@
 #include "otlp-proto/json_fields.h"
 
 struct seen {
-    uint32_t at; /* offset of the value: of the first one in a list, of the last one otherwise */
+    uint32_t at; /* lists and messages: offset of the first piece's tag; others: of the last value */
     uint32_t n;  /* how many; 0 = absent */
 };
 
@@ -159,16 +159,16 @@ static void note(struct frame *f, unsigned index, uint32_t at, uint32_t n, int *
 {
     const struct gw_json_field *field = &f->m->fields[index];
     struct seen *s = &f->seen[index];
+    bool in_pieces = field->flags & GW_JF_LIST || field->kind == GW_JK_MESSAGE;
 
     if (field->flags & GW_JF_ONEOF) {
         if (*oneof >= 0 && *oneof != (int)index)
             f->seen[*oneof].n = 0; /* the last one on the wire counts */
         *oneof = (int)index;
     }
-    /* Pieces of a list or of a message begin at the first, a scalar is its last. */
-    if (s->n == 0 || (!(field->flags & GW_JF_LIST) && field->kind != GW_JK_MESSAGE))
+    if (s->n == 0 || !in_pieces)
         s->at = at;
-    s->n = field->flags & GW_JF_LIST || field->kind == GW_JK_MESSAGE ? s->n + n : 1;
+    s->n = in_pieces ? s->n + n : 1;
 }
 
 static int index_message(struct frame *f)
@@ -203,6 +203,8 @@ static int index_message(struct frame *f)
         } else if ((tag & 7) != wire_of(field)) {
             continue;
         }
+        if (!(field->flags & GW_JF_LIST) && field->kind != GW_JK_MESSAGE)
+            tag_at = (uint32_t)value_at;
         if (n)
             note(f, (unsigned)index, tag_at, n, &oneof);
     }
@@ -237,7 +239,7 @@ static bool next_piece(struct gw_slice s, size_t *at, const struct gw_json_field
 
 static void put_name(struct gw_buf *b, struct frame *f, const struct gw_json_field *field)
 {
-    if (gw_buf_reserve(b, field->name_n + 4u) < 0)
+    if (b->cap - b->n < field->name_n + 4u && gw_buf_reserve(b, field->name_n + 4u) < 0)
         return;
     if (f->comma)
         b->p[b->n++] = ',';
@@ -343,10 +345,16 @@ static uint64_t load_number(struct gw_slice value, unsigned wire)
     return v;
 }
 
-static void write_scalar(struct gw_buf *b, struct frame *f, const struct gw_json_field *field, struct gw_slice value,
-                         unsigned wire)
+/** A singular field that is no message; its value begins at `at`, and is known to be sound. */
+static void write_scalar(struct gw_buf *b, struct frame *f, const struct gw_json_field *field, size_t at)
 {
+    struct gw_slice value = gw_slice_of(f->wire.p + at, f->wire.n - at);
+    unsigned wire = wire_of(field);
+    uint64_t v = 0;
+
     if (wire == LEN) {
+        (void)read_varint(f->wire, &at, &v);
+        value = gw_slice_of(f->wire.p + at, (size_t)v);
         /* An id of zeros is none. */
         if (!(field->flags & GW_JF_PRESENT) && (value.n == 0 || (field->kind == GW_JK_ID && is_all_zero(value))))
             return;
@@ -354,8 +362,7 @@ static void write_scalar(struct gw_buf *b, struct frame *f, const struct gw_json
         put_bytes(b, field, value);
         return;
     }
-    uint64_t v = load_number(value, wire);
-
+    v = load_number(value, wire);
     if (is_default(field, v))
         return;
     put_name(b, f, field);
@@ -465,10 +472,6 @@ static int write_message(struct writer *w, struct frame *f, const struct gw_json
 
 static int write_field(struct writer *w, struct frame *f, const struct gw_json_field *field, const struct seen *s)
 {
-    struct gw_slice value;
-    unsigned wire;
-    size_t at = s->at;
-
     if (field->kind == GW_JK_MESSAGE && !(field->flags & GW_JF_LIST))
         return s->n || field->flags & GW_JF_ALWAYS ? write_message(w, f, field, s) : 0;
     if (s->n == 0)
@@ -480,9 +483,9 @@ static int write_field(struct writer *w, struct frame *f, const struct gw_json_f
         f->at = s->at;
         f->field--; /* stay at the list */
     } else if (field->flags & GW_JF_LIST) {
-        write_scalars(w->out, f, field, at);
-    } else if (next_piece(f->wire, &at, field, &value, &wire)) {
-        write_scalar(w->out, f, field, value, wire);
+        write_scalars(w->out, f, field, s->at);
+    } else {
+        write_scalar(w->out, f, field, s->at);
     }
     return 0;
 }

@@ -147,7 +147,8 @@ void gw_debug_put_text(struct gw_buf *b, struct gw_slice s)
         gw_buf_printf(b, "\\u%04x", s.p[i]);
         from = i + 1;
     }
-    gw_buf_put(b, s.p + from, s.n - from);
+    if (s.n)
+        gw_buf_put(b, s.p + from, s.n - from);
 }
 
 void gw_debug_put_line(struct gw_buf *b, const char *label, struct gw_slice s)
@@ -254,7 +255,8 @@ static void put_json_string(struct gw_buf *b, struct gw_slice s)
         }
         from = i + 1;
     }
-    gw_buf_put(b, s.p + from, s.n - from);
+    if (s.n)
+        gw_buf_put(b, s.p + from, s.n - from);
     gw_buf_put_u8(b, '"');
 }
 
