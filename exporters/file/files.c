@@ -208,7 +208,8 @@ static void remove_old(struct gw_files *fs, const char *path)
         stamp(fs, now_ns - r->max_days * DAY_NS, oldest);
     (void)snprintf(folder, sizeof(folder), "%.*s", n ? (int)n : 1, n ? path : strchr(path, '/') ? "/" : ".");
     if (fs->conf.env->ops->dir_list(fs->conf.env, folder, add_backup, &l) == 0 && !l.failed) {
-        qsort(l.b, l.n, sizeof(*l.b), newest_first);
+        if (l.n)
+            qsort(l.b, l.n, sizeof(*l.b), newest_first);
         for (size_t i = 0; i < l.n; i++)
             if ((r->max_backups && i >= r->max_backups) || strcmp(l.b[i].stamp, oldest) < 0)
                 remove_backup(fs, path, l.b[i].name);
