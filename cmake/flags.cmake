@@ -24,12 +24,6 @@ else()
 endif()
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
-# Before the first target: the rooms themselves must carry the coverage counters that lead the fuzzer.
-option(GW_FUZZ "Build libFuzzer programs (needs clang)" OFF)
-if(GW_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()
-
 find_program(CCACHE ccache)
 if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})

@@ -13,6 +13,8 @@ function(gw_room name)
   endif()
 endfunction()
 
+set(GW_TEST_ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0")
+
 # What tests share: tests/harness.c.
 function(gw_test room file)
   get_filename_component(name ${file} NAME_WE)
@@ -21,6 +23,7 @@ function(gw_test room file)
   target_link_libraries(${target} PRIVATE ${ARGN} gw_harness gw_flags ${CMOCKA})
   target_compile_definitions(${target} PRIVATE GW_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GW_BINARY_DIR="${PROJECT_BINARY_DIR}")
   add_test(NAME ${room}/${name} COMMAND ${target})
+  set_tests_properties(${room}/${name} PROPERTIES ENVIRONMENT "${GW_TEST_ENVIRONMENT}")
 endfunction()
 
 function(gw_room_tests)

@@ -14,6 +14,7 @@ foreach(f IN LISTS fuzzers)
   else()
     target_sources(fuzz_${what} PRIVATE tests/fuzz/replay.c)
     add_test(NAME fuzz/${what} COMMAND fuzz_${what} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${what})
+    set_tests_properties(fuzz/${what} PROPERTIES ENVIRONMENT "${GW_TEST_ENVIRONMENT}")
   endif()
 endforeach()
 
