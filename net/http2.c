@@ -459,6 +459,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
 static void widen(struct session *x, struct stream *st, uint64_t to)
 {
     uint32_t max = x->c->conf->max_window_bytes;
+    uint64_t all = (uint64_t)max * CONN_WINDOWS < INT32_MAX ? (uint64_t)max * CONN_WINDOWS : INT32_MAX;
 
     if (to > max)
         to = max;
@@ -466,8 +467,8 @@ static void widen(struct session *x, struct stream *st, uint64_t to)
         return;
     st->window = (uint32_t)to;
     nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, (int32_t)st->window);
-    if (x->window < max * CONN_WINDOWS) {
-        x->window = max * CONN_WINDOWS;
+    if (x->window < all) {
+        x->window = (uint32_t)all;
         nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
     }
 }

@@ -99,7 +99,7 @@ struct gw_hs_conf {
     uint64_t read_timeout_ns, write_timeout_ns; /* whole request, whole response; 0 = none */
     uint64_t max_connection_age_ns, max_connection_age_grace_ns, max_connection_idle_ns; /* 0 = none; ±10 % jitter */
     uint64_t keepalive_time_ns, keepalive_timeout_ns; /* HTTP/2 PING: 2 h, 20 s */
-    uint64_t keepalive_min_ns;       /* enforcement_policy.min_time 5 min */
+    uint64_t keepalive_min_ns;       /* enforcement_policy.min_time 5 min; 0: PINGs are only counted */
     bool keepalive_without_stream;
     bool keep_alives;                /* HTTP/1.1 */
     uint32_t bucket_burst, bucket_per_s; /* HTTP/2 token bucket: 200, 20 */

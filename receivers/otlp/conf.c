@@ -312,5 +312,5 @@ void gw_otlp_http_conf(const struct gw_otlp_http *h, struct gw_hs_conf *ret)
     ret->keep_alives = h->keep_alives;
     ret->keepalive_time_ns = (uint64_t)7200 * 1000000000;
     ret->keepalive_timeout_ns = (uint64_t)20 * 1000000000;
-    ret->keepalive_min_ns = (uint64_t)300 * 1000000000;
+    ret->keepalive_min_ns = 0; /* enforcement is gRPC's: clients of plain HTTP/2 ping as they like, within the bucket */
 }

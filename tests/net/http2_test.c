@@ -294,6 +294,94 @@ static void a_client_that_reads_nothing_is_cut(void **state)
     assert_int_equal(rig.heard.n_open, 0);
 }
 
+/* Scenario: a client whose window is 0 asks ten times and never opens it.
+ * Guarantees: the stalled streams are reset after body_idle_timeout, the connection lives. */
+static void streams_that_the_peer_stalls_are_reset(void **state)
+{
+    nghttp2_settings_entry none = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+
+    (void)state;
+    nghttp2_submit_settings(client.ng, NGHTTP2_FLAG_NONE, &none, 1);
+    talk(&rig, &client, 5);
+    for (unsigned i = 0; i < 10; i++)
+        client_post(&client, "/ok", 0);
+    talk(&rig, &client, 10);
+    assert_int_equal(rig.heard.n_ends, 10);
+    assert_int_equal(rig.heard.n_open, 10);
+    rig.fake.mono_ns += 31 * SECOND;
+    talk(&rig, &client, 5);
+    assert_int_equal(rig.heard.n_open, 0);
+    assert_int_equal(client_answer(&client, 1)->error, NGHTTP2_CANCEL);
+    assert_false(client.eof);
+}
+
+/* Scenario: read_timeout is 10 s; a body comes in drops, one every 5 s.
+ * Guarantees: the request is reset although its body never stops. */
+static void read_timeout_is_for_the_whole_request(void **state)
+{
+    (void)state;
+    rig_stop(&rig);
+    rig.conf.read_timeout_ns = 10 * SECOND;
+    assert_int_equal(rig_start(&rig, NULL), 0);
+    client_close(&client);
+    client_attach(&client, rig_connect(&rig));
+    client_post(&client, "/ok", 100 * 1000 * 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        client_send(&client);
+        rig_turn(&rig, 5);
+        rig.fake.mono_ns += 5 * SECOND;
+        assert_int_equal(rig.heard.n_gone, 0);
+        client_recv(&client);
+    }
+    rig_turn(&rig, 5);
+    assert_int_equal(rig.heard.n_gone, 1);
+    assert_int_equal(rig.heard.n_ends, 0);
+}
+
+/* Scenario: the client asks with "expect: 100-continue", once for what is admitted, once for what is refused.
+ * Guarantees: 100 comes for the first only. */
+static void an_expectation_is_met_only_when_the_body_is_wanted(void **state)
+{
+    nghttp2_nv nva[] = {NV(":method", "POST"), NV(":scheme", "http"), NV(":path", "/ok"), NV(":authority", "h"),
+                        NV("expect", "100-continue")};
+    nghttp2_data_provider body = {.read_callback = client_read_body};
+
+    (void)state;
+    client.body_left = 100000; /* more than the first window: the answer proves nothing yet */
+    *client_answer(&client, 1) = (struct answer){0};
+    nghttp2_submit_request(client.ng, NULL, nva, 5, &body, NULL);
+    client_send(&client);
+    rig_turn(&rig, 3);
+    client_recv(&client);
+    assert_int_equal(client_answer(&client, 1)->status, 100);
+    nva[2] = (nghttp2_nv)NV(":path", "/refuse");
+    client.body_left += 100000;
+    *client_answer(&client, 3) = (struct answer){0};
+    nghttp2_submit_request(client.ng, NULL, nva, 5, &body, NULL);
+    client_send(&client);
+    rig_turn(&rig, 3);
+    client_recv(&client);
+    assert_int_equal(client_answer(&client, 3)->status, 413);
+}
+
+/* Scenario: max_concurrent_streams is 3; five requests that wait for their answers.
+ * Guarantees: the peer is told 3, and the handler has three at a time. */
+static void max_concurrent_streams_has_an_effect(void **state)
+{
+    (void)state;
+    rig_stop(&rig);
+    rig.conf.max_concurrent_streams = 3;
+    assert_int_equal(rig_start(&rig, NULL), 0);
+    client_close(&client);
+    client_attach(&client, rig_connect(&rig));
+    talk(&rig, &client, 5);
+    assert_int_equal(nghttp2_session_get_remote_settings(client.ng, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS), 3);
+    for (unsigned i = 0; i < 5; i++)
+        client_post(&client, "/later", 0);
+    talk(&rig, &client, 10);
+    assert_int_equal(rig.heard.n_open, 3);
+}
+
 /* Scenario: max_connection_age is an hour with ten minutes of grace; a request is open all the time.
  * Guarantees: GOAWAY after 54 to 66 minutes, cut after the grace. */
 static void an_old_connection_is_asked_to_leave_then_cut(void **state)
@@ -388,6 +476,10 @@ int main(void)
         CASE(a_body_that_stops_is_reset),
         CASE(a_connection_that_says_nothing_is_cut),
         CASE(a_client_that_reads_nothing_is_cut),
+        CASE(streams_that_the_peer_stalls_are_reset),
+        CASE(read_timeout_is_for_the_whole_request),
+        CASE(an_expectation_is_met_only_when_the_body_is_wanted),
+        CASE(max_concurrent_streams_has_an_effect),
         CASE(an_old_connection_is_asked_to_leave_then_cut),
         CASE(an_idle_connection_holds_little_memory),
     };
