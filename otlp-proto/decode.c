@@ -25,7 +25,7 @@ static const uint8_t *scope_body(struct gw_dec *d, const uint8_t *p, const uint8
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):
@@ -79,7 +79,7 @@ static const uint8_t *resource_body(struct gw_dec *d, const uint8_t *p, const ui
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):
@@ -126,7 +126,7 @@ static const uint8_t *request(struct gw_dec *d, const uint8_t *p, const uint8_t 
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         if (GW_LIKELY(tag == GW_TAG(1, GW_LEN)))
             p = gw_dec_len(d, &p, end, &n, name) ? resource(d, p, p + n) : NULL;
@@ -170,7 +170,7 @@ static int try(struct gw_batch *b, struct gw_ref wire, const struct gw_limits *l
     b->segments = table;
     if (r < 0)
         return gw_fail(err, r, "out of memory");
-    if (!request(&d, d.start, d.start + wire.len))
+    if (wire.len && !request(&d, d.start, d.start + wire.len))
         return d.rc;
     s.rows.end = b->n_rows;
     s.resources.end = b->n_resources;

@@ -41,7 +41,7 @@ static const uint8_t *record_body(struct gw_dec *d, const uint8_t *p, const uint
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_I64):

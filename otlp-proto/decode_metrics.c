@@ -9,7 +9,7 @@ static const uint8_t *exemplar_body(struct gw_dec *d, const uint8_t *p, const ui
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(2, GW_I64):
@@ -121,7 +121,7 @@ static const uint8_t *data(struct gw_dec *d, const uint8_t *p, const uint8_t *en
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         if (GW_LIKELY(tag == GW_TAG(1, GW_LEN))) {
             p = point(d, p, end, metric);
@@ -162,7 +162,7 @@ static const uint8_t *metric_body(struct gw_dec *d, const uint8_t *p, const uint
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):

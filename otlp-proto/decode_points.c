@@ -20,7 +20,7 @@ const uint8_t *gw_dec_number_point(struct gw_dec *d, const uint8_t *p, const uin
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(2, GW_I64):
@@ -78,7 +78,7 @@ static const uint8_t *histogram_body(struct gw_dec *d, const uint8_t *p, const u
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
         union gw_val v = {.u64 = 0};
 
         if ((tag & 7) == GW_I64) {
@@ -181,7 +181,7 @@ static const uint8_t *buckets_body(struct gw_dec *d, const uint8_t *p, const uin
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_VARINT):
@@ -271,7 +271,7 @@ static const uint8_t *exp_histogram_body(struct gw_dec *d, const uint8_t *p, con
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
         uint64_t v;
 
         if ((tag & 7) == GW_I64 && exp_histogram_fixed(tag, gw_load64(p), pt, h)) {
@@ -341,7 +341,7 @@ static const uint8_t *quantile(struct gw_dec *d, const uint8_t *p, const uint8_t
     end = p + n;
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         if (tag == GW_TAG(1, GW_I64) || tag == GW_TAG(2, GW_I64)) {
             union gw_val v = {.u64 = gw_load64(p)};
@@ -370,7 +370,7 @@ static const uint8_t *summary_body(struct gw_dec *d, const uint8_t *p, const uin
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(2, GW_I64):

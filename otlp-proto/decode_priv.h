@@ -39,9 +39,11 @@ struct gw_dec {
 const uint8_t *gw_dec_fail(struct gw_dec *d, int code, const uint8_t *at, const char *message, const char *why)
     __attribute__((cold, noinline));
 /** A tag of more than one byte: `p` behind its first. 0 after a failure. */
-uint32_t gw_dec_tag_slow(struct gw_dec *d, const uint8_t **p, const char *message) __attribute__((noinline));
+uint32_t gw_dec_tag_slow(struct gw_dec *d, const uint8_t **p, const uint8_t *end, const char *message)
+    __attribute__((noinline));
 /** A length of more than two bytes, not yet compared with the end. */
-bool gw_dec_len_slow(struct gw_dec *d, const uint8_t **p, uint32_t *ret, const char *message) __attribute__((noinline));
+bool gw_dec_len_slow(struct gw_dec *d, const uint8_t **p, const uint8_t *end, uint32_t *ret, const char *message)
+    __attribute__((noinline));
 /** A field that is not in the message, or has another wire type than there: `known` has the numbers' bits. */
 const uint8_t *gw_dec_unknown(struct gw_dec *d, const uint8_t *at, const uint8_t *p, const uint8_t *end, uint32_t tag,
                               uint32_t known, const char *message) __attribute__((noinline));
@@ -70,13 +72,13 @@ const uint8_t *gw_dec_exemplar(struct gw_dec *d, const uint8_t *p, const uint8_t
 /* ---- primitives, inlined ------------------------------------------------------------------------------------ */
 
 /** The tag at *p. 0 after a failure. */
-static inline uint32_t gw_dec_tag(struct gw_dec *d, const uint8_t **p, const char *message)
+static inline uint32_t gw_dec_tag(struct gw_dec *d, const uint8_t **p, const uint8_t *end, const char *message)
 {
     uint32_t tag = *(*p)++;
 
     if (GW_LIKELY(tag < 0x80 && tag >= 8))
         return tag;
-    return gw_dec_tag_slow(d, p, message);
+    return gw_dec_tag_slow(d, p, end, message);
 }
 
 /** A length at *p, and that so much is left before end. */
@@ -91,7 +93,7 @@ static inline bool gw_dec_len(struct gw_dec *d, const uint8_t **p, const uint8_t
     } else if (GW_LIKELY(at[1] < 0x80)) {
         n = (n & 0x7f) | (uint32_t)at[1] << 7;
         *p = at + 2;
-    } else if (!gw_dec_len_slow(d, p, &n, message)) {
+    } else if (!gw_dec_len_slow(d, p, end, &n, message)) {
         return false;
     }
     if (GW_UNLIKELY((ptrdiff_t)n > end - *p)) {

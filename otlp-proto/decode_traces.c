@@ -8,7 +8,7 @@ static const uint8_t *event_body(struct gw_dec *d, const uint8_t *p, const uint8
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_I64):
@@ -62,7 +62,7 @@ static const uint8_t *link_body(struct gw_dec *d, const uint8_t *p, const uint8_
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):
@@ -137,7 +137,7 @@ static const uint8_t *status(struct gw_dec *d, const uint8_t *p, const uint8_t *
     end = p + n;
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(2, GW_LEN):
@@ -182,7 +182,7 @@ static const uint8_t *span_body(struct gw_dec *d, const uint8_t *p, const uint8_
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):

@@ -15,30 +15,33 @@ static const uint8_t *odd(struct gw_dec *d, const uint8_t *at)
     return gw_dec_fail(d, GW_ODD, at, "", "");
 }
 
-uint32_t gw_dec_tag_slow(struct gw_dec *d, const uint8_t **p, const char *message)
+uint32_t gw_dec_tag_slow(struct gw_dec *d, const uint8_t **p, const uint8_t *end, const char *message)
 {
     const uint8_t *at = *p - 1;
     uint64_t tag = 0;
-    const uint8_t *q = gw_varint_get(at, at + 5, 5, &tag);
+    const uint8_t *q = gw_varint_get(at, end, 5, &tag);
 
     if (q && tag >= 8 && tag <= UINT32_MAX) {
         *p = q;
         return (uint32_t)tag;
     }
     gw_dec_fail(d, -EBADMSG, at, message,
-                !q                 ? "tag longer than five bytes"
+                !q                 ? end - at < 5 ? "tag reaches over the end" : "tag longer than five bytes"
                 : tag > UINT32_MAX ? "tag over 32 bits"
                                    : "field number 0");
     return 0;
 }
 
-bool gw_dec_len_slow(struct gw_dec *d, const uint8_t **p, uint32_t *ret, const char *message)
+bool gw_dec_len_slow(struct gw_dec *d, const uint8_t **p, const uint8_t *end, uint32_t *ret, const char *message)
 {
     uint64_t n;
-    const uint8_t *q = gw_varint_get(*p, *p + 5, 5, &n);
+    const uint8_t *q = gw_varint_get(*p, end, 5, &n);
 
     if (!q || n > INT32_MAX) {
-        gw_dec_fail(d, -EBADMSG, *p, message, q ? "length over 31 bits" : "length longer than five bytes");
+        gw_dec_fail(d, -EBADMSG, *p, message,
+                    q              ? "length over 31 bits"
+                    : end - *p < 5 ? "length reaches over the end"
+                                   : "length longer than five bytes");
         return false;
     }
     *ret = (uint32_t)n;
@@ -202,7 +205,7 @@ static const uint8_t *check_nested(struct gw_dec *d, const uint8_t *p, const uin
                 return p;
             continue;
         }
-        tag = gw_dec_tag(d, &p, name);
+        tag = gw_dec_tag(d, &p, f->end, name);
         opens = nested_field(f, tag, &odd_one);
         if (odd_one)
             return odd(d, at);
@@ -245,7 +248,7 @@ const uint8_t *gw_dec_any(struct gw_dec *d, const uint8_t *p, const uint8_t *end
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
         uint64_t v;
 
         switch (tag) {
@@ -303,7 +306,7 @@ static const uint8_t *attr_slow(struct gw_dec *d, const uint8_t *tag_at, const u
     *a = (struct gw_attr){.kv_off = (uint32_t)(tag_at - d->base)};
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name), n;
+        uint32_t tag = gw_dec_tag(d, &p, end, name), n;
         struct gw_ref key;
         uint64_t v;
 
@@ -433,7 +436,7 @@ static const uint8_t *entity_ref(struct gw_dec *d, const uint8_t *p, const uint8
 
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
         struct gw_ref text;
 
         if ((tag & 7) == GW_LEN && tag >> 3 <= 4)
@@ -453,7 +456,7 @@ const uint8_t *gw_dec_resource(struct gw_dec *d, const uint8_t *p, const uint8_t
     r->raw = (struct gw_ref){(uint32_t)(p - d->base), (uint32_t)(end - p)};
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name), n;
+        uint32_t tag = gw_dec_tag(d, &p, end, name), n;
         uint64_t v;
 
         switch (tag) {
@@ -482,7 +485,7 @@ const uint8_t *gw_dec_scope(struct gw_dec *d, const uint8_t *p, const uint8_t *e
     s->raw = (struct gw_ref){(uint32_t)(p - d->base), (uint32_t)(end - p)};
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, name);
+        uint32_t tag = gw_dec_tag(d, &p, end, name);
         uint64_t v;
 
         switch (tag) {

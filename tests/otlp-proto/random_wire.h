@@ -189,9 +189,12 @@ static inline unsigned rw_times(struct random_wire *r, const ProtobufCFieldDescr
 
     if (depth > 24 && is_message)
         return 0;
-    if (f->label == PROTOBUF_C_LABEL_REPEATED && rw_wire_of(f->type) == GW_LEN)
-        return r->budget ? rw_below(r, r->max_items + 1) : 0;
-    if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && f->id != 5 && rw_below(r, 3))
+    if (f->label == PROTOBUF_C_LABEL_REPEATED && rw_wire_of(f->type) == GW_LEN) {
+        unsigned times = r->budget ? rw_below(r, r->max_items + 1) : 0;
+
+        return times == 0 && depth < 5 && f->id <= 2 ? rw_below(r, 8) != 0 : times; /* envelopes are seldom empty */
+    }
+    if (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF && rw_below(r, 3))
         return 0;
     return r->odd && mergeable && rw_below(r, 6) == 0 ? 2 : rw_below(r, 8) != 0;
 }
