@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The real binary as a process: what service::telemetry and service::runtime change, exit codes, SIGTERM. */
+#include "tests/harness.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TEXT_MAX = 1 << 16 };
+
+static char file[] = "/tmp/staunch-process-XXXXXX";
+static char text[TEXT_MAX]; /* standard error of the last process, as far as it was read */
+static size_t n_text;
+static pid_t pid;
+static FILE *err;
+
+static int setup(void **state)
+{
+    int fd;
+
+    (void)state;
+    (void)strcpy(strrchr(file, '-'), "-XXXXXX");
+    fd = mkstemp(file);
+    pid = 0;
+    return fd >= 0 ? close(fd) : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (pid > 0) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+    }
+    if (err)
+        (void)fclose(err);
+    err = NULL;
+    return unlink(file);
+}
+
+/* A gateway that hears nobody and sends nothing, with this in its `service`. */
+static void start(const char *service)
+{
+    FILE *f = fopen(file, "w");
+    int fds[2];
+
+    assert_non_null(f);
+    (void)fprintf(f,
+                  "receivers: {demo: {traces_per_second: 1}}\nexporters: {nop: }\n"
+                  "service:\n  pipelines: {traces: {receivers: [demo], exporters: [nop]}}\n%s\n",
+                  service);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(pipe(fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)dup2(fds[1], STDERR_FILENO);
+        (void)close(fds[0]);
+        (void)close(fds[1]);
+        (void)execl(GW_BINARY_DIR "/staunch", "staunch", "--config", file, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(fds[1]);
+    err = fdopen(fds[0], "r");
+    n_text = 0;
+    text[0] = '\0';
+}
+
+/* Reads lines until one holds the word, or the end. */
+static bool read_until(const char *word)
+{
+    char *line = text + n_text;
+
+    while (n_text < TEXT_MAX - 1 && fgets(line = text + n_text, (int)(TEXT_MAX - n_text), err)) {
+        n_text += strlen(line);
+        if (word && strstr(line, word))
+            return true;
+    }
+    return false;
+}
+
+/* SIGTERM, the rest of its words, its exit code. */
+static int stop(void)
+{
+    int status;
+
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    (void)read_until(NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int join(void)
+{
+    int status;
+
+    (void)read_until(NULL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    pid = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* GET /metrics of the port that the first lines name. */
+static const char *scrape(void)
+{
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    static char answer[1 << 18];
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const char *at = strstr(text, "self-metrics");
+    int fd = socket(AF_INET, SOCK_STREAM, 0), port = 0;
+    size_t n = 0;
+    ssize_t got;
+
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "self-metrics http://127.0.0.1:%d/", &port), 1);
+    a.sin_port = htons((uint16_t)port);
+    assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+    while (n < sizeof(answer) - 1 && (got = read(fd, answer + n, sizeof(answer) - 1 - n)) > 0)
+        n += (size_t)got;
+    answer[n] = '\0';
+    (void)close(fd);
+    return answer;
+}
+
+#define READER(more) "metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: 0" more "}}}}]}"
+
+/* Scenario: a reader with the defaults. Guarantees: the Collector's names without suffix; SIGTERM ends with 0. */
+static void self_metrics_have_the_collectors_names(void **state)
+{
+    const char *m;
+
+    (void)state;
+    start("  telemetry: {" READER("") "}");
+    assert_true(read_until("self-metrics"));
+    m = scrape();
+    assert_non_null(strstr(m, "200 OK"));
+    assert_non_null(strstr(m, "otelcol_process_uptime"));
+    assert_null(strstr(m, "otelcol_process_cpu_seconds_total"));
+    assert_null(strstr(m, "otel_scope_"));
+    assert_non_null(strstr(m, "service_name=\"staunch\""));
+    assert_non_null(strstr(m, "service_version=\"" GW_VERSION "\""));
+    assert_non_null(strstr(m, "service_instance_id=\""));
+    assert_int_equal(stop(), 0);
+    assert_non_null(strstr(text, "SIGTERM: draining"));
+}
+
+/* Scenario: suffixes, scopes, another resource, one worker. Guarantees: each changes what is shown. */
+static void telemetry_settings_change_what_is_shown(void **state)
+{
+    const char *m;
+
+    (void)state;
+    start("  runtime: {workers: 1, drain_timeout: 3s, memory_limit_mib: 64}\n"
+          "  telemetry: {resource: {service.name: gw, service.instance.id: , team: blue}, " READER(
+              ", without_type_suffix: false, without_scope_info: false") "}");
+    assert_true(read_until("self-metrics"));
+    assert_non_null(strstr(text, ", 1 worker)"));
+    m = scrape();
+    assert_non_null(strstr(m, "otelcol_process_cpu_seconds_total"));
+    assert_non_null(strstr(m, "otel_scope_"));
+    assert_non_null(strstr(m, "service_name=\"gw\""));
+    assert_non_null(strstr(m, "team=\"blue\""));
+    assert_null(strstr(m, "service_instance_id=\""));
+    assert_int_equal(stop(), 0);
+    assert_non_null(strstr(text, "at most 3 s"));
+}
+
+/* Scenario: metrics level none, log level error. Guarantees: no listener, no line about draining. */
+static void levels_are_heeded(void **state)
+{
+    (void)state;
+    start("  telemetry: {metrics: {level: none}, logs: {level: error}}");
+    assert_true(read_until("is ready"));
+    assert_int_equal(stop(), 0);
+    assert_null(strstr(text, "self-metrics"));
+    assert_null(strstr(text, "draining"));
+}
+
+/* Scenario: log encoding json. Guarantees: every line is an object. */
+static void logs_may_be_json(void **state)
+{
+    (void)state;
+    start("  telemetry: {metrics: {level: none}, logs: {encoding: json}}");
+    assert_true(read_until("is ready"));
+    assert_int_equal(stop(), 0);
+    for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
+        assert_int_equal(line[0], '{');
+        assert_non_null(strchr(line, '\n'));
+        assert_int_equal(strchr(line, '\n')[-1], '}');
+    }
+}
+
+/* Scenario: the port of self-metrics is taken. Guarantees: exit code 69 and a sentence with the address. */
+static void a_taken_port_exits_with_69(void **state)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    char service[200];
+
+    (void)state;
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    (void)snprintf(service, sizeof(service), "  telemetry: {metrics: {address: '127.0.0.1:%u'}}", ntohs(a.sin_port));
+    start(service);
+    assert_int_equal(join(), 69);
+    assert_non_null(strstr(text, "error: "));
+    assert_non_null(strstr(text, "127.0.0.1:"));
+    (void)close(fd);
+}
+
+/* Scenario: three mistakes in a file. Guarantees: the binary prints three and exits 78. */
+static void three_mistakes_exit_with_78(void **state)
+{
+    (void)state;
+    start("  telemetri: {}\n  runtime: {workers: many, workerz: 1}");
+    assert_int_equal(join(), 78);
+    assert_non_null(strstr(text, ":5:3: error: unknown key \"telemetri\" in service; did you mean \"telemetry\"?"));
+    assert_non_null(strstr(text, ":6:22: error: service::runtime::workers: must be a whole number, not a text"));
+    assert_non_null(
+        strstr(text, ":6:28: error: unknown key \"workerz\" in service::runtime; did you mean \"workers\"?"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(self_metrics_have_the_collectors_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(telemetry_settings_change_what_is_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(levels_are_heeded, setup, teardown),
+        cmocka_unit_test_setup_teardown(logs_may_be_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_taken_port_exits_with_69, setup, teardown),
+        cmocka_unit_test_setup_teardown(three_mistakes_exit_with_78, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
