@@ -9,6 +9,8 @@
 #include "google/rpc/status.pb-c.h"
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
+enum { MAX_DELAY_S = 1000000000 }; /* 31 years: more is nonsense, and overflows when it grows further */
+
 typedef Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse response;
 
 static void copy_text(char *to, size_t size, const char *s, size_t n)
@@ -136,7 +138,7 @@ static void read_detail(const Google__Protobuf__Any *any, struct gw_otlp_status 
     if (!info)
         return;
     ret->has_retry_info = true;
-    if (info->retry_delay && info->retry_delay->seconds >= 0 && info->retry_delay->seconds < 1000000000)
+    if (info->retry_delay && info->retry_delay->seconds >= 0 && info->retry_delay->seconds < MAX_DELAY_S)
         ret->retry_delay_ns = (uint64_t)info->retry_delay->seconds * 1000000000 +
                               (uint64_t)(info->retry_delay->nanos > 0 ? info->retry_delay->nanos : 0);
     google__rpc__retry_info__free_unpacked(info, NULL);
@@ -179,7 +181,7 @@ bool gw_retry_after_parse(struct gw_slice value, uint64_t wall_ns, uint64_t *ret
     text[value.n] = '\0';
     if (text[0] >= '0' && text[0] <= '9') {
         seconds = strtoull(text, &end, 10);
-        if (*end || seconds > 1000000000)
+        if (*end || seconds > MAX_DELAY_S)
             return false;
         *ret_ns = (uint64_t)seconds * 1000000000;
         return true;
@@ -188,7 +190,13 @@ bool gw_retry_after_parse(struct gw_slice value, uint64_t wall_ns, uint64_t *ret
     if (!end || (strcmp(end, " GMT") != 0 && strcmp(end, " UTC") != 0))
         return false;
     at = timegm(&tm);
-    *ret_ns = at < 0 || (uint64_t)at * 1000000000 <= wall_ns ? 0 : (uint64_t)at * 1000000000 - wall_ns;
+    if (at < 0 || (uint64_t)at <= wall_ns / 1000000000) {
+        *ret_ns = 0;
+        return true;
+    }
+    if ((uint64_t)at - wall_ns / 1000000000 > MAX_DELAY_S)
+        return false;
+    *ret_ns = (uint64_t)at * 1000000000 - wall_ns;
     return true;
 }
 

@@ -272,6 +272,7 @@ static void retry_after_is_honoured_where_it_belongs(void **state)
                  {502, "retry-after: 7\n", 0},
                  {503, "retry-after: Tue, 14 Nov 2023 22:13:50 GMT\n", 30},
                  {503, "retry-after: Tue, 14 Nov 2023 22:00:00 GMT\n", 0},
+                 {503, "retry-after: Tue, 14 Nov 3023 22:13:50 GMT\n", 0},
                  {503, "retry-after: soon\n", 0},
                  {503, "retry-after: -5\n", 0},
                  {503, "retry-after: 99999999999999999999\n", 0}};

@@ -1,0 +1,9 @@
+
+
+n1
+	host.name
+ùÿÿÿÿÿÿÿÿ
+a
+
+cart
+service.name

@@ -1,0 +1,3 @@
+full1
+(type.googleapis.com/google.rpc.RetryInfo
+ÿ
