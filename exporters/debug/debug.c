@@ -242,6 +242,7 @@ static int write_out(struct self *s, enum gw_signal signal, struct gw_slice body
     int rc = 0;
 
     gw_buf_init(&b, MAX_LINE_BYTES);
+    (void)gw_buf_reserve(&b, body.n + 1024); /* one allocation, however long the text */
     if (!s->conf.use_internal_logger) {
         gw_buf_put_slice(&b, body);
         if (p.text.n)

@@ -29,7 +29,7 @@
 
 enum { JSON, PROTO };
 enum { NO_COMPRESSION, ZSTD };
-enum { MAX_MESSAGE_BYTES = 1 << 30, KEEP_BYTES = 4 << 20, MAX_PATH_BYTES = 4096 };
+enum { MAX_MESSAGE_BYTES = 1 << 30, KEEP_BYTES = 16 << 20, MAX_PATH_BYTES = 4096 };
 
 struct group_by {
     bool enabled;
@@ -57,7 +57,7 @@ struct self {
     struct gw_env *env;
     struct gw_logger logger;
     struct gw_files *files;
-    struct gw_buf text, packed, message, request, path; /* scratch of the exporter's thread */
+    struct gw_buf text, message, request, path; /* scratch of the exporter's thread */
     struct gw_file_pieces pieces;
 };
 
@@ -153,39 +153,56 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
 
 /* ---- a message ------------------------------------------------------------------------------------------- */
 
+static void store_length(uint8_t *p, size_t n)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(n >> (24 - 8 * i));
+}
+
 static void put_length(struct gw_buf *b, size_t n)
 {
-    uint8_t be[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+    uint8_t be[4];
 
+    store_length(be, n);
     gw_buf_put(b, be, sizeof(be));
 }
 
-/** What stands in the file for a request: s->message. */
-static int make_message(struct self *s, enum gw_signal signal, struct gw_slice body, struct gw_err *err)
+/** What stands in the file for a request: in the scratch, until the next one. */
+static int make_message(struct self *s, enum gw_signal signal, struct gw_slice body, struct gw_slice *ret,
+                        struct gw_err *err)
 {
+    bool is_line = s->conf.format == JSON && s->conf.compression == NO_COMPRESSION;
     struct gw_slice content = body;
     int rc = 0;
 
-    gw_buf_reset(&s->text);
-    gw_buf_reset(&s->packed);
-    gw_buf_reset(&s->message);
     if (s->conf.format == JSON) {
+        gw_buf_reset(&s->text);
+        (void)gw_buf_reserve(&s->text, body.n * 2 + 1024); /* about what it takes */
         rc = gw_proto_to_json(signal, body, &s->text);
+        if (is_line)
+            gw_buf_put_u8(&s->text, '\n');
         content = gw_buf_slice(&s->text);
-        if (rc < 0)
-            return gw_fail(err, rc, "the request cannot be written as JSON: %s", strerror(-rc));
+        if (rc < 0 || s->text.failed)
+            return gw_fail(err, rc < 0 ? rc : -E2BIG, "the request cannot be written as JSON: %s",
+                           strerror(rc < 0 ? -rc : E2BIG));
     }
+    if (is_line) {
+        *ret = content;
+        return 0;
+    }
+    gw_buf_reset(&s->message);
+    put_length(&s->message, content.n);
     if (s->conf.compression == ZSTD) {
-        rc = gw_compress(GW_ZSTD, (int)s->conf.compression_params.level, content, &s->packed, err);
-        content = gw_buf_slice(&s->packed);
+        size_t at = s->message.n;
+
+        rc = gw_compress(GW_ZSTD, (int)s->conf.compression_params.level, content, &s->message, err);
         if (rc < 0)
             return rc;
+        store_length(s->message.p, s->message.n - at);
+    } else {
+        gw_buf_put_slice(&s->message, content);
     }
-    if (s->conf.format == PROTO || s->conf.compression != NO_COMPRESSION)
-        put_length(&s->message, content.n);
-    gw_buf_put_slice(&s->message, content);
-    if (s->conf.format == JSON && s->conf.compression == NO_COMPRESSION)
-        gw_buf_put_u8(&s->message, '\n');
+    *ret = gw_buf_slice(&s->message);
     return s->message.failed ? gw_fail(err, -E2BIG, "the request is too long for a file") : 0;
 }
 
@@ -206,11 +223,12 @@ static enum gw_sent verdict_of(int rc)
 static void send_whole(struct self *s, struct gw_attempt *a)
 {
     struct gw_sent_info info = {.reason = "write"};
+    struct gw_slice message;
     struct gw_err err = {""};
-    int rc = make_message(s, a->signal, a->body, &err);
+    int rc = make_message(s, a->signal, a->body, &message, &err);
 
     if (rc == 0)
-        rc = gw_files_write(s->files, s->conf.path, gw_buf_slice(&s->message), &err);
+        rc = gw_files_write(s->files, s->conf.path, message, &err);
     info.sent = verdict_of(rc);
     info.message = err.text;
     a->done(a, &info);
@@ -245,12 +263,13 @@ static void join(struct self *s, size_t from, size_t to)
 
 static int write_group(struct self *s, enum gw_signal signal, struct gw_slice segment, struct gw_err *err)
 {
+    struct gw_slice message;
     int rc = make_path(s, segment, err);
 
     if (rc == 0)
-        rc = make_message(s, signal, gw_buf_slice(&s->request), err);
+        rc = make_message(s, signal, gw_buf_slice(&s->request), &message, err);
     if (rc == 0)
-        rc = gw_files_write(s->files, (const char *)s->path.p, gw_buf_slice(&s->message), err);
+        rc = gw_files_write(s->files, (const char *)s->path.p, message, err);
     return rc;
 }
 
@@ -325,7 +344,6 @@ static void file_send(void *self, struct gw_attempt *a)
     else
         send_whole(s, a);
     trim(&s->text);
-    trim(&s->packed);
     trim(&s->message);
     trim(&s->request);
 }
@@ -371,7 +389,6 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->env = ctx->env;
     s->logger = ctx->logger;
     gw_buf_init(&s->text, MAX_MESSAGE_BYTES);
-    gw_buf_init(&s->packed, MAX_MESSAGE_BYTES);
     gw_buf_init(&s->message, MAX_MESSAGE_BYTES);
     gw_buf_init(&s->request, MAX_MESSAGE_BYTES);
     gw_buf_init(&s->path, MAX_PATH_BYTES);
@@ -387,7 +404,6 @@ static void destroy(void *self)
         return;
     file_close(s);
     gw_buf_clear(&s->text);
-    gw_buf_clear(&s->packed);
     gw_buf_clear(&s->message);
     gw_buf_clear(&s->request);
     gw_buf_clear(&s->path);
