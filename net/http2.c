@@ -8,17 +8,14 @@
 #include <stdlib.h>
 
 #include "net/h2_bucket.h"
+#include "net/h2_stream.h"
 #include "net/hs.h"
 
 enum {
     FEED_BYTES = 8 * 1024, /* pushed in at once: an attack is noticed, and its answers are out, before the next piece */
-    OUT_BYTES = 64 * 1024,
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
-    FREE_MAX = 256,      /* streams kept for reuse, a worker */
-    KEEP_BYTES = 4096,   /* larger buffers of a stream are not kept */
     REPLY_HEADERS = 32,
-    REPLY_TRAILERS = 8,
     PING_STRIKES = 2,    /* as grpc-go */
     BOMB_COST = 20,      /* tokens for a header list several times over its limit: decoding it was not free */
     CONN_WINDOWS = 16,   /* the connection's window, in stream windows */
@@ -26,46 +23,19 @@ enum {
 static const uint64_t S = 1000000000ull;
 static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
 
-/** What the connections of one worker share. */
-struct worker {
-    nghttp2_session_callbacks *callbacks;
-    nghttp2_option *option;
-    struct stream *free;
-    unsigned n_free;
-    uint8_t out[OUT_BYTES];
-};
-
-struct stream {
-    struct gw_hs_stream s;
-    struct stream *next, **link; /* the session's list; next: the free list, too */
-    bool headers_done, remote_ended, end_sent, own_reset, too_big, expects_continue;
-    uint32_t window;             /* ours, for this stream */
-    uint64_t rx_bytes, opened_ns, moved_ns;
-
-    /* the head: names and values one behind the other in text; while it grows, slices hold offsets */
-    struct gw_header *headers;
-    uint8_t *text;
-    size_t n_text, cap_text, list_bytes;
-    unsigned n_headers, cap_headers, n_seen;
-
-    /* the answer: body, then names and values of trailers */
-    uint8_t *reply;
-    size_t cap_reply, n_body, body_at;
-    nghttp2_nv trailers[REPLY_TRAILERS];
-    unsigned n_trailers;
-};
-
 enum drain { NOT_DRAINING, NOTICED, LAST_WORD };
 
 struct session {
     struct gw_hs_conn *c;
     nghttp2_session *ng;
-    struct worker *w;
-    struct stream *streams;
+    struct gw_h2_worker *w;
+    struct gw_h2_stream *streams;
     struct gw_h2_bucket bucket;
     size_t n_out; /* of w->out, while in a pump */
     uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, answered_ns, drain_ns;
     uint32_t window;      /* the connection's */
+    uint32_t n_told;      /* call-backs out of the piece that is being fed */
+    uint64_t late_bytes;  /* that may still come for streams that we have ended early */
     uint32_t doom;        /* error code of the GOAWAY that ends it, or 0 */
     const char *why;      /* its debug data */
     unsigned ping_strikes;
@@ -73,151 +43,15 @@ struct session {
     bool got_settings, feeding, pumping, had_ping;
 };
 
-/* ---- streams ---------------------------------------------------------------------------------------------- */
+/* ---- the end of a stream ---------------------------------------------------------------------------------- */
 
-static struct stream *stream_new(struct session *x)
-{
-    struct worker *w = x->w;
-    struct stream *st = w->free, keep;
-
-    if (!st)
-        return calloc(1, sizeof *st);
-    w->free = st->next;
-    w->n_free--;
-    keep = *st;
-    memset(st, 0, sizeof *st);
-    st->headers = keep.headers;
-    st->cap_headers = keep.cap_headers;
-    st->text = keep.text;
-    st->cap_text = keep.cap_text;
-    st->reply = keep.reply;
-    st->cap_reply = keep.cap_reply;
-    return st;
-}
-
-static void stream_free(struct stream *st)
-{
-    free(st->headers);
-    free(st->text);
-    free(st->reply);
-    free(st);
-}
-
-static void stream_recycle(struct worker *w, struct stream *st)
-{
-    if (w->n_free >= FREE_MAX) {
-        stream_free(st);
-        return;
-    }
-    if (st->cap_text > KEEP_BYTES) {
-        free(st->text);
-        st->text = NULL;
-        st->cap_text = 0;
-    }
-    if (st->cap_reply > KEEP_BYTES) {
-        free(st->reply);
-        st->reply = NULL;
-        st->cap_reply = 0;
-    }
-    st->next = w->free;
-    w->free = st;
-    w->n_free++;
-}
-
-static void stream_end(struct session *x, struct stream *st)
+static void stream_end(struct session *x, struct gw_h2_stream *st)
 {
     *st->link = st->next;
     if (st->next)
         st->next->link = st->link;
     gw_stream_gone(&st->s);
-    stream_recycle(x->w, st);
-}
-
-/** Grow to at least n elements. */
-static int grow(void **p, size_t *cap, size_t n, size_t size)
-{
-    size_t want = *cap ? *cap : 16;
-    void *q;
-
-    if (n <= *cap)
-        return 0;
-    while (want < n)
-        want *= 2;
-    q = realloc(*p, want * size);
-    if (!q)
-        return -ENOMEM;
-    *p = q;
-    *cap = want;
-    return 0;
-}
-
-/** Keep one header. Errors: -ENOMEM. */
-static int keep_header(struct stream *st, struct gw_slice name, struct gw_slice value)
-{
-    size_t cap = st->cap_headers;
-    int code = grow((void **)&st->headers, &cap, st->n_headers + 1, sizeof *st->headers);
-
-    st->cap_headers = (unsigned)cap;
-    if (code == 0)
-        code = grow((void **)&st->text, &st->cap_text, st->n_text + name.n + value.n, 1);
-    if (code < 0)
-        return code;
-    st->headers[st->n_headers].name = (struct gw_slice){(const uint8_t *)st->n_text, name.n};
-    memcpy(st->text + st->n_text, name.p, name.n);
-    st->n_text += name.n;
-    st->headers[st->n_headers].value = (struct gw_slice){(const uint8_t *)st->n_text, value.n};
-    if (value.n)
-        memcpy(st->text + st->n_text, value.p, value.n);
-    st->n_text += value.n;
-    st->n_headers++;
-    return 0;
-}
-
-static int64_t parse_length(struct gw_slice v)
-{
-    int64_t n = 0;
-
-    for (size_t i = 0; i < v.n && i < 18; i++)
-        n = n * 10 + (v.p[i] - '0'); /* nghttp2 has checked that they are digits, once */
-    return v.n ? n : -1;
-}
-
-/** Offsets become slices; pseudo headers move to their own fields. */
-static void finish_head(struct stream *st)
-{
-    struct gw_hs_head *head = &st->s.head;
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < st->n_headers; i++) {
-        struct gw_header h = st->headers[i];
-
-        h.name.p = st->text + (uintptr_t)h.name.p;
-        h.value.p = st->text + (uintptr_t)h.value.p;
-        if (h.name.p[0] != ':') {
-            if (h.name.n == 14 && memcmp(h.name.p, "content-length", 14) == 0)
-                head->content_length = parse_length(h.value);
-            else if (h.name.n == 6 && memcmp(h.name.p, "expect", 6) == 0)
-                st->expects_continue = gw_slice_is(h.value, "100-continue");
-            else if (h.name.n == 4 && memcmp(h.name.p, "host", 4) == 0 && head->authority.n == 0)
-                head->authority = h.value;
-            st->headers[n++] = h;
-        } else if (gw_slice_is(h.name, ":method")) {
-            head->method = h.value;
-        } else if (gw_slice_is(h.name, ":authority")) {
-            head->authority = h.value;
-        } else if (gw_slice_is(h.name, ":path")) {
-            const uint8_t *mark = memchr(h.value.p, '?', h.value.n);
-
-            head->path = h.value;
-            if (mark) {
-                head->path.n = (size_t)(mark - h.value.p);
-                head->query = (struct gw_slice){mark + 1, h.value.n - head->path.n - 1};
-            }
-        }
-    }
-    head->headers = st->headers;
-    head->n_headers = n;
-    head->http2 = true;
+    gw_h2_stream_recycle(x->w, st);
 }
 
 /* ---- the books -------------------------------------------------------------------------------------------- */
@@ -286,7 +120,7 @@ static uint64_t first(uint64_t due, uint64_t since, uint64_t patience)
 }
 
 /** When this stream has waited too long, for its peer. Waiting for our own answer has no limit here. */
-static uint64_t stream_due(const struct session *x, const struct stream *st)
+static uint64_t stream_due(const struct session *x, const struct gw_h2_stream *st)
 {
     const struct gw_hs_conf *conf = x->c->conf;
     uint64_t due = UINT64_MAX;
@@ -341,28 +175,37 @@ static void pump(struct session *x)
     if (x->pumping)
         return;
     x->pumping = true;
-    while (!x->c->closed && gw_conn_unsent(x->c) < OUT_BYTES && (n = nghttp2_session_mem_send(x->ng, &p)) != 0) {
+    while (!x->c->closed && gw_conn_unsent(x->c) < GW_H2_OUT_BYTES && (n = nghttp2_session_mem_send(x->ng, &p)) != 0) {
         if (n < 0) {
             gw_conn_close(x->c);
             break;
         }
         while (n > 0) {
-            size_t k = OUT_BYTES - x->n_out < (size_t)n ? OUT_BYTES - x->n_out : (size_t)n;
+            size_t k = GW_H2_OUT_BYTES - x->n_out < (size_t)n ? GW_H2_OUT_BYTES - x->n_out : (size_t)n;
 
             memcpy(x->w->out + x->n_out, p, k);
             x->n_out += k;
             p += k;
             n -= (ssize_t)k;
-            if (x->n_out == OUT_BYTES)
+            if (x->n_out == GW_H2_OUT_BYTES)
                 put_out(x);
         }
     }
     x->pumping = false;
 }
 
+/** A reset of ours: costs the peer nothing, and what it has sent meanwhile is not held against it. */
+static void reset(struct session *x, struct gw_h2_stream *st, uint32_t code)
+{
+    st->own_reset = true;
+    x->late_bytes += st->window;
+    nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, code);
+}
+
 static void last_word(struct session *x)
 {
     x->drain = LAST_WORD;
+    x->late_bytes += x->window; /* streams that were opened too late to be served */
     nghttp2_submit_goaway(x->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(x->ng), NGHTTP2_NO_ERROR,
                           NULL, 0);
 }
@@ -395,6 +238,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     struct session *x = arg;
 
     (void)ng;
+    x->n_told++;
     return hd->type > NGHTTP2_CONTINUATION ? charge(x, 1) : 0;
 }
 
@@ -408,13 +252,13 @@ static int on_unknown(nghttp2_session *ng, void **payload, const nghttp2_frame_h
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct session *x = arg;
-    struct stream *st;
+    struct gw_h2_stream *st;
 
     x->header_since_ns = gw_conn_now_ns(x->c);
     arm(x, session_due(x));
     if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    st = stream_new(x);
+    st = gw_h2_stream_new(x->w);
     if (!st)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     gw_stream_open(x->c, &st->s, (uint32_t)f->hd.stream_id);
@@ -435,9 +279,10 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
 {
     struct session *x = arg;
     const struct gw_hs_conf *conf = x->c->conf;
-    struct stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
 
     (void)flags;
+    x->n_told++;
     if (!st || st->headers_done) /* trailers of a request mean nothing to us */
         return 0;
     st->list_bytes += n_name + n_value + 32;
@@ -450,13 +295,13 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* decoded to the end, but no longer told */
     }
-    if (keep_header(st, gw_slice_of(name, n_name), gw_slice_of(value, n_value)) < 0)
+    if (gw_h2_stream_keep_header(st, gw_slice_of(name, n_name), gw_slice_of(value, n_value)) < 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     return 0;
 }
 
 /** A stream that is going to be read may have a larger window, when its body is larger. */
-static void widen(struct session *x, struct stream *st, uint64_t to)
+static void widen(struct session *x, struct gw_h2_stream *st, uint64_t to)
 {
     uint32_t max = x->c->conf->max_window_bytes;
     uint64_t all = (uint64_t)max * CONN_WINDOWS < INT32_MAX ? (uint64_t)max * CONN_WINDOWS : INT32_MAX;
@@ -476,10 +321,10 @@ static void widen(struct session *x, struct stream *st, uint64_t to)
 static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
 
 /** Errors: NGHTTP2_ERR_CALLBACK_FAILURE when the peer has to go. */
-static int on_head(struct session *x, struct stream *st)
+static int on_head(struct session *x, struct gw_h2_stream *st)
 {
     st->headers_done = true;
-    finish_head(st);
+    gw_h2_stream_finish_head(st);
     if (st->too_big) {
         st->s.responded = true; /* the handler never hears of it */
         respond(&st->s, &(struct gw_hs_response){.status = 431});
@@ -502,9 +347,10 @@ static int on_head(struct session *x, struct stream *st)
 static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
     struct session *x = arg;
-    struct stream *st = nghttp2_session_get_stream_user_data(ng, id);
+    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
 
     (void)flags;
+    x->n_told++;
     if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
         nghttp2_session_consume_connection(ng, n);
         return 0;
@@ -521,7 +367,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
     return 0;
 }
 
-static void on_remote_end(struct stream *st)
+static void on_remote_end(struct gw_h2_stream *st)
 {
     if (st->remote_ended)
         return;
@@ -531,7 +377,7 @@ static void on_remote_end(struct stream *st)
 
 static int on_reset(struct session *x, const nghttp2_frame *f)
 {
-    struct stream *st = nghttp2_session_get_stream_user_data(x->ng, f->hd.stream_id);
+    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(x->ng, f->hd.stream_id);
 
     /* a client answers our early end with a reset; any other one made us work for nothing */
     if (st ? st->end_sent : x->bucket.resets > 0) {
@@ -545,7 +391,7 @@ static int on_reset(struct session *x, const nghttp2_frame *f)
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct session *x = arg;
-    struct stream *st;
+    struct gw_h2_stream *st;
 
     switch (f->hd.type) {
     case NGHTTP2_HEADERS:
@@ -607,21 +453,20 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int cod
 
 /* ---- call-backs of nghttp2: sending and ending ------------------------------------------------------------ */
 
-static void on_end_sent(struct session *x, struct stream *st)
+static void on_end_sent(struct session *x, struct gw_h2_stream *st)
 {
     st->end_sent = true;
     if (st->remote_ended)
         return;
     /* answered before the request was over: tell the peer to save itself the rest, and expect its own reset */
-    st->own_reset = true;
     gw_h2_bucket_owe(&x->bucket.resets, 1);
-    nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NGHTTP2_NO_ERROR);
+    reset(x, st, NGHTTP2_NO_ERROR);
 }
 
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 {
     struct session *x = arg;
-    struct stream *st;
+    struct gw_h2_stream *st;
 
     switch (f->hd.type) {
     case NGHTTP2_HEADERS:
@@ -653,7 +498,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
 {
     struct session *x = arg;
-    struct stream *st = nghttp2_session_get_stream_user_data(ng, id);
+    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
 
     (void)code;
     if (!st)
@@ -670,7 +515,7 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
 static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
                          nghttp2_data_source *source, void *arg)
 {
-    struct stream *st = source->ptr;
+    struct gw_h2_stream *st = source->ptr;
     size_t left = st->n_body - st->body_at;
 
     (void)arg;
@@ -689,43 +534,11 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t n
     return (ssize_t)n;
 }
 
-static nghttp2_nv nv_of(struct gw_slice name, struct gw_slice value, uint8_t flags)
-{
-    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n, flags};
-}
-
-/** Body and trailers wait in the stream until the window lets them out. Errors: -ENOMEM. */
-static int keep_reply(struct stream *st, const struct gw_hs_response *r)
-{
-    const uint8_t no_copy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    size_t n = r->body.n;
-    uint8_t *p;
-
-    st->n_trailers = r->n_trailers < REPLY_TRAILERS ? r->n_trailers : REPLY_TRAILERS;
-    for (unsigned i = 0; i < st->n_trailers; i++)
-        n += r->trailers[i].name.n + r->trailers[i].value.n;
-    if (grow((void **)&st->reply, &st->cap_reply, n, 1) < 0)
-        return -ENOMEM;
-    st->n_body = r->body.n;
-    memcpy(st->reply, r->body.p, r->body.n);
-    p = st->reply + r->body.n;
-    for (unsigned i = 0; i < st->n_trailers; i++) {
-        struct gw_slice name = r->trailers[i].name, value = r->trailers[i].value;
-
-        memcpy(p, name.p, name.n);
-        if (value.n)
-            memcpy(p + name.n, value.p, value.n);
-        st->trailers[i] = nv_of(gw_slice_of(p, name.n), gw_slice_of(p + name.n, value.n), no_copy);
-        p += name.n + value.n;
-    }
-    return 0;
-}
-
 static void quiesce(struct gw_hs_conn *c);
 
 static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
 {
-    struct stream *st = (struct stream *)s;
+    struct gw_h2_stream *st = (struct gw_h2_stream *)s;
     struct session *x = s->conn->session;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = read_body};
     nghttp2_nv nva[REPLY_HEADERS];
@@ -734,21 +547,19 @@ static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
     int code;
 
     snprintf(status, sizeof status, "%03u", (unsigned)r->status % 1000);
-    nva[n++] = nv_of(GW_SLICE(":status"), gw_slice_of(status, 3), NGHTTP2_NV_FLAG_NO_COPY_NAME);
+    nva[n++] = gw_h2_nv(GW_SLICE(":status"), gw_slice_of(status, 3), NGHTTP2_NV_FLAG_NO_COPY_NAME);
     for (unsigned i = 0; i < r->n_headers && n < REPLY_HEADERS; i++)
-        nva[n++] = nv_of(r->headers[i].name, r->headers[i].value, NGHTTP2_NV_FLAG_NONE);
+        nva[n++] = gw_h2_nv(r->headers[i].name, r->headers[i].value, NGHTTP2_NV_FLAG_NONE);
     /* without a body, trailers and headers are the same frame: gRPC's Trailers-Only */
     for (unsigned i = 0; r->body.n == 0 && i < r->n_trailers && n < REPLY_HEADERS; i++)
-        nva[n++] = nv_of(r->trailers[i].name, r->trailers[i].value, NGHTTP2_NV_FLAG_NONE);
+        nva[n++] = gw_h2_nv(r->trailers[i].name, r->trailers[i].value, NGHTTP2_NV_FLAG_NONE);
 
     st->moved_ns = gw_conn_now_ns(s->conn);
-    code = r->body.n ? keep_reply(st, r) : 0;
+    code = r->body.n ? gw_h2_stream_keep_reply(st, r) : 0;
     if (code == 0)
         code = nghttp2_submit_response(x->ng, (int32_t)s->id, nva, n, r->body.n ? &body : NULL);
-    if (code != 0) {
-        st->own_reset = true;
-        nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)s->id, NGHTTP2_INTERNAL_ERROR);
-    }
+    if (code != 0)
+        reset(x, st, NGHTTP2_INTERNAL_ERROR);
     if (r->close && !s->conn->quiescing)
         quiesce(s->conn);
     arm(x, stream_due(x, st));
@@ -758,9 +569,9 @@ static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
 
 /* ---- the protocol's table --------------------------------------------------------------------------------- */
 
-static struct worker *worker_of(struct gw_hs_server *sv)
+static struct gw_h2_worker *worker_of(struct gw_hs_server *sv)
 {
-    struct worker *w = sv->h2;
+    struct gw_h2_worker *w = sv->h2;
     nghttp2_session_callbacks *cb;
 
     if (w)
@@ -795,14 +606,14 @@ static struct worker *worker_of(struct gw_hs_server *sv)
 
 void gw_http2_server_clear(struct gw_hs_server *sv)
 {
-    struct worker *w = sv->h2;
-    struct stream *st;
+    struct gw_h2_worker *w = sv->h2;
+    struct gw_h2_stream *st;
 
     if (!w)
         return;
     while ((st = w->free)) {
         w->free = st->next;
-        stream_free(st);
+        gw_h2_stream_free(st);
     }
     nghttp2_session_callbacks_del(w->callbacks);
     nghttp2_option_del(w->option);
@@ -840,6 +651,20 @@ static int open_session(struct gw_hs_conn *c)
     return 0;
 }
 
+/**
+ * nghttp2 passes over frames for streams that are closed, and tells nobody. What is on its way when we end a stream early
+ * is fine; more than that costs a token a piece.
+ */
+static void charge_untold(struct session *x, size_t n)
+{
+    if (x->n_told)
+        return;
+    if (x->late_bytes >= n)
+        x->late_bytes -= n;
+    else
+        charge(x, 1);
+}
+
 static size_t input(struct gw_hs_conn *c, struct gw_slice in)
 {
     struct session *x = c->session;
@@ -853,6 +678,7 @@ static size_t input(struct gw_hs_conn *c, struct gw_slice in)
         ssize_t k;
 
         x->feeding = true;
+        x->n_told = 0;
         k = nghttp2_session_mem_recv(x->ng, in.p + at, n);
         x->feeding = false;
         if (k < 0) { /* never fed again: nghttp2 is not made for that */
@@ -860,6 +686,7 @@ static size_t input(struct gw_hs_conn *c, struct gw_slice in)
             break;
         }
         at += (size_t)k;
+        charge_untold(x, n);
         pump(x);
     }
     flush(c);
@@ -884,12 +711,11 @@ static void on_timeout(struct gw_hs_conn *c)
     }
     if (x->drain == NOTICED && now >= x->drain_ns + S)
         last_word(x);
-    for (struct stream *st = x->streams; st; st = st->next) {
+    for (struct gw_h2_stream *st = x->streams; st; st = st->next) {
         uint64_t mine = stream_due(x, st);
 
         if (mine <= now && !st->own_reset) {
-            st->own_reset = true;
-            nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NGHTTP2_CANCEL);
+            reset(x, st, NGHTTP2_CANCEL);
         } else if (!st->own_reset && mine < due) {
             due = mine;
         }
@@ -930,7 +756,7 @@ static void quiesce(struct gw_hs_conn *c)
 static struct gw_hs_stream *find(struct gw_hs_conn *c, uint32_t id)
 {
     struct session *x = c->session;
-    struct stream *st = nghttp2_session_get_stream_user_data(x->ng, (int32_t)id);
+    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(x->ng, (int32_t)id);
 
     return st && st->s.told ? &st->s : NULL;
 }

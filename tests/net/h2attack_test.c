@@ -453,6 +453,22 @@ static void reset_of_nothing(struct peer *p)
     u32_frame(p, RST_STREAM, 1, 8);
 }
 
+static void empty_data_to_a_closed_stream(struct peer *p)
+{
+    if (p->next_id == 1)
+        open_stream(p, "/door", 0);
+    frame(p, DATA, 0, 1, NULL, 0);
+}
+
+static void data_to_a_closed_stream(struct peer *p)
+{
+    static const uint8_t b[1000];
+
+    if (p->next_id == 1)
+        open_stream(p, "/door", 0);
+    frame(p, DATA, 0, 1, b, sizeof b);
+}
+
 static long rss_kib(void)
 {
     char line[128];
@@ -538,6 +554,8 @@ static void careless_attackers_are_cut(void **state)
     A(stream_window_update_flood);
     A(unknown_frames);
     A(reset_of_nothing);
+    A(empty_data_to_a_closed_stream);
+    A(data_to_a_closed_stream);
 #undef A
 }
 

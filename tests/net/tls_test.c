@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <sys/wait.h>
 
 #include "core/logger.h"
 #include "tests/net/hs_rig.h"
@@ -458,6 +459,77 @@ static void cipher_suites_and_curves_have_an_effect(void **state)
     assert_int_equal(gets_in(only_p521), 0);
 }
 
+static long rss_kib(void)
+{
+    char line[128];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "VmRSS: %ld", &kib) == 1)
+            break;
+    fclose(f);
+    return kib;
+}
+
+/** The clients' process: n connections that shake hands, say hello in HTTP/2, and then wait for the end of `hold`. */
+static void hold_connections(unsigned n, int done, int hold)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct tls t;
+
+        tls_open(&t, "\2h2", NULL);
+        fcntl(t.fd, F_SETFL, 0);
+        if (SSL_connect(t.ssl) != 1 || SSL_write(t.ssl, NGHTTP2_CLIENT_MAGIC "\0\0\0\4\0\0\0\0\0", 33) != 33)
+            _exit(1);
+    }
+    if (write(done, "x", 1) != 1 || read(hold, &(char){0}, 1) < 0)
+        _exit(1);
+    _exit(0);
+}
+
+/* Scenario: 200 clients of another process connect by TLS, speak HTTP/2, and are idle.
+ * Guarantees: an idle connection holds at most 64 KiB. */
+static void an_idle_tls_connection_holds_little_memory(void **state)
+{
+    enum { N = 200 };
+    int done[2], hold[2];
+    struct tls t;
+    long before;
+    pid_t pid;
+
+    (void)state;
+    start();
+    tls_open(&t, "\2h2", NULL); /* what OpenSSL keeps for all is there before */
+    assert_int_equal(tls_handshake(&t), 1);
+    tls_close(&t);
+    rig_turn(&rig, 5);
+    assert_int_equal(pipe(done), 0);
+    assert_int_equal(pipe(hold), 0);
+    fcntl(done[0], F_SETFL, O_NONBLOCK);
+    before = rss_kib();
+    pid = fork();
+    if (pid == 0) {
+        close(hold[1]);
+        hold_connections(N, done[1], hold[0]);
+    }
+    for (unsigned i = 0; i < 200000 && read(done[0], &(char){0}, 1) != 1; i++)
+        gw_loop_turn(rig.loop, MS);
+    rig_turn(&rig, 20);
+    before = (rss_kib() - before) * 1024 / N;
+    print_message("an idle TLS connection: %ld bytes\n", before);
+    assert_false(gw_hs_server_is_idle(rig.server));
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_true(before <= 64 * 1024);
+#endif
+    close(hold[1]);
+    close(hold[0]);
+    close(done[0]);
+    close(done[1]);
+    waitpid(pid, NULL, 0);
+    rig_turn(&rig, 50);
+}
+
 static void refused(const char *word)
 {
     struct gw_hs_group *g;
@@ -521,6 +593,7 @@ int main(void)
         CASE(min_version_has_an_effect),
         CASE(max_version_has_an_effect),
         CASE(cipher_suites_and_curves_have_an_effect),
+        CASE(an_idle_tls_connection_holds_little_memory),
         CASE(settings_that_cannot_be_met_are_named),
     };
 
