@@ -26,7 +26,7 @@ REFUSING = HEALTHY.replace("exporters: {{ nop: }}", 'exporters: {{ otlp_http: {{
 def telemetrygen(seconds):
     exe = CACHE / "bin/telemetrygen"
     return subprocess.run([exe, "traces", "--otlp-insecure", "--otlp-endpoint", f"127.0.0.1:{GRPC}", "--rate", "0", "--workers", "1",
-                           "--child-spans", "1", "--batch=false", "--duration", f"{seconds}s"], capture_output=True, text=True,
+                           "--child-spans", "1", "--batch=false", "--allow-export-failures", "--timeout", "1s", "--duration", f"{seconds}s"], capture_output=True, text=True,
                           env={**os.environ, "GRPC_GO_LOG_SEVERITY_LEVEL": "info", "GRPC_GO_LOG_VERBOSITY_LEVEL": "2"})
 
 
