@@ -10,6 +10,13 @@
 
 static const uint64_t SECOND_NS = 1000000000u;
 
+enum gw_otlp_outcome gw_otlp_outcome_of(const struct gw_verdict *v)
+{
+    if (v->grpc_status == 0)
+        return GW_OTLP_SUCCESS;
+    return v->grpc_status == GW_UNAVAILABLE ? GW_OTLP_REFUSED : GW_OTLP_FAILURE;
+}
+
 uint64_t gw_otlp_delay_ns(const struct gw_verdict *v)
 {
     if (v->grpc_status != GW_UNAVAILABLE)

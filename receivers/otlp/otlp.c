@@ -92,12 +92,26 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     return 0;
 }
 
+static void count_requests(struct gw_otlp *o, struct gw_otlp_shared *s)
+{
+    static const char *const outcomes[GW_OTLP_OUTCOMES] = {"success", "failure", "refused"};
+
+    for (unsigned i = 0; o->ctx.meter && i < GW_OTLP_OUTCOMES; i++) {
+        struct gw_label labels[] = {
+            {"outcome", outcomes[i]}, {"receiver", o->ctx.id}, {"transport", s->grpc ? "grpc" : "http"}};
+
+        s->requests[i] = gw_meter_get(o->ctx.meter, GW_COUNTER, "otelcol_receiver_requests",
+                                      "Requests by outcome; the rows of one refused at the door are not known.", labels, 3);
+    }
+}
+
 static int listen_on(struct gw_otlp *o, struct gw_otlp_shared *s, struct gw_hs_conf *hc, struct gw_err *err)
 {
     int rc;
 
     hc->meter = o->ctx.meter;
     hc->logger = &o->logger;
+    count_requests(o, s);
     rc = gw_hs_group_new(o->ctx.env, hc, &s->group, err);
     if (rc < 0)
         return rc;

@@ -119,6 +119,9 @@ void gw_otlp_http_conf(const struct gw_otlp_http *h, struct gw_hs_conf *ret);
 
 /* ---- instance --------------------------------------------------------------------------------------------- */
 
+/** How a request ended, as the Collector's otelcol_receiver_requests tells it. */
+enum gw_otlp_outcome { GW_OTLP_SUCCESS, GW_OTLP_FAILURE, GW_OTLP_REFUSED, GW_OTLP_OUTCOMES };
+
 /** One endpoint of the instance, shared by the workers. */
 struct gw_otlp_shared {
     struct gw_hs_group *group; /* NULL: protocol is off */
@@ -126,6 +129,7 @@ struct gw_otlp_shared {
     bool grpc;
     size_t max_body_bytes;
     unsigned codecs; /* bits 1 << enum gw_codec that may come in */
+    struct gw_metric *requests[GW_OTLP_OUTCOMES]; /* a request refused at the door is counted here: its rows are unknown */
 };
 
 struct gw_otlp {
@@ -213,6 +217,8 @@ void gw_otlp_put_status(struct gw_buf *b, const struct gw_verdict *v, bool json)
 /** With 14 a delay of at least a second, with all others none. */
 uint64_t gw_otlp_delay_ns(const struct gw_verdict *v);
 
+enum gw_otlp_outcome gw_otlp_outcome_of(const struct gw_verdict *v);
+
 /* grpc.c, http.c */
 void gw_otlp_grpc_handler(struct gw_hs_handler *ret);
 void gw_otlp_http_handler(struct gw_hs_handler *ret);
@@ -220,6 +226,8 @@ void gw_otlp_grpc_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
 void gw_otlp_http_answer(struct gw_otlp_request *rq, const struct gw_verdict *v);
 static inline void gw_otlp_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
 {
+    if (!rq->health)
+        gw_metric_add(rq->door->shared->requests[gw_otlp_outcome_of(v)], 1);
     if (rq->door->shared->grpc)
         gw_otlp_grpc_answer(rq, v);
     else

@@ -455,7 +455,7 @@ static void answers_are_good_protobuf(void **state)
 }
 
 /* Scenario: no room, known at the head, while it grows, at the end. Guarantees: 503 with a delay; with the head alone
- * the body is not waited for; each reservation is given back (rig_close looks). */
+ * the body is not waited for; each reservation is given back (rig_close looks); every refusal is counted. */
 static void overload_is_refused_at_the_door(void **state)
 {
     static const enum how hows[] = {REFUSE_ADMIT, REFUSE_GROW, REFUSE_SUBMIT};
@@ -492,6 +492,14 @@ static void overload_is_refused_at_the_door(void **state)
     assert_true(has(&a, "connection: close\r\n"));
     gw_buf_clear(&a.raw);
     (void)close(fd);
+    assert_int_equal(rig_requests(&r, false, GW_OTLP_REFUSED), 4);
+    assert_int_equal(rig_requests(&r, false, GW_OTLP_SUCCESS), 0);
+    r.how = AT_ONCE;
+    r.verdict = (struct gw_verdict){.message = ""};
+    assert_int_equal(ask(&r, "POST", "/v1/traces", PB, GW_SLICE(""), &a), 200);
+    gw_buf_clear(&a.raw);
+    assert_int_equal(rig_requests(&r, false, GW_OTLP_SUCCESS), 1);
+    assert_int_equal(rig_requests(&r, false, GW_OTLP_FAILURE), 0);
     rig_close(&r);
 }
 

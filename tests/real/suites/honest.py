@@ -38,11 +38,12 @@ def main():
             text = r.stdout + r.stderr
             for word in ("GOAWAY", "goaway", "ENHANCE_YOUR_CALM", "too_many_pings", "connection reset"):
                 check(word not in text.replace("Connection closed", ""), f"{name}: telemetrygen saw {word}: {text[-1500:]}")
-            accepted, refused = (metric(f"otelcol_receiver_{k}_spans") for k in ("accepted", "refused"))
-            print(f"{name}: accepted {accepted:.0f}, refused {refused:.0f}", flush=True)
+            accepted = metric("otelcol_receiver_accepted_spans")
+            refused = metric("otelcol_receiver_requests", outcome="refused")
+            print(f"{name}: accepted {accepted:.0f}, refused requests {refused:.0f}", flush=True)
             if name == "healthy":
                 check(accepted > 1000 * SECONDS, f"only {accepted} spans in {SECONDS} s")
-                equal(refused, 0, "refused spans of a healthy gateway")
+                equal(refused, 0, "refused requests of a healthy gateway")
             else:
                 check(refused > 0, "the refusing gateway refused nothing")
             gw.stop()

@@ -476,6 +476,9 @@ static void verdicts_become_statuses(void **state)
     assert_int_equal(ok->partial_success->rejected_spans, 7);
     assert_string_equal(ok->partial_success->error_message, "bad ids");
     opentelemetry__proto__collector__trace__v1__export_trace_service_response__free_unpacked(ok, NULL);
+    assert_int_equal(rig_requests(&r, true, GW_OTLP_SUCCESS), 1);
+    assert_int_equal(rig_requests(&r, true, GW_OTLP_FAILURE), 2); /* 3 and 13 */
+    assert_int_equal(rig_requests(&r, true, GW_OTLP_REFUSED), 3);
     client_close(&c);
     rig_close(&r);
 }

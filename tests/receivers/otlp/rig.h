@@ -34,6 +34,7 @@ struct rig {
     struct gw_log_sink sink;
     struct gw_otlp_conf conf;
     struct gw_ctx ctx;
+    struct gw_meter *meter;
     struct gw_host host;
     struct gw_auth auth;
     bool not_ready;
@@ -194,7 +195,9 @@ static void rig_open(struct rig *r, const char *yaml, const struct gw_auth *auth
         print_error("%.*s\n", (int)text.n, text.p);
         fail();
     }
+    r->meter = gw_meter_new();
     r->ctx = (struct gw_ctx){.env = &r->te.env,
+                             .meter = r->meter,
                              .id = "otlp",
                              .logger = {.sink = &r->sink, .kind = "receiver", .id = "otlp"},
                              .n_workers = 1,
@@ -215,12 +218,22 @@ static void rig_turn(struct rig *r, int turns)
         gw_loop_turn(r->loop, 1000000);
 }
 
+/* Requests so far that ended that way. */
+static unsigned rig_requests(struct rig *r, bool grpc, enum gw_otlp_outcome outcome)
+{
+    struct gw_otlp *o = r->self;
+    struct gw_metric *m = (grpc ? &o->grpc : &o->http)->requests[outcome];
+
+    return (unsigned)atomic_load(&m->value);
+}
+
 static void rig_close(struct rig *r)
 {
     gw_receiver_otlp.close(r->local);
     assert_int_equal(r->open_holds, 0); /* no reservation is left behind, whatever happened */
     gw_receiver_otlp.destroy(r->self);
     gw_loop_free(r->loop);
+    gw_meter_free(r->meter);
     (void)gw_meta_unref(r->meta);
     rig_clear(r);
 }
