@@ -124,25 +124,26 @@ static bool grow_patches(struct gw_view *v)
 }
 
 /* Links are indices, not pointers: the array moves when it grows. */
-static struct gw_patch *push(struct gw_view *v, enum gw_owner o, uint32_t index)
+static bool make_room(struct gw_view *v, enum gw_owner o)
+{
+    if (!v->heads[o])
+        v->heads[o] = gw_arena_zalloc(v->arena, (size_t)owner_count(v->batch, o) * sizeof(uint32_t));
+    if (!v->heads[o] || (v->n_patches == v->cap_patches && !grow_patches(v)))
+        v->failed = true;
+    return !v->failed;
+}
+
+static inline struct gw_patch *push(struct gw_view *v, enum gw_owner o, uint32_t index)
 {
     struct gw_patch *p;
 
-    if (!v->heads[o]) {
-        v->heads[o] = gw_arena_zalloc(v->arena, (size_t)owner_count(v->batch, o) * sizeof(uint32_t));
-        if (!v->heads[o])
-            goto fail;
-    }
-    if (v->n_patches == v->cap_patches && !grow_patches(v))
-        goto fail;
+    if (__builtin_expect(!v->heads[o] || v->n_patches == v->cap_patches, 0) && !make_room(v, o))
+        return NULL;
     p = &v->patches[v->n_patches++];
     p->next = v->heads[o][index];
     p->dead = 0;
     v->heads[o][index] = v->n_patches;
     return p;
-fail:
-    v->failed = true;
-    return NULL;
 }
 
 static inline uint32_t head(const struct gw_view *v, enum gw_owner o, uint32_t index)
@@ -256,11 +257,14 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
 /* Keys are compared by length first: most rows are told apart without touching the payload. */
 static inline uint32_t find(const struct gw_batch *b, uint32_t at, uint32_t end, struct gw_slice key)
 {
-    const struct gw_attr *attrs = b->attrs;
+    const struct gw_attr *a = b->attrs + at, *stop = b->attrs + end;
+    uint16_t n = (uint16_t)key.n;
 
-    for (; at < end; at++)
-        if (attrs[at].klen == key.n && same(b->base + attrs[at].kv_off + attrs[at].kdelta, key.p, key.n))
-            return at;
+    if (key.n > UINT16_MAX)
+        return NO_ATTR;
+    for (; a < stop; a++)
+        if (__builtin_expect(a->klen == n, 0) && same(b->base + a->kv_off + a->kdelta, key.p, n))
+            return (uint32_t)(a - b->attrs);
     return NO_ATTR;
 }
 

@@ -131,12 +131,36 @@ static uint8_t *put_any(uint8_t *p, const struct gw_value *v)
     return p;
 }
 
+/* Nearly all: a short text under a short key, all lengths in one byte. */
+static bool put_short_attr(struct gw_enc *e, unsigned field, const struct gw_patch *patch)
+{
+    size_t k = patch->key.n, n = patch->value.s.n;
+    uint8_t *p;
+
+    if (patch->value.type != GW_V_STRING || k + n > 100 || k == 0 || n == 0 || !gw_enc_room(e, 128))
+        return false;
+    p = e->p;
+    p[0] = (uint8_t)GW_TAG(field, GW_LEN);
+    p[1] = (uint8_t)(k + n + 6);
+    p[2] = GW_TAG(1, GW_LEN);
+    p[3] = (uint8_t)k;
+    memcpy(p + 4, patch->key.p, k);
+    p += 4 + k;
+    p[0] = GW_TAG(2, GW_LEN);
+    p[1] = (uint8_t)(n + 2);
+    p[2] = GW_TAG(1, GW_LEN);
+    p[3] = (uint8_t)n;
+    memcpy(p + 4, patch->value.s.p, n);
+    e->p = p + 4 + n;
+    return true;
+}
+
 static void put_attr(struct gw_enc *e, unsigned field, const struct gw_patch *patch)
 {
     size_t any = any_size(&patch->value);
     size_t kv = 1 + gw_varint_size(patch->key.n) + patch->key.n + 1 + gw_varint_size(any) + any;
 
-    if (!gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
+    if (put_short_attr(e, field, patch) || !gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
         return;
     e->p = gw_varint_put(e->p, GW_TAG(field, GW_LEN));
     e->p = gw_varint_put(e->p, kv);
@@ -230,6 +254,58 @@ static void put_appended(struct gw_enc *e, const struct gw_patch *first, unsigne
     }
 }
 
+/* The patches of one owner in the order of writing. Chains are short; a long one is looked through again and again. */
+enum { PLAN = 8 };
+struct plan {
+    const struct gw_patch *cuts[PLAN], *added[PLAN]; /* cuts by attribute; added: newest first */
+    unsigned n_cuts, n_added;
+};
+
+static bool make_plan(const struct gw_enc *e, const struct gw_patch *first, struct plan *plan)
+{
+    plan->n_cuts = plan->n_added = 0;
+    for (const struct gw_patch *p = first; p; p = next_patch(e, p)) {
+        unsigned i;
+
+        if (p->op == GW_P_FIELD || plan->n_cuts == PLAN || plan->n_added == PLAN)
+            return false;
+        if (p->attr == NO_ATTR) {
+            plan->added[plan->n_added] = p;
+            plan->n_added += !p->dead;
+            continue;
+        }
+        for (i = plan->n_cuts++; i && plan->cuts[i - 1]->attr > p->attr; i--)
+            plan->cuts[i] = plan->cuts[i - 1];
+        plan->cuts[i] = p;
+    }
+    return true;
+}
+
+/* As splice_attrs, with the order known. */
+static void splice_planned(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw,
+                           const struct plan *plan)
+{
+    const struct gw_batch *b = e->b;
+    struct gw_range attrs = gw_view_attr_range(e->v, o, index);
+    unsigned field = gw_enc_attr_field(b, o, index);
+    const uint8_t *at = b->base + raw.off, *end = at + raw.len, *behind = end;
+
+    for (unsigned i = 0; i < plan->n_cuts; i++) {
+        const struct gw_attr *a = &b->attrs[plan->cuts[i]->attr];
+
+        gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
+        if (plan->cuts[i]->op == GW_P_ATTR_SET)
+            put_attr(e, field, plan->cuts[i]);
+        at = kv_end(b, a);
+    }
+    if (plan->n_added && attrs.begin != attrs.end)
+        behind = kv_end(b, &b->attrs[attrs.end - 1]);
+    gw_enc_put(e, at, (size_t)(behind - at));
+    for (unsigned i = plan->n_added; i; i--)
+        put_attr(e, field, plan->added[i - 1]);
+    gw_enc_put(e, behind, (size_t)(end - behind));
+}
+
 static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw,
                          const struct gw_patch *first)
 {
@@ -294,7 +370,12 @@ void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_
     struct gw_wire_walk w = gw_wire_walk(gw_slice_of(e->b->base + raw.off, raw.len));
     struct gw_wire_field f;
     bool fields = false;
+    struct plan plan;
 
+    if (make_plan(e, first, &plan)) {
+        splice_planned(e, o, index, raw, &plan);
+        return;
+    }
     for (const struct gw_patch *p = first; p; p = next_patch(e, p))
         fields |= p->op == GW_P_FIELD;
     if (!fields) {
