@@ -18,6 +18,8 @@
 #include "net/http1_parse.h"
 #include "net/http_conn.h"
 
+/* A body that comes more slowly is cut off, however steadily it comes (after body_idle_timeout of grace). */
+enum { BODY_BYTES_PER_S = 1024 };
 /* What is read and thrown away to keep a connection, after an answer that came before the body's end. */
 enum { DISCARD_BYTES = 64 << 10 };
 
@@ -33,7 +35,7 @@ struct session {
     size_t seen;   /* HEAD: bytes that were parsed in vain */
     uint64_t left; /* BODY: bytes to come; DISCARD*: bytes that may still be thrown away */
     struct gw_h1_chunks chunks;
-    uint64_t started_ns, last_byte_ns;
+    uint64_t started_ns, last_byte_ns, body_bytes;
     uint8_t *head; /* text and header table of the request; kept for the next one */
     size_t head_cap;
     uint32_t n_requests;
@@ -283,6 +285,7 @@ static void open_request(struct session *h, const struct gw_h1_request *rq, stru
     h->head_only = gw_slice_is(rq->method, "HEAD");
     h->keep = rq->keep_alive && c->conf->keep_alives;
     h->last_byte_ns = gw_conn_now_ns(c);
+    h->body_bytes = 0;
     begin_body(h, rq, in.n > rq->n_bytes);
     if (keep_head(h, rq, in.p) < 0) {
         refuse(h, &(struct gw_h1_fault){503, "memory", "no memory for a request head"});
@@ -399,8 +402,13 @@ static uint64_t due_ns(const struct session *h)
         return 0;
     if (h->state == WAIT)
         return conf->write_timeout_ns ? h->last_byte_ns + conf->write_timeout_ns : 0;
-    if (conf->body_idle_timeout_ns)
+    if (conf->body_idle_timeout_ns) {
+        uint64_t slowest =
+            h->started_ns + conf->body_idle_timeout_ns + h->body_bytes * (1000000000u / BODY_BYTES_PER_S);
+
         due = h->last_byte_ns + conf->body_idle_timeout_ns;
+        due = slowest < due ? slowest : due;
+    }
     if (conf->read_timeout_ns && h->started_ns + conf->read_timeout_ns < due)
         due = h->started_ns + conf->read_timeout_ns;
     return due == UINT64_MAX ? 0 : due;
@@ -465,6 +473,7 @@ static size_t h1_input(struct gw_hs_conn *c, struct gw_slice in)
         return in.n;
     }
     if (h->state != HEAD) {
+        h->body_bytes += used;
         h->last_byte_ns = gw_conn_now_ns(c);
         gw_conn_arm(c, due_ns(h));
     }

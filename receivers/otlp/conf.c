@@ -65,8 +65,9 @@ static const struct gw_field http_auth_fields[] = {
         GW_U64_FIELD(T, e.max_header_bytes, "max_header_bytes", "16384", 1024, 1 << 20,                                \
                      "Most bytes of a request's head."),                                                               \
         GW_U64_FIELD(T, e.max_headers, "max_headers", "100", 8, 256, "Most headers of a request."),                    \
-        GW_DURATION_FIELD(T, e.body_idle_timeout_ns, "body_idle_timeout", "30s", 1e6, 1e15,                            \
-                          "A body that stands still so long is cut off."),                                             \
+        GW_DURATION_FIELD(                                                                                             \
+            T, e.body_idle_timeout_ns, "body_idle_timeout", "30s", 1e6, 1e15,                                          \
+            "A body that stands still so long, or comes at less than 1 KiB a second (HTTP/1.1), is cut off."),         \
         GW_U64_FIELD(T, e.initial_window_bytes, "initial_window_bytes", "65535", 65535, 1 << 30,                       \
                      "HTTP/2 window of a stream at first."),                                                           \
         GW_U64_FIELD(T, e.max_window_bytes, "max_window_bytes", "1048576", 65535, 1 << 30,                             \
@@ -205,6 +206,15 @@ static void check_endpoint(const struct gw_otlp_endpoint *e, const struct gw_nod
                     "tls takes a file or a text for each of cert, key and ca, not both");
 }
 
+/* What goes into every answer must not end a line there. */
+static bool is_header(const struct gw_map_entry *e)
+{
+    for (const char *p = e->key; *p; p++)
+        if (*p <= ' ' || *p == ':' || *p >= 0x7f)
+            return false;
+    return *e->key && !strpbrk(e->value, "\r\n");
+}
+
 static void check_http(const struct gw_otlp_http *h, const struct gw_node *node, struct gw_diag *diag)
 {
     const char *const *codecs = h->compression_algorithms.items;
@@ -220,6 +230,10 @@ static void check_http(const struct gw_otlp_http *h, const struct gw_node *node,
     if (h->response_headers.n > GW_OTLP_RESPONSE_HEADERS)
         gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "response_headers")->place, "more than %d response_headers",
                     GW_OTLP_RESPONSE_HEADERS);
+    for (size_t i = 0; i < h->response_headers.n; i++)
+        if (!is_header(&h->response_headers.entries[i]))
+            gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "response_headers")->place, "\"%s\" is no header",
+                        h->response_headers.entries[i].key);
     for (unsigned i = 0; i < 3; i++)
         if (!*paths[i] || strcmp(paths[i], paths[(i + 1) % 3]) == 0)
             gw_diag_add(diag, GW_DIAG_ERROR, &node->place, "the three url paths must be set and differ");

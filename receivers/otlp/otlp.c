@@ -28,6 +28,8 @@ static void destroy(void *self)
     gw_hs_group_free(o->http.group);
     for (unsigned i = 0; i < 3; i++)
         free((void *)(uintptr_t)o->paths[i].path.p);
+    for (unsigned i = 0; i < o->n_response_headers; i++)
+        free((void *)(uintptr_t)o->response_headers[i].name.p);
     free(o);
 }
 
@@ -43,6 +45,19 @@ static int set_path(struct gw_otlp *o, unsigned i, const char *path, enum gw_sig
     memcpy(p + slash, path, n + 1);
     o->paths[i].path = gw_slice_of(p, n + slash);
     o->paths[i].signal = signal;
+    return 0;
+}
+
+static int set_response_header(struct gw_otlp *o, const char *name, const char *value)
+{
+    char *p = strdup(name);
+
+    if (!p)
+        return -ENOMEM;
+    for (char *c = p; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c |= 32;
+    o->response_headers[o->n_response_headers++] = (struct gw_header){gw_slice_cstr(p), gw_slice_cstr(value)};
     return 0;
 }
 
@@ -62,6 +77,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     const struct gw_otlp_grpc *g = &c->protocols.grpc;
     const struct gw_otlp_http *h = &c->protocols.http;
     struct gw_otlp *o = calloc(1, sizeof(*o));
+    int rc = 0;
 
     if (!o)
         return gw_fail(err, -ENOMEM, "%s: out of memory", ctx->id);
@@ -80,11 +96,10 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     }
     o->http.codecs = http_codecs(h);
     o->http.max_body_bytes = h->max_request_body_size ? h->max_request_body_size : (size_t)64 << 20;
-    for (size_t i = 0; i < h->response_headers.n && i < GW_OTLP_RESPONSE_HEADERS; i++)
-        o->response_headers[o->n_response_headers++] = (struct gw_header){
-            gw_slice_cstr(h->response_headers.entries[i].key), gw_slice_cstr(h->response_headers.entries[i].value)};
-    if (set_path(o, 0, h->traces_url_path, GW_TRACES) < 0 || set_path(o, 1, h->metrics_url_path, GW_METRICS) < 0 ||
-        set_path(o, 2, h->logs_url_path, GW_LOGS) < 0) {
+    for (size_t i = 0; rc == 0 && i < h->response_headers.n && i < GW_OTLP_RESPONSE_HEADERS; i++)
+        rc = set_response_header(o, h->response_headers.entries[i].key, h->response_headers.entries[i].value);
+    if (rc < 0 || set_path(o, 0, h->traces_url_path, GW_TRACES) < 0 ||
+        set_path(o, 1, h->metrics_url_path, GW_METRICS) < 0 || set_path(o, 2, h->logs_url_path, GW_LOGS) < 0) {
         destroy(o);
         return gw_fail(err, -ENOMEM, "%s: out of memory", ctx->id);
     }

@@ -142,7 +142,7 @@ struct gw_otlp {
         struct gw_slice path; /* owned */
         enum gw_signal signal;
     } paths[3];
-    struct gw_header response_headers[GW_OTLP_RESPONSE_HEADERS];
+    struct gw_header response_headers[GW_OTLP_RESPONSE_HEADERS]; /* names owned, in lower case as HTTP/2 wants them */
     unsigned n_response_headers;
 };
 
@@ -155,7 +155,7 @@ struct gw_otlp_door {
     struct gw_otlp_shared *shared;
     struct gw_hs_server *server;
     struct gw_auth auth; /* ops NULL: nobody is asked */
-    uint32_t slot_bit; /* tells in an ack which server a stream belongs to */
+    uint32_t slot_bit;   /* tells in an ack which server a stream belongs to */
 };
 
 /** The worker's half of the instance. */

@@ -562,10 +562,11 @@ static void slow_clients_are_cut(void **state)
     rig_close(&r);
 
     rig_open(&r, ANSWER);
-    say(&r, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
-    for (int i = 0; i < 3; i++) {
-        pass(&r, 29);
-        say(&r, "x");
+    say(&r, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+    for (int i = 0; i < 30; i++) { /* two minutes at 1.25 KiB a second */
+        pass(&r, 4);
+        for (int k = 0; k < 320; k++)
+            say(&r, "0123456789abcdef");
         assert_false(r.f.c.finishing);
     }
     pass(&r, 31);
@@ -574,12 +575,28 @@ static void slow_clients_are_cut(void **state)
     assert_int_equal(r.gones, 1);
     rig_close(&r);
 
+    rig_open(&r, ANSWER); /* a byte a second is no body */
+    say(&r, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
+    for (int i = 0; i < 40 && !r.f.c.finishing; i++) {
+        pass(&r, 1);
+        if (i < 29)
+            assert_false(r.f.c.finishing);
+        say(&r, "x");
+    }
+    assert_true(said(&r, "HTTP/1.1 408 "));
+    assert_int_equal(r.ends, 0);
+    rig_close(&r);
+
     rig_open(&r, ANSWER);
     r.f.conf.read_timeout_ns = 40000000000u;
-    say(&r, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n");
-    pass(&r, 29);
-    say(&r, "x");
-    pass(&r, 12);
+    say(&r, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+    for (int i = 0; i < 3; i++) {
+        pass(&r, 12);
+        for (int k = 0; k < 1600; k++)
+            say(&r, "0123456789abcdef");
+        assert_false(r.f.c.finishing);
+    }
+    pass(&r, 5);
     assert_true(said(&r, "HTTP/1.1 408 "));
     rig_close(&r);
 
