@@ -74,7 +74,7 @@ struct gw_field {
     size_t block_size;
     uint32_t present_offset;
     unsigned kind_mask; /* ID, or LIST of ids: OR of 1 << enum gw_kind */
-    bool secret_values; /* MAP: values are secrets (headers) */
+    bool secret_values; /* MAP, LIST of texts: values are secrets (headers, tokens) */
 };
 
 #define GW_FIELD_(T, member, nm, ty, df, lo, hi, hp)                                                                   \

@@ -73,7 +73,7 @@ static void copy_tree(struct redact *r, const struct gw_node *from, struct gw_no
         else if (f)
             below[0] = f->block;
         is_secret = is_secret || (f && (f->type == GW_F_SECRET || f->secret_values));
-        if (!f || f->type == GW_F_ANY || f->type == GW_F_MAP)
+        if (!f || f->type == GW_F_ANY || f->type == GW_F_MAP || (f->type == GW_F_LIST && !f->block))
             is_secret = is_secret || sounds_secret(c->key);
         /* Of a list of {name, value} the names may be seen. */
         if (is_secret && !(from->type == GW_NODE_MAP && from->parent && from->parent->type == GW_NODE_LIST &&

@@ -56,7 +56,10 @@ static const char *type_word(const struct gw_field *f)
     case GW_F_BLOCK:
         return f->flags & GW_FF_OPTIONAL ? "optional block" : "block";
     case GW_F_LIST:
-        return f->block ? "list of blocks" : f->kind_mask ? "list of ids" : "list of texts";
+        return f->block           ? "list of blocks"
+               : f->kind_mask     ? "list of ids"
+               : f->secret_values ? "list of secrets"
+                                  : "list of texts";
     case GW_F_MAP:
         return f->secret_values ? "map, values secret" : "map";
     case GW_F_ID:

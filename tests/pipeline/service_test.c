@@ -15,6 +15,7 @@ struct conf {
     uint64_t size;
     const char *name, *password, *authenticator;
     struct gw_map headers;
+    struct gw_list tokens, keys;
 };
 static const struct gw_field fields[] = {
     GW_U64_FIELD(struct conf, size, "size", "5", 1, 10, "Size."),
@@ -22,6 +23,8 @@ static const struct gw_field fields[] = {
     GW_SECRET_FIELD(struct conf, password, "password", "Secret."),
     GW_ID_FIELD(struct conf, authenticator, "authenticator", 1u << GW_EXTENSION, "Who may."),
     GW_HEADERS_FIELD(struct conf, headers, "headers", "Headers."),
+    {GW_FIELD_(struct conf, keys, "keys", GW_F_LIST, NULL, 0, 0, "Keys."), .secret_values = true},
+    GW_STRINGS_FIELD(struct conf, tokens, "tokens", "Tokens."),
     {0},
 };
 static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
@@ -364,7 +367,7 @@ static void ports_are_wired(void **state)
          "t.yaml:2:89: error: processors::validate::ports::late: must be a list of exporters\n"
          "t.yaml:3:21: error: unknown key \"ports\" in exporters::debug; its keys are size, endpoint, password, "
          "authenticator, "
-         "headers\n");
+         "headers, keys, tokens\n");
 }
 
 /* Scenario: settings that name an extension. Guarantees: it must be configured and started. */
@@ -467,7 +470,7 @@ static void printed_trees_hold_no_secrets(void **state)
     struct gw_buf b;
 
     (void)state;
-    (void)build("receivers: {otlp: {password: s3cret, endpoint: e}}\n"
+    (void)build("receivers: {otlp: {password: s3cret, endpoint: e, keys: [s3cret, s3cret], tokens: [s3cret]}}\n"
                 "exporters: {otlp_grpc: {headers: {X-Key: s3cret}, timeout: 5s}, debug: {headers: [{name: n, value: "
                 "s3cret}]},\n"
                 "  other: {deep: {api_token: s3cret, x: 1}}}\n");
