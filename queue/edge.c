@@ -454,6 +454,11 @@ static void on_turn(struct gw_hook *h)
 
     if (!gw_inbox_is_empty(&e->inbox))
         take_in(e);
+    if (!e->hurried && atomic_load_explicit(&e->draining, memory_order_relaxed)) {
+        e->hurried = true;
+        for (unsigned i = 0; i < GW_N_SIGNALS; i++)
+            gw_sender_hurry(&e->lanes[i]);
+    }
     for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
         if (e->lanes[i].open && atomic_load_explicit(&e->draining, memory_order_relaxed))
             gw_batcher_flush_all(&e->lanes[i]);

@@ -41,6 +41,7 @@ struct gw_job {
     uint32_t dead_rows;      /* of this attempt */
     uint32_t rejected_rows;  /* so far, for the tickets */
     bool sending, timed_out, cancelled;
+    bool wished;             /* the pause is the sink's own wish */
     struct gw_fate *fate;    /* waits for room in the dead letter queue */
     struct gw_timer timer;   /* time-out of the attempt, or end of the pause */
 };
@@ -95,7 +96,7 @@ struct gw_edge {
     struct gw_lane lanes[GW_N_SIGNALS];
     _Atomic uint64_t n_chunks; /* anywhere in the edge */
     _Atomic bool draining;
-    bool opened, closing;
+    bool opened, closing, hurried;
 };
 
 /* chunk.c */
@@ -117,6 +118,8 @@ void gw_batcher_flush_all(struct gw_lane *l);
 /* sender.c */
 void gw_sender_push(struct gw_lane *l, struct gw_chunk *c);
 void gw_sender_pump(struct gw_lane *l);
+/** The edge is draining: pauses that are not a sink's own wish become short. */
+void gw_sender_hurry(struct gw_lane *l);
 /** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */
 void gw_sender_cut(struct gw_lane *l);
 

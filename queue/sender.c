@@ -18,6 +18,8 @@
 
 enum { MAX_DEAD_LETTER_BYTES = 1u << 30 };
 #define DEAD_LETTER_PAUSE_NS 100000000u
+/* While draining there is an end in sight: a sink that was away may be back, and asking costs little. */
+#define DRAIN_PAUSE_NS 500000000u
 
 static struct gw_loop *loop_of(const struct gw_lane *l)
 {
@@ -215,7 +217,10 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info)
         return;
     }
     pause = next_pause_ns(j);
-    if (info->retry_after_ns > pause)
+    if (atomic_load_explicit(&e->draining, memory_order_relaxed) && pause > DRAIN_PAUSE_NS)
+        pause = DRAIN_PAUSE_NS;
+    j->wished = info->retry_after_ns > pause;
+    if (j->wished)
         pause = info->retry_after_ns;
     if (r->max_elapsed_time_ns && now + pause > j->first_ns + r->max_elapsed_time_ns) {
         give_up(j, &f);
@@ -411,6 +416,15 @@ void gw_sender_pump(struct gw_lane *l)
         start(j);
     }
     l->pumping = false;
+}
+
+void gw_sender_hurry(struct gw_lane *l)
+{
+    uint64_t soon = gw_loop_now_ns(loop_of(l)) + DRAIN_PAUSE_NS;
+
+    for (struct gw_job *j = l->jobs; j; j = j->next)
+        if (!j->sending && !j->wished && !j->fate && gw_timer_is_armed(&j->timer) && j->timer.due_ns > soon)
+            gw_timer_arm(loop_of(l), &j->timer, soon);
 }
 
 void gw_sender_cut(struct gw_lane *l)

@@ -695,6 +695,40 @@ static void only_what_is_left_goes_again(void **state)
 }
 
 /*
+ * Scenario    one request in a pause of its own, one in a pause that the sink asked for, when the drain begins
+ * Guarantees  the first is tried within half a second, and again so; the sink's wish of 60 s is kept
+ */
+static void a_drain_does_not_sit_out_long_pauses(void **state)
+{
+    struct gw_sent_info wish = AWAY;
+    struct rig r;
+
+    (void)state;
+    wish.retry_after_ns = 60 * S;
+    set_up(&r);
+    start(&r);
+    put(&r, GW_LOGS, 0, 1, NULL);
+    put(&r, GW_LOGS, 1, 1, NULL);
+    turn(&r);
+    gw_test_sink_answer(r.sink, &AWAY);
+    gw_test_sink_answer(r.sink, &wish);
+    gw_edge_drain(r.edge);
+    turn(&r);
+    pass(&r, 510000000u);
+    assert_int_equal(r.sink->n_waiting, 1);
+    gw_test_sink_answer(r.sink, &AWAY);
+    pass(&r, 510000000u);
+    assert_int_equal(r.sink->n_waiting, 1);
+    gw_test_sink_answer(r.sink, &OK);
+    pass(&r, 58 * S);
+    assert_int_equal(r.sink->n_waiting, 0);
+    pass(&r, 2 * S);
+    assert_int_equal(r.sink->n_waiting, 1);
+    gw_test_sink_answer(r.sink, &OK);
+    tear_down(&r);
+}
+
+/*
  * Scenario    a client that waits for the sink gives up in 8 s; the sink is away; the same without waiting
  * Guarantees  no attempt after the client is gone: refused, counted as "deadline"; a queued request goes on
  */
@@ -818,6 +852,7 @@ int main(void)
         cmocka_unit_test(at_most_num_consumers_are_under_way),
         cmocka_unit_test(an_attempt_without_an_answer_is_cancelled_and_repeated),
         cmocka_unit_test(only_what_is_left_goes_again),
+        cmocka_unit_test(a_drain_does_not_sit_out_long_pauses),
         cmocka_unit_test(nobody_is_tried_for_who_has_given_up),
         cmocka_unit_test(closing_counts_what_it_could_not_send),
         cmocka_unit_test(answers_from_inside_of_send_do_not_pile_up),
