@@ -20,6 +20,8 @@ STAUNCH = os.environ.get("STAUNCH", str(HERE.parent.parent / "build/staunch"))
 CACHE = pathlib.Path(os.environ.get("REAL_CACHE", pathlib.Path.home() / ".cache/staunch-real"))
 RUN = pathlib.Path(os.environ.get("REAL_RUN", "/tmp/staunch-real"))
 GRPC, HTTP, HEALTH, METRICS = 25317, 25318, 25133, 25888
+# The Collector's health port is ours too in the examples: it moves.
+COLLECTOR_HEALTH = os.environ.setdefault("OTELCOL_HEALTH", "23133")
 
 
 def check(condition, text):

@@ -40,7 +40,7 @@ def theirs(folder):
     exporters["file"] = {"path": str(folder / "all.jsonl"), "flush_interval": "100ms"}
     pipeline = {"receivers": ["otlp"], "exporters": list(exporters)}
     return json.dumps({
-        "extensions": {"health_check": {"endpoint": "127.0.0.1:13133"}},
+        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{COLLECTOR_HEALTH}"}},
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:14317"}}}},
         "exporters": exporters,
         "service": {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}},

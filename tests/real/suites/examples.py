@@ -104,7 +104,9 @@ def sampling():
 def validation():
     d = pathlib.Path(tempfile.mkdtemp())
     bad = ExportTraceServiceRequest()
-    bad.resource_spans.add().scope_spans.add().spans.add(name="bad-span", trace_id=b"\x01" * 4, span_id=b"\x02" * 8)
+    r = bad.resource_spans.add()
+    r.resource.attributes.add(key="service.name").value.string_value = "example"
+    r.scope_spans.add().spans.add(name="bad-span", trace_id=b"\x01" * 4, span_id=b"\x02" * 8)
     with Example("validation.yaml", {"ARCHIVE_DIR": str(d)}) as gw:
         send(("traces",))
         status, _, answer = post("http://127.0.0.1:4318/v1/traces", bad.SerializeToString(), {"Content-Type": "application/x-protobuf"})

@@ -29,7 +29,7 @@ def ours():
 
 def theirs(folder):
     return json.dumps({
-        "extensions": {"health_check": {"endpoint": "127.0.0.1:13133"}},
+        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{COLLECTOR_HEALTH}"}},
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:14317"}, "http": {"endpoint": "127.0.0.1:14318"}}}},
         "exporters": {"file": {"path": str(folder / "all.jsonl"), "append": True, "flush_interval": "100ms"}},
         "service": {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}},

@@ -49,7 +49,7 @@ def ours(broker):
 
 def theirs(broker):
     return json.dumps({
-        "extensions": {"health_check": {"endpoint": "127.0.0.1:13133"}},
+        "extensions": {"health_check": {"endpoint": f"127.0.0.1:{COLLECTOR_HEALTH}"}},
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": "127.0.0.1:14317"}}}},
         "exporters": exporters("theirs", broker),
         "service": {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}}, "pipelines": pipelines([])},

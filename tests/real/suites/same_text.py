@@ -118,7 +118,7 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     make = {s: Maker(11) for s in REQUESTS}
-    with collector(CONFIG.format(health=13133, http=14318, dir=folders["theirs"])), \
+    with collector(CONFIG.format(health=COLLECTOR_HEALTH, http=14318, dir=folders["theirs"])), \
             Gateway(CONFIG.format(health=HEALTH, http=HTTP, dir=folders["ours"]), ports=(HTTP,)) as gateway:
         n = 0
         for i in range(150):

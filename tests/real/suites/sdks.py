@@ -42,8 +42,13 @@ service:
 """
 
 
+def plain(value):
+    """An AnyValue with numbers as numbers: 1 and 1.0 are the same double."""
+    return sorted((k, float(v) if k == "doubleValue" else v) for k, v in value.items())
+
+
 def attributes(items):
-    return tuple(sorted((a.get("key"), repr(sorted(a.get("value", {}).items()))) for a in items or []))
+    return tuple(sorted((a.get("key"), repr(plain(a.get("value", {})))) for a in items or []))
 
 
 def spans_of(documents):
