@@ -14,6 +14,9 @@
  * single row that does not fit becomes a dead letter, and the others are sent. Of a body only what failed is tried
  * again. Unlike the Collector's, messages wait for all in-sync replicas unless required_acks says otherwise.
  *
+ * A broker whose own limit is lower refuses whole batches, and does not say which message was too long. So the producer
+ * is made again with smaller batches until the message went alone: only then it is cut, or dead.
+ *
  *   body ─► pieces (key, topic, bytes, rows) ─► messages ─┬─ delivered
  *                                                         ├─ failed for now ─► left: the queue sends it again
  *                                                         ├─ too large      ─► two halves, again
@@ -37,6 +40,7 @@ enum {
     MAX_CHUNK_BYTES = 512 << 20, /* of one attempt's copies: pieces, JSON, keys */
     RECORD_OVERHEAD = 128,       /* of a message in a batch of its own, on the wire */
 };
+enum { SMALL_BATCH_BYTES = 16 << 10 }; /* smaller ones cost more than they gain */
 static const uint64_t LOOK_AGAIN_NS = 20ull * 1000000; /* while the number of partitions is unknown */
 
 /** One message. Bytes are offsets until the chunk is complete: its buffers move while they grow. */
@@ -45,8 +49,18 @@ struct message {
     struct chunk *chunk;
     size_t piece, n_piece, value, n_value, topic, n_topic, key, n_key;
     uint32_t rows;
-    bool refused; /* for good */
+    struct hold *hold; /* that it was given to */
+    bool refused;      /* for good */
     char reason[24];
+};
+
+/** A producer, and what is open at it; a retired one lives until nothing is. */
+struct hold {
+    struct gw_producer *p;
+    size_t batch_bytes;
+    uint64_t timeout_ns;
+    unsigned open;
+    struct hold *next;
 };
 
 /** Messages that were built together, and their bytes. */
@@ -79,12 +93,11 @@ struct self {
     const struct gw_kafka_conf *conf;
     const struct gw_ctx *ctx;
     struct gw_loop *loop;
-    struct gw_producer *producer;
-    uint64_t timeout_ns; /* that the producer was made for */
+    struct hold *holds; /* the first is in use, the others are retired */
     struct gw_auth token;
     unsigned n_jobs;
     struct job *waiting;
-    struct gw_timer timer, purge_timer;
+    struct gw_timer timer, purge_timer, reap_timer;
     struct gw_buf scratch;
     unsigned robin;
     uint32_t *backup; /* open messages per partition, for least_backup */
@@ -441,7 +454,7 @@ static bool choose_partitions(struct self *s, struct chunk *c)
             int n;
 
             snprintf(topic, sizeof(topic), "%.*s", (int)m->topic.n, (const char *)m->topic.p);
-            n = s->producer->ops->partitions(s->producer, topic);
+            n = s->holds->p->ops->partitions(s->holds->p, topic);
             if (n == -EAGAIN)
                 return false;
             if (n <= 0 || pass == 0) /* another error: the producer's own answer names it */
@@ -457,16 +470,25 @@ static bool choose_partitions(struct self *s, struct chunk *c)
     return true;
 }
 
+static void hand_over(struct self *s, struct gw_produce *const *list, unsigned n)
+{
+    struct hold *h = s->holds;
+
+    for (unsigned i = 0; i < n; i++)
+        ((struct message *)list[i]->arg)->hold = h;
+    h->open += n;
+    h->p->ops->produce(h->p, list, n);
+}
+
 static void produce(struct chunk *c)
 {
-    struct job *j = c->job;
-    struct self *s = j->s;
+    struct self *s = c->job->s;
     struct gw_produce *few[64], **list = few;
     unsigned n = c->n;
 
     if (n > 64)
         list = malloc(n * sizeof(*list));
-    j->open += n;
+    c->job->open += n;
     for (unsigned i = 0; i < n; i++) {
         struct message *m = &c->messages[i];
 
@@ -475,10 +497,10 @@ static void produce(struct chunk *c)
         if (list)
             list[i] = &m->m;
         else /* no memory for the list: one by one */
-            s->producer->ops->produce(s->producer, &(struct gw_produce *){&m->m}, 1);
+            hand_over(s, &(struct gw_produce *){&m->m}, 1);
     }
     if (list)
-        s->producer->ops->produce(s->producer, list, n);
+        hand_over(s, list, n);
     if (list != few)
         free(list);
 }
@@ -537,6 +559,36 @@ static void halve(struct message *m)
     produce(c);
 }
 
+static int producer_make(struct self *s, uint64_t timeout_ns, size_t batch_bytes, struct gw_err *err);
+
+static size_t wire_bytes(const struct message *m)
+{
+    return m->m.value.n + m->m.key.n;
+}
+
+/** True when the message may have had company in its batch: then it goes again, in smaller batches. */
+static bool again_in_smaller_batch(struct self *s, struct message *m)
+{
+    size_t bytes = wire_bytes(m), limit = m->hold->batch_bytes;
+
+    if (bytes >= limit)
+        return false;
+    /* Alone next time; small messages first get a batch that is still worth its name. */
+    limit = bytes < SMALL_BATCH_BYTES && limit > SMALL_BATCH_BYTES ? SMALL_BATCH_BYTES : bytes;
+    if (limit < s->holds->batch_bytes) {
+        gw_log(&s->ctx->logger, GW_LOG_WARN,
+               "the broker refuses batches of %zu bytes: they are now at most %zu; max_message_bytes is over its limit",
+               s->holds->batch_bytes, limit);
+        if (producer_make(s, s->holds->timeout_ns, limit, NULL) < 0) {
+            keep_left(m->chunk->job, m, "out_of_memory", "no producer with smaller batches");
+            return true;
+        }
+    }
+    m->chunk->job->open++;
+    hand_over(s, &(struct gw_produce *){&m->m}, 1);
+    return true;
+}
+
 static void refuse(struct message *m, const char *reason, const char *error)
 {
     struct job *j = m->chunk->job;
@@ -554,6 +606,8 @@ static void on_done(struct gw_produce *p, const struct gw_produce_result *r)
     struct job *j = m->chunk->job;
     struct self *s = j->s;
 
+    if (--m->hold->open == 0 && m->hold != s->holds) /* not from inside its own call-back */
+        gw_timer_arm(s->loop, &s->reap_timer, 0);
     if (s->conf->record_partitioner.has_least_backup && p->partition >= 0 && p->partition < s->n_backup && s->backup[p->partition])
         s->backup[p->partition]--;
     switch (r->code) {
@@ -566,6 +620,8 @@ static void on_done(struct gw_produce *p, const struct gw_produce_result *r)
         keep_left(j, m, "queue_full", r->error);
         break;
     case GW_PRODUCE_TOO_LARGE:
+        if (again_in_smaller_batch(s, m))
+            break;
         if (m->rows > 1)
             halve(m);
         else
@@ -634,31 +690,65 @@ static int oauth_token(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, 
     return r;
 }
 
-static int producer_make(struct self *s, uint64_t timeout_ns, struct gw_err *err)
+/** The producer in use is retired: it keeps what is open at it. */
+static int producer_make(struct self *s, uint64_t timeout_ns, size_t batch_bytes, struct gw_err *err)
 {
     struct gw_env *env = s->ctx->env;
     struct gw_kafka_options options;
-    struct gw_producer *p;
+    struct hold *h;
     int r;
 
     if (!env->ops->producer_new)
         return gw_fail(err, -ENOTSUP, "this program has no Kafka producer");
-    gw_kafka_options_fill(&options, s->conf, timeout_ns);
+    h = calloc(1, sizeof(*h));
+    if (!h)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    gw_kafka_options_fill(&options, s->conf, timeout_ns, batch_bytes);
     r = env->ops->producer_new(env, s->loop,
                                &(struct gw_producer_conf){.options = options.list,
                                                           .n_options = options.n,
                                                           .logger = &s->ctx->logger,
                                                           .token = s->token.ops ? oauth_token : NULL,
                                                           .token_arg = s},
-                               &p, err);
+                               &h->p, err);
     gw_kafka_options_clear(&options);
-    if (r < 0)
+    if (r < 0) {
+        free(h);
         return r;
-    if (s->producer)
-        s->producer->ops->free(s->producer);
-    s->producer = p;
-    s->timeout_ns = timeout_ns;
+    }
+    h->timeout_ns = timeout_ns;
+    h->batch_bytes = batch_bytes;
+    h->next = s->holds;
+    s->holds = h;
+    if (h->next)
+        gw_timer_arm(s->loop, &s->reap_timer, 0);
     return 0;
+}
+
+/** Retired producers at which nothing is open any more. */
+static void on_reap_timer(struct gw_timer *t)
+{
+    struct self *s = (struct self *)((char *)t - offsetof(struct self, reap_timer));
+    struct hold **at = s->holds ? &s->holds->next : NULL;
+
+    while (at && *at) {
+        struct hold *h = *at;
+
+        if (h->open) {
+            at = &h->next;
+            continue;
+        }
+        *at = h->next;
+        h->p->ops->free(h->p);
+        free(h);
+    }
+}
+
+static void purge_all(struct self *s)
+{
+    for (struct hold *h = s->holds; h; h = h->next)
+        if (h->open)
+            h->p->ops->purge(h->p);
 }
 
 static void fail_early(struct gw_attempt *a, int r)
@@ -678,8 +768,8 @@ static void kafka_send(void *self, struct gw_attempt *a)
     int r;
 
     /* The time of an attempt is a property of the producer, and known only now. */
-    if (a->timeout_ns != s->timeout_ns && s->n_jobs == 0)
-        (void)producer_make(s, a->timeout_ns, NULL);
+    if (a->timeout_ns != s->holds->timeout_ns)
+        (void)producer_make(s, a->timeout_ns, s->holds->batch_bytes, NULL);
     j = calloc(1, sizeof(*j));
     if (!j) {
         fail_early(a, -ENOMEM);
@@ -725,7 +815,7 @@ static void kafka_cancel(void *self, struct gw_attempt *a)
         snprintf(j->message, sizeof(j->message), "no broker told the number of partitions in time");
         finish(j);
     } else if (gw_mono_ns(s->ctx->env) + 100000000 < j->waits_until_ns) {
-        s->producer->ops->purge(s->producer);
+        purge_all(s);
     } else if (!gw_timer_is_armed(&s->purge_timer)) {
         gw_timer_arm(s->loop, &s->purge_timer, gw_mono_ns(s->ctx->env) + 3000000000ull);
     }
@@ -737,7 +827,7 @@ static void on_purge_timer(struct gw_timer *t)
     struct self *s = (struct self *)((char *)t - offsetof(struct self, purge_timer));
 
     if (s->n_jobs)
-        s->producer->ops->purge(s->producer);
+        purge_all(s);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------------------------------- */
@@ -763,6 +853,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->ctx = ctx;
     s->timer.fire = on_timer;
     s->purge_timer.fire = on_purge_timer;
+    s->reap_timer.fire = on_reap_timer;
     gw_buf_init(&s->scratch, 16 << 20);
     *ret_self = s;
     return 0;
@@ -786,7 +877,7 @@ static int kafka_open(void *self, struct gw_loop *loop, struct gw_err *err)
     struct self *s = self;
 
     s->loop = loop;
-    return producer_make(s, ops.default_timeout_ns, err);
+    return producer_make(s, ops.default_timeout_ns, s->conf->producer.max_message_bytes, err);
 }
 
 static void kafka_close(void *self)
@@ -795,9 +886,14 @@ static void kafka_close(void *self)
 
     gw_timer_disarm(&s->timer);
     gw_timer_disarm(&s->purge_timer);
-    if (s->producer)
-        s->producer->ops->free(s->producer);
-    s->producer = NULL;
+    gw_timer_disarm(&s->reap_timer);
+    while (s->holds) {
+        struct hold *h = s->holds;
+
+        s->holds = h->next;
+        h->p->ops->free(h->p);
+        free(h);
+    }
 }
 
 static const struct gw_exporter_ops ops = {

@@ -385,7 +385,8 @@ static void put_producer(struct gw_kafka_options *o, const struct gw_kafka_conf 
     put_number(o, "request.timeout.ms", ms < 1 || ms > 900000 ? 30000 : ms);
 }
 
-void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_conf *c, uint64_t timeout_ns)
+void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_conf *c, uint64_t timeout_ns,
+                           size_t batch_bytes)
 {
     const struct gw_tls_settings *t = tls_of(c);
     bool tls = t && !t->insecure, sasl;
@@ -406,6 +407,7 @@ void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_con
     sasl = c->has_auth && put_auth(o, &c->auth);
     put(o, "security.protocol", sasl ? (tls ? "sasl_ssl" : "sasl_plaintext") : tls ? "ssl" : "plaintext");
     put_producer(o, c, timeout_ns);
+    put_number(o, "batch.size", (long long)(batch_bytes ? batch_bytes : 1));
 }
 
 void gw_kafka_options_clear(struct gw_kafka_options *o)

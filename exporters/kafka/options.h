@@ -89,8 +89,12 @@ struct gw_kafka_options {
     unsigned n;
     struct gw_arena arena;
 };
-/** Owner: the options borrow conf and their own arena, until gw_kafka_options_clear. timeout_ns: of an attempt; 0 = none. */
-void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_conf *c, uint64_t timeout_ns);
+/**
+ * Owner: the options borrow conf and their own arena, until gw_kafka_options_clear. timeout_ns: of an attempt; 0 = none.
+ * batch_bytes: most bytes of messages that go out as one batch; a longer message goes alone.
+ */
+void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_conf *c, uint64_t timeout_ns,
+                           size_t batch_bytes);
 void gw_kafka_options_clear(struct gw_kafka_options *o);
 
 #endif
