@@ -74,7 +74,7 @@ struct gw_wire_walk {
 
 static inline struct gw_wire_walk gw_wire_walk(struct gw_slice message)
 {
-    return (struct gw_wire_walk){message.p, message.p + message.n, NULL, NULL};
+    return (struct gw_wire_walk){message.p, message.n ? message.p + message.n : message.p, NULL, NULL};
 }
 
 /** Next field: 1, 0 at the end, -EBADMSG with `bad` and `why` set. Reads nothing behind the message. */

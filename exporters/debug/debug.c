@@ -23,7 +23,7 @@
 #include "pipeline/exporter.h"
 
 enum { BASIC, NORMAL, DETAILED };
-enum { MAX_REQUEST_BYTES = 1 << 30, MAX_LINE_BYTES = 1 << 30 };
+enum { MAX_REQUEST_BYTES = 1 << 30, MAX_LINE_BYTES = 1 << 30, MAX_TEXT_BYTES = 32 << 20 };
 #define SECOND_NS 1000000000u
 
 struct conf {
@@ -112,11 +112,34 @@ static void put_counts(struct gw_buf *out, enum gw_signal signal, struct counts 
         gw_buf_printf(out, "Logs\t{\"resource logs\": %u, \"log records\": %u}\n", c.resources, c.rows);
 }
 
+/**
+ * The text behind the line of counts, at most MAX_TEXT_BYTES: a bucket of two bytes may become a line of six hundred,
+ * and nobody reads so much.
+ */
+static void put_text(const struct self *s, enum gw_signal signal, struct gw_slice request, struct gw_buf *out)
+{
+    struct gw_debug_text t = {.out = out};
+    size_t base = out->n, max_bytes = out->max_bytes;
+
+    if (max_bytes - base > MAX_TEXT_BYTES)
+        out->max_bytes = base + MAX_TEXT_BYTES;
+    if (s->conf.verbosity == NORMAL)
+        gw_debug_normal(&t, signal, request);
+    else if (s->conf.verbosity == DETAILED)
+        gw_debug_detailed(&t, signal, request);
+    free(t.sort);
+    out->max_bytes = max_bytes;
+    if (out->failed) {
+        out->failed = false;
+        while (out->n > base && out->p[out->n - 1] != '\n')
+            out->n--;
+        gw_buf_put_str(out, "... the rest of the text is left out\n");
+    }
+}
+
 static int debug_encode(void *self, const struct gw_view *v, struct gw_buf *out)
 {
-    const struct self *s = self;
     enum gw_signal signal = v->batch->signal;
-    struct gw_debug_text t = {.out = out};
     struct gw_buf request;
     int rc;
 
@@ -126,12 +149,8 @@ static int debug_encode(void *self, const struct gw_view *v, struct gw_buf *out)
         rc = gw_encode(v, &request);
     if (rc == 0) {
         put_counts(out, signal, count(signal, gw_buf_slice(&request), v->n_rows));
-        if (s->conf.verbosity == NORMAL)
-            gw_debug_normal(&t, signal, gw_buf_slice(&request));
-        else if (s->conf.verbosity == DETAILED)
-            gw_debug_detailed(&t, signal, gw_buf_slice(&request));
+        put_text(self, signal, gw_buf_slice(&request), out);
     }
-    free(t.sort);
     gw_buf_clear(&request);
     return rc < 0 ? rc : out->failed ? -E2BIG : 0;
 }

@@ -41,7 +41,7 @@ static void encode(struct gw_rig *r, enum gw_signal signal, struct gw_slice requ
     if (gw_decode(b, gw_batch_slice(b, ref), &limits, NULL, &err) < 0)
         fail_msg("%s", err.text);
     gw_view_init(&v, b, &arena);
-    gw_buf_init(out, 1 << 22);
+    gw_buf_init(out, 1 << 26);
     assert_int_equal(r->component->exporter->encode(r->self, &v, out), 0);
     gw_view_clear(&v);
     gw_batch_unref(b);
@@ -249,6 +249,32 @@ static void odd_values_look_as_in_go(void **state)
     gw_rig_close(&r);
 }
 
+/* Scenario: an exponential histogram whose 300,000 buckets would become 190 MB of text.
+ * Guarantees: 32 MiB of whole lines are shown, and that the rest is not. */
+static void long_texts_are_cut(void **state)
+{
+    enum { BUCKETS = 300000 };
+    char *json = malloc(BUCKETS * 2 + 500), *p = json;
+    struct gw_rig r;
+    struct gw_buf out;
+
+    (void)state;
+    assert_non_null(json);
+    p = stpcpy(p, "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"exponentialHistogram\":{\"dataPoints\":[{"
+                  "\"scale\":20,\"positive\":{\"offset\":700000000,\"bucketCounts\":[1");
+    for (int i = 1; i < BUCKETS; i++)
+        p = stpcpy(p, ",1");
+    (void)stpcpy(p, "]}}]}}]}]}]}");
+    open_rig(&r, "{verbosity: detailed, use_internal_logger: false}");
+    encode_json(&r, GW_METRICS, json, &out);
+    assert_true(out.n < (32u << 20) + 1000);
+    assert_true(out.n > (32u << 20) - 1000);
+    assert_memory_equal(out.p + out.n - 39, "1\n... the rest of the text is left out\n", 39);
+    gw_buf_clear(&out);
+    gw_rig_close(&r);
+    free(json);
+}
+
 /* ---- sampling and outputs -------------------------------------------------------------------------------- */
 
 static unsigned lines(void)
@@ -386,6 +412,7 @@ int main(void)
         cmocka_unit_test(basic_counts),
         cmocka_unit_test(control_characters_are_escaped),
         cmocka_unit_test(odd_values_look_as_in_go),
+        cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(sampling_shows_the_first_and_every_nth),
         cmocka_unit_test(sampling_may_end),
         cmocka_unit_test(the_internal_logger_is_used),
