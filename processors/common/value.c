@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/common/value.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,25 +190,42 @@ bool gw_parse_int(struct gw_slice s, int64_t *ret)
     return true;
 }
 
+/* Copies a number without its underscores, each of which must stand between two digits. False: one does not. */
+static bool strip_underscores(struct gw_slice s, bool hex, char *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] != '_') {
+            out[n++] = (char)s.p[i];
+            continue;
+        }
+        if (i == 0 || i + 1 == s.n ||
+            (hex ? !isalnum(s.p[i - 1]) || !isxdigit(s.p[i + 1]) : !isdigit(s.p[i - 1]) || !isdigit(s.p[i + 1])))
+            return false;
+    }
+    out[n] = '\0';
+    return true;
+}
+
 bool gw_parse_double(struct gw_slice s, double *ret)
 {
     char text[512], *end;
     size_t sign = s.n && (s.p[0] == '-' || s.p[0] == '+');
     struct gw_slice digits = {s.p + sign, s.n - sign};
+    bool hex = digits.n > 1 && digits.p[0] == '0' && (digits.p[1] | 0x20) == 'x';
     double f;
 
-    if (digits.n == 0 || s.n >= sizeof(text))
+    if (digits.n == 0 || s.n >= sizeof(text) || memchr(s.p, '\0', s.n) || !strip_underscores(s, hex, text))
         return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
     /* What strtod takes beyond Go: white space before, nan(...), and hexadecimal without an exponent. */
-    if (!(digits.p[0] >= '0' && digits.p[0] <= '9') && digits.p[0] != '.' && strcasecmp(text + sign, "inf") != 0 &&
+    if (!isdigit(digits.p[0]) && digits.p[0] != '.' && strcasecmp(text + sign, "inf") != 0 &&
         strcasecmp(text + sign, "infinity") != 0 && strcasecmp(text, "nan") != 0)
         return false;
-    if (digits.n > 1 && (digits.p[1] | 0x20) == 'x' && !memchr(text, 'p', s.n) && !memchr(text, 'P', s.n))
+    if (hex && !strpbrk(text, "pP"))
         return false;
     f = strtod(text, &end);
-    if (end != text + s.n || (isinf(f) && digits.p[0] <= '9'))
+    if (*end || (isinf(f) && (isdigit(digits.p[0]) || digits.p[0] == '.')))
         return false;
     *ret = f;
     return true;
