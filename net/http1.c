@@ -260,7 +260,7 @@ static void call_end(struct session *h)
     gw_stream_end(&h->s);
 }
 
-static void begin_body(struct session *h, const struct gw_h1_request *rq, bool more_there)
+static void begin_body(struct session *h, const struct gw_h1_request *rq)
 {
     if (rq->chunked) {
         h->state = CHUNKED;
@@ -271,7 +271,7 @@ static void begin_body(struct session *h, const struct gw_h1_request *rq, bool m
     } else {
         h->state = WAIT;
     }
-    h->expect = rq->expect_continue && h->state != WAIT && !more_there;
+    h->expect = rq->expect_continue && h->state != WAIT;
 }
 
 /* A complete head stands at the front of `in`. */
@@ -286,7 +286,7 @@ static void open_request(struct session *h, const struct gw_h1_request *rq, stru
     h->keep = rq->keep_alive && c->conf->keep_alives;
     h->last_byte_ns = gw_conn_now_ns(c);
     h->body_bytes = 0;
-    begin_body(h, rq, in.n > rq->n_bytes);
+    begin_body(h, rq);
     if (keep_head(h, rq, in.p) < 0) {
         refuse(h, &(struct gw_h1_fault){503, "memory", "no memory for a request head"});
         return;
@@ -299,8 +299,9 @@ static void open_request(struct session *h, const struct gw_h1_request *rq, stru
     if (is_over(h) || h->s.responded)
         return;
     if (h->expect) {
-        h->expect = false; /* let in: only now is the body asked for */
-        gw_conn_write(c, GW_SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+        h->expect = false; /* let in: only now is the body asked for, unless it comes already */
+        if (in.n == rq->n_bytes)
+            gw_conn_write(c, GW_SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     }
 }
 
