@@ -3,6 +3,9 @@
 #include "tests/harness.h"
 
 #include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 
@@ -440,6 +443,92 @@ static void descriptors_come_back(void **state)
     start("tcp", "127.0.0.1:0");
 }
 
+struct worker {
+    pthread_t thread;
+    struct heard heard;
+    struct gw_env *env;
+    _Atomic bool ready;
+    _Atomic unsigned phase; /* 1: quiesce, 2: end */
+    struct gw_loop *loop;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct gw_hs_server *server;
+    unsigned done = 0;
+
+    w->heard = (struct heard){.h = rig_handler};
+    if (gw_loop_new(w->env, &w->loop, NULL) < 0 || gw_hs_server_new(rig.group, w->loop, &w->heard.h, &server, NULL) < 0)
+        abort();
+    w->ready = true;
+    while (done < 2) {
+        gw_loop_turn(w->loop, 1000 * MS);
+        if (w->phase > done && ++done == 1)
+            gw_hs_server_quiesce(server);
+    }
+    gw_hs_server_free(server);
+    gw_loop_free(w->loop);
+    return NULL;
+}
+
+static void tell_all(struct worker *w, unsigned n, unsigned phase)
+{
+    for (unsigned i = 0; i < n; i++) {
+        w[i].phase = phase;
+        gw_loop_wake(w[i].loop);
+    }
+}
+
+/* Scenario: three workers on threads of their own; 300 connections, each asks and gets its answer; then all quiesce.
+ * Guarantees: a hundred requests each, no thread touches another's things (run it with -fsanitize=thread), and the port is
+ * closed at the end. */
+static void workers_on_threads_share_the_connections(void **state)
+{
+    enum { N = 300 };
+    static struct worker w[3];
+    static int fds[N];
+    char answer[64];
+
+    (void)state;
+    memset(w, 0, sizeof w);
+    start("tcp", "127.0.0.1:0");
+    gw_hs_server_free(rig.server); /* the workers' threads serve */
+    rig.server = NULL;
+    gw_hs_group_free(rig.group);
+    assert_int_equal(gw_hs_group_new(&rig.fake.env, &rig.conf, &rig.group, NULL), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        w[i].env = gw_env_real_new();
+        assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+        while (!w[i].ready)
+            sched_yield();
+    }
+    for (unsigned i = 0; i < N; i++) {
+        fds[i] = rig_connect(&rig);
+        assert_int_equal(send(fds[i], request, sizeof request - 1, 0), sizeof request - 1);
+        assert_true(recv(fds[i], answer, sizeof answer, 0) > 12); /* waits */
+        assert_memory_equal(answer, "HTTP/1.1 200", 12);
+    }
+    tell_all(w, 3, 1);
+    for (unsigned i = 0; i < 3000 && fds[0] >= 0; i++) {
+        int fd = rig_connect(&rig);
+
+        if (fd == -ECONNREFUSED)
+            break;
+        close(fd);
+        poll(NULL, 0, 1);
+        assert_true(i < 2999);
+    }
+    tell_all(w, 3, 2);
+    for (unsigned i = 0; i < 3; i++) {
+        pthread_join(w[i].thread, NULL);
+        assert_int_equal(w[i].heard.n_ends, N / 3);
+        gw_env_real_free(w[i].env);
+    }
+    for (unsigned i = 0; i < N; i++)
+        close(fds[i]);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -455,6 +544,7 @@ int main(void)
         CASE(a_protocol_that_is_not_allowed_is_not_spoken),
         CASE(max_connections_has_an_effect),
         CASE(connections_are_dealt_to_whoever_has_the_fewest),
+        CASE(workers_on_threads_share_the_connections),
         CASE(running_out_of_descriptors_is_survived),
         CASE(an_idle_connection_ends),
         CASE(descriptors_come_back),
