@@ -22,7 +22,7 @@ enum {
     BOMB_COST = 20,      /* tokens for a header list several times over its limit: decoding it was not free */
     CONN_WINDOWS = 16,   /* the connection's window, in stream windows */
 };
-static const uint64_t S = 1000000000ull;
+static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
 static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
 
 enum drain { NOT_DRAINING, NOTICED, LAST_WORD };
@@ -127,7 +127,9 @@ static uint64_t stream_due(const struct session *x, const struct gw_h2_stream *s
     const struct gw_hs_conf *conf = x->c->conf;
     uint64_t due = UINT64_MAX;
 
-    if (st->s.responded) /* the peer does not open its window, or does not read */
+    if (st->end_sent)
+        due = st->moved_ns + STOP_NS;
+    else if (st->s.responded) /* the peer does not open its window, or does not read */
         due = first(due, st->moved_ns, conf->write_timeout_ns ? conf->write_timeout_ns : conf->body_idle_timeout_ns);
     else if (st->headers_done && !st->remote_ended)
         due = first(first(due, st->moved_ns, conf->body_idle_timeout_ns), st->opened_ns, conf->read_timeout_ns);
@@ -455,14 +457,18 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int cod
 
 /* ---- call-backs of nghttp2: sending and ending ------------------------------------------------------------ */
 
+/**
+ * Answered before the request was over. A client that is told to stop together with the answer may drop the answer
+ * (curl does), so the reset comes a little later; what fits its window meanwhile is thrown away, and a request that ends
+ * in it needs no reset at all.
+ */
 static void on_end_sent(struct session *x, struct gw_h2_stream *st)
 {
     st->end_sent = true;
     if (st->remote_ended)
         return;
-    /* answered before the request was over: tell the peer to save itself the rest, and expect its own reset */
-    gw_h2_bucket_owe(&x->bucket.resets, 1);
-    reset(x, st, NGHTTP2_NO_ERROR);
+    gw_h2_bucket_owe(&x->bucket.resets, 1); /* some clients stop by themselves, with a reset */
+    arm(x, stream_due(x, st));
 }
 
 static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
@@ -716,7 +722,7 @@ static void on_timeout(struct gw_hs_conn *c)
         uint64_t mine = stream_due(x, st);
 
         if (mine <= now && !st->own_reset) {
-            reset(x, st, NGHTTP2_CANCEL);
+            reset(x, st, st->end_sent ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
         } else if (!st->own_reset && mine < due) {
             due = mine;
         }

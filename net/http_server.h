@@ -44,7 +44,7 @@ struct gw_hs_response {
 
 /**
  * What a receiver implements. head is called first. It may respond at once: then nothing of the body is read
- * (HTTP/1.1 closes unless the rest is short; HTTP/2 resets with NO_ERROR after the response). Otherwise body chunks
+ * (HTTP/1.1 closes unless the rest is short; HTTP/2 resets with NO_ERROR 100 ms after it). Otherwise body chunks
  * follow and then end. gone is always the last call for a stream: response sent, or the peer left.
  */
 struct gw_hs_handler {

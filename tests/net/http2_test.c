@@ -67,20 +67,28 @@ static void an_answer_without_a_body_is_trailers_only(void **state)
 }
 
 /* Scenario: the handler refuses at the head; the client would like to send 10 MB.
- * Guarantees: the answer arrives, then RST_STREAM(NO_ERROR); no byte of the body is told, no window is opened; the
- * connection goes on with the next request. */
+ * Guarantees: the answer arrives whole, RST_STREAM(NO_ERROR) 100 ms later; no byte of the body is told, no window is
+ * opened; the connection goes on with the next request. A body that fits the first window needs no reset. */
 static void a_refusal_at_the_head_takes_nothing_of_the_body(void **state)
 {
     int32_t id = client_post(&client, "/refuse", 10 * 1000 * 1000), id2;
 
     (void)state;
-    talk_until_closed(&rig, &client, 1);
+    talk(&rig, &client, 20);
     assert_int_equal(client_answer(&client, id)->status, 413);
+    assert_false(client_answer(&client, id)->closed);
+    rig.fake.mono_ns += 102 * MS;
+    talk(&rig, &client, 5);
+    assert_true(client_answer(&client, id)->closed);
     assert_int_equal(client_answer(&client, id)->error, NGHTTP2_NO_ERROR);
     assert_true(client.body_left >= 10 * 1000 * 1000 - 65535);
     assert_int_equal(client.windows[0], 0);
-    id2 = client_post(&client, "/ok", 5000);
+    id2 = client_post(&client, "/refuse", 30000);
     talk_until_closed(&rig, &client, 2);
+    assert_int_equal(client_answer(&client, id2)->status, 413);
+    assert_int_equal(client.body_left, 0);
+    id2 = client_post(&client, "/ok", 5000);
+    talk_until_closed(&rig, &client, 3);
     assert_int_equal(client_answer(&client, id2)->status, 200);
     assert_int_equal(rig.heard.n_body, 5000);
 }
