@@ -142,6 +142,11 @@ static void put_children(struct gw_enc *e, struct gw_wire_walk *w, const struct 
 {
     const struct gw_ref *last = &e->b->raw[rows.end - 1];
 
+    if (e->only != UINT32_MAX) { /* a look at all the others would cost n² for n rows alone */
+        put_rows(e, f->number, (struct gw_range){e->only, e->only + 1});
+        w->p = e->b->base + last->off + last->len;
+        return;
+    }
     if (!rows_are_dense(e->b, rows, f)) {
         put_rows(e, f->number, rows);
         return;
@@ -193,10 +198,17 @@ static void put_metric(struct gw_enc *e, uint32_t metric)
     gw_enc_close(e, at, m->raw.len);
 }
 
-static void put_metrics(struct gw_enc *e, uint32_t scope)
+static void put_metrics(struct gw_enc *e, uint32_t scope, struct gw_wire_walk *w)
 {
     const struct gw_batch *b = e->b;
 
+    if (e->only != UINT32_MAX) {
+        const struct gw_ref *last = &b->metrics[metrics_from(b, scope + 1) - 1].raw;
+
+        put_metric(e, b->metric[e->only]);
+        w->p = b->base + last->off + last->len;
+        return;
+    }
     for (uint32_t m = metrics_from(b, scope); m < b->n_metrics && b->metrics[m].scope == scope; m++)
         if (any_row(e, b->metrics[m].rows))
             put_metric(e, m);
@@ -212,11 +224,26 @@ static void put_head(struct gw_enc *e, enum gw_owner o, uint32_t index, struct g
         gw_enc_put(e, f->at, (size_t)(end - f->at));
 }
 
+/*
+ * Behind the walk of an envelope: a head that was absent and is patched; and for a row alone, for which the walk jumps
+ * over all children, the head and the schema URL when they stood between those.
+ */
+static void put_missing(struct gw_enc *e, enum gw_owner o, uint32_t index, const struct gw_ref *head,
+                        const struct gw_ref *url)
+{
+    if (head && gw_view_is_patched(e->v, o, index))
+        put_spliced(e, 1, o, index, *head);
+    else if (head && head->len && e->only != UINT32_MAX)
+        put_message(e, 1, *head);
+    if (url && url->len && e->only != UINT32_MAX)
+        put_message(e, 3, *url);
+}
+
 static void put_scope(struct gw_enc *e, uint32_t scope)
 {
     const struct gw_scope *s = &e->b->scopes[scope];
     struct gw_wire_walk w = gw_wire_walk(gw_batch_slice(e->b, s->outer));
-    bool head = false, done = false;
+    bool head = false, url = false, done = false;
     struct gw_wire_field f;
     size_t at;
 
@@ -230,17 +257,17 @@ static void put_scope(struct gw_enc *e, uint32_t scope)
             head = true;
             put_head(e, GW_OWN_SCOPE, scope, s->raw, &f, w.p);
         } else if (f.number != 2) {
+            url |= f.number == 3;
             gw_enc_put(e, f.at, (size_t)(w.p - f.at));
         } else if (!done) {
             done = true;
             if (e->b->signal == GW_METRICS)
-                put_metrics(e, scope);
+                put_metrics(e, scope, &w);
             else
                 put_children(e, &w, &f, s->rows);
         }
     }
-    if (!head && gw_view_is_patched(e->v, GW_OWN_SCOPE, scope))
-        put_spliced(e, 1, GW_OWN_SCOPE, scope, s->raw);
+    put_missing(e, GW_OWN_SCOPE, scope, head ? NULL : &s->raw, url ? NULL : &s->schema_url);
     gw_enc_close(e, at, s->outer.len);
 }
 
@@ -262,11 +289,27 @@ static bool resource_is_whole(const struct gw_enc *e, uint32_t resource, struct 
     return true;
 }
 
+/* Scopes are in the order of their resources. */
+static const uint8_t *last_scope_end(const struct gw_batch *b, uint32_t resource)
+{
+    uint32_t lo = 0, hi = b->n_scopes;
+
+    while (lo < hi) { /* the first scope of a later resource */
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (b->scopes[mid].resource <= resource)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return b->base + b->scopes[lo - 1].outer.off + b->scopes[lo - 1].outer.len;
+}
+
 static void put_resource(struct gw_enc *e, uint32_t resource, struct gw_range scopes)
 {
     const struct gw_resource *r = &e->b->resources[resource];
     struct gw_wire_walk w = gw_wire_walk(gw_batch_slice(e->b, r->outer));
-    bool head = false, done = false;
+    bool head = false, url = false, done = false;
     struct gw_wire_field f;
     size_t at;
 
@@ -280,7 +323,11 @@ static void put_resource(struct gw_enc *e, uint32_t resource, struct gw_range sc
             head = true;
             put_head(e, GW_OWN_RESOURCE, resource, r->raw, &f, w.p);
         } else if (f.number != 2) {
+            url |= f.number == 3;
             gw_enc_put(e, f.at, (size_t)(w.p - f.at));
+        } else if (e->only != UINT32_MAX) {
+            put_scope(e, e->b->scope[e->only]);
+            w.p = last_scope_end(e->b, resource);
         } else if (!done) {
             done = true;
             for (uint32_t s = scopes.begin; s < scopes.end; s++)
@@ -288,8 +335,7 @@ static void put_resource(struct gw_enc *e, uint32_t resource, struct gw_range sc
                     put_scope(e, s);
         }
     }
-    if (!head && gw_view_is_patched(e->v, GW_OWN_RESOURCE, resource))
-        put_spliced(e, 1, GW_OWN_RESOURCE, resource, r->raw);
+    put_missing(e, GW_OWN_RESOURCE, resource, head ? NULL : &r->raw, url ? NULL : &r->schema_url);
     gw_enc_close(e, at, r->outer.len);
 }
 

@@ -94,13 +94,29 @@ static size_t any_size(const struct gw_value *v)
     return 0;
 }
 
+/* Keys and values are mostly short: two moves that overlap instead of a call. */
+static inline uint8_t *put_short(uint8_t *p, struct gw_slice s)
+{
+    if (s.n >= 8 && s.n <= 16) {
+        uint64_t a = gw_load64(s.p), b = gw_load64(s.p + s.n - 8);
+
+        memcpy(p, &a, 8);
+        memcpy(p + s.n - 8, &b, 8);
+    } else if (s.n >= 4 && s.n < 8) {
+        uint32_t a = gw_load32(s.p), b = gw_load32(s.p + s.n - 4);
+
+        memcpy(p, &a, 4);
+        memcpy(p + s.n - 4, &b, 4);
+    } else if (s.n) {
+        memcpy(p, s.p, s.n);
+    }
+    return p + s.n;
+}
+
 static uint8_t *put_text(uint8_t *p, uint32_t tag, struct gw_slice s)
 {
-    p = gw_varint_put(p, tag);
-    p = gw_varint_put(p, s.n);
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return p + s.n;
+    *p++ = (uint8_t)tag;
+    return put_short(gw_varint_put(p, s.n), s);
 }
 
 static uint8_t *put_any(uint8_t *p, const struct gw_value *v)
@@ -137,21 +153,19 @@ static bool put_short_attr(struct gw_enc *e, unsigned field, const struct gw_pat
     size_t k = patch->key.n, n = patch->value.s.n;
     uint8_t *p;
 
-    if (patch->value.type != GW_V_STRING || k + n > 100 || k == 0 || n == 0 || !gw_enc_room(e, 128))
+    if (patch->value.type != GW_V_STRING || k > 100 || n > 100 || k + n > 100 || !gw_enc_room(e, 128))
         return false;
     p = e->p;
     p[0] = (uint8_t)GW_TAG(field, GW_LEN);
     p[1] = (uint8_t)(k + n + 6);
     p[2] = GW_TAG(1, GW_LEN);
     p[3] = (uint8_t)k;
-    memcpy(p + 4, patch->key.p, k);
-    p += 4 + k;
+    p = put_short(p + 4, patch->key);
     p[0] = GW_TAG(2, GW_LEN);
     p[1] = (uint8_t)(n + 2);
     p[2] = GW_TAG(1, GW_LEN);
     p[3] = (uint8_t)n;
-    memcpy(p + 4, patch->value.s.p, n);
-    e->p = p + 4 + n;
+    e->p = put_short(p + 4, patch->value.s);
     return true;
 }
 
@@ -211,7 +225,7 @@ static const struct gw_patch *next_patch(const struct gw_enc *e, const struct gw
     return p->next ? &e->v->patches[p->next - 1] : NULL;
 }
 
-/* The living patch of the lowest attribute of the batch that is not below `from`. Chains are short. */
+/* The living patch of the lowest attribute of the batch that is not below `from`. */
 static const struct gw_patch *lowest_attr(const struct gw_enc *e, const struct gw_patch *p, uint32_t from)
 {
     const struct gw_patch *best = NULL;
@@ -222,8 +236,53 @@ static const struct gw_patch *lowest_attr(const struct gw_enc *e, const struct g
     return best;
 }
 
+/* An owner's living patches in the order of writing. Chains are short: what does not fit here is searched for. */
+enum { PLAN_MAX = 16 };
+struct plan {
+    const struct gw_patch *first; /* of the chain */
+    const struct gw_patch *in_place[PLAN_MAX], *appended[PLAN_MAX];
+    uint8_t n_in_place, n_appended;
+    bool fields, overflow;
+};
+
+static void insert(const struct gw_patch **list, uint8_t *n, const struct gw_patch *p, bool by_attr)
+{
+    unsigned i = (*n)++;
+
+    for (; i > 0 && (by_attr ? list[i - 1]->attr > p->attr : list[i - 1] > p); i--)
+        list[i] = list[i - 1];
+    list[i] = p;
+}
+
+static void make_plan(const struct gw_enc *e, const struct gw_patch *first, struct plan *ret)
+{
+    ret->first = first;
+    ret->n_in_place = ret->n_appended = 0;
+    ret->fields = ret->overflow = false;
+    for (const struct gw_patch *p = first; p; p = next_patch(e, p)) {
+        ret->fields |= p->op == GW_P_FIELD;
+        if (p->op == GW_P_FIELD || p->dead)
+            continue;
+        if (ret->n_in_place == PLAN_MAX || ret->n_appended == PLAN_MAX)
+            ret->overflow = true;
+        else if (p->attr != NO_ATTR)
+            insert(ret->in_place, &ret->n_in_place, p, true);
+        else if (p->op == GW_P_ATTR_SET)
+            insert(ret->appended, &ret->n_appended, p, false);
+    }
+}
+
+/* The i-th patch in place, behind `before`. */
+static const struct gw_patch *plan_in_place(const struct gw_enc *e, const struct plan *plan, unsigned i,
+                                            const struct gw_patch *before)
+{
+    if (__builtin_expect(plan->overflow, 0))
+        return lowest_attr(e, plan->first, before ? before->attr + 1 : 0);
+    return i < plan->n_in_place ? plan->in_place[i] : NULL;
+}
+
 /* End of the KeyValue at an attribute's tag: it was checked by the decoder. */
-static const uint8_t *kv_end(const struct gw_batch *b, const struct gw_attr *a)
+static inline const uint8_t *kv_end(const struct gw_batch *b, const struct gw_attr *a)
 {
     const uint8_t *p = b->base + a->kv_off;
     uint64_t n = 0;
@@ -254,86 +313,39 @@ static void put_appended(struct gw_enc *e, const struct gw_patch *first, unsigne
     }
 }
 
-/* The patches of one owner in the order of writing. Chains are short; a long one is looked through again and again. */
-enum { PLAN = 8 };
-struct plan {
-    const struct gw_patch *cuts[PLAN], *added[PLAN]; /* cuts by attribute; added: newest first */
-    unsigned n_cuts, n_added;
-};
-
-static bool make_plan(const struct gw_enc *e, const struct gw_patch *first, struct plan *plan)
+static void put_plan_appended(struct gw_enc *e, const struct plan *plan, unsigned field)
 {
-    plan->n_cuts = plan->n_added = 0;
-    for (const struct gw_patch *p = first; p; p = next_patch(e, p)) {
-        unsigned i;
-
-        if (p->op == GW_P_FIELD || plan->n_cuts == PLAN || plan->n_added == PLAN)
-            return false;
-        if (p->attr == NO_ATTR) {
-            plan->added[plan->n_added] = p;
-            plan->n_added += !p->dead;
-            continue;
-        }
-        for (i = plan->n_cuts++; i && plan->cuts[i - 1]->attr > p->attr; i--)
-            plan->cuts[i] = plan->cuts[i - 1];
-        plan->cuts[i] = p;
-    }
-    return true;
+    if (plan->overflow)
+        put_appended(e, plan->first, field);
+    else
+        for (unsigned i = 0; i < plan->n_appended; i++)
+            put_attr(e, field, plan->appended[i]);
 }
 
-/* As splice_attrs, with the order known. */
-static void splice_planned(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw,
-                           const struct plan *plan)
+static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw, const struct plan *plan)
 {
     const struct gw_batch *b = e->b;
     struct gw_range attrs = gw_view_attr_range(e->v, o, index);
     unsigned field = gw_enc_attr_field(b, o, index);
-    const uint8_t *at = b->base + raw.off, *end = at + raw.len, *behind = end;
+    const uint8_t *at = b->base + raw.off, *end = at + raw.len, *behind;
+    const struct gw_patch *p = NULL;
+    uint32_t last = NO_ATTR; /* patched attribute */
 
-    for (unsigned i = 0; i < plan->n_cuts; i++) {
-        const struct gw_attr *a = &b->attrs[plan->cuts[i]->attr];
-
-        gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
-        if (plan->cuts[i]->op == GW_P_ATTR_SET)
-            put_attr(e, field, plan->cuts[i]);
-        at = kv_end(b, a);
-    }
-    if (plan->n_added && attrs.begin != attrs.end)
-        behind = kv_end(b, &b->attrs[attrs.end - 1]);
-    gw_enc_put(e, at, (size_t)(behind - at));
-    for (unsigned i = plan->n_added; i; i--)
-        put_attr(e, field, plan->added[i - 1]);
-    gw_enc_put(e, behind, (size_t)(end - behind));
-}
-
-static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw,
-                         const struct gw_patch *first)
-{
-    const struct gw_batch *b = e->b;
-    struct gw_range attrs = gw_view_attr_range(e->v, o, index);
-    unsigned field = gw_enc_attr_field(b, o, index);
-    const uint8_t *at = b->base + raw.off, *end = at + raw.len;
-    const struct gw_patch *p;
-
-    for (uint32_t from = 0; (p = lowest_attr(e, first, from)); from = p->attr + 1) {
+    for (unsigned i = 0; (p = plan_in_place(e, plan, i, p)); i++) {
         const struct gw_attr *a = &b->attrs[p->attr];
 
         gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
         if (p->op == GW_P_ATTR_SET)
             put_attr(e, field, p);
         at = kv_end(b, a);
+        last = p->attr;
     }
-    if (attrs.begin != attrs.end) {
-        const uint8_t *behind = kv_end(b, &b->attrs[attrs.end - 1]);
-
-        gw_enc_put(e, at, (size_t)(behind - at));
-        at = behind;
-        put_appended(e, first, field);
-        gw_enc_put(e, at, (size_t)(end - at));
-    } else {
-        gw_enc_put(e, at, (size_t)(end - at));
-        put_appended(e, first, field);
-    }
+    behind = end;
+    if (attrs.begin != attrs.end && (plan->n_appended || plan->overflow))
+        behind = last == attrs.end - 1 ? at : kv_end(b, &b->attrs[attrs.end - 1]);
+    gw_enc_put(e, at, (size_t)(behind - at));
+    put_plan_appended(e, plan, field);
+    gw_enc_put(e, behind, (size_t)(end - behind));
 }
 
 void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struct gw_wire_field *f, const uint8_t *end)
@@ -369,17 +381,11 @@ void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_
     const struct gw_patch *first = first_patch(e, o, index);
     struct gw_wire_walk w = gw_wire_walk(gw_slice_of(e->b->base + raw.off, raw.len));
     struct gw_wire_field f;
-    bool fields = false;
     struct plan plan;
 
-    if (make_plan(e, first, &plan)) {
-        splice_planned(e, o, index, raw, &plan);
-        return;
-    }
-    for (const struct gw_patch *p = first; p; p = next_patch(e, p))
-        fields |= p->op == GW_P_FIELD;
-    if (!fields) {
-        splice_attrs(e, o, index, raw, first);
+    make_plan(e, first, &plan);
+    if (!plan.fields) {
+        splice_attrs(e, o, index, raw, &plan);
         return;
     }
     while (gw_wire_next(&w, &f) > 0)

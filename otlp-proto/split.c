@@ -18,9 +18,16 @@ enum { MAX_LEVELS = 4, FIRST_ITEMS = 256, NO_NODE = -1 };
 struct node {
     struct gw_slice message;
     int32_t parent;
-    uint32_t field; /* its number in the parent */
-    uint32_t child; /* field number of its children */
-    uint32_t own;   /* bytes of its other fields */
+    uint32_t field;               /* its number in the parent */
+    uint32_t child;               /* field number of its children */
+    uint32_t own;                 /* bytes of its other fields */
+    uint32_t first_own, last_own; /* these, index + 1 into owns[] */
+};
+
+/* Fields of an envelope that are no children, as runs: mostly one before the children and one behind. */
+struct own {
+    struct gw_slice bytes;
+    uint32_t next; /* index + 1 */
 };
 
 struct row {
@@ -34,7 +41,8 @@ struct cut {
     struct gw_slice body;
     struct node *nodes;
     struct row *rows;
-    size_t n_nodes, cap_nodes, n_rows, cap_rows;
+    struct own *owns;
+    size_t n_nodes, cap_nodes, n_rows, cap_rows, n_owns, cap_owns;
 };
 
 static void *grown(void *p, size_t n, size_t *cap, size_t item)
@@ -71,6 +79,30 @@ static int add_row(struct cut *c, int node, struct gw_slice raw)
     return 0;
 }
 
+static int add_own(struct cut *c, int node, const uint8_t *from, const uint8_t *to)
+{
+    struct node *n = &c->nodes[node];
+    struct own *last = n->last_own ? &c->owns[n->last_own - 1] : NULL;
+    void *p;
+
+    n->own += (uint32_t)(to - from);
+    if (last && last->bytes.p + last->bytes.n == from) {
+        last->bytes.n += (size_t)(to - from);
+        return 0;
+    }
+    p = grown(c->owns, c->n_owns, &c->cap_owns, sizeof(*c->owns));
+    if (!p)
+        return -ENOMEM;
+    c->owns = p;
+    c->owns[c->n_owns++] = (struct own){.bytes = gw_slice_of(from, (size_t)(to - from))};
+    if (n->last_own)
+        c->owns[n->last_own - 1].next = (uint32_t)c->n_owns;
+    else
+        n->first_own = (uint32_t)c->n_owns;
+    n->last_own = (uint32_t)c->n_owns;
+    return 0;
+}
+
 static bool is_data(uint32_t field)
 {
     return field == 5 || field == 7 || (field >= 9 && field <= 11);
@@ -98,7 +130,7 @@ static int walk_node(struct cut *c, int node, unsigned level)
 {
     bool metrics = c->signal == GW_METRICS, leaf = level == (metrics ? 4 : 2);
     struct gw_wire_walk w = gw_wire_walk(c->nodes[node].message);
-    uint32_t child = c->nodes[node].child, own = 0;
+    uint32_t child = c->nodes[node].child;
     struct gw_wire_field f;
     int r;
 
@@ -106,7 +138,9 @@ static int walk_node(struct cut *c, int node, unsigned level)
         uint32_t grandchild = level == 0 || (level == 1) ? 2 : 1;
 
         if (f.number != child) {
-            own += (uint32_t)(w.p - f.at);
+            r = level == 0 ? 0 : add_own(c, node, f.at, w.p);
+            if (r < 0)
+                return r;
             continue;
         }
         if (f.wire != GW_LEN)
@@ -123,7 +157,6 @@ static int walk_node(struct cut *c, int node, unsigned level)
         if (!leaf && (r = walk_node(c, r, level + 1)) < 0) /* five levels at most */
             return r;
     }
-    c->nodes[node].own = own;
     return r;
 }
 
@@ -142,6 +175,7 @@ static void cut_close(struct cut *c)
 {
     free(c->nodes);
     free(c->rows);
+    free(c->owns);
 }
 
 int gw_count_rows(enum gw_signal signal, struct gw_slice bytes, uint32_t *ret_rows)
@@ -220,14 +254,11 @@ static unsigned path_of(const struct cut *c, int32_t node, int32_t *ret)
 static void piece_open(struct piece *p, int32_t node)
 {
     const struct node *n = &p->c->nodes[node];
-    struct gw_wire_walk w = gw_wire_walk(n->message);
-    struct gw_wire_field f;
 
     p->open[p->n_open] = node;
     p->at[p->n_open++] = gw_enc_open(&p->e, n->field, n->message.n);
-    while (gw_wire_next(&w, &f) > 0)
-        if (f.number != n->child)
-            gw_enc_put(&p->e, f.at, (size_t)(w.p - f.at));
+    for (uint32_t i = n->first_own; i; i = p->c->owns[i - 1].next)
+        gw_enc_put(&p->e, p->c->owns[i - 1].bytes.p, p->c->owns[i - 1].bytes.n);
 }
 
 static void piece_add(struct piece *p, const struct row *row)
@@ -400,6 +431,21 @@ static int find_field(struct gw_slice message, uint32_t number, struct gw_slice 
     return r;
 }
 
+/* As find_field, in what an envelope holds besides its children: there may be many of those. */
+static int find_own(const struct cut *c, const struct node *node, uint32_t number, struct gw_slice *ret)
+{
+    struct gw_slice found = gw_slice_of(node->message.p, 0);
+    int r = 0;
+
+    for (uint32_t i = node->first_own; i && r == 0; i = c->owns[i - 1].next) {
+        r = find_field(c->owns[i - 1].bytes, number, ret);
+        if (ret->n)
+            found = *ret;
+    }
+    *ret = found;
+    return r;
+}
+
 /* The message inside a row's field. */
 static struct gw_slice row_message(const struct row *row)
 {
@@ -421,7 +467,7 @@ static int key_of(const struct cut *c, const struct row *row, bool by_trace, str
         return r;
     }
     (void)path_of(c, row->node, path);
-    return find_field(c->nodes[path[0]].message, 1, ret);
+    return find_own(c, &c->nodes[path[0]], 1, ret);
 }
 
 static int keyed_pieces(struct cut *c, const struct groups *g, gw_keyed_piece_fn piece, void *arg)
@@ -447,13 +493,15 @@ static int keyed_pieces(struct cut *c, const struct groups *g, gw_keyed_piece_fn
 static int split_by(enum gw_signal signal, struct gw_slice body, bool by_trace, gw_keyed_piece_fn piece, void *arg)
 {
     struct groups g = {0};
+    struct gw_slice key = {NULL, 0};
+    int32_t node = NO_NODE;
     struct cut c;
     int r = cut_open(&c, signal, body);
 
     for (size_t i = 0; r == 0 && i < c.n_rows; i++) {
-        struct gw_slice key;
-
-        r = key_of(&c, &c.rows[i], by_trace, &key);
+        if (by_trace || c.rows[i].node != node) /* rows of a node have its resource */
+            r = key_of(&c, &c.rows[i], by_trace, &key);
+        node = c.rows[i].node;
         if (r == 0)
             r = groups_add(&g, c.rows, (uint32_t)i, key);
     }

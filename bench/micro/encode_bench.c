@@ -121,6 +121,7 @@ static void run(struct micro_set *set)
     open_views(set);
     drop(set, false);
     micro_run("one row of each scope dropped", set, encode);
+    micro_run_hot("one row of each scope dropped, 4 batches", set, encode);
     close_views(set);
     open_views(set);
     drop(set, true);
@@ -129,6 +130,7 @@ static void run(struct micro_set *set)
     open_views(set);
     change(set);
     micro_run("each row spliced: one attribute out, one in", set, encode);
+    micro_run_hot("each row spliced: one attribute out, one in, 4 batches", set, encode);
     close_views(set);
     micro_run("split into pieces of 25 rows", set, split);
     if (set->signal != GW_METRICS)

@@ -517,6 +517,43 @@ static void test_pieces_are_merged_and_keys_are_found(void **state)
     gw_batch_unref(b);
 }
 
+/*
+ * Scenario: a histogram point of 127 bytes with one bucket count that is not packed: packed it takes 128.
+ * Guarantees: the rewritten length takes a byte more; counts and attribute are read.
+ */
+static void test_a_lone_unpacked_number_grows_its_message(void **state)
+{
+    struct gw_batch *b = gw_batch_new(GW_METRICS);
+    struct gw_buf point, bufs[2];
+    struct gw_err err = {""};
+    uint8_t kv[116] = {0x0a, 114};
+    struct gw_slice s;
+
+    (void)state;
+    gw_buf_init(&point, 4096);
+    gw_buf_init(&bufs[0], 4096);
+    gw_buf_init(&bufs[1], 4096);
+    memset(kv + 2, 'k', 114);
+    put_len(&point, 9, gw_slice_of(kv, sizeof(kv)));
+    gw_buf_put(&point, "\x31\x07\0\0\0\0\0\0\0", 9);
+    assert_int_equal(point.n, 127);
+    s = wrap(bufs, 0, 1, gw_buf_slice(&point));
+    s = wrap(bufs, 1, 9, s); /* Histogram */
+    s = wrap(bufs, 0, 2, s);
+    s = wrap(bufs, 1, 2, s);
+    s = wrap(bufs, 0, 1, s);
+    assert_int_equal(decode(b, s, &err), 0);
+    assert_int_equal(b->n_rows, 1);
+    assert_int_equal(b->raw[0].len, 128);
+    assert_int_equal(b->hists[0].counts.len, 8);
+    assert_int_equal(b->base[b->hists[0].counts.off], 7);
+    assert_int_equal(b->attrs[0].klen, 114);
+    gw_buf_clear(&point);
+    gw_buf_clear(&bufs[0]);
+    gw_buf_clear(&bufs[1]);
+    gw_batch_unref(b);
+}
+
 /* ---- the other oracle, tests/otlp-proto/oracle.py, drives this program ---------------------------------------- */
 
 static void write_file(const char *path, struct gw_slice s)
@@ -607,6 +644,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_memory_of_columns_is_limited_by_the_size_of_the_request),
         cmocka_unit_test(test_keys_are_limited_to_65535_bytes),
         cmocka_unit_test(test_pieces_are_merged_and_keys_are_found),
+        cmocka_unit_test(test_a_lone_unpacked_number_grows_its_message),
     };
 
     if (argc == 4 && strcmp(argv[1], "--random") == 0)
