@@ -9,7 +9,8 @@
  *
  * What becomes of a body: OK is delivered, and rows that the server rejects in it are counted; CANCELLED,
  * DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE and DATA_LOSS are tried again, not before RetryInfo's delay;
- * RESOURCE_EXHAUSTED only with RetryInfo, else it is about the message's size and is split; everything else is for good.
+ * RESOURCE_EXHAUSTED only with RetryInfo, else it is about the message's size and is split; everything else is for
+ * good.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,9 +52,10 @@ enum grpc_status {
 };
 
 static const char *const status_names[N_STATUS] = {
-    "ok",           "cancelled",      "unknown",   "invalid_argument",   "deadline_exceeded",   "not_found",
-    "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range",
-    "unimplemented", "internal",      "unavailable", "data_loss",        "unauthenticated",
+    "ok",        "cancelled",       "unknown",           "invalid_argument",   "deadline_exceeded",
+    "not_found", "already_exists",  "permission_denied", "resource_exhausted", "failed_precondition",
+    "aborted",   "out_of_range",    "unimplemented",     "internal",           "unavailable",
+    "data_loss", "unauthenticated",
 };
 
 static const char *const compressions[] = {"none", "gzip", "snappy", "zstd", "", NULL};
@@ -78,7 +80,8 @@ struct conf {
 };
 
 /** One attempt under way; kept for the next one. */
-struct try {
+struct
+try {
     struct gw_rpc_request rq;
     struct self *s;
     struct gw_attempt *a;
@@ -99,7 +102,8 @@ struct self {
 
 static const struct gw_field keepalive_fields[] = {
     GW_DURATION_FIELD(struct keepalive, time_ns, "time", "10s", 1e9, 1e18, "Ping after so long without traffic."),
-    GW_DURATION_FIELD(struct keepalive, timeout_ns, "timeout", "10s", 1e6, 1e18, "Close when no answer comes for so long."),
+    GW_DURATION_FIELD(struct keepalive, timeout_ns, "timeout", "10s", 1e6, 1e18,
+                      "Close when no answer comes for so long."),
     GW_BOOL_FIELD(struct keepalive, permit_without_stream, "permit_without_stream", "false", "Ping without calls too."),
     {0},
 };
@@ -111,7 +115,8 @@ static const struct gw_field fields[] = {
     GW_HEADERS_FIELD(struct conf, headers, "headers", "Metadata of every call."),
     GW_OPTIONAL_BLOCK_FIELD(struct conf, auth, has_auth, "auth", gw_auth_fields, 0, "Authenticator extension to use."),
     GW_ENUM_FIELD(struct conf, compression, "compression", "gzip", compressions, "Of the messages."),
-    GW_BLOCK_FIELD(struct conf, compression_params, "compression_params", gw_compression_params_fields, "Of the codec."),
+    GW_BLOCK_FIELD(struct conf, compression_params, "compression_params", gw_compression_params_fields,
+                   "Of the codec."),
     GW_OPTIONAL_BLOCK_FIELD(struct conf, keepalive, has_keepalive, "keepalive", keepalive_fields, GW_FF_NULL_IS_ON,
                             "HTTP/2 pings."),
     GW_BOOL_FIELD(struct conf, wait_for_ready, "wait_for_ready", "false",
@@ -122,13 +127,16 @@ static const struct gw_field fields[] = {
     GW_STRING_FIELD(struct conf, user_agent, "user_agent", "", "In front of the library's own."),
     {GW_FIELD_(struct conf, buffer_size, "read_buffer_size", GW_F_U64, "0", 0, 0, "The library sizes its own buffers."),
      .flags = GW_FF_NO_EFFECT},
-    {GW_FIELD_(struct conf, buffer_size, "write_buffer_size", GW_F_U64, "0", 0, 0, "The library sizes its own buffers."),
+    {GW_FIELD_(struct conf, buffer_size, "write_buffer_size", GW_F_U64, "0", 0, 0,
+               "The library sizes its own buffers."),
      .flags = GW_FF_NO_EFFECT},
-    {GW_FIELD_(struct conf, planned, "middlewares", GW_F_ANY, NULL, 0, 0, "Middleware extensions."), .flags = GW_FF_PLANNED},
+    {GW_FIELD_(struct conf, planned, "middlewares", GW_F_ANY, NULL, 0, 0, "Middleware extensions."),
+     .flags = GW_FF_PLANNED},
     {0},
 };
 
-/* ---- the endpoint --------------------------------------------------------------------------------------------------- */
+/* ---- the endpoint ---------------------------------------------------------------------------------------------------
+ */
 
 static bool has_prefix(const char *s, const char *prefix)
 {
@@ -186,14 +194,16 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     else if (!has_prefix(target, "unix:") && !has_port(target))
         gw_diag_add(diag, GW_DIAG_ERROR, place, "endpoint: \"%s\" has no port: write host:4317", c->endpoint);
     at = node ? gw_node_get(node, "compression") : NULL;
-    if ((codec_of(c) == GW_ZSTD || codec_of(c) == GW_SNAPPY_FRAMED) && (c->wait_for_ready || c->has_keepalive || c->balancer_name))
+    if ((codec_of(c) == GW_ZSTD || codec_of(c) == GW_SNAPPY_FRAMED) &&
+        (c->wait_for_ready || c->has_keepalive || c->balancer_name))
         gw_diag_add(diag, GW_DIAG_WARNING, at ? &at->place : NULL,
                     "compression: %s is sent by a library that has no wait_for_ready, keepalive and balancer_name",
                     compressions[c->compression]);
     gw_compression_check(codec_of(c), c->compression_params.level, node, diag);
 }
 
-/* ---- tries ------------------------------------------------------------------------------------------------------------ */
+/* ---- tries
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void try_free(struct try *t)
 {
@@ -245,12 +255,14 @@ static void settle(struct try *t, const struct gw_sent_info *info)
     a->done(a, info);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- answers
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_about_size(struct gw_slice message)
 {
     /* grpc-go, grpc-java, core and our own receiver say it in these words; core's client says CLIENT of an answer. */
-    static const char *const words[] = {"larger than max", "larger than", "too large", "exceeds maximum", "exceeds the limit"};
+    static const char *const words[] = {"larger than max", "larger than", "too large", "exceeds maximum",
+                                        "exceeds the limit"};
 
     if (message.n >= 6 && memcmp(message.p, "CLIENT", 6) == 0)
         return false;
@@ -306,8 +318,8 @@ static void on_done(struct gw_rpc_request *rq, const struct gw_rpc_response *rs)
         return;
     }
     gw_otlp_status_read(rs->status_details, false, &st);
-    snprintf(message, sizeof(message), "the server answered %s: %.*s", name, (int)(rs->message.n < 240 ? rs->message.n : 240),
-             rs->message.n ? (const char *)rs->message.p : "");
+    snprintf(message, sizeof(message), "the server answered %s: %.*s", name,
+             (int)(rs->message.n < 240 ? rs->message.n : 240), rs->message.n ? (const char *)rs->message.p : "");
     settle(t, &(struct gw_sent_info){
                   .sent = verdict_of(rs, st.has_retry_info),
                   .retry_after_ns = st.retry_delay_ns,
@@ -317,7 +329,8 @@ static void on_done(struct gw_rpc_request *rq, const struct gw_rpc_response *rs)
               });
 }
 
-/* ---- calls ---------------------------------------------------------------------------------------------------------------- */
+/* ---- calls
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const char *method_of(enum gw_signal signal)
 {
@@ -366,7 +379,8 @@ static void otlp_send(void *self, struct gw_attempt *a)
     int r = 0;
 
     if (!t) {
-        a->done(a, &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
+        a->done(a,
+                &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
         return;
     }
     t->a = a;
@@ -378,7 +392,8 @@ static void otlp_send(void *self, struct gw_attempt *a)
     t->rq = (struct gw_rpc_request){
         .method = method_of(a->signal), .message = a->body, .timeout_ns = a->timeout_ns, .done = on_done, .arg = t};
     if (s->codec != GW_IDENTITY) {
-        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->compression_params.level), a->body, &t->packed, &err);
+        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->compression_params.level), a->body,
+                        &t->packed, &err);
         t->rq.message = gw_buf_slice(&t->packed);
         t->rq.encoding = compressions[s->conf->compression];
     }
@@ -402,7 +417,9 @@ static void otlp_cancel(void *self, struct gw_attempt *a)
         s->client->ops->cancel(s->client, &t->rq);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void destroy(void *self)
 {

@@ -44,7 +44,8 @@ struct conf {
 };
 
 /** One attempt under way; kept for the next one. */
-struct try {
+struct
+try {
     struct gw_http_request rq;
     struct self *s;
     struct gw_attempt *a;
@@ -66,7 +67,8 @@ struct self {
 
 static const struct gw_field fields[] = {
     GW_HTTP_FIELDS(struct conf, http, "gzip", "524288"),
-    GW_STRING_FIELD(struct conf, traces_endpoint, "traces_endpoint", "", "Whole URL for traces instead of endpoint/v1/traces."),
+    GW_STRING_FIELD(struct conf, traces_endpoint, "traces_endpoint", "",
+                    "Whole URL for traces instead of endpoint/v1/traces."),
     GW_STRING_FIELD(struct conf, metrics_endpoint, "metrics_endpoint", "", "Whole URL for metrics."),
     GW_STRING_FIELD(struct conf, logs_endpoint, "logs_endpoint", "", "Whole URL for logs."),
     {GW_FIELD_(struct conf, profiles, "profiles_endpoint", GW_F_ANY, NULL, 0, 0, "Whole URL for profiles."),
@@ -197,7 +199,8 @@ static void settle(struct try *t, const struct gw_sent_info *info)
     a->done(a, info);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------------------
+ */
 
 static void delivered(struct try *t, const struct gw_http_response *rs, bool json)
 {
@@ -288,7 +291,8 @@ static void on_done(struct gw_http_request *rq, const struct gw_http_response *r
         refused(t, rs, json);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------ */
+/* ---- requests ------------------------------------------------------------------------------------------------------
+ */
 
 static void put_header(struct try *t, const char *name, struct gw_slice value)
 {
@@ -334,8 +338,8 @@ static int set_body(struct try *t, struct gw_err *err)
         body = gw_buf_slice(&t->json);
     }
     if (s->codec != GW_IDENTITY) {
-        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->http.compression_params.level), body, &t->packed,
-                        err);
+        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->http.compression_params.level), body,
+                        &t->packed, err);
         if (r < 0)
             return r;
         body = gw_buf_slice(&t->packed);
@@ -358,7 +362,8 @@ static void otlp_send(void *self, struct gw_attempt *a)
     int r;
 
     if (!t) {
-        a->done(a, &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
+        a->done(a,
+                &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
         return;
     }
     t->a = a;
@@ -373,7 +378,11 @@ static void otlp_send(void *self, struct gw_attempt *a)
     }
     r = set_body(t, &err);
     if (r < 0) {
-        fail_early(t, r == -E2BIG ? GW_SENT_TOO_LARGE : r == -ENOMEM ? GW_SENT_RETRY : GW_SENT_PERMANENT, "encode", err.text);
+        fail_early(t,
+                   r == -E2BIG    ? GW_SENT_TOO_LARGE
+                   : r == -ENOMEM ? GW_SENT_RETRY
+                                  : GW_SENT_PERMANENT,
+                   "encode", err.text);
         return;
     }
     if (set_headers(t, &err) < 0) { /* a token that has expired may be there again next time */
@@ -397,7 +406,8 @@ static void otlp_cancel(void *self, struct gw_attempt *a)
         s->client->ops->cancel(s->client, &t->rq);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
 {

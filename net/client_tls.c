@@ -102,9 +102,15 @@ void gw_client_pems_clear(struct gw_client_pems *p)
 enum { N_STRINGS = 9 };
 static void strings_of(struct gw_client_tls *tls, const char **ret[N_STRINGS])
 {
-    const char **all[N_STRINGS] = {&tls->ca_file,  &tls->ca_pem,  &tls->cert_file,
-                                   &tls->cert_pem, &tls->key_file, &tls->key_pem,
-                                   &tls->server_name_override, &tls->min_version, &tls->max_version};
+    const char **all[N_STRINGS] = {&tls->ca_file,
+                                   &tls->ca_pem,
+                                   &tls->cert_file,
+                                   &tls->cert_pem,
+                                   &tls->key_file,
+                                   &tls->key_pem,
+                                   &tls->server_name_override,
+                                   &tls->min_version,
+                                   &tls->max_version};
 
     memcpy(ret, all, sizeof(all));
 }

@@ -121,8 +121,8 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     for (size_t i = 0; i < name; i++)
         gw_buf_put_u8(&t->head, (uint8_t)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + 32 : p[i]));
     gw_buf_put(&t->head, p + begin, end - begin);
-    memcpy(t->at[t->n_headers++],
-           (uint32_t[4]){off, (uint32_t)name, off + (uint32_t)name, (uint32_t)(end - begin)}, sizeof(t->at[0]));
+    memcpy(t->at[t->n_headers++], (uint32_t[4]){off, (uint32_t)name, off + (uint32_t)name, (uint32_t)(end - begin)},
+           sizeof(t->at[0]));
     return len;
 }
 
@@ -215,8 +215,8 @@ static void answer(struct transfer *t, enum gw_http_failure failure, const char 
 }
 
 /**
- * A stream that ran into its time-out can leave curl's HTTP/2 connection broken (7.88: "Error in the HTTP2 framing layer"
- * at the next stream). Whoever meets that is innocent: once more, on a new connection.
+ * A stream that ran into its time-out can leave curl's HTTP/2 connection broken (7.88: "Error in the HTTP2 framing
+ * layer" at the next stream). Whoever meets that is innocent: once more, on a new connection.
  */
 static bool once_more(struct transfer *t, CURLcode code)
 {
@@ -509,7 +509,8 @@ static void set_tls(struct transfer *t)
     const struct client *c = t->c;
     const struct gw_client_tls *tls = &c->conf.tls;
 
-    curl_easy_setopt(t->easy, CURLOPT_SSLVERSION, tls_version(tls->min_version, false) | tls_version(tls->max_version, true));
+    curl_easy_setopt(t->easy, CURLOPT_SSLVERSION,
+                     tls_version(tls->min_version, false) | tls_version(tls->max_version, true));
     curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, tls->insecure_skip_verify ? 0L : 1L);
     curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, tls->insecure_skip_verify ? 0L : 2L);
     if (c->pems.text[GW_PEM_CA]) {

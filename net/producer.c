@@ -2,9 +2,8 @@
 /*
  * gw_producer on librdkafka.
  *
- *   produce ─► open list, librdkafka's queue ─► broker threads ─► delivery reports ─► main queue ─► eventfd ─► loop ─► done
- *                  │ queue full, or the handle is being made again
- *                  └─► waiting list: tried again after every round of reports
+ *   produce ─► open list, librdkafka's queue ─► broker threads ─► delivery reports ─► main queue ─► eventfd ─► loop ─►
+ * done │ queue full, or the handle is being made again └─► waiting list: tried again after every round of reports
  *
  * Payloads are borrowed (flags 0): a message may not be answered before librdkafka has let go of it, so every answer
  * comes from a delivery report, or from a call that refused the message. A fatal error (idempotent producer) kills the
@@ -28,15 +27,15 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 256,             /* messages of one produce_batch */
+    BATCH = 256, /* messages of one produce_batch */
     TOPIC_BUCKETS = 256,
-    MAX_TOPICS = 10000,      /* names may come from attributes: a peer's doing */
-    LOOK_UP_MS = 1000,       /* one blocking metadata call */
-    MAX_KEPT = 4096,         /* open structs on the free list */
+    MAX_TOPICS = 10000, /* names may come from attributes: a peer's doing */
+    LOOK_UP_MS = 1000,  /* one blocking metadata call */
+    MAX_KEPT = 4096,    /* open structs on the free list */
 };
-static const uint64_t COUNT_HOLDS_NS = 60ull * 1000000000;   /* a partition count is asked for again after it */
-static const uint64_t RENEW_EVERY_NS = 1ull * 1000000000;    /* between two new handles */
-static const uint64_t TRY_AGAIN_NS = 100ull * 1000000;       /* with a full queue and no report */
+static const uint64_t COUNT_HOLDS_NS = 60ull * 1000000000; /* a partition count is asked for again after it */
+static const uint64_t RENEW_EVERY_NS = 1ull * 1000000000;  /* between two new handles */
+static const uint64_t TRY_AGAIN_NS = 100ull * 1000000;     /* with a full queue and no report */
 
 struct topic {
     struct topic *next;
@@ -245,11 +244,11 @@ static void put_one(struct producer *p, struct open *o)
         rd_kafka_header_add(headers, (const char *)m->headers[i].name.p, (ssize_t)m->headers[i].name.n,
                             m->headers[i].value.p, (ssize_t)m->headers[i].value.n);
     /* An empty key is a key: librdkafka tells it from none by the pointer. */
-    err = rd_kafka_producev(p->rk, RD_KAFKA_V_RKT(o->topic->rkt), RD_KAFKA_V_PARTITION(m->partition),
-                            RD_KAFKA_V_MSGFLAGS(0), RD_KAFKA_V_VALUE((void *)m->value.p, m->value.n),
-                            RD_KAFKA_V_KEY(m->has_key ? (m->key.n ? (const void *)m->key.p : "") : NULL,
-                                           m->has_key ? m->key.n : 0),
-                            RD_KAFKA_V_OPAQUE(o), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+    err = rd_kafka_producev(
+        p->rk, RD_KAFKA_V_RKT(o->topic->rkt), RD_KAFKA_V_PARTITION(m->partition), RD_KAFKA_V_MSGFLAGS(0),
+        RD_KAFKA_V_VALUE((void *)m->value.p, m->value.n),
+        RD_KAFKA_V_KEY(m->has_key ? (m->key.n ? (const void *)m->key.p : "") : NULL, m->has_key ? m->key.n : 0),
+        RD_KAFKA_V_OPAQUE(o), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
     if (err) {
         if (headers) /* taken only with success */
             rd_kafka_headers_destroy(headers);
@@ -347,12 +346,13 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *rm, void *arg)
         list_put(&p->waiting, o);
         return;
     }
-    answer(p, o, &(struct gw_produce_result){
-                     .code = code == GW_PRODUCE_QUEUE_FULL ? GW_PRODUCE_RETRY : code,
-                     .error = rm->err ? rd_kafka_err2str(rm->err) : NULL,
-                     .partition = rm->partition,
-                     .offset = rm->offset,
-                 });
+    answer(p, o,
+           &(struct gw_produce_result){
+               .code = code == GW_PRODUCE_QUEUE_FULL ? GW_PRODUCE_RETRY : code,
+               .error = rm->err ? rd_kafka_err2str(rm->err) : NULL,
+               .partition = rm->partition,
+               .offset = rm->offset,
+           });
 }
 
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *arg)
@@ -394,8 +394,8 @@ static void on_token(rd_kafka_t *rk, const char *config, void *arg)
     gw_buf_init(&token, 64 << 10);
     if (p->token(p->token_arg, &token, &expires_ms, &err) == 0) {
         gw_buf_put_u8(&token, '\0');
-        if (token.failed || rd_kafka_oauthbearer_set_token(rk, (const char *)token.p, (int64_t)expires_ms, "staunch", NULL,
-                                                           0, text, sizeof(text)) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        if (token.failed || rd_kafka_oauthbearer_set_token(rk, (const char *)token.p, (int64_t)expires_ms, "staunch",
+                                                           NULL, 0, text, sizeof(text)) != RD_KAFKA_RESP_ERR_NO_ERROR)
             rd_kafka_oauthbearer_set_token_failure(rk, *text ? text : "out of memory");
     } else {
         rd_kafka_oauthbearer_set_token_failure(rk, err.text); /* librdkafka asks again in 10 s */
@@ -636,16 +636,17 @@ static void producer_produce(struct gw_producer *base, struct gw_produce *const 
         struct open *o = open_get(p);
 
         if (!o) { /* the only answer from inside: there is no memory to remember it by */
-            m[i]->done(m[i], &(struct gw_produce_result){.code = GW_PRODUCE_RETRY, .error = "out of memory", .partition = -1});
+            m[i]->done(
+                m[i], &(struct gw_produce_result){.code = GW_PRODUCE_RETRY, .error = "out of memory", .partition = -1});
             continue;
         }
         m[i]->impl = o;
         *o = (struct open){.m = m[i], .topic = topic_get(p, m[i]->topic)};
         if (!o->topic) {
-            o->result = (struct gw_produce_result){
-                .code = GW_PRODUCE_PERMANENT,
-                .error = p->n_topics >= MAX_TOPICS ? "too many different topics" : "no valid topic name",
-                .partition = -1};
+            o->result = (struct gw_produce_result){.code = GW_PRODUCE_PERMANENT,
+                                                   .error = p->n_topics >= MAX_TOPICS ? "too many different topics"
+                                                                                      : "no valid topic name",
+                                                   .partition = -1};
             list_put(&p->late, o);
         } else if (!o->topic->rkt || p->fatal || p->waiting.head) {
             list_put(&p->waiting, o);
@@ -685,7 +686,8 @@ static void producer_purge(struct gw_producer *base)
         rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     while ((o = p->waiting.head)) {
         list_take(&p->waiting, o);
-        o->result = (struct gw_produce_result){.code = GW_PRODUCE_QUEUE_FULL, .error = "the producer's queue is full", .partition = -1};
+        o->result = (struct gw_produce_result){
+            .code = GW_PRODUCE_QUEUE_FULL, .error = "the producer's queue is full", .partition = -1};
         list_put(&p->late, o);
     }
     gw_timer_arm(p->loop, &p->timer, 0);

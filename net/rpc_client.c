@@ -62,8 +62,10 @@ static int load(struct gw_err *err)
     for (unsigned i = 0; r == -ENOENT && i < (env ? 3 : 2); i++)
         r = load_from(path[i], err);
     if (r == -ENOENT)
-        gw_fail(err, r, "otlp_grpc needs " MODULE ": it is neither in %.60s nor in %.60s/../lib/staunch nor in "
-                        "$STAUNCH_MODULE_DIR", folder, folder);
+        gw_fail(err, r,
+                "otlp_grpc needs " MODULE ": it is neither in %.60s nor in %.60s/../lib/staunch nor in "
+                "$STAUNCH_MODULE_DIR",
+                folder, folder);
     return r;
 }
 

@@ -18,7 +18,18 @@
 
 enum { MAX_HEADERS = 64, OWN_HEADERS = 6, MAX_MESSAGE_BYTES = 256 << 20 };
 
-enum { OK, CANCELLED, UNKNOWN, DEADLINE_EXCEEDED = 4, PERMISSION_DENIED = 7, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 12, INTERNAL, UNAVAILABLE, UNAUTHENTICATED = 16 };
+enum {
+    OK,
+    CANCELLED,
+    UNKNOWN,
+    DEADLINE_EXCEEDED = 4,
+    PERMISSION_DENIED = 7,
+    RESOURCE_EXHAUSTED,
+    UNIMPLEMENTED = 12,
+    INTERNAL,
+    UNAVAILABLE,
+    UNAUTHENTICATED = 16
+};
 
 struct client {
     struct gw_rpc_client base;
@@ -37,14 +48,16 @@ struct call {
     char timeout[24], url[1024];
 };
 
-/* ---- base64 ------------------------------------------------------------------------------------------------------------ */
+/* ---- base64
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 static void put_base64(struct gw_buf *out, struct gw_slice s)
 {
     for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t v = (uint32_t)s.p[i] << 16 | (i + 1 < s.n ? (uint32_t)s.p[i + 1] << 8 : 0) | (i + 2 < s.n ? s.p[i + 2] : 0);
+        uint32_t v =
+            (uint32_t)s.p[i] << 16 | (i + 1 < s.n ? (uint32_t)s.p[i + 1] << 8 : 0) | (i + 2 < s.n ? s.p[i + 2] : 0);
 
         for (unsigned k = 0; k < 4; k++)
             if (i + k <= s.n) /* unpadded: a group of n bytes has n + 1 digits */
@@ -89,7 +102,8 @@ static void take_percent(struct gw_buf *out, struct gw_slice s)
     }
 }
 
-/* ---- answers -------------------------------------------------------------------------------------------------------------- */
+/* ---- answers
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static struct gw_slice header_of(const struct gw_http_response *rs, const char *name)
 {
@@ -123,7 +137,10 @@ static int status_of_http(int status)
 
 static int status_of_failure(enum gw_http_failure f)
 {
-    return f == GW_HTTP_TIMEOUT ? DEADLINE_EXCEEDED : f == GW_HTTP_CANCELLED ? CANCELLED : f == GW_HTTP_TOO_LARGE ? RESOURCE_EXHAUSTED : UNAVAILABLE;
+    return f == GW_HTTP_TIMEOUT     ? DEADLINE_EXCEEDED
+           : f == GW_HTTP_CANCELLED ? CANCELLED
+           : f == GW_HTTP_TOO_LARGE ? RESOURCE_EXHAUSTED
+                                    : UNAVAILABLE;
 }
 
 /** The one message of the body. Errors: -EBADMSG, and what its compression brings. */
@@ -194,7 +211,8 @@ static void on_done(struct gw_http_request *http, const struct gw_http_response 
     call_free(k);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------------------------------------- */
+/* ---- calls
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static void put_header(struct call *k, struct gw_slice name, struct gw_slice value)
 {
@@ -309,8 +327,7 @@ static char *url_of(const struct gw_rpc_client_conf *conf)
     if (strncmp(t, "unix:", 5) == 0)
         n = asprintf(&url, "%s:", t);
     else
-        n = asprintf(&url, "%s://%s", conf->tls.insecure ? "http" : "https",
-                     strncmp(t, "dns:///", 7) == 0 ? t + 7 : t);
+        n = asprintf(&url, "%s://%s", conf->tls.insecure ? "http" : "https", strncmp(t, "dns:///", 7) == 0 ? t + 7 : t);
     return n < 0 ? NULL : url;
 }
 

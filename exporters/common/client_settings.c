@@ -21,7 +21,8 @@ const char *gw_user_agent(void)
 static const char *const versions[] = {"", "1.0", "1.1", "1.2", "1.3", NULL};
 
 const struct gw_field gw_tls_fields[] = {
-    GW_BOOL_FIELD(struct gw_tls_settings, insecure, "insecure", "false", "No TLS at all, where the endpoint has no scheme."),
+    GW_BOOL_FIELD(struct gw_tls_settings, insecure, "insecure", "false",
+                  "No TLS at all, where the endpoint has no scheme."),
     GW_BOOL_FIELD(struct gw_tls_settings, insecure_skip_verify, "insecure_skip_verify", "false",
                   "TLS, but any certificate will do."),
     GW_STRING_FIELD(struct gw_tls_settings, server_name_override, "server_name_override", "",
@@ -34,7 +35,8 @@ const struct gw_field gw_tls_fields[] = {
     GW_SECRET_FIELD(struct gw_tls_settings, cert_pem, "cert_pem", "The same as a text."),
     GW_STRING_FIELD(struct gw_tls_settings, key_file, "key_file", "", "The key of our certificate."),
     GW_SECRET_FIELD(struct gw_tls_settings, key_pem, "key_pem", "The same as a text."),
-    GW_ENUM_FIELD(struct gw_tls_settings, min_version, "min_version", "", versions, "Oldest TLS version; 1.2 when empty."),
+    GW_ENUM_FIELD(struct gw_tls_settings, min_version, "min_version", "", versions,
+                  "Oldest TLS version; 1.2 when empty."),
     GW_ENUM_FIELD(struct gw_tls_settings, max_version, "max_version", "", versions, "Newest TLS version."),
     GW_DURATION_FIELD(struct gw_tls_settings, reload_interval_ns, "reload_interval", "0", 0, 1e18,
                       "Look at the files again after it; 0 = never."),
@@ -123,8 +125,8 @@ int gw_compression_level(enum gw_codec codec, int64_t level)
 
 /* ---- an HTTP client ------------------------------------------------------------------------------------------ */
 
-const char *const gw_http_compressions[] = {"none",   "gzip",           "zstd", "zlib", "deflate",
-                                            "snappy", "x-snappy-framed", "lz4",  "",     NULL};
+const char *const gw_http_compressions[] = {"none", "gzip", "zstd", "zlib", "deflate", "snappy", "x-snappy-framed",
+                                            "lz4",  "",     NULL};
 
 const struct gw_field gw_cookies_fields[] = {
     GW_BOOL_FIELD(struct gw_cookies_settings, enabled, "enabled", "true", "Keep cookies."),

@@ -75,31 +75,37 @@ enum gw_codec gw_http_codec(const struct gw_http_settings *s);
 
 #define GW_HTTP_FIELDS(T, m, default_compression, default_write_buffer)                                                \
     GW_STRING_FIELD(T, m.endpoint, "endpoint", "", "URL of the server, such as https://collector:4318."),              \
-    GW_STRING_FIELD(T, m.proxy_url, "proxy_url", "", "Proxy; without it http_proxy, https_proxy, no_proxy count."),    \
-    GW_BLOCK_FIELD(T, m.tls, "tls", gw_tls_fields, "TLS to the server."),                                              \
-    GW_HEADERS_FIELD(T, m.headers, "headers", "Headers of every request."),                                            \
-    GW_OPTIONAL_BLOCK_FIELD(T, m.auth, m.has_auth, "auth", gw_auth_fields, 0, "Authenticator extension to use."),      \
-    GW_OPTIONAL_BLOCK_FIELD(T, m.cookies, m.has_cookies, "cookies", gw_cookies_fields, GW_FF_NULL_IS_ON,               \
-                            "Keep cookies that the server sets."),                                                     \
-    GW_ENUM_FIELD(T, m.compression, "compression", default_compression, gw_http_compressions,                          \
-                  "Content-Encoding of the body."),                                                                    \
-    GW_BLOCK_FIELD(T, m.compression_params, "compression_params", gw_compression_params_fields, "Of the codec."),      \
-    GW_U64_FIELD(T, m.max_idle_conns, "max_idle_conns", "100", 0, 1e6, "Idle connections kept; 0 = no limit."),        \
-    GW_U64_FIELD(T, m.max_idle_conns_per_host, "max_idle_conns_per_host", "0", 0, 1e6,                                 \
-                 "The same per host; 0 = as max_idle_conns."),                                                         \
-    GW_U64_FIELD(T, m.max_conns_per_host, "max_conns_per_host", "0", 0, 1e6, "Connections per host; 0 = no limit."),   \
-    GW_DURATION_FIELD(T, m.idle_conn_timeout_ns, "idle_conn_timeout", "90s", 0, 1e18,                                  \
-                      "An idle connection is not used again after it; 0 = never."),                                    \
-    GW_BOOL_FIELD(T, m.disable_keep_alives, "disable_keep_alives", "false", "A connection for every request."),        \
-    GW_BOOL_FIELD(T, m.force_attempt_http2, "force_attempt_http2", "true", "Offer HTTP/2 in the TLS handshake."),      \
-    GW_U64_FIELD(T, m.read_buffer_size, "read_buffer_size", "0", 0, 1 << 19, "Bytes; 0 = the library's 16 KiB."),      \
-    GW_U64_FIELD(T, m.write_buffer_size, "write_buffer_size", default_write_buffer, 0, 1 << 21,                        \
-                 "Bytes; 0 = the library's 64 KiB."),                                                                  \
-    {GW_FIELD_(T, m.ignored_ns, "http2_read_idle_timeout", GW_F_DURATION, "0", 0, 0,                                   \
-               "The library watches HTTP/2 connections itself."), .flags = GW_FF_NO_EFFECT},                           \
-    {GW_FIELD_(T, m.ignored_ns, "http2_ping_timeout", GW_F_DURATION, "0", 0, 0,                                        \
-               "The library watches HTTP/2 connections itself."), .flags = GW_FF_NO_EFFECT},                           \
-    {GW_FIELD_(T, m.planned, "middlewares", GW_F_ANY, NULL, 0, 0, "Middleware extensions."), .flags = GW_FF_PLANNED}
+        GW_STRING_FIELD(T, m.proxy_url, "proxy_url", "",                                                               \
+                        "Proxy; without it http_proxy, https_proxy, no_proxy count."),                                 \
+        GW_BLOCK_FIELD(T, m.tls, "tls", gw_tls_fields, "TLS to the server."),                                          \
+        GW_HEADERS_FIELD(T, m.headers, "headers", "Headers of every request."),                                        \
+        GW_OPTIONAL_BLOCK_FIELD(T, m.auth, m.has_auth, "auth", gw_auth_fields, 0, "Authenticator extension to use."),  \
+        GW_OPTIONAL_BLOCK_FIELD(T, m.cookies, m.has_cookies, "cookies", gw_cookies_fields, GW_FF_NULL_IS_ON,           \
+                                "Keep cookies that the server sets."),                                                 \
+        GW_ENUM_FIELD(T, m.compression, "compression", default_compression, gw_http_compressions,                      \
+                      "Content-Encoding of the body."),                                                                \
+        GW_BLOCK_FIELD(T, m.compression_params, "compression_params", gw_compression_params_fields, "Of the codec."),  \
+        GW_U64_FIELD(T, m.max_idle_conns, "max_idle_conns", "100", 0, 1e6, "Idle connections kept; 0 = no limit."),    \
+        GW_U64_FIELD(T, m.max_idle_conns_per_host, "max_idle_conns_per_host", "0", 0, 1e6,                             \
+                     "The same per host; 0 = as max_idle_conns."),                                                     \
+        GW_U64_FIELD(T, m.max_conns_per_host, "max_conns_per_host", "0", 0, 1e6,                                       \
+                     "Connections per host; 0 = no limit."),                                                           \
+        GW_DURATION_FIELD(T, m.idle_conn_timeout_ns, "idle_conn_timeout", "90s", 0, 1e18,                              \
+                          "An idle connection is not used again after it; 0 = never."),                                \
+        GW_BOOL_FIELD(T, m.disable_keep_alives, "disable_keep_alives", "false", "A connection for every request."),    \
+        GW_BOOL_FIELD(T, m.force_attempt_http2, "force_attempt_http2", "true", "Offer HTTP/2 in the TLS handshake."),  \
+        GW_U64_FIELD(T, m.read_buffer_size, "read_buffer_size", "0", 0, 1 << 19, "Bytes; 0 = the library's 16 KiB."),  \
+        GW_U64_FIELD(T, m.write_buffer_size, "write_buffer_size", default_write_buffer, 0, 1 << 21,                    \
+                     "Bytes; 0 = the library's 64 KiB."),                                                              \
+        {GW_FIELD_(T, m.ignored_ns, "http2_read_idle_timeout", GW_F_DURATION, "0", 0, 0,                               \
+                   "The library watches HTTP/2 connections itself."),                                                  \
+         .flags = GW_FF_NO_EFFECT},                                                                                    \
+        {GW_FIELD_(T, m.ignored_ns, "http2_ping_timeout", GW_F_DURATION, "0", 0, 0,                                    \
+                   "The library watches HTTP/2 connections itself."),                                                  \
+         .flags = GW_FF_NO_EFFECT},                                                                                    \
+    {                                                                                                                  \
+        GW_FIELD_(T, m.planned, "middlewares", GW_F_ANY, NULL, 0, 0, "Middleware extensions."), .flags = GW_FF_PLANNED \
+    }
 
 /** The client's configuration; max_response_bytes is the caller's to set. Owner: borrows the settings. */
 struct gw_http_client_conf gw_http_client_conf_of(const struct gw_http_settings *s, const char *user_agent);

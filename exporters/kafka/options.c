@@ -32,34 +32,42 @@ static const struct gw_field plain_fields[] = {
 static const struct gw_field sasl_fields[] = {
     GW_STRING_FIELD(struct gw_kafka_sasl, username, "username", "", "User."),
     GW_SECRET_FIELD(struct gw_kafka_sasl, password, "password", "Password."),
-    GW_STRING_FIELD(struct gw_kafka_sasl, mechanism, "mechanism", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."),
+    GW_STRING_FIELD(struct gw_kafka_sasl, mechanism, "mechanism", "",
+                    "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."),
     {GW_FIELD_(struct gw_kafka_sasl, oauthbearer_token_source, "oauthbearer_token_source", GW_F_ID, "", 0, 0,
-               "Authenticator extension that has the token of OAUTHBEARER."), .kind_mask = 1u << GW_EXTENSION},
-    {GW_FIELD_(struct gw_kafka_sasl, aws_msk, "aws_msk", GW_F_ANY, NULL, 0, 0, "IAM of Amazon's Kafka."), .flags = GW_FF_PLANNED},
+               "Authenticator extension that has the token of OAUTHBEARER."),
+     .kind_mask = 1u << GW_EXTENSION},
+    {GW_FIELD_(struct gw_kafka_sasl, aws_msk, "aws_msk", GW_F_ANY, NULL, 0, 0, "IAM of Amazon's Kafka."),
+     .flags = GW_FF_PLANNED},
     {GW_FIELD_(struct gw_kafka_sasl, version, "version", GW_F_U64, "0", 0, 1, "The handshake's version is negotiated."),
      .flags = GW_FF_NO_EFFECT},
     {0},
 };
 static const struct gw_field kerberos_fields[] = {
-    GW_STRING_FIELD(struct gw_kafka_kerberos, service_name, "service_name", "kafka", "Kerberos service of the brokers."),
+    GW_STRING_FIELD(struct gw_kafka_kerberos, service_name, "service_name", "kafka",
+                    "Kerberos service of the brokers."),
     GW_STRING_FIELD(struct gw_kafka_kerberos, realm, "realm", "", "Realm of the user."),
     GW_BOOL_FIELD(struct gw_kafka_kerberos, use_keytab, "use_keytab", "false", "Take the key from keytab_file."),
     GW_STRING_FIELD(struct gw_kafka_kerberos, username, "username", "", "User, without its realm."),
     GW_SECRET_FIELD(struct gw_kafka_kerberos, password, "password", "Not possible with this library: use a keytab."),
-    GW_STRING_FIELD(struct gw_kafka_kerberos, config_file, "config_file", "", "Not possible with this library: set KRB5_CONFIG."),
+    GW_STRING_FIELD(struct gw_kafka_kerberos, config_file, "config_file", "",
+                    "Not possible with this library: set KRB5_CONFIG."),
     GW_STRING_FIELD(struct gw_kafka_kerberos, keytab_file, "keytab_file", "", "Keys of the user."),
     {GW_FIELD_(struct gw_kafka_kerberos, disable_fast_negotiation, "disable_fast_negotiation", GW_F_BOOL, "false", 0, 0,
-               "The Kerberos library decides."), .flags = GW_FF_NO_EFFECT},
+               "The Kerberos library decides."),
+     .flags = GW_FF_NO_EFFECT},
     {0},
 };
 static const struct gw_field auth_fields[] = {
     {GW_FIELD_(struct gw_kafka_auth, plain, "plain_text", GW_F_BLOCK, NULL, 0, 0, "use sasl with mechanism PLAIN"),
      .block = plain_fields, .block_size = sizeof(struct gw_kafka_plain),
      .present_offset = offsetof(struct gw_kafka_auth, has_plain), .flags = GW_FF_OPTIONAL | GW_FF_DEPRECATED},
-    GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_auth, sasl, has_sasl, "sasl", sasl_fields, 0, "User and password, or a token."),
+    GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_auth, sasl, has_sasl, "sasl", sasl_fields, 0,
+                            "User and password, or a token."),
     GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_auth, kerberos, has_kerberos, "kerberos", kerberos_fields, 0, "Kerberos."),
-    {GW_FIELD_(struct gw_kafka_auth, tls, "tls", GW_F_BLOCK, NULL, 0, 0, "use tls of the exporter"), .block = gw_tls_fields,
-     .block_size = sizeof(struct gw_tls_settings), .present_offset = offsetof(struct gw_kafka_auth, has_tls),
+    {GW_FIELD_(struct gw_kafka_auth, tls, "tls", GW_F_BLOCK, NULL, 0, 0, "use tls of the exporter"),
+     .block = gw_tls_fields, .block_size = sizeof(struct gw_tls_settings),
+     .present_offset = offsetof(struct gw_kafka_auth, has_tls),
      .flags = GW_FF_OPTIONAL | GW_FF_DEPRECATED | GW_FF_NULL_IS_ON},
     {0},
 };
@@ -68,20 +76,26 @@ static const struct gw_field producer_fields[] = {
     GW_U64_FIELD(struct gw_kafka_producer, max_message_bytes, "max_message_bytes", "1000000", 1, 1e9,
                  "A longer message is split; a single row that is longer becomes a dead letter."),
     {GW_FIELD_(struct gw_kafka_producer, max_broker_write_bytes, "max_broker_write_bytes", GW_F_U64, "104857600", 0, 0,
-               "The library limits requests by their messages."), .flags = GW_FF_NO_EFFECT},
+               "The library limits requests by their messages."),
+     .flags = GW_FF_NO_EFFECT},
     GW_ENUM_FIELD(struct gw_kafka_producer, required_acks, "required_acks", "all", acks,
-                  "Who has to have a message: all in-sync replicas (written once, even when it is sent twice), 1 the leader, 0 nobody."),
+                  "Who has to have a message: all in-sync replicas (written once, even when it is sent twice), 1 the "
+                  "leader, 0 nobody."),
     GW_ENUM_FIELD(struct gw_kafka_producer, compression, "compression", "none", codecs, "Of batches of messages."),
-    GW_BLOCK_FIELD(struct gw_kafka_producer, compression_params, "compression_params", gw_compression_params_fields, "Of the codec."),
-    GW_U64_FIELD(struct gw_kafka_producer, flush_max_messages, "flush_max_messages", "10000", 1, 1e6, "Most messages of a batch."),
+    GW_BLOCK_FIELD(struct gw_kafka_producer, compression_params, "compression_params", gw_compression_params_fields,
+                   "Of the codec."),
+    GW_U64_FIELD(struct gw_kafka_producer, flush_max_messages, "flush_max_messages", "10000", 1, 1e6,
+                 "Most messages of a batch."),
     GW_BOOL_FIELD(struct gw_kafka_producer, allow_auto_topic_creation, "allow_auto_topic_creation", "true",
                   "Let the brokers create a topic that is missing."),
-    GW_DURATION_FIELD(struct gw_kafka_producer, linger_ns, "linger", "10ms", 0, 9e11, "A batch waits so long for more messages."),
+    GW_DURATION_FIELD(struct gw_kafka_producer, linger_ns, "linger", "10ms", 0, 9e11,
+                      "A batch waits so long for more messages."),
     {0},
 };
 
 static const struct gw_field sticky_fields[] = {
-    GW_ENUM_FIELD(struct gw_kafka_sticky_key, hasher, "hasher", "sarama_compat", hashers, "Hash of the key: FNV-1a, or Java's murmur2."),
+    GW_ENUM_FIELD(struct gw_kafka_sticky_key, hasher, "hasher", "sarama_compat", hashers,
+                  "Hash of the key: FNV-1a, or Java's murmur2."),
     {0},
 };
 static const struct gw_field no_fields[] = {{0}};
@@ -92,60 +106,79 @@ static const struct gw_field partitioner_fields[] = {
                             GW_FF_NULL_IS_ON, "One after the other, whatever the key."),
     GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_partitioner, least_backup, has_least_backup, "least_backup", no_fields,
                             GW_FF_NULL_IS_ON, "Where the fewest messages wait."),
-    {GW_FIELD_(struct gw_kafka_partitioner, extension, "extension", GW_F_ANY, NULL, 0, 0, "An extension decides."), .flags = GW_FF_PLANNED},
+    {GW_FIELD_(struct gw_kafka_partitioner, extension, "extension", GW_F_ANY, NULL, 0, 0, "An extension decides."),
+     .flags = GW_FF_PLANNED},
     {0},
 };
 
 static const struct gw_field retry_fields[] = {
-    {GW_FIELD_(struct gw_kafka_metadata_retry, max, "max", GW_F_U64, "3", 0, 0, "The library asks until the time is up."),
+    {GW_FIELD_(struct gw_kafka_metadata_retry, max, "max", GW_F_U64, "3", 0, 0,
+               "The library asks until the time is up."),
      .flags = GW_FF_NO_EFFECT},
-    GW_DURATION_FIELD(struct gw_kafka_metadata_retry, backoff_ns, "backoff", "250ms", 1e6, 6e10, "Between two looks for a leader."),
+    GW_DURATION_FIELD(struct gw_kafka_metadata_retry, backoff_ns, "backoff", "250ms", 1e6, 6e10,
+                      "Between two looks for a leader."),
     {0},
 };
 static const struct gw_field metadata_fields[] = {
-    {GW_FIELD_(struct gw_kafka_metadata, full, "full", GW_F_BOOL, "true", 0, 0, "Only the topics written to are asked for."),
+    {GW_FIELD_(struct gw_kafka_metadata, full, "full", GW_F_BOOL, "true", 0, 0,
+               "Only the topics written to are asked for."),
      .flags = GW_FF_NO_EFFECT},
-    GW_DURATION_FIELD(struct gw_kafka_metadata, refresh_interval_ns, "refresh_interval", "10m", 1e6, 3.6e12, "Look for new partitions."),
+    GW_DURATION_FIELD(struct gw_kafka_metadata, refresh_interval_ns, "refresh_interval", "10m", 1e6, 3.6e12,
+                      "Look for new partitions."),
     GW_BLOCK_FIELD(struct gw_kafka_metadata, retry, "retry", retry_fields, "While a leader is missing."),
     {0},
 };
 
 const struct gw_field gw_kafka_fields[] = {
     {GW_FIELD_(struct gw_kafka_conf, brokers, "brokers", GW_F_LIST, "localhost:9092", 0, 0, "Brokers to begin with.")},
-    {GW_FIELD_(struct gw_kafka_conf, protocol_version, "protocol_version", GW_F_STRING, "2.1.0", 0, 0, "The library negotiates."),
+    {GW_FIELD_(struct gw_kafka_conf, protocol_version, "protocol_version", GW_F_STRING, "2.1.0", 0, 0,
+               "The library negotiates."),
      .flags = GW_FF_NO_EFFECT},
-    GW_STRING_FIELD(struct gw_kafka_conf, client_id, "client_id", "otel-collector", "Our name, for quotas and the brokers' logs."),
+    GW_STRING_FIELD(struct gw_kafka_conf, client_id, "client_id", "otel-collector",
+                    "Our name, for quotas and the brokers' logs."),
     GW_STRING_FIELD(struct gw_kafka_conf, rack_id, "rack_id", "", "Where we run."),
-    {GW_FIELD_(struct gw_kafka_conf, use_leader_epoch, "use_leader_epoch", GW_F_BOOL, "true", 0, 0, "A consumer's setting."),
+    {GW_FIELD_(struct gw_kafka_conf, use_leader_epoch, "use_leader_epoch", GW_F_BOOL, "true", 0, 0,
+               "A consumer's setting."),
      .flags = GW_FF_NO_EFFECT},
-    {GW_FIELD_(struct gw_kafka_conf, resolve_canonical, "resolve_canonical_bootstrap_servers_only", GW_F_BOOL, "false", 0, 0,
-               "As in the Collector."), .flags = GW_FF_NO_EFFECT},
-    GW_DURATION_FIELD(struct gw_kafka_conf, conn_idle_timeout_ns, "conn_idle_timeout", "9m", 1e6, 2e15, "Close an idle connection."),
-    GW_DURATION_FIELD(struct gw_kafka_conf, dial_timeout_ns, "dial_timeout", "10s", 1e9, 2e15, "To connect and log in."),
-    GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_conf, tls, has_tls, "tls", gw_tls_fields, GW_FF_NULL_IS_ON, "TLS to the brokers."),
+    {GW_FIELD_(struct gw_kafka_conf, resolve_canonical, "resolve_canonical_bootstrap_servers_only", GW_F_BOOL, "false",
+               0, 0, "As in the Collector."),
+     .flags = GW_FF_NO_EFFECT},
+    GW_DURATION_FIELD(struct gw_kafka_conf, conn_idle_timeout_ns, "conn_idle_timeout", "9m", 1e6, 2e15,
+                      "Close an idle connection."),
+    GW_DURATION_FIELD(struct gw_kafka_conf, dial_timeout_ns, "dial_timeout", "10s", 1e9, 2e15,
+                      "To connect and log in."),
+    GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_conf, tls, has_tls, "tls", gw_tls_fields, GW_FF_NULL_IS_ON,
+                            "TLS to the brokers."),
     GW_OPTIONAL_BLOCK_FIELD(struct gw_kafka_conf, auth, has_auth, "auth", auth_fields, 0, "Who we are."),
     GW_BLOCK_FIELD(struct gw_kafka_conf, metadata, "metadata", metadata_fields, "What is asked about topics."),
     GW_BLOCK_FIELD(struct gw_kafka_conf, traces, "traces", traces_fields, "Spans."),
     GW_BLOCK_FIELD(struct gw_kafka_conf, metrics, "metrics", metrics_fields, "Data points."),
     GW_BLOCK_FIELD(struct gw_kafka_conf, logs, "logs", logs_fields, "Log records."),
     {GW_FIELD_(struct gw_kafka_conf, profiles, "profiles", GW_F_ANY, NULL, 0, 0, "Profiles."), .flags = GW_FF_PLANNED},
-    GW_STRING_FIELD(struct gw_kafka_conf, topic_from_attribute, "topic_from_attribute", "", "Resource attribute whose value is the topic."),
-    GW_BOOL_FIELD(struct gw_kafka_conf, partition_traces_by_id, "partition_traces_by_id", "false", "A message per trace, its id the key."),
-    GW_BOOL_FIELD(struct gw_kafka_conf, partition_metrics_by_resource_attributes, "partition_metrics_by_resource_attributes",
-                  "false", "A message per resource, the hash of its attributes the key."),
-    GW_BOOL_FIELD(struct gw_kafka_conf, partition_logs_by_resource_attributes, "partition_logs_by_resource_attributes", "false",
+    GW_STRING_FIELD(struct gw_kafka_conf, topic_from_attribute, "topic_from_attribute", "",
+                    "Resource attribute whose value is the topic."),
+    GW_BOOL_FIELD(struct gw_kafka_conf, partition_traces_by_id, "partition_traces_by_id", "false",
+                  "A message per trace, its id the key."),
+    GW_BOOL_FIELD(struct gw_kafka_conf, partition_metrics_by_resource_attributes,
+                  "partition_metrics_by_resource_attributes", "false",
                   "A message per resource, the hash of its attributes the key."),
+    GW_BOOL_FIELD(struct gw_kafka_conf, partition_logs_by_resource_attributes, "partition_logs_by_resource_attributes",
+                  "false", "A message per resource, the hash of its attributes the key."),
     GW_BOOL_FIELD(struct gw_kafka_conf, partition_logs_by_trace_id, "partition_logs_by_trace_id", "false",
                   "A message per trace, its id the key; records without one have no key."),
-    GW_BLOCK_FIELD(struct gw_kafka_conf, record_partitioner, "record_partitioner", partitioner_fields, "How a partition is chosen."),
-    GW_STRINGS_FIELD(struct gw_kafka_conf, include_metadata_keys, "include_metadata_keys", "Request headers that become message headers."),
+    GW_BLOCK_FIELD(struct gw_kafka_conf, record_partitioner, "record_partitioner", partitioner_fields,
+                   "How a partition is chosen."),
+    GW_STRINGS_FIELD(struct gw_kafka_conf, include_metadata_keys, "include_metadata_keys",
+                     "Request headers that become message headers."),
     GW_HEADERS_FIELD(struct gw_kafka_conf, record_headers, "record_headers", "Headers of every message."),
-    GW_BOOL_FIELD(struct gw_kafka_conf, signal_header, "signal_header", "false", "A header otelcol.signal with the signal's name."),
+    GW_BOOL_FIELD(struct gw_kafka_conf, signal_header, "signal_header", "false",
+                  "A header otelcol.signal with the signal's name."),
     GW_BLOCK_FIELD(struct gw_kafka_conf, producer, "producer", producer_fields, "How messages are sent."),
     {0},
 };
 
-/* ---- rules ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rules
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 static const struct gw_tls_settings *tls_of(const struct gw_kafka_conf *c)
 {
@@ -182,7 +215,8 @@ static void check_batching(const struct gw_kafka_conf *c, const struct gw_node *
     const struct gw_kafka_signal *const signals[] = {&c->traces, &c->metrics, &c->logs};
     const struct gw_node *batch = node ? gw_node_path(node, "sending_queue", "batch", NULL) : NULL;
     const struct gw_node *keys = batch ? gw_node_path(batch, "partition", "metadata_keys", NULL) : NULL;
-    static const char why[] = "must stand in sending_queue::batch::partition::metadata_keys: batches mix requests otherwise";
+    static const char why[] =
+        "must stand in sending_queue::batch::partition::metadata_keys: batches mix requests otherwise";
 
     if (!batch)
         return;
@@ -212,10 +246,14 @@ static void check_keys(const struct gw_kafka_conf *c, const struct gw_node *node
     if (*c->metrics.message_key_from_metadata_key && c->partition_metrics_by_resource_attributes)
         mistake(diag, node, "metrics",
                 "message_key_from_metadata_key and partition_metrics_by_resource_attributes exclude each other");
-    if (*c->logs.message_key_from_metadata_key && (c->partition_logs_by_resource_attributes || c->partition_logs_by_trace_id))
+    if (*c->logs.message_key_from_metadata_key &&
+        (c->partition_logs_by_resource_attributes || c->partition_logs_by_trace_id))
         mistake(diag, node, "logs", "message_key_from_metadata_key and partition_logs_by_... exclude each other");
-    if (c->record_partitioner.has_sticky_key + c->record_partitioner.has_round_robin + c->record_partitioner.has_least_backup > 1)
-        mistake(diag, node, "record_partitioner", "record_partitioner: keep one of sticky_key, round_robin, least_backup");
+    if (c->record_partitioner.has_sticky_key + c->record_partitioner.has_round_robin +
+            c->record_partitioner.has_least_backup >
+        1)
+        mistake(diag, node, "record_partitioner",
+                "record_partitioner: keep one of sticky_key, round_robin, least_backup");
 }
 
 static void check_tls(const struct gw_kafka_conf *c, const struct gw_node *node, struct gw_diag *diag)
@@ -249,13 +287,16 @@ static void check_auth(const struct gw_kafka_conf *c, const struct gw_node *node
                 mistake(diag, node, "auth", "auth: sasl: %s needs username and password", s->mechanism);
         } else if (strcmp(s->mechanism, "OAUTHBEARER") == 0) {
             if (!*s->oauthbearer_token_source)
-                mistake(diag, node, "auth", "auth: sasl: OAUTHBEARER needs oauthbearer_token_source, an extension's id");
+                mistake(diag, node, "auth",
+                        "auth: sasl: OAUTHBEARER needs oauthbearer_token_source, an extension's id");
         } else {
             mistake(diag, node, "auth",
-                    "auth: sasl: mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", s->mechanism);
+                    "auth: sasl: mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
+                    s->mechanism);
         }
     }
-    if (c->auth.has_kerberos && (!k->use_keytab || !*k->keytab_file || !*k->username || *k->password || *k->config_file))
+    if (c->auth.has_kerberos &&
+        (!k->use_keytab || !*k->keytab_file || !*k->username || *k->password || *k->config_file))
         mistake(diag, node, "auth",
                 "auth: kerberos: librdkafka takes use_keytab: true with username and keytab_file; a password is not "
                 "possible, and config_file is the environment variable KRB5_CONFIG");
@@ -284,7 +325,8 @@ void gw_kafka_check(const void *conf, const struct gw_node *node, struct gw_diag
     check_level(c, node, diag);
 }
 
-/* ---- librdkafka's properties ---------------------------------------------------------------------------------------------- */
+/* ---- librdkafka's properties
+ * ---------------------------------------------------------------------------------------------- */
 
 static void put(struct gw_kafka_options *o, const char *key, const char *value)
 {
@@ -401,7 +443,8 @@ void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_con
     put_number(o, "topic.metadata.refresh.interval.ms", (long long)(c->metadata.refresh_interval_ns / 1000000));
     put_number(o, "topic.metadata.refresh.fast.interval.ms", (long long)(c->metadata.retry.backoff_ns / 1000000));
     put(o, "partitioner",
-        c->record_partitioner.has_sticky_key && c->record_partitioner.sticky_key.hasher == 1 ? "murmur2_random" : "fnv1a_random");
+        c->record_partitioner.has_sticky_key && c->record_partitioner.sticky_key.hasher == 1 ? "murmur2_random"
+                                                                                             : "fnv1a_random");
     if (tls)
         put_tls(o, t);
     sasl = c->has_auth && put_auth(o, &c->auth);

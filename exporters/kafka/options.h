@@ -90,8 +90,8 @@ struct gw_kafka_options {
     struct gw_arena arena;
 };
 /**
- * Owner: the options borrow conf and their own arena, until gw_kafka_options_clear. timeout_ns: of an attempt; 0 = none.
- * batch_bytes: most bytes of messages that go out as one batch; a longer message goes alone.
+ * Owner: the options borrow conf and their own arena, until gw_kafka_options_clear. timeout_ns: of an attempt; 0 =
+ * none. batch_bytes: most bytes of messages that go out as one batch; a longer message goes alone.
  */
 void gw_kafka_options_fill(struct gw_kafka_options *o, const struct gw_kafka_conf *c, uint64_t timeout_ns,
                            size_t batch_bytes);

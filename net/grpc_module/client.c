@@ -7,8 +7,8 @@
  *
  * One completion queue and one thread for all clients of the process; they live from the first client to the last.
  *
- * Messages come compressed by us. Core takes such bytes as they are when the byte buffer says so, and names the encoding
- * when the call's metadata asks for it; it knows gzip and deflate, and refuses other names.
+ * Messages come compressed by us. Core takes such bytes as they are when the byte buffer says so, and names the
+ * encoding when the call's metadata asks for it; it knows gzip and deflate, and refuses other names.
  */
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
@@ -123,7 +123,8 @@ static void thread_unref(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- the channel --------------------------------------------------------------------------------------------------- */
+/* ---- the channel ---------------------------------------------------------------------------------------------------
+ */
 
 static const char *root_certificates(struct client *c, char **ret_joined)
 {
@@ -188,9 +189,8 @@ static void arg_string(struct args *as, const char *key, const char *value)
 
 static void arg_int(struct args *as, const char *key, int64_t value)
 {
-    as->a[as->n++] = (grpc_arg){.type = GRPC_ARG_INTEGER,
-                                .key = (char *)key,
-                                .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
+    as->a[as->n++] = (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)key, .value.integer = value > INT32_MAX ? INT32_MAX : (int)value};
 }
 
 static grpc_channel *channel_new(struct client *c)
@@ -224,7 +224,8 @@ static grpc_channel *channel_new(struct client *c)
     return channel;
 }
 
-/* ---- one call ------------------------------------------------------------------------------------------------------- */
+/* ---- one call -------------------------------------------------------------------------------------------------------
+ */
 
 static void call_free(struct call *k)
 {
@@ -298,7 +299,9 @@ static const char *start(struct call *k)
         {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &k->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &k->reply},
         {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
-         .data.recv_status_on_client = {.trailing_metadata = &k->trailing, .status = &k->status, .status_details = &k->details}},
+         .data.recv_status_on_client = {.trailing_metadata = &k->trailing,
+                                        .status = &k->status,
+                                        .status_details = &k->details}},
     };
 
     for (unsigned i = 0; !problem && i < rq->n_headers; i++)
@@ -308,7 +311,8 @@ static const char *start(struct call *k)
     ops[0].data.send_initial_metadata.count = k->n_metadata;
     ops[0].data.send_initial_metadata.metadata = k->metadata;
     if (rq->timeout_ns)
-        deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos((int64_t)rq->timeout_ns, GPR_TIMESPAN));
+        deadline =
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos((int64_t)rq->timeout_ns, GPR_TIMESPAN));
     method = grpc_slice_from_copied_string(rq->method);
     k->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue, method, NULL, deadline, NULL);
     grpc_slice_unref(method);
@@ -323,7 +327,8 @@ static void client_call(struct gw_rpc_client *base, struct gw_rpc_request *rq)
     struct call *k = calloc(1, sizeof(*k));
 
     if (!k) { /* the only answer from inside: there is no memory to remember it by */
-        rq->done(rq, &(struct gw_rpc_response){.status = GRPC_STATUS_UNAVAILABLE, .message = GW_SLICE("out of memory")});
+        rq->done(rq,
+                 &(struct gw_rpc_response){.status = GRPC_STATUS_UNAVAILABLE, .message = GW_SLICE("out of memory")});
         return;
     }
     if (gw_client_pems_refresh(&c->pems, gw_mono_ns(c->env))) { /* calls under way keep the old channel alive */
@@ -394,7 +399,8 @@ static void on_hook(struct gw_hook *h)
     }
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------------- */
+/* ---- life
+ * -------------------------------------------------------------------------------------------------------------- */
 
 static void conf_clear(struct gw_rpc_client_conf *conf)
 {
@@ -451,7 +457,8 @@ static int load_certificates(struct client *c, struct gw_err *err)
         return 0;
     if ((*tls->min_version && strcmp(tls->min_version, "1.2") != 0) ||
         (*tls->max_version && strcmp(tls->max_version, "1.3") != 0))
-        return gw_fail(err, -ENOTSUP, "tls: grpc speaks TLS 1.2 and 1.3; min_version and max_version cannot be changed");
+        return gw_fail(err, -ENOTSUP,
+                       "tls: grpc speaks TLS 1.2 and 1.3; min_version and max_version cannot be changed");
     r = gw_client_pems_load(&c->pems, c->env, tls, err);
     if (r < 0 || (c->pems.text[GW_PEM_CA] && !tls->include_system_ca_certs_pool))
         return r;

@@ -12,7 +12,8 @@
 
 static struct gw_rig r;
 
-/* ---- bodies: enough protobuf to write one ------------------------------------------------------------------------------ */
+/* ---- bodies: enough protobuf to write one
+ * ------------------------------------------------------------------------------ */
 
 static void put_field(struct gw_buf *b, unsigned number, struct gw_slice s)
 {
@@ -37,7 +38,8 @@ static void wrap(struct gw_buf *out, unsigned number, struct gw_buf *inner)
     struct gw_buf name;                                                                                                \
     gw_buf_init(&name, 64 << 20)
 
-/** A resource with service.name, and rows with these trace ids (one letter, 16 times; '-' = none) and a name of n bytes. */
+/** A resource with service.name, and rows with these trace ids (one letter, 16 times; '-' = none) and a name of n
+ * bytes. */
 static void add_rows(struct gw_buf *out, enum gw_signal signal, const char *service, const char *traces, size_t n_name)
 {
     BUF(resource);
@@ -119,7 +121,8 @@ static void produced_all(void)
             gw_rig_produced(&r, i, GW_PRODUCED, NULL);
 }
 
-/* ---- cases ------------------------------------------------------------------------------------------------------------------ */
+/* ---- cases
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* Scenario: the defaults.
  * Guarantees: the body itself, not a copy of parts, to the signal's topic, without key and headers; done when the
@@ -157,7 +160,8 @@ static void a_body_is_one_message_of_the_signals_topic(void **state)
 }
 
 /* Scenario: partition_traces_by_id; traces 1, 2, and spans without an id, over two resources. The same for logs.
- * Guarantees: a message per trace with its id as 32 hex digits; without an id the empty key for spans, no key for logs. */
+ * Guarantees: a message per trace with its id as 32 hex digits; without an id the empty key for spans, no key for logs.
+ */
 static void a_trace_is_a_message_with_its_id_as_key(void **state)
 {
     (void)state;
@@ -197,7 +201,8 @@ static void a_trace_is_a_message_with_its_id_as_key(void **state)
  * Guarantees: a message each; the key of {service.name: cart} is the Collector's. */
 static void a_resource_is_a_message_with_the_collectors_key(void **state)
 {
-    static const char *const yaml[2] = {"partition_metrics_by_resource_attributes: true", "partition_logs_by_resource_attributes: true"};
+    static const char *const yaml[2] = {"partition_metrics_by_resource_attributes: true",
+                                        "partition_logs_by_resource_attributes: true"};
     uint8_t *want;
     size_t n;
 
@@ -231,7 +236,8 @@ static void topics_come_from_headers_attributes_and_settings(void **state)
 
     (void)state;
     meta = gw_meta_new(&(struct gw_meta){.pairs = &pair, .n_pairs = 1, .transport = "grpc"});
-    gw_rig_open(&r, "kafka", "{topic_from_attribute: service.name, traces: {topic: mine, topic_from_metadata_key: X-Topic}}");
+    gw_rig_open(&r, "kafka",
+                "{topic_from_attribute: service.name, traces: {topic: mine, topic_from_metadata_key: X-Topic}}");
     begin();
     add_rows(&body, GW_TRACES, "blue", "11", 5);
     add_rows(&body, GW_TRACES, "", "1", 5);
@@ -266,7 +272,9 @@ static void topics_come_from_headers_attributes_and_settings(void **state)
  * Guarantees: each is there, in that order; a header that the request does not have is left out, so is the key. */
 static void keys_and_headers_come_from_the_request(void **state)
 {
-    struct gw_meta_pair pairs[3] = {{GW_SLICE("x-tenant"), GW_SLICE("blue")}, {GW_SLICE("x-key"), GW_SLICE("k1")}, {GW_SLICE("x-tenant"), GW_SLICE("red")}};
+    struct gw_meta_pair pairs[3] = {{GW_SLICE("x-tenant"), GW_SLICE("blue")},
+                                    {GW_SLICE("x-key"), GW_SLICE("k1")},
+                                    {GW_SLICE("x-tenant"), GW_SLICE("red")}};
     struct gw_meta *meta;
 
     (void)state;
@@ -276,7 +284,8 @@ static void keys_and_headers_come_from_the_request(void **state)
                 " record_headers: {site: s1}, signal_header: true}");
     r.a.meta = meta;
     send_one();
-    assert_string_equal(gw_rig_sent(&r, 0)->headers, "site: s1\notelcol.signal: traces\nX-Tenant: blue\nX-Tenant: red\n");
+    assert_string_equal(gw_rig_sent(&r, 0)->headers,
+                        "site: s1\notelcol.signal: traces\nX-Tenant: blue\nX-Tenant: red\n");
     assert_true(gw_rig_sent(&r, 0)->has_key);
     assert_memory_equal(gw_rig_sent(&r, 0)->key, "k1", 2);
     produced_all();
@@ -353,7 +362,8 @@ static void a_body_that_fails_whole_is_told_whole(void **state)
 }
 
 /* Scenario: 40 spans of 100 bytes, one of 5000, max_message_bytes 2000.
- * Guarantees: messages of at most 2000 bytes with all 40; the large one alone is a dead letter; never the whole body. */
+ * Guarantees: messages of at most 2000 bytes with all 40; the large one alone is a dead letter; never the whole body.
+ */
 static void a_long_body_is_cut_and_only_the_long_row_is_dead(void **state)
 {
     uint32_t rows = 0;
@@ -362,7 +372,8 @@ static void a_long_body_is_cut_and_only_the_long_row_is_dead(void **state)
     for (unsigned json = 0; json < 2; json++) {
         rows = 0;
         gw_rig_open(&r, "kafka",
-                    json ? "{producer: {max_message_bytes: 2000}, traces: {encoding: otlp_json}}" : "producer: {max_message_bytes: 2000}");
+                    json ? "{producer: {max_message_bytes: 2000}, traces: {encoding: otlp_json}}"
+                         : "producer: {max_message_bytes: 2000}");
         begin();
         add_rows(&body, GW_TRACES, "a", "11111111112222222222", 100);
         add_rows(&body, GW_TRACES, "a", "3", 5000);
@@ -407,7 +418,8 @@ static void answer_as_broker(size_t limit)
 {
     for (unsigned i = 0; i < r.n_sent; i++)
         if (!r.sent[i].answered)
-            gw_rig_produced(&r, i, r.sent[i].n_body > limit ? GW_PRODUCE_TOO_LARGE : GW_PRODUCED, r.sent[i].n_body > limit ? "too large" : NULL);
+            gw_rig_produced(&r, i, r.sent[i].n_body > limit ? GW_PRODUCE_TOO_LARGE : GW_PRODUCED,
+                            r.sent[i].n_body > limit ? "too large" : NULL);
 }
 
 /* Scenario: the broker takes 2000 bytes; 20 rows of 200 bytes in one trace, then one of 5000 in another.
@@ -481,7 +493,8 @@ static void partitions_are_chosen_when_their_number_is_known(void **state)
     begin();
     add_rows(&body, GW_TRACES, "a", "123", 5);
     send_body(GW_TRACES, 3);
-    assert_int_equal(gw_rig_sent(&r, 0)->partition + gw_rig_sent(&r, 1)->partition + gw_rig_sent(&r, 2)->partition, 0 + 1 + 2);
+    assert_int_equal(gw_rig_sent(&r, 0)->partition + gw_rig_sent(&r, 1)->partition + gw_rig_sent(&r, 2)->partition,
+                     0 + 1 + 2);
     produced_all();
     gw_rig_close(&r);
 }
@@ -591,7 +604,8 @@ static void settings_become_properties_of_librdkafka(void **state)
         {"auth: {sasl: {mechanism: SCRAM-SHA-512, username: u, password: p}}", "sasl.password", "p"},
         {"auth: {sasl: {mechanism: PLAIN, username: u, password: p}}", "security.protocol", "sasl_plaintext"},
         {"{tls: {}, auth: {sasl: {mechanism: PLAIN, username: u, password: p}}}", "security.protocol", "sasl_ssl"},
-        {"auth: {kerberos: {use_keytab: true, username: u, realm: R, keytab_file: /k}}", "sasl.kerberos.principal", "u@R"},
+        {"auth: {kerberos: {use_keytab: true, username: u, realm: R, keytab_file: /k}}", "sasl.kerberos.principal",
+         "u@R"},
         {"auth: {kerberos: {use_keytab: true, username: u, keytab_file: /k}}", "sasl.mechanisms", "GSSAPI"},
         {"auth: {kerberos: {use_keytab: true, username: u, keytab_file: /k}}", "sasl.kerberos.keytab", "/k"},
     };
@@ -646,7 +660,8 @@ static void mistakes_are_found_in_the_settings(void **state)
     static const char *const cases[][2] = {
         {"{partition_logs_by_trace_id: true, partition_logs_by_resource_attributes: true}", "exclude each other"},
         {"{traces: {message_key_from_metadata_key: k}, partition_traces_by_id: true}", "exclude each other"},
-        {"{metrics: {message_key_from_metadata_key: k}, partition_metrics_by_resource_attributes: true}", "exclude each other"},
+        {"{metrics: {message_key_from_metadata_key: k}, partition_metrics_by_resource_attributes: true}",
+         "exclude each other"},
         {"{logs: {message_key_from_metadata_key: k}, partition_logs_by_trace_id: true}", "exclude each other"},
         {"record_partitioner: {round_robin: {}, least_backup: {}}", "keep one of"},
         {"record_partitioner: {sticky_key: {hasher: crc32}}", "hasher"},
@@ -670,9 +685,10 @@ static void mistakes_are_found_in_the_settings(void **state)
         gw_rig_close(&r);
     }
     /* Keys that are among the batch's own are no mistake. */
-    assert_int_equal(gw_rig_configure(&r, "kafka",
-                                      "{include_metadata_keys: [x-a], sending_queue: {batch: {partition: {metadata_keys: [X-A]}}}}"),
-                     0);
+    assert_int_equal(
+        gw_rig_configure(&r, "kafka",
+                         "{include_metadata_keys: [x-a], sending_queue: {batch: {partition: {metadata_keys: [X-A]}}}}"),
+        0);
     gw_rig_close(&r);
 }
 

@@ -42,7 +42,8 @@ static struct gw_slice retry_info(int64_t ms)
 }
 
 /* Scenario: the defaults.
- * Guarantees: the signal's Export method, gzip that unpacks to the body, 5 s, our user agent, round_robin, no pings, TLS. */
+ * Guarantees: the signal's Export method, gzip that unpacks to the body, 5 s, our user agent, round_robin, no pings,
+ * TLS. */
 static void a_body_goes_to_the_signals_method(void **state)
 {
     static const struct {
@@ -114,7 +115,8 @@ static void every_compression_is_named_and_unpacks(void **state)
         const char *name;
         enum gw_codec codec;
         const char *any;
-    } cases[] = {{"none", GW_IDENTITY, "0"}, {"gzip", GW_GZIP, "0"}, {"snappy", GW_SNAPPY_FRAMED, "1"}, {"zstd", GW_ZSTD, "1"}};
+    } cases[] = {
+        {"none", GW_IDENTITY, "0"}, {"gzip", GW_GZIP, "0"}, {"snappy", GW_SNAPPY_FRAMED, "1"}, {"zstd", GW_ZSTD, "1"}};
     char yaml[100];
 
     (void)state;
@@ -144,9 +146,10 @@ static void every_compression_is_named_and_unpacks(void **state)
 static void every_status_has_its_verdict(void **state)
 {
     static const enum gw_sent expect[17] = {
-        GW_SENT_OK,        GW_SENT_RETRY,     GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_RETRY,     GW_SENT_PERMANENT,
-        GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_RETRY,     GW_SENT_RETRY,
-        GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_RETRY,     GW_SENT_RETRY,     GW_SENT_PERMANENT,
+        GW_SENT_OK,        GW_SENT_RETRY,     GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_RETRY,
+        GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_PERMANENT,
+        GW_SENT_RETRY,     GW_SENT_RETRY,     GW_SENT_PERMANENT, GW_SENT_PERMANENT, GW_SENT_RETRY,
+        GW_SENT_RETRY,     GW_SENT_PERMANENT,
     };
 
     (void)state;
@@ -243,7 +246,8 @@ static void rejected_rows_are_counted(void **state)
 static void headers_credentials_and_cancel_reach_the_call(void **state)
 {
     (void)state;
-    gw_rig_open(&r, "otlp_grpc", "{endpoint: 'c:1', headers: {x-tenant: blue}, auth: {authenticator: bearertokenauth}}");
+    gw_rig_open(&r, "otlp_grpc",
+                "{endpoint: 'c:1', headers: {x-tenant: blue}, auth: {authenticator: bearertokenauth}}");
     send_rows(GW_LOGS, 1);
     assert_string_equal(gw_rig_header(gw_rig_sent(&r, 0), "x-tenant"), "blue");
     assert_string_equal(gw_rig_header(gw_rig_sent(&r, 0), "authorization"), "Bearer secret-token");
@@ -264,10 +268,19 @@ static void headers_credentials_and_cancel_reach_the_call(void **state)
 static void settings_of_the_connection_reach_the_client(void **state)
 {
     static const char *const expect[][2] = {
-        {"authority", "gw.example"}, {"user_agent", "mine/1"}, {"load_balancing", "pick_first"}, {"wait_for_ready", "1"},
-        {"keepalive_time_ms", "30000"}, {"keepalive_timeout_ms", "5000"}, {"keepalive_without_calls", "1"},
-        {"ca_file", "/ca"}, {"cert_file", "/cert"}, {"key_file", "/key"}, {"server_name_override", "other"},
-        {"insecure_skip_verify", "1"}, {"reload_ms", "60000"},
+        {"authority", "gw.example"},
+        {"user_agent", "mine/1"},
+        {"load_balancing", "pick_first"},
+        {"wait_for_ready", "1"},
+        {"keepalive_time_ms", "30000"},
+        {"keepalive_timeout_ms", "5000"},
+        {"keepalive_without_calls", "1"},
+        {"ca_file", "/ca"},
+        {"cert_file", "/cert"},
+        {"key_file", "/key"},
+        {"server_name_override", "other"},
+        {"insecure_skip_verify", "1"},
+        {"reload_ms", "60000"},
     };
 
     (void)state;

@@ -28,7 +28,9 @@ static void a_body_goes_to_the_signals_path(void **state)
     static const struct {
         enum gw_signal signal;
         const char *url;
-    } cases[] = {{GW_TRACES, "http://c:4318/v1/traces"}, {GW_METRICS, "http://c:4318/v1/metrics"}, {GW_LOGS, "http://c:4318/v1/logs"}};
+    } cases[] = {{GW_TRACES, "http://c:4318/v1/traces"},
+                 {GW_METRICS, "http://c:4318/v1/metrics"},
+                 {GW_LOGS, "http://c:4318/v1/logs"}};
     struct gw_buf out;
 
     (void)state;
@@ -97,9 +99,14 @@ static void every_compression_is_named_and_unpacks(void **state)
     static const struct {
         const char *name;
         enum gw_codec codec;
-    } cases[] = {{"none", GW_IDENTITY},     {"gzip", GW_GZIP},     {"zstd", GW_ZSTD},
-                 {"zlib", GW_ZLIB},         {"deflate", GW_ZLIB},  {"snappy", GW_SNAPPY},
-                 {"x-snappy-framed", GW_SNAPPY_FRAMED}, {"lz4", GW_LZ4}};
+    } cases[] = {{"none", GW_IDENTITY},
+                 {"gzip", GW_GZIP},
+                 {"zstd", GW_ZSTD},
+                 {"zlib", GW_ZLIB},
+                 {"deflate", GW_ZLIB},
+                 {"snappy", GW_SNAPPY},
+                 {"x-snappy-framed", GW_SNAPPY_FRAMED},
+                 {"lz4", GW_LZ4}};
     char yaml[100];
 
     (void)state;
@@ -243,7 +250,10 @@ static void a_broken_connection_is_tried_again(void **state)
     static const struct {
         enum gw_http_failure failure;
         const char *reason;
-    } cases[] = {{GW_HTTP_CONNECT, "connect"}, {GW_HTTP_TIMEOUT, "timeout"}, {GW_HTTP_BROKEN, "connection"}, {GW_HTTP_CANCELLED, "cancelled"}};
+    } cases[] = {{GW_HTTP_CONNECT, "connect"},
+                 {GW_HTTP_TIMEOUT, "timeout"},
+                 {GW_HTTP_BROKEN, "connection"},
+                 {GW_HTTP_CANCELLED, "cancelled"}};
 
     (void)state;
     gw_rig_open(&r, "otlp_http", "endpoint: http://c");
@@ -361,24 +371,38 @@ static void a_body_over_the_limit_of_otlp_is_split(void **state)
 static void settings_of_the_connection_reach_the_client(void **state)
 {
     static const char *const expect[][2] = {
-        {"proxy_url", "http://p:3128"}, {"ca_file", "/ca"},      {"cert_file", "/cert"},     {"key_file", "/key"},
-        {"insecure_skip_verify", "1"},  {"min_version", "1.3"},  {"max_version", "1.3"},     {"server_name_override", "other"},
-        {"system_ca", "1"},             {"reload_ms", "60000"},  {"max_idle_conns", "5"},    {"max_conns_per_host", "3"},
-        {"idle_conn_timeout_ms", "7000"}, {"disable_keep_alives", "1"}, {"http1_only", "1"}, {"cookies", "1"},
-        {"read_buffer_bytes", "2048"},  {"write_buffer_bytes", "65536"},
+        {"proxy_url", "http://p:3128"},
+        {"ca_file", "/ca"},
+        {"cert_file", "/cert"},
+        {"key_file", "/key"},
+        {"insecure_skip_verify", "1"},
+        {"min_version", "1.3"},
+        {"max_version", "1.3"},
+        {"server_name_override", "other"},
+        {"system_ca", "1"},
+        {"reload_ms", "60000"},
+        {"max_idle_conns", "5"},
+        {"max_conns_per_host", "3"},
+        {"idle_conn_timeout_ms", "7000"},
+        {"disable_keep_alives", "1"},
+        {"http1_only", "1"},
+        {"cookies", "1"},
+        {"read_buffer_bytes", "2048"},
+        {"write_buffer_bytes", "65536"},
     };
 
     (void)state;
-    gw_rig_open(&r, "otlp_http",
-                "endpoint: https://c\n"
-                "proxy_url: http://p:3128\n"
-                "tls: {ca_file: /ca, cert_file: /cert, key_file: /key, insecure_skip_verify: true, min_version: \"1.3\",\n"
-                "      max_version: \"1.3\", server_name_override: other, include_system_ca_certs_pool: true,\n"
-                "      reload_interval: 1m}\n"
-                "max_idle_conns: 9\nmax_idle_conns_per_host: 5\nmax_conns_per_host: 3\nidle_conn_timeout: 7s\n"
-                "disable_keep_alives: true\nforce_attempt_http2: false\ncookies: {enabled: true}\n"
-                "read_buffer_size: 2048\nwrite_buffer_size: 65536\n"
-                "http2_ping_timeout: 3s\nhttp2_read_idle_timeout: 3s\n");
+    gw_rig_open(
+        &r, "otlp_http",
+        "endpoint: https://c\n"
+        "proxy_url: http://p:3128\n"
+        "tls: {ca_file: /ca, cert_file: /cert, key_file: /key, insecure_skip_verify: true, min_version: \"1.3\",\n"
+        "      max_version: \"1.3\", server_name_override: other, include_system_ca_certs_pool: true,\n"
+        "      reload_interval: 1m}\n"
+        "max_idle_conns: 9\nmax_idle_conns_per_host: 5\nmax_conns_per_host: 3\nidle_conn_timeout: 7s\n"
+        "disable_keep_alives: true\nforce_attempt_http2: false\ncookies: {enabled: true}\n"
+        "read_buffer_size: 2048\nwrite_buffer_size: 65536\n"
+        "http2_ping_timeout: 3s\nhttp2_read_idle_timeout: 3s\n");
     for (size_t i = 0; i < sizeof(expect) / sizeof(expect[0]); i++)
         assert_string_equal(gw_rig_conf(&r, expect[i][0]), expect[i][1]);
     gw_rig_close(&r);

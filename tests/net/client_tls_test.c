@@ -62,7 +62,8 @@ static struct gw_client_tls files(uint64_t interval_ns)
 }
 
 /* Scenario: certificate and key are replaced; asked before and after reload_interval.
- * Guarantees: nothing is looked at before the interval is over; then both texts are the new ones, and it is said so once. */
+ * Guarantees: nothing is looked at before the interval is over; then both texts are the new ones, and it is said so
+ * once. */
 static void changed_files_are_read_after_the_interval(void **state)
 {
     struct gw_client_tls tls = files(1000);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The curl client against a small server of plain sockets in this thread: what goes over the wire, and what comes back. */
+/* The curl client against a small server of plain sockets in this thread: what goes over the wire, and what comes back.
+ */
 #include "tests/harness.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct server {
     int fd;
     unsigned port, accepted, requests;
     char path[108];
-    const char *reply;  /* NULL: never answers */
+    const char *reply; /* NULL: never answers */
     bool close_after;
     struct conn *conns[MAX_CONNS];
     char last[1 << 20]; /* the last whole request */
@@ -158,7 +159,8 @@ static void on_done(struct gw_http_request *rq, const struct gw_http_response *r
     snprintf(a->error, sizeof(a->error), "%s", rs->error ? rs->error : "");
     for (unsigned i = 0; i < rs->n_headers; i++)
         if (gw_slice_is(rs->headers[i].name, "x-thing"))
-            snprintf(a->thing, sizeof(a->thing), "%.*s", (int)rs->headers[i].value.n, (const char *)rs->headers[i].value.p);
+            snprintf(a->thing, sizeof(a->thing), "%.*s", (int)rs->headers[i].value.n,
+                     (const char *)rs->headers[i].value.p);
 }
 
 static void rig_open(struct rig *r, struct gw_http_client_conf conf)
@@ -194,8 +196,8 @@ static void prepare(struct answer *a, struct rig *r, const char *method, const c
 
     memset(a, 0, sizeof(*a));
     snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", r->sv.port, path);
-    a->rq = (struct gw_http_request){
-        .method = method, .url = url, .body = gw_slice_cstr(body), .done = on_done, .arg = a};
+    a->rq =
+        (struct gw_http_request){.method = method, .url = url, .body = gw_slice_cstr(body), .done = on_done, .arg = a};
 }
 
 static void ask(struct rig *r, struct answer *a)
@@ -212,7 +214,8 @@ static void a_post_goes_out_whole_and_its_answer_comes_back(void **state)
 {
     struct rig r;
     struct answer a;
-    struct gw_header h[2] = {{GW_SLICE("Content-Type"), GW_SLICE("application/x-protobuf")}, {GW_SLICE("X-Empty"), GW_SLICE("")}};
+    struct gw_header h[2] = {{GW_SLICE("Content-Type"), GW_SLICE("application/x-protobuf")},
+                             {GW_SLICE("X-Empty"), GW_SLICE("")}};
 
     (void)state;
     rig_open(&r, (struct gw_http_client_conf){.user_agent = "Staunch/1 (linux/amd64)"});

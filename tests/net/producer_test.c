@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The librdkafka producer against librdkafka's own mock cluster: errors of brokers, sizes, partitions, dying handles. */
+/* The librdkafka producer against librdkafka's own mock cluster: errors of brokers, sizes, partitions, dying handles.
+ */
 #include "tests/harness.h"
 
 #include <librdkafka/rdkafka.h>
@@ -78,9 +79,11 @@ static void rig_open(struct rig *r, const struct gw_producer_option *more, unsig
     o[n++] = (struct gw_producer_option){"log_level", "0"};
     for (unsigned i = 0; i < n_more; i++)
         o[n++] = more[i];
-    assert_int_equal(gw_producer_rdkafka_new(r->env, r->loop, &(struct gw_producer_conf){.options = o, .n_options = n, .logger = &r->logger},
-                                             &r->p, &r->err),
-                     0);
+    assert_int_equal(
+        gw_producer_rdkafka_new(r->env, r->loop,
+                                &(struct gw_producer_conf){.options = o, .n_options = n, .logger = &r->logger}, &r->p,
+                                &r->err),
+        0);
 }
 
 static void rig_close(struct rig *r)
@@ -225,7 +228,8 @@ static void broker_errors_are_told_apart(void **state)
     prepare(&s, "t", "k", "v");
     produce(&r, &s, 1);
     turn_until(&r, &s, 1);
-if (s.code != GW_PRODUCE_TOO_LARGE) printf("%s\n", s.error);
+    if (s.code != GW_PRODUCE_TOO_LARGE)
+        printf("%s\n", s.error);
     assert_int_equal(s.code, GW_PRODUCE_TOO_LARGE);
 
     rd_kafka_mock_push_request_errors(r.cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
@@ -407,7 +411,8 @@ static void unknown_options_are_refused_by_name(void **state)
     (void)state;
     assert_int_equal(gw_loop_new(env, &loop, NULL), 0);
     assert_int_equal(
-        gw_producer_rdkafka_new(env, loop, &(struct gw_producer_conf){.options = &o, .n_options = 1}, &p, &err), -EINVAL);
+        gw_producer_rdkafka_new(env, loop, &(struct gw_producer_conf){.options = &o, .n_options = 1}, &p, &err),
+        -EINVAL);
     assert_non_null(strstr(err.text, "compression.codec"));
     gw_loop_free(loop);
     gw_env_real_free(env);

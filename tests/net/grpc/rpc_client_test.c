@@ -20,7 +20,8 @@
 #include "net/loop.h"
 #include "tests/harness_pki.h"
 
-/* ---- the server: answers every call as told and keeps what it got ------------------------------------------------- */
+/* ---- the server: answers every call as told and keeps what it got -------------------------------------------------
+ */
 
 enum { NEW_CALL = 1, GOT_MESSAGE, ANSWERED };
 
@@ -96,7 +97,8 @@ static void answer(struct server *sv)
     grpc_slice reply = grpc_slice_from_copied_buffer((const char *)sv->reply.p, sv->reply.n);
     grpc_byte_buffer *out = grpc_raw_byte_buffer_create(&reply, 1);
     grpc_metadata trailer = {.key = grpc_slice_from_static_string("grpc-status-details-bin"),
-                             .value = grpc_slice_from_copied_buffer((const char *)sv->details_bin.p, sv->details_bin.n)};
+                             .value =
+                                 grpc_slice_from_copied_buffer((const char *)sv->details_bin.p, sv->details_bin.n)};
     grpc_op ops[3] = {{.op = GRPC_OP_SEND_STATUS_FROM_SERVER,
                        .data.send_status_from_server = {.status = (grpc_status_code)sv->status,
                                                         .status_details = &text,
@@ -121,7 +123,8 @@ static void answer(struct server *sv)
     if (sv->silent)
         assert_int_equal(grpc_call_start_batch(sv->call, ops + 1, 1, (void *)ANSWERED, NULL), GRPC_CALL_OK);
     else
-        assert_int_equal(grpc_call_start_batch(sv->call, ops, sv->status ? 2 : 3, (void *)ANSWERED, NULL), GRPC_CALL_OK);
+        assert_int_equal(grpc_call_start_batch(sv->call, ops, sv->status ? 2 : 3, (void *)ANSWERED, NULL),
+                         GRPC_CALL_OK);
     grpc_byte_buffer_destroy(out);
     grpc_slice_unref(reply);
     grpc_slice_unref(text);
@@ -166,7 +169,8 @@ static void server_free(struct server *sv)
     grpc_shutdown();
 }
 
-/* ---- the client's side ------------------------------------------------------------------------------------------------ */
+/* ---- the client's side
+ * ------------------------------------------------------------------------------------------------ */
 
 struct rig {
     struct gw_env *env;
@@ -267,13 +271,16 @@ static const struct gw_client_tls INSECURE = {.insecure = true};
  * Guarantees: method, body, headers (names in lower case), authority and user agent arrive; the reply comes back. */
 static void a_call_goes_out_whole_and_its_reply_comes_back(void **state)
 {
-    struct gw_header h[2] = {{GW_SLICE("X-Tenant"), GW_SLICE("blue")}, {GW_SLICE("authorization"), GW_SLICE("Bearer t")}};
+    struct gw_header h[2] = {{GW_SLICE("X-Tenant"), GW_SLICE("blue")},
+                             {GW_SLICE("authorization"), GW_SLICE("Bearer t")}};
     struct rig r;
     struct got g;
 
     (void)state;
     rig_open(&r, NULL);
-    client_new(&r, (struct gw_rpc_client_conf){.tls = INSECURE, .authority = "gw.example", .user_agent = "Staunch/1",
+    client_new(&r, (struct gw_rpc_client_conf){.tls = INSECURE,
+                                               .authority = "gw.example",
+                                               .user_agent = "Staunch/1",
                                                .load_balancing = "round_robin"});
     r.sv.reply = GW_SLICE("reply");
     prepare(&g, "hello");
@@ -416,14 +423,23 @@ static void failures_have_their_status(void **state)
  * authority, there is no call. */
 static void tls_checks_both_sides(void **state)
 {
-    struct gw_pki_cert ca = gw_pki_new("authority", NULL), server = gw_pki_new("gw.example", &ca), client = gw_pki_new("client", &ca);
+    struct gw_pki_cert ca = gw_pki_new("authority", NULL), server = gw_pki_new("gw.example", &ca),
+                       client = gw_pki_new("client", &ca);
     grpc_ssl_pem_key_cert_pair pair = {server.key_pem, server.cert_pem};
     const struct {
         struct gw_client_tls tls;
         bool passes;
     } cases[] = {
-        {{.ca_pem = ca.cert_pem, .cert_pem = client.cert_pem, .key_pem = client.key_pem, .server_name_override = "gw.example"}, true},
-        {{.ca_pem = ca.cert_pem, .cert_pem = client.cert_pem, .key_pem = client.key_pem, .server_name_override = "other.example"}, false},
+        {{.ca_pem = ca.cert_pem,
+          .cert_pem = client.cert_pem,
+          .key_pem = client.key_pem,
+          .server_name_override = "gw.example"},
+         true},
+        {{.ca_pem = ca.cert_pem,
+          .cert_pem = client.cert_pem,
+          .key_pem = client.key_pem,
+          .server_name_override = "other.example"},
+         false},
         {{.ca_pem = ca.cert_pem, .server_name_override = "gw.example"}, false},
         {{.cert_pem = client.cert_pem, .key_pem = client.key_pem, .server_name_override = "gw.example"}, false},
         {{.cert_pem = client.cert_pem, .key_pem = client.key_pem, .insecure_skip_verify = true}, true},
@@ -431,7 +447,8 @@ static void tls_checks_both_sides(void **state)
     struct rig r;
 
     (void)state;
-    rig_open(&r, grpc_ssl_server_credentials_create_ex(ca.cert_pem, &pair, 1, GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, NULL));
+    rig_open(&r, grpc_ssl_server_credentials_create_ex(
+                     ca.cert_pem, &pair, 1, GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, NULL));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct got g;
 
