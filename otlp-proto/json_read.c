@@ -315,6 +315,16 @@ static bool in_range(enum gw_json_kind kind, bool negative, uint64_t magnitude, 
     return true;
 }
 
+/** How much of a text is shown in a message: 40 bytes, whole characters. */
+static int shown(struct gw_slice s)
+{
+    size_t n = s.n < 40 ? s.n : 40;
+
+    while (n < s.n && n > 0 && (s.p[n] & 0xc0) == 0x80)
+        n--;
+    return (int)n;
+}
+
 /** Kinds that are whole numbers. */
 static int read_integer(struct reader *r, const struct gw_json_field *field, uint64_t *ret)
 {
@@ -329,12 +339,12 @@ static int read_integer(struct reader *r, const struct gw_json_field *field, uin
     if (rc > 0) {
         if (field->kind == GW_JK_ENUM && find_enum(field->names, word, ret))
             return 0;
-        return gw_json_wrong(&r->t, at, "%s: \"%.*s\" is not %s", field->name, word.n > 40 ? 40 : (int)word.n,
-                             (const char *)word.p, field->kind == GW_JK_ENUM ? "one of its values" : "a number");
+        return gw_json_wrong(&r->t, at, "%s: \"%.*s\" is not %s", field->name, shown(word), (const char *)word.p,
+                             field->kind == GW_JK_ENUM ? "one of its values" : "a number");
     }
     if (!gw_json_number_to_u64(&n, &magnitude) || !in_range((enum gw_json_kind)field->kind, n.negative, magnitude, ret))
-        return gw_json_wrong(&r->t, at, "%s: %.*s is not a whole number in its range", field->name,
-                             n.text.n > 40 ? 40 : (int)n.text.n, (const char *)n.text.p);
+        return gw_json_wrong(&r->t, at, "%s: %.*s is not a whole number in its range", field->name, shown(n.text),
+                             (const char *)n.text.p);
     return 0;
 }
 

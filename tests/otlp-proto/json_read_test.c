@@ -149,6 +149,11 @@ static void enums_are_numbers_or_names(void **state)
     assert_refuses(GW_TRACES, SPAN("\"kind\":\"SERVER\""), "kind: \"SERVER\" is not one of its values");
     assert_refuses(GW_TRACES, SPAN("\"kind\":\"SPAN_KIND_SERVERS\""), "is not one of its values");
     assert_refuses(GW_TRACES, SPAN("\"kind\":2147483648"), "kind");
+    /* A long name is shown in part, in whole characters: the message must be UTF-8 itself. */
+    assert_refuses(GW_TRACES, SPAN("\"kind\":\"x123456789012345678901234567890123456789y\""),
+                   "\"x123456789012345678901234567890123456789\" is not");
+    assert_refuses(GW_TRACES, SPAN("\"kind\":\"x12345678901234567890123456789012345678\xc3\xa9\""),
+                   "\"x12345678901234567890123456789012345678\" is not");
     assert_reads(
         GW_LOGS,
         "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"severityNumber\":\"SEVERITY_NUMBER_FATAL4\"}]}]}]}",
