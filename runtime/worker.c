@@ -195,15 +195,21 @@ static void report(struct gw_engine *e, bool ok)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
+enum { KEEP_PAYLOAD_BYTES = 4 << 20 };
+
 void *gw_worker_main(void *arg)
 {
+    struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_PAYLOAD_BYTES); /* none: bodies are malloced */
     struct worker *w = arg;
-    int rc = gw_worker_open(w, &w->err);
+    int rc;
 
+    gw_payload_pool_enter(payloads);
+    rc = gw_worker_open(w, &w->err);
     report(w->engine, rc == 0);
     if (rc == 0)
         gw_loop_run(w->loop);
     gw_worker_close(w);
+    gw_payload_pool_free(payloads);
     return NULL;
 }
 
