@@ -119,6 +119,8 @@ static void later(struct rig *r)
 
 static void end(struct rig *r)
 {
+    if (r->f.paused) /* the peer's end is not told before its bytes are */
+        later(r);
     if (r->f.c.closed || r->f.c.finishing)
         return;
     if (r->mode & QUIESCE)
