@@ -257,12 +257,13 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
 /* Keys are compared by length first: most rows are told apart without touching the payload. */
 static inline uint32_t find(const struct gw_batch *b, uint32_t at, uint32_t end, struct gw_slice key)
 {
-    const struct gw_attr *a = b->attrs + at, *stop = b->attrs + end;
+    const struct gw_attr *a, *stop;
     uint16_t n = (uint16_t)key.n;
 
-    if (key.n > UINT16_MAX)
-        return NO_ATTR;
-    for (; a < stop; a++)
+    if (at >= end || key.n > UINT16_MAX)
+        return NO_ATTR; /* attrs may be NULL */
+    stop = b->attrs + end;
+    for (a = b->attrs + at; a < stop; a++)
         if (__builtin_expect(a->klen == n, 0) && same(b->base + a->kv_off + a->kdelta, key.p, n))
             return (uint32_t)(a - b->attrs);
     return NO_ATTR;

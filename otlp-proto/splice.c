@@ -8,6 +8,7 @@
 #include "otlp-proto/encode_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define NO_ATTR UINT32_MAX
 
@@ -225,60 +226,77 @@ static const struct gw_patch *next_patch(const struct gw_enc *e, const struct gw
     return p->next ? &e->v->patches[p->next - 1] : NULL;
 }
 
-/* The living patch of the lowest attribute of the batch that is not below `from`. */
-static const struct gw_patch *lowest_attr(const struct gw_enc *e, const struct gw_patch *p, uint32_t from)
-{
-    const struct gw_patch *best = NULL;
-
-    for (; p; p = next_patch(e, p))
-        if (p->op != GW_P_FIELD && !p->dead && p->attr != NO_ATTR && p->attr >= from && (!best || p->attr < best->attr))
-            best = p;
-    return best;
-}
-
-/* An owner's living patches in the order of writing. Chains are short: what does not fit here is searched for. */
-enum { PLAN_MAX = 16 };
+/* An owner's living patches in the order of writing. */
+enum { PLAN_SHORT = 16 };
 struct plan {
-    const struct gw_patch *first; /* of the chain */
-    const struct gw_patch *in_place[PLAN_MAX], *appended[PLAN_MAX];
-    uint8_t n_in_place, n_appended;
-    bool fields, overflow;
+    const struct gw_patch **in_place, **appended;
+    uint32_t n_in_place, n_appended;
+    bool fields;
+    const struct gw_patch *room[2 * PLAN_SHORT]; /* for nearly all of them */
 };
 
-static void insert(const struct gw_patch **list, uint8_t *n, const struct gw_patch *p, bool by_attr)
+static int by_attr(const void *a, const void *b)
 {
-    unsigned i = (*n)++;
+    const struct gw_patch *const *x = a, *const *y = b;
 
-    for (; i > 0 && (by_attr ? list[i - 1]->attr > p->attr : list[i - 1] > p); i--)
-        list[i] = list[i - 1];
-    list[i] = p;
+    return (*x)->attr < (*y)->attr ? -1 : (*x)->attr > (*y)->attr;
 }
 
-static void make_plan(const struct gw_enc *e, const struct gw_patch *first, struct plan *ret)
+static bool is_in_place(const struct gw_patch *p)
 {
-    ret->first = first;
+    return p->op != GW_P_FIELD && !p->dead && p->attr != NO_ATTR;
+}
+
+static bool is_appended(const struct gw_patch *p)
+{
+    return p->op == GW_P_ATTR_SET && !p->dead && p->attr == NO_ATTR;
+}
+
+/* The chain runs from the newest to the oldest, and appended ones are written oldest first. */
+static void fill_plan(const struct gw_enc *e, const struct gw_patch *p, struct plan *plan)
+{
+    uint32_t n = 0, left = plan->n_appended;
+
+    for (; p; p = next_patch(e, p)) {
+        if (is_appended(p)) {
+            plan->appended[--left] = p;
+        } else if (is_in_place(p)) {
+            uint32_t i = n++;
+
+            if (plan->n_in_place <= PLAN_SHORT)
+                for (; i > 0 && plan->in_place[i - 1]->attr > p->attr; i--)
+                    plan->in_place[i] = plan->in_place[i - 1];
+            plan->in_place[i] = p;
+        }
+    }
+    if (n > PLAN_SHORT)
+        qsort(plan->in_place, n, sizeof(struct gw_patch *), by_attr);
+}
+
+/* Sets rc when a long plan finds no memory; the plan is empty then. */
+static void make_plan(struct gw_enc *e, const struct gw_patch *first, struct plan *ret)
+{
     ret->n_in_place = ret->n_appended = 0;
-    ret->fields = ret->overflow = false;
+    ret->fields = false;
     for (const struct gw_patch *p = first; p; p = next_patch(e, p)) {
         ret->fields |= p->op == GW_P_FIELD;
-        if (p->op == GW_P_FIELD || p->dead)
-            continue;
-        if (ret->n_in_place == PLAN_MAX || ret->n_appended == PLAN_MAX)
-            ret->overflow = true;
-        else if (p->attr != NO_ATTR)
-            insert(ret->in_place, &ret->n_in_place, p, true);
-        else if (p->op == GW_P_ATTR_SET)
-            insert(ret->appended, &ret->n_appended, p, false);
+        ret->n_in_place += is_in_place(p);
+        ret->n_appended += is_appended(p);
     }
-}
-
-/* The i-th patch in place, behind `before`. */
-static const struct gw_patch *plan_in_place(const struct gw_enc *e, const struct plan *plan, unsigned i,
-                                            const struct gw_patch *before)
-{
-    if (__builtin_expect(plan->overflow, 0))
-        return lowest_attr(e, plan->first, before ? before->attr + 1 : 0);
-    return i < plan->n_in_place ? plan->in_place[i] : NULL;
+    ret->in_place = ret->room;
+    ret->appended = ret->room + PLAN_SHORT;
+    if (ret->n_in_place > PLAN_SHORT || ret->n_appended > PLAN_SHORT) {
+        ret->in_place =
+            gw_arena_alloc(e->v->arena, ((size_t)ret->n_in_place + ret->n_appended) * sizeof(struct gw_patch *));
+        if (!ret->in_place) {
+            e->rc = -ENOMEM;
+            e->end = e->p;
+            ret->n_in_place = ret->n_appended = 0;
+            return;
+        }
+        ret->appended = ret->in_place + ret->n_in_place;
+    }
+    fill_plan(e, first, ret);
 }
 
 /* End of the KeyValue at an attribute's tag: it was checked by the decoder. */
@@ -295,43 +313,16 @@ static inline const uint8_t *kv_end(const struct gw_batch *b, const struct gw_at
     return p + n;
 }
 
-/* Appended attributes, oldest first: patches are numbered in the order of their making. */
-static void put_appended(struct gw_enc *e, const struct gw_patch *first, unsigned field)
-{
-    const struct gw_patch *last = NULL;
-
-    for (;;) {
-        const struct gw_patch *best = NULL;
-
-        for (const struct gw_patch *p = first; p; p = next_patch(e, p))
-            if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR && !p->dead && p > last && (!best || p < best))
-                best = p;
-        if (!best)
-            return;
-        put_attr(e, field, best);
-        last = best;
-    }
-}
-
-static void put_plan_appended(struct gw_enc *e, const struct plan *plan, unsigned field)
-{
-    if (plan->overflow)
-        put_appended(e, plan->first, field);
-    else
-        for (unsigned i = 0; i < plan->n_appended; i++)
-            put_attr(e, field, plan->appended[i]);
-}
-
 static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw, const struct plan *plan)
 {
     const struct gw_batch *b = e->b;
     struct gw_range attrs = gw_view_attr_range(e->v, o, index);
     unsigned field = gw_enc_attr_field(b, o, index);
     const uint8_t *at = b->base + raw.off, *end = at + raw.len, *behind;
-    const struct gw_patch *p = NULL;
     uint32_t last = NO_ATTR; /* patched attribute */
 
-    for (unsigned i = 0; (p = plan_in_place(e, plan, i, p)); i++) {
+    for (uint32_t i = 0; i < plan->n_in_place; i++) {
+        const struct gw_patch *p = plan->in_place[i];
         const struct gw_attr *a = &b->attrs[p->attr];
 
         gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
@@ -341,10 +332,11 @@ static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, stru
         last = p->attr;
     }
     behind = end;
-    if (attrs.begin != attrs.end && (plan->n_appended || plan->overflow))
+    if (attrs.begin != attrs.end && plan->n_appended)
         behind = last == attrs.end - 1 ? at : kv_end(b, &b->attrs[attrs.end - 1]);
     gw_enc_put(e, at, (size_t)(behind - at));
-    put_plan_appended(e, plan, field);
+    for (uint32_t i = 0; i < plan->n_appended; i++)
+        put_attr(e, field, plan->appended[i]);
     gw_enc_put(e, behind, (size_t)(end - behind));
 }
 
@@ -369,8 +361,12 @@ void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struc
 void gw_enc_appended(struct gw_enc *e, enum gw_owner o, uint32_t index)
 {
     const struct gw_patch *first = first_patch(e, o, index);
+    unsigned field = gw_enc_attr_field(e->b, o, index);
+    struct plan plan;
 
-    put_appended(e, first, gw_enc_attr_field(e->b, o, index));
+    make_plan(e, first, &plan);
+    for (uint32_t i = 0; i < plan.n_appended; i++)
+        put_attr(e, field, plan.appended[i]);
     for (const struct gw_patch *p = first; p; p = next_patch(e, p))
         if (p->op == GW_P_FIELD && !p->dead)
             gw_enc_put(e, p->raw.p, p->raw.n);
