@@ -18,8 +18,9 @@
  */
 int gw_encode(const struct gw_view *v, struct gw_buf *out);
 /**
- * One row alone, in the envelope of its resource and scope: what a dead letter keeps. The row need not be kept. Costs as
- * much for one of many rows as for one of few; unknown fields of an envelope that stand between its children are left out.
+ * One row alone, in the envelope of its resource and scope: what a dead letter keeps. The row need not be kept. Costs
+ * as much for one of many rows as for one of few; unknown fields of an envelope that stand between its children are
+ * left out.
  */
 int gw_encode_row(const struct gw_view *v, uint32_t row, struct gw_buf *out);
 
