@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/harness_env.h"
 
+#include <pthread.h>
 #include <string.h>
+
+/* Several threads of one engine may log and draw numbers; the world of a test is small enough for one lock. */
+static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER;
 
 uint64_t gw_test_random(uint64_t *seed)
 {
@@ -29,13 +33,17 @@ static void random_bytes(struct gw_env *env, void *ret, size_t n)
     struct gw_test_env *te = (struct gw_test_env *)env;
     uint8_t *p = ret;
 
+    (void)pthread_mutex_lock(&world);
     for (size_t i = 0; i < n; i++)
         p[i] = (uint8_t)gw_test_random(&te->seed);
+    (void)pthread_mutex_unlock(&world);
 }
 
 static void log_write(struct gw_env *env, const char *line, size_t n)
 {
+    (void)pthread_mutex_lock(&world);
     gw_buf_put(&((struct gw_test_env *)env)->log, line, n);
+    (void)pthread_mutex_unlock(&world);
 }
 
 void gw_test_env_init(struct gw_test_env *te, uint64_t seed)
@@ -68,5 +76,10 @@ void gw_test_env_advance(struct gw_test_env *te, uint64_t ns)
 
 int gw_test_env_logged(struct gw_test_env *te, const char *text)
 {
-    return te->log.n > 0 && memmem(te->log.p, te->log.n, text, strlen(text)) != NULL;
+    int found;
+
+    (void)pthread_mutex_lock(&world);
+    found = te->log.n > 0 && memmem(te->log.p, te->log.n, text, strlen(text)) != NULL;
+    (void)pthread_mutex_unlock(&world);
+    return found;
 }
