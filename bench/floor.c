@@ -71,8 +71,8 @@ static void send_all(struct conn *c, const void *p, size_t n)
     }
 }
 
-static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t *k, size_t nk, const uint8_t *v, size_t nv,
-                     uint8_t flags, void *arg)
+static int on_header(nghttp2_session *h2, const nghttp2_frame *f, const uint8_t *k, size_t nk, const uint8_t *v,
+                     size_t nv, uint8_t flags, void *arg)
 {
     struct body *b = nghttp2_session_get_stream_user_data(h2, f->hd.stream_id);
 
@@ -101,8 +101,8 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t
     return 0;
 }
 
-static ssize_t answer(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t n, uint32_t *flags, nghttp2_data_source *src,
-                      void *arg)
+static ssize_t answer(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t n, uint32_t *flags,
+                      nghttp2_data_source *src, void *arg)
 {
     nghttp2_nv trailer = {(uint8_t *)"grpc-status", (uint8_t *)"0", 11, 1, 0};
 

@@ -359,7 +359,10 @@ static ssize_t h2_body(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t n, 
     return (ssize_t)n;
 }
 
-#define NV(k, v) {(uint8_t *)(k), (uint8_t *)(v), sizeof(k) - 1, strlen(v), NGHTTP2_NV_FLAG_NO_COPY_NAME}
+#define NV(k, v)                                                                                                       \
+    {                                                                                                                  \
+        (uint8_t *)(k), (uint8_t *)(v), sizeof(k) - 1, strlen(v), NGHTTP2_NV_FLAG_NO_COPY_NAME                         \
+    }
 
 static void h2_request(struct conn *c)
 {

@@ -15,7 +15,7 @@
 enum {
     MAX_PASSES = 1000,      /* of one value, as in the Collector */
     MAX_EXPANSIONS = 10000, /* of one load */
-    MAX_BYTES = 4 << 20,   /* read and made by one load */
+    MAX_BYTES = 4 << 20,    /* read and made by one load */
     MAX_DEPTH = 2 * GW_YAML_MAX_DEPTH,
 };
 

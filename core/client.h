@@ -38,13 +38,13 @@ struct gw_header {
 
 struct gw_http_client_conf {
     struct gw_client_tls tls;
-    const char *proxy_url;   /* "" = from the environment variables that curl reads */
+    const char *proxy_url; /* "" = from the environment variables that curl reads */
     const char *user_agent;
     unsigned max_conns_per_host, max_idle_conns; /* 0 = no limit */
     uint64_t idle_conn_timeout_ns;
     bool disable_keep_alives, http1_only, cookies;
-    bool http2_only; /* also without TLS: no HTTP/1.1 request comes first */
-    size_t max_response_bytes; /* a longer answer is an error */
+    bool http2_only;                              /* also without TLS: no HTTP/1.1 request comes first */
+    size_t max_response_bytes;                    /* a longer answer is an error */
     size_t read_buffer_bytes, write_buffer_bytes; /* 0 = the library's own */
 };
 
@@ -60,7 +60,14 @@ struct gw_http_request {
     void *impl; /* the client's */
 };
 
-enum gw_http_failure { GW_HTTP_OK, GW_HTTP_CONNECT, GW_HTTP_TIMEOUT, GW_HTTP_BROKEN, GW_HTTP_TOO_LARGE, GW_HTTP_CANCELLED };
+enum gw_http_failure {
+    GW_HTTP_OK,
+    GW_HTTP_CONNECT,
+    GW_HTTP_TIMEOUT,
+    GW_HTTP_BROKEN,
+    GW_HTTP_TOO_LARGE,
+    GW_HTTP_CANCELLED
+};
 
 /**
  * Valid during `done`. status is 0 unless failure is GW_HTTP_OK, or GW_HTTP_TOO_LARGE: then the head was read, and body
@@ -114,7 +121,13 @@ struct gw_produce {
     void (*done)(struct gw_produce *m, const struct gw_produce_result *r);
     void *arg, *impl;
 };
-enum gw_produce_code { GW_PRODUCED, GW_PRODUCE_RETRY, GW_PRODUCE_TOO_LARGE, GW_PRODUCE_PERMANENT, GW_PRODUCE_QUEUE_FULL };
+enum gw_produce_code {
+    GW_PRODUCED,
+    GW_PRODUCE_RETRY,
+    GW_PRODUCE_TOO_LARGE,
+    GW_PRODUCE_PERMANENT,
+    GW_PRODUCE_QUEUE_FULL
+};
 struct gw_produce_result {
     enum gw_produce_code code;
     const char *error;

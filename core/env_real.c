@@ -86,8 +86,8 @@ static int open_flags(int flags)
 }
 
 /**
- * Standard output is what we were started with: opening its name anew fails when it is a socket, and begins at the front
- * when it is a file.
+ * Standard output is what we were started with: opening its name anew fails when it is a socket, and begins at the
+ * front when it is a file.
  */
 static int open_path(const char *path, int flags, unsigned mode)
 {

@@ -22,7 +22,7 @@ struct gw_meter;
 
 /** One time series. Never freed before its meter. */
 struct gw_metric {
-    _Atomic uint64_t value; /* counter and gauge: a whole number (a gauge may be negative: cast to int64_t) */
+    _Atomic uint64_t value;      /* counter and gauge: a whole number (a gauge may be negative: cast to int64_t) */
     uint64_t (*read)(void *arg); /* gauge by call-back, or NULL */
     void *arg;
     double scale; /* exposition value = value × scale (1e-9 for ns counted, seconds shown) */
@@ -32,7 +32,7 @@ struct gw_metric {
 struct gw_histogram {
     const double *bounds;
     unsigned n_bounds;
-    _Atomic uint64_t sum; /* whole units */
+    _Atomic uint64_t sum;      /* whole units */
     _Atomic uint64_t *buckets; /* n_bounds + 1 */
 };
 
@@ -71,7 +71,7 @@ static inline void gw_metric_set(struct gw_metric *s, uint64_t n)
 void gw_metric_observe(struct gw_metric *s, double v);
 
 struct gw_exposition {
-    bool type_suffix;           /* _total behind counters */
+    bool type_suffix; /* _total behind counters */
     bool scope_info;
     const struct gw_label *constant; /* added to target_info */
     unsigned n_constant;

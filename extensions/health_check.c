@@ -21,7 +21,8 @@ struct bodies {
 };
 
 struct tls {
-    const char *cert_file, *cert_pem, *key_file, *key_pem, *ca_file, *ca_pem, *client_ca_file, *min_version, *max_version;
+    const char *cert_file, *cert_pem, *key_file, *key_pem, *ca_file, *ca_pem, *client_ca_file, *min_version,
+        *max_version;
     bool client_ca_file_reload, include_system_ca_certs_pool, include_insecure_cipher_suites;
     uint64_t reload_interval_ns;
     struct gw_list cipher_suites, curve_preferences;

@@ -9,8 +9,8 @@
 #include "net/hs.h"
 
 enum {
-    UNSENT_HIGH = 64 * 1024,        /* with more output than this waiting, nothing is read */
-    OUT_MAX = 16 * 1024 * 1024,     /* one answer may be large; a connection's whole backlog may not */
+    UNSENT_HIGH = 64 * 1024,         /* with more output than this waiting, nothing is read */
+    OUT_MAX = 16 * 1024 * 1024,      /* one answer may be large; a connection's whole backlog may not */
     LINGER_BYTES = 64 * 1024 * 1024, /* many write a whole body before they read our 413; LINGER_NS bounds it too */
     MAX_PIECES = 8,
     READS_A_TURN = 4, /* of GW_SCRATCH_BYTES: enough to save turns, too few to starve the others */
@@ -116,7 +116,8 @@ void gw_conn_arm(struct gw_hs_conn *c, uint64_t due_ns)
 
 static void update_reading(struct gw_hs_conn *c)
 {
-    bool wanted = !c->closed && !c->eof && (c->lingering || (!c->paused && !c->finishing && gw_conn_unsent(c) <= UNSENT_HIGH));
+    bool wanted =
+        !c->closed && !c->eof && (c->lingering || (!c->paused && !c->finishing && gw_conn_unsent(c) <= UNSENT_HIGH));
 
     if (c->handshaking || wanted == (bool)h2o_socket_is_reading(c->sock))
         return;
@@ -612,9 +613,9 @@ void gw_conn_new(struct gw_hs_server *sv, int fd, const struct sockaddr_storage 
         c->next->link = &c->next;
     sv->conns = c;
 
-    c->sock = h2o_evloop_socket_create(gw_loop_h2o(sv->loop), fd,
-                                       H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION |
-                                           (sv->g->tls ? 0 : H2O_SOCKET_FLAG_DONT_READ));
+    c->sock =
+        h2o_evloop_socket_create(gw_loop_h2o(sv->loop), fd,
+                                 H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | (sv->g->tls ? 0 : H2O_SOCKET_FLAG_DONT_READ));
     c->sock->data = c;
     if (c->conf->header_timeout_ns)
         c->phase_due_ns = gw_conn_now_ns(c) + c->conf->header_timeout_ns;

@@ -12,7 +12,7 @@ void gw_h2_bucket_init(struct gw_h2_bucket *b, uint32_t burst, uint32_t per_s, u
         .per_s = per_s,
         .settings = 4,       /* theirs, the acknowledgement of ours, and a change of mind */
         .window_updates = 8, /* windows that are opened at the start */
-        .refusals = 256, /* streams that were opened before our SETTINGS arrived */
+        .refusals = 256,     /* streams that were opened before our SETTINGS arrived */
     };
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a peer may cost us before its HTTP/2 connection is cut: a token bucket, and the books of what it owes nothing for.
+ * What a peer may cost us before its HTTP/2 connection is cut: a token bucket, and the books of what it owes nothing
+ * for.
  *
  * Charged are resets in both directions, PRIORITY, empty DATA, malformed frames, frames of unknown types. PING,
  * WINDOW_UPDATE and SETTINGS cost only what goes beyond their reason: grpc-go answers every response with a PING and a

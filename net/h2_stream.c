@@ -171,4 +171,3 @@ int gw_h2_stream_keep_reply(struct gw_h2_stream *st, const struct gw_hs_response
     }
     return 0;
 }
-

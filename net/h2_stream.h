@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to net/http2.c: what a stream holds, its head while it is read and its answer while it waits for the window. */
+/* Private to net/http2.c: what a stream holds, its head while it is read and its answer while it waits for the window.
+ */
 #ifndef GW_NET_H2_STREAM_H
 #define GW_NET_H2_STREAM_H
 
@@ -22,7 +23,7 @@ struct gw_h2_stream {
     struct gw_hs_stream s;
     struct gw_h2_stream *next, **link; /* the session's list; next: the free list, too */
     bool headers_done, remote_ended, end_sent, own_reset, too_big, expects_continue;
-    uint32_t window;             /* ours, for this stream */
+    uint32_t window; /* ours, for this stream */
     uint64_t rx_bytes, opened_ns, moved_ns;
 
     /* the head: names and values one behind the other in text; while it grows, slices hold offsets */

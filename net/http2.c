@@ -3,8 +3,8 @@
  * HTTP/2, server side: an nghttp2 session on a connection. nghttp2 does no I/O: bytes are pushed in, bytes are pulled
  * out, and call-backs in between make streams of them. Whatever a peer may cost us is counted in net/h2_bucket.h.
  *
- * Frames for streams that are closed are passed over, where RFC 9113 asks for STREAM_CLOSED: nghttp2 can only tell if it
- * remembers closed streams, which would be up to 25 KB a connection. They are counted instead (charge_untold).
+ * Frames for streams that are closed are passed over, where RFC 9113 asks for STREAM_CLOSED: nghttp2 can only tell if
+ * it remembers closed streams, which would be up to 25 KB a connection. They are counted instead (charge_untold).
  */
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
@@ -18,9 +18,9 @@ enum {
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
     REPLY_HEADERS = 32,
-    PING_STRIKES = 2,    /* as grpc-go */
-    BOMB_COST = 20,      /* tokens for a header list several times over its limit: decoding it was not free */
-    CONN_WINDOWS = 16,   /* the connection's window, in stream windows */
+    PING_STRIKES = 2,  /* as grpc-go */
+    BOMB_COST = 20,    /* tokens for a header list several times over its limit: decoding it was not free */
+    CONN_WINDOWS = 16, /* the connection's window, in stream windows */
 };
 static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
 static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
@@ -35,11 +35,11 @@ struct session {
     struct gw_h2_bucket bucket;
     size_t n_out; /* of w->out, while in a pump */
     uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, answered_ns, drain_ns;
-    uint32_t window;      /* the connection's */
-    uint32_t n_told;      /* call-backs out of the piece that is being fed */
-    uint64_t late_bytes;  /* that may still come for streams that we have ended early */
-    uint32_t doom;        /* error code of the GOAWAY that ends it, or 0 */
-    const char *why;      /* its debug data */
+    uint32_t window;     /* the connection's */
+    uint32_t n_told;     /* call-backs out of the piece that is being fed */
+    uint64_t late_bytes; /* that may still come for streams that we have ended early */
+    uint32_t doom;       /* error code of the GOAWAY that ends it, or 0 */
+    const char *why;     /* its debug data */
     unsigned ping_strikes;
     enum drain drain;
     bool got_settings, feeding, pumping, had_ping;
@@ -338,7 +338,7 @@ static int on_head(struct session *x, struct gw_h2_stream *st)
     if (st->s.responded || st->remote_ended)
         return 0;
     if (st->expects_continue) {
-        nghttp2_nv nv = {(uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"100", 7, 3, NGHTTP2_NV_FLAG_NONE};
+        nghttp2_nv nv = {(uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "100", 7, 3, NGHTTP2_NV_FLAG_NONE};
 
         nghttp2_submit_headers(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NULL, &nv, 1, NULL);
     }
@@ -459,8 +459,8 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int cod
 
 /**
  * Answered before the request was over. A client that is told to stop together with the answer may drop the answer
- * (curl does), so the reset comes a little later; what fits its window meanwhile is thrown away, and a request that ends
- * in it needs no reset at all.
+ * (curl does), so the reset comes a little later; what fits its window meanwhile is thrown away, and a request that
+ * ends in it needs no reset at all.
  */
 static void on_end_sent(struct session *x, struct gw_h2_stream *st)
 {
@@ -550,7 +550,8 @@ static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
     struct session *x = s->conn->session;
     nghttp2_data_provider body = {.source.ptr = st, .read_callback = read_body};
     nghttp2_nv nva[REPLY_HEADERS];
-    char status[3] = {(char)('0' + r->status / 100 % 10), (char)('0' + r->status / 10 % 10), (char)('0' + r->status % 10)};
+    char status[3] = {(char)('0' + r->status / 100 % 10), (char)('0' + r->status / 10 % 10),
+                      (char)('0' + r->status % 10)};
     unsigned n = 0;
     int code;
 
@@ -649,8 +650,9 @@ static int open_session(struct gw_hs_conn *c)
     c->session = x;
     x->opened_ns = x->rx_ns = gw_conn_now_ns(c);
     gw_h2_bucket_init(&x->bucket, conf->bucket_burst, conf->bucket_per_s, x->opened_ns);
-    x->window = conf->max_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE ? conf->max_window_bytes
-                                                                                : NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE;
+    x->window = conf->max_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE
+                    ? conf->max_window_bytes
+                    : NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE;
     nghttp2_submit_settings(x->ng, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
     nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
     arm(x, session_due(x));
@@ -659,8 +661,8 @@ static int open_session(struct gw_hs_conn *c)
 }
 
 /**
- * nghttp2 passes over frames for streams that are closed, and tells nobody. What is on its way when we end a stream early
- * is fine; more than that costs a token a piece.
+ * nghttp2 passes over frames for streams that are closed, and tells nobody. What is on its way when we end a stream
+ * early is fine; more than that costs a token a piece.
  */
 static void charge_untold(struct session *x, size_t n)
 {

@@ -31,9 +31,11 @@ struct gw_hs_proto {
      * A protocol that wants more than gw_conn_max_input in one piece is cut off.
      */
     size_t (*input)(struct gw_hs_conn *c, struct gw_slice in);
-    /** The peer has sent its last byte (unconsumed input is gone). The protocol decides: answer what is open, or close. */
+    /** The peer has sent its last byte (unconsumed input is gone). The protocol decides: answer what is open, or close.
+     */
     void (*eof)(struct gw_hs_conn *c);
-    /** At the end of a turn in which gw_conn_dirty was called, and whenever written output makes room: write what waits. */
+    /** At the end of a turn in which gw_conn_dirty was called, and whenever written output makes room: write what
+     * waits. */
     void (*flush)(struct gw_hs_conn *c);
     /** c->timer fired. */
     void (*timeout)(struct gw_hs_conn *c);
@@ -57,11 +59,11 @@ struct gw_hs_conn {
     void *session;                   /* the protocol's */
     struct gw_timer timer;           /* the protocol's: gw_conn_arm; fires proto->timeout */
     uint32_t slot, generation;
-    unsigned n_streams;              /* open; kept by gw_stream_open and gw_stream_gone */
+    unsigned n_streams; /* open; kept by gw_stream_open and gw_stream_gone */
     bool tls;
-    bool closed;    /* marked: no call-back but close will come */
-    bool finishing; /* gw_conn_finish was called: no more input, closes when all is written */
-    bool quiescing; /* proto->quiesce was called */
+    bool closed;                    /* marked: no call-back but close will come */
+    bool finishing;                 /* gw_conn_finish was called: no more input, closes when all is written */
+    bool quiescing;                 /* proto->quiesce was called */
     struct gw_slice peer;           /* as in gw_hs_head */
     struct gw_slice client_subject; /* as in gw_hs_head */
 
@@ -69,11 +71,11 @@ struct gw_hs_conn {
     struct st_h2o_socket_t *sock;
     int fd;
     bool paused, feeding, is_dirty, is_ready, wants_write, eof, lingering, handshaking;
-    struct gw_buf in;                /* what input has left over; empty and without memory most of the time */
-    struct gw_buf out;               /* what the socket did not take */
-    size_t out_at;                   /* of out, already written */
+    struct gw_buf in;  /* what input has left over; empty and without memory most of the time */
+    struct gw_buf out; /* what the socket did not take */
+    size_t out_at;     /* of out, already written */
     size_t linger_bytes;
-    struct gw_timer life;            /* age, idleness, stalled output, handshake: the earliest of them */
+    struct gw_timer life; /* age, idleness, stalled output, handshake: the earliest of them */
     uint64_t age_due_ns, idle_since_ns, stall_due_ns, phase_due_ns;
     struct gw_hs_conn *next, **link; /* server's list of connections */
     struct gw_hs_conn *next_doomed, *next_dirty, *next_ready;
@@ -88,7 +90,7 @@ struct gw_hs_stream {
     uint32_t id;            /* unique on its connection: HTTP/2's number, or a count of requests */
     bool told;              /* the handler knows about it: it will be told gone */
     bool responded;
-    bool ended;             /* `end` was told */
+    bool ended; /* `end` was told */
 };
 
 /** Clears *s, fills in what the connection knows, counts it. */

@@ -35,11 +35,11 @@ struct gw_hs_response {
     int status;
     const struct gw_header *headers; /* copied */
     unsigned n_headers;
-    struct gw_slice body;            /* copied */
+    struct gw_slice body;             /* copied */
     const struct gw_header *trailers; /* HTTP/2 only; copied */
     unsigned n_trailers;
-    bool close;                      /* end the connection after this (HTTP/1.1: Connection: close) */
-    bool refusal;                    /* our own overload answer: never charged to the peer's token bucket */
+    bool close;   /* end the connection after this (HTTP/1.1: Connection: close) */
+    bool refusal; /* our own overload answer: never charged to the peer's token bucket */
 };
 
 /**
@@ -74,7 +74,8 @@ struct gw_server_tls {
     bool enabled;
     const char *cert_file, *cert_pem, *key_file, *key_pem, *ca_file, *ca_pem, *client_ca_file;
     bool client_ca_file_reload, include_system_ca_certs_pool, include_insecure_cipher_suites;
-    uint64_t reload_interval_ns; /* 0: files are looked at every 30 s all the same; a changed file makes a new context */
+    uint64_t
+        reload_interval_ns; /* 0: files are looked at every 30 s all the same; a changed file makes a new context */
     const char *min_version, *max_version;
     const char *const *cipher_suites, *const *curve_preferences;
     unsigned n_cipher_suites, n_curve_preferences;
@@ -98,10 +99,10 @@ struct gw_hs_conf {
     uint64_t idle_timeout_ns;        /* between requests; 0 = none */
     uint64_t read_timeout_ns, write_timeout_ns; /* whole request, whole response; 0 = none */
     uint64_t max_connection_age_ns, max_connection_age_grace_ns, max_connection_idle_ns; /* 0 = none; ±10 % jitter */
-    uint64_t keepalive_time_ns, keepalive_timeout_ns; /* HTTP/2 PING: 2 h, 20 s */
-    uint64_t keepalive_min_ns;       /* enforcement_policy.min_time 5 min; 0: PINGs are only counted */
+    uint64_t keepalive_time_ns, keepalive_timeout_ns;                                    /* HTTP/2 PING: 2 h, 20 s */
+    uint64_t keepalive_min_ns; /* enforcement_policy.min_time 5 min; 0: PINGs are only counted */
     bool keepalive_without_stream;
-    bool keep_alives;                /* HTTP/1.1 */
+    bool keep_alives;                    /* HTTP/1.1 */
     uint32_t bucket_burst, bucket_per_s; /* HTTP/2 token bucket: 200, 20 */
     struct gw_meter *meter;
     const struct gw_logger *logger;

@@ -157,9 +157,7 @@ static int open_resolved(struct gw_listen *li, const char *transport, const char
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list, *chosen;
     int code;
 
-    hints.ai_family = strcmp(transport, "tcp4") == 0   ? AF_INET
-                      : strcmp(transport, "tcp6") == 0 ? AF_INET6
-                                                       : AF_UNSPEC;
+    hints.ai_family = strcmp(transport, "tcp4") == 0 ? AF_INET : strcmp(transport, "tcp6") == 0 ? AF_INET6 : AF_UNSPEC;
     code = getaddrinfo(host, NULL, &hints, &list);
     if (code != 0)
         return gw_fail(err, -EINVAL, "endpoint \"%s\": host \"%s\": %s", endpoint, host, gai_strerror(code));

@@ -4,7 +4,8 @@
  * librdkafka, rings), an own timer wheel on gw_env's monotonic clock, an eventfd for wakes, and call-backs at the
  * end of every turn. Nothing of ours uses h2o's timeouts: h2o reads the wall clock.
  *
- *   turn:  wait (until the next timer) ─► sockets ─► foreign fds ─► timers ─► inbox call-backs ─► end-of-turn call-backs
+ *   turn:  wait (until the next timer) ─► sockets ─► foreign fds ─► timers ─► inbox call-backs ─► end-of-turn
+ * call-backs
  *
  * Threads   everything here belongs to the loop's own thread, but for gw_loop_wake and gw_loop_stop
  */
@@ -66,7 +67,8 @@ struct gw_hook {
 void gw_loop_add_hook(struct gw_loop *l, struct gw_hook *h);
 void gw_loop_remove_hook(struct gw_loop *l, struct gw_hook *h);
 
-/** For the loop's own call-backs that left work for a hook which may have run already: no wait before the next round. */
+/** For the loop's own call-backs that left work for a hook which may have run already: no wait before the next round.
+ */
 void gw_loop_again(struct gw_loop *l);
 
 /** Make the loop turn soon. Threads: any. Cost: one write(2) when the loop sleeps, an atomic otherwise. */

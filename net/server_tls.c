@@ -118,7 +118,8 @@ static int use_identity(struct gw_env *env, SSL_CTX *ctx, const struct gw_server
 }
 
 /** All certificates of a PEM text into a store, and their names into `names` when it is given. */
-static int add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, BIO *bio, const char *name, struct gw_err *err)
+static int add_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, BIO *bio, const char *name,
+                           struct gw_err *err)
 {
     unsigned n = 0;
     X509 *cert;
@@ -141,7 +142,7 @@ static int add_authorities(X509_STORE *store, STACK_OF(X509_NAME) *names, BIO *b
 /** ca_file: where the chain that we send is completed from. client_ca_file: who may come in. */
 static int use_authorities(struct gw_env *env, SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_err *err)
 {
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509_NAME) * names;
     X509_STORE *store;
     BIO *bio;
     char *text;
@@ -264,7 +265,8 @@ static int use_ciphers(SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_er
         if (!ours)
             code = gw_fail(err, -EINVAL, "tls: invalid TLS cipher suite: \"%s\"", go);
         else if (is_insecure(go) && !t->include_insecure_cipher_suites)
-            code = gw_fail(err, -EINVAL, "tls: cipher suite \"%s\" is insecure: set include_insecure_cipher_suites", go);
+            code =
+                gw_fail(err, -EINVAL, "tls: cipher suite \"%s\" is insecure: set include_insecure_cipher_suites", go);
         else if (append(is_13 ? list13 : list, ours) < 0)
             code = gw_fail(err, -EINVAL, "tls: too many cipher_suites");
     }
@@ -283,7 +285,8 @@ static int use_curves(SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_err
 {
     static const struct {
         const char *go, *ours;
-    } curves[] = {{"X25519", "X25519"}, {"P256", "P-256"}, {"P384", "P-384"}, {"P521", "P-521"}, {"X25519MLKEM768", NULL}};
+    } curves[] = {
+        {"X25519", "X25519"}, {"P256", "P-256"}, {"P384", "P-384"}, {"P521", "P-521"}, {"X25519MLKEM768", NULL}};
     char list[LIST_MAX] = "";
 
     for (unsigned i = 0; i < t->n_curve_preferences; i++) {
@@ -307,9 +310,9 @@ static int use_curves(SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_err
 
 static int make(struct gw_tls_store *s, SSL_CTX **ret, struct gw_err *err)
 {
-    static const h2o_iovec_t both[] = {{(char *)(uintptr_t)"h2", 2}, {(char *)(uintptr_t)"http/1.1", 8}, {NULL, 0}};
-    static const h2o_iovec_t only1[] = {{(char *)(uintptr_t)"http/1.1", 8}, {NULL, 0}};
-    static const h2o_iovec_t only2[] = {{(char *)(uintptr_t)"h2", 2}, {NULL, 0}};
+    static const h2o_iovec_t both[] = {{(char *)(uintptr_t) "h2", 2}, {(char *)(uintptr_t) "http/1.1", 8}, {NULL, 0}};
+    static const h2o_iovec_t only1[] = {{(char *)(uintptr_t) "http/1.1", 8}, {NULL, 0}};
+    static const h2o_iovec_t only2[] = {{(char *)(uintptr_t) "h2", 2}, {NULL, 0}};
     const struct gw_server_tls *t = &s->conf->tls;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     int code;

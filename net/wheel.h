@@ -14,9 +14,9 @@
 enum { GW_WHEEL_LEVELS = 8, GW_WHEEL_SLOTS = 64, GW_WHEEL_TICK_BITS = 20 };
 
 struct gw_wheel {
-    uint64_t tick;                        /* all timers up to here have fired or lie in `due` */
-    struct gw_timer *due;                 /* armed for the past: next advance */
-    uint64_t filled[GW_WHEEL_LEVELS];     /* a bit a slot; may still be set for a slot that was emptied by disarm */
+    uint64_t tick;                    /* all timers up to here have fired or lie in `due` */
+    struct gw_timer *due;             /* armed for the past: next advance */
+    uint64_t filled[GW_WHEEL_LEVELS]; /* a bit a slot; may still be set for a slot that was emptied by disarm */
     struct gw_timer *slot[GW_WHEEL_LEVELS][GW_WHEEL_SLOTS];
 };
 

@@ -34,17 +34,17 @@ enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSIO
 
 /** Columns, for the planner: what a component looks at or changes. */
 enum gw_column_set {
-    GW_C_ROW = 1,           /* times, ids, kinds, severity: always cheap */
-    GW_C_ATTRS = 2,         /* attributes of rows */
-    GW_C_RESOURCE = 4,      /* attributes of resources and scopes */
-    GW_C_CHILDREN = 8,      /* events, links, exemplars */
-    GW_C_BODY = 16,         /* log bodies, metric values */
+    GW_C_ROW = 1,      /* times, ids, kinds, severity: always cheap */
+    GW_C_ATTRS = 2,    /* attributes of rows */
+    GW_C_RESOURCE = 4, /* attributes of resources and scopes */
+    GW_C_CHILDREN = 8, /* events, links, exemplars */
+    GW_C_BODY = 16,    /* log bodies, metric values */
 };
 
 struct gw_ctx { /* lives as long as the instance */
     struct gw_env *env;
-    const char *id;       /* "attributes/eu" */
-    const char *pipeline; /* "traces/eu", or NULL for receivers, exporters, extensions */
+    const char *id;        /* "attributes/eu" */
+    const char *pipeline;  /* "traces/eu", or NULL for receivers, exporters, extensions */
     enum gw_signal signal; /* of a processor or connector instance */
     struct gw_meter *meter;
     struct gw_logger logger;

@@ -23,13 +23,13 @@ struct gw_loop;
  * of the pipeline. One batch per signal and per combination of values of the metadata keys (unset is not empty).
  */
 struct gw_batching {
-    bool enabled, by_bytes;      /* sizes are rows, or bytes */
-    uint64_t flush_timeout_ns;   /* 0 = every chunk leaves at once */
-    uint64_t min_size, max_size; /* max 0 = never split */
+    bool enabled, by_bytes;           /* sizes are rows, or bytes */
+    uint64_t flush_timeout_ns;        /* 0 = every chunk leaves at once */
+    uint64_t min_size, max_size;      /* max 0 = never split */
     const char *const *metadata_keys; /* lower case; borrowed from the configuration */
     unsigned n_metadata_keys;
-    uint64_t cardinality_limit;  /* combinations at one time; 0 = no limit */
-    const char *processor;       /* id of the batch processor whose metrics are counted, or NULL */
+    uint64_t cardinality_limit; /* combinations at one time; 0 = no limit */
+    const char *processor;      /* id of the batch processor whose metrics are counted, or NULL */
 };
 
 /** How two chunks of the same kind become one. */
@@ -48,13 +48,13 @@ enum gw_sent {
 
 struct gw_sent_info {
     enum gw_sent sent;
-    uint64_t retry_after_ns;  /* the sink's own wish; 0 = none */
-    int grpc_status;          /* what a waiting client shall hear; 0 = by outcome */
-    uint32_t rejected_rows;   /* with OK: the sink's partial success */
-    const char *reason;       /* short name for metrics: "http_400", "timeout" */
-    const char *message;      /* a sentence; copied */
-    struct gw_slice left;     /* with RETRY: only these bytes (a valid body of left_rows) are to be sent again;
-                                 n == 0 = the whole body. Copied before done returns */
+    uint64_t retry_after_ns; /* the sink's own wish; 0 = none */
+    int grpc_status;         /* what a waiting client shall hear; 0 = by outcome */
+    uint32_t rejected_rows;  /* with OK: the sink's partial success */
+    const char *reason;      /* short name for metrics: "http_400", "timeout" */
+    const char *message;     /* a sentence; copied */
+    struct gw_slice left;    /* with RETRY: only these bytes (a valid body of left_rows) are to be sent again;
+                                n == 0 = the whole body. Copied before done returns */
     uint32_t left_rows;
 };
 
@@ -63,10 +63,10 @@ struct gw_attempt {
     enum gw_signal signal;
     struct gw_slice body;
     uint32_t rows;
-    uint64_t timeout_ns;   /* of this try; 0 = none */
-    unsigned number;       /* 1 = first */
+    uint64_t timeout_ns;        /* of this try; 0 = none */
+    unsigned number;            /* 1 = first */
     const struct gw_meta *meta; /* of all its rows, or NULL */
-    void *impl;            /* the exporter's own */
+    void *impl;                 /* the exporter's own */
     void (*done)(struct gw_attempt *a, const struct gw_sent_info *info);
     /** Some rows can never be sent (one oversized record): kept as a dead letter; may be called before done. */
     void (*dead)(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message);

@@ -26,8 +26,8 @@ struct gw_verdict {
     uint64_t retry_after_ns; /* with 14: RetryInfo / Retry-After; 0 = none */
     uint32_t rows, rejected; /* rejected > 0: partial success */
     enum gw_signal signal;
-    const char *message;     /* valid during the call; "" when there is nothing to say */
-    bool too_large;          /* HTTP 413 rather than 429 */
+    const char *message; /* valid during the call; "" when there is nothing to say */
+    bool too_large;      /* HTTP 413 rather than 429 */
 };
 
 /** A request's reservation; embedded in the receiver's stream, zeroed before admit. */
@@ -38,13 +38,13 @@ struct gw_hold {
 };
 
 struct gw_request {
-    struct gw_hold *hold;      /* taken over on success, still the caller's on failure */
+    struct gw_hold *hold; /* taken over on success, still the caller's on failure */
     enum gw_encoding encoding;
     struct gw_payload *payload; /* the body; takes the reference on success. NULL: bytes is copied */
-    struct gw_slice bytes;     /* the body, inside payload when that is given */
-    struct gw_meta *meta;      /* shares */
-    struct gw_ack ack;         /* worker is filled in by the intake */
-    uint64_t deadline_ns;      /* monotonic; 0 = none */
+    struct gw_slice bytes;      /* the body, inside payload when that is given */
+    struct gw_meta *meta;       /* shares */
+    struct gw_ack ack;          /* worker is filled in by the intake */
+    uint64_t deadline_ns;       /* monotonic; 0 = none */
 };
 
 struct gw_intake_ops {
@@ -68,12 +68,12 @@ struct gw_intake_ops {
 /** First member of the runtime's struct. */
 struct gw_intake {
     const struct gw_intake_ops *ops;
-    unsigned signals;  /* OR of those with a pipeline */
+    unsigned signals; /* OR of those with a pipeline */
     unsigned worker;
     /** Set by the receiver in open(). `ack` is what submit was given. */
     void (*on_verdict)(void *local, const struct gw_ack *ack, const struct gw_verdict *v);
     void *local;
-    uint64_t max_body_bytes; /* after decompression, of the receiver's own settings; set by the receiver */
+    uint64_t max_body_bytes;        /* after decompression, of the receiver's own settings; set by the receiver */
     const struct gw_limits *limits; /* what one request may hold (otlp-proto/limits.h); set by the receiver */
     /* otelcol_receiver_*; counted by the runtime. transport is a receiver's label, from the meta. */
     const char *id;

@@ -31,10 +31,10 @@ static inline void gw_emit(struct gw_ports *out, unsigned port, struct gw_view *
 
 /** Why a row is bad. All texts are copied before reject returns. */
 struct gw_reject {
-    const char *rule;    /* "trace_id", the reason's name in metrics */
-    const char *field;   /* "attributes[\"http.route\"]" */
+    const char *rule;      /* "trace_id", the reason's name in metrics */
+    const char *field;     /* "attributes[\"http.route\"]" */
     struct gw_slice value; /* as far as it helps; cut to 256 bytes */
-    const char *message; /* a sentence for the client: "trace_id must be 16 bytes, not 4" */
+    const char *message;   /* a sentence for the client: "trace_id must be 16 bytes, not 4" */
 };
 
 /**

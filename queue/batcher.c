@@ -40,8 +40,8 @@ static void count_trigger(struct gw_open_batch *o, const char *name, const char 
 
 static void observe_size(struct gw_open_batch *o)
 {
-    static const double sizes[] = {10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000,
-                                   9000, 10000, 20000, 30000, 50000, 100000};
+    static const double sizes[] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
+                                   4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
     const struct gw_label l = {"processor", o->how->processor};
 
     if (o->how->processor)

@@ -12,9 +12,9 @@
 
 /** Everything is optional but class, reason and body; NULL and 0 are left out. */
 struct gw_dead_letter {
-    const char *class_;   /* "schema" (a rule of ours), "sink_rejected", "limit_size", "retry_exhausted" */
-    const char *reason;   /* short name */
-    const char *message;  /* a sentence */
+    const char *class_;  /* "schema" (a rule of ours), "sink_rejected", "limit_size", "retry_exhausted" */
+    const char *reason;  /* short name */
+    const char *message; /* a sentence */
     const char *component, *pipeline, *receiver;
     const char *rule, *field;
     struct gw_slice value; /* cut to 256 bytes */

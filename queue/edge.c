@@ -40,10 +40,9 @@ static struct gw_metric *counter(const struct gw_edge *e, const char *what, enum
 
 static void make_metrics(struct gw_edge *e, struct gw_lane *l)
 {
-    static const double sizes[] = {10, 25, 50, 75, 100, 250, 500, 750, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000,
-                                   9000, 10000, 20000, 30000, 50000, 100000};
-    static const double bytes[] = {1000,   10000,  50000,   100000,  500000, 1000000,
-                                   2000000, 5000000, 10000000, 50000000};
+    static const double sizes[] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
+                                   4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
+    static const double bytes[] = {1000, 10000, 50000, 100000, 500000, 1000000, 2000000, 5000000, 10000000, 50000000};
     const struct gw_label id = {"exporter", e->conf.id}, both[] = {{"data_type", gw_signal_name(l->signal)}, id};
     struct gw_meter *m = e->conf.meter;
 
@@ -122,10 +121,8 @@ bool gw_edge_needs_thread(const struct gw_edge *e)
 
 void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason)
 {
-    const struct gw_label labels[] = {{"component", l->edge->conf.id},
-                                      {"pipeline", ""},
-                                      {"signal", gw_signal_name(l->signal)},
-                                      {"reason", reason}};
+    const struct gw_label labels[] = {
+        {"component", l->edge->conf.id}, {"pipeline", ""}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
 
     atomic_fetch_add_explicit(&l->dropped, rows, memory_order_relaxed);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dropped_items",
@@ -188,7 +185,8 @@ static bool is_bounded(const struct gw_edge *e)
 
 static bool take(struct gw_lane *l, uint64_t units)
 {
-    uint64_t used = atomic_load_explicit(&l->used, memory_order_relaxed), size = l->edge->conf.settings.queue.queue_size;
+    uint64_t used = atomic_load_explicit(&l->used, memory_order_relaxed),
+             size = l->edge->conf.settings.queue.queue_size;
 
     do {
         if (used > 0 && (units > size || used > size - units))

@@ -78,7 +78,7 @@ void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows);
 
 /** What a worker brings to put. */
 struct gw_edge_put {
-    struct gw_buf *scratch;             /* the worker's, for encoding */
+    struct gw_buf *scratch; /* the worker's, for encoding */
     struct gw_ledger *ledger;
     uint64_t *reserved;                 /* units that the door took for this turn; put uses them up */
     const struct gw_batching *batching; /* of the pipeline, or NULL */

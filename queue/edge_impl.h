@@ -25,7 +25,7 @@ struct gw_chunk {
     uint64_t deadline_ns;   /* monotonic, of those who wait; 0 = none */
     struct gw_meta *meta;   /* one reference, or NULL */
     const struct gw_batching *batching;
-    uint32_t n_receipts;    /* 0: nobody waits */
+    uint32_t n_receipts; /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
 
@@ -35,15 +35,15 @@ struct gw_job {
     struct gw_lane *lane;
     struct gw_job *next; /* in lane->jobs */
     struct gw_chunk *chunk;
-    uint8_t *left;           /* what a partial retry left over; or NULL */
-    uint64_t first_ns;       /* monotonic: of the first attempt */
-    double interval_ns;      /* the next pause, before its random part */
-    uint32_t dead_rows;      /* of this attempt */
-    uint32_t rejected_rows;  /* so far, for the tickets */
+    uint8_t *left;          /* what a partial retry left over; or NULL */
+    uint64_t first_ns;      /* monotonic: of the first attempt */
+    double interval_ns;     /* the next pause, before its random part */
+    uint32_t dead_rows;     /* of this attempt */
+    uint32_t rejected_rows; /* so far, for the tickets */
     bool sending, timed_out, cancelled;
-    bool wished;             /* the pause is the sink's own wish */
-    struct gw_fate *fate;    /* waits for room in the dead letter queue */
-    struct gw_timer timer;   /* time-out of the attempt, or end of the pause */
+    bool wished;           /* the pause is the sink's own wish */
+    struct gw_fate *fate;  /* waits for room in the dead letter queue */
+    struct gw_timer timer; /* time-out of the attempt, or end of the pause */
 };
 
 /** Why rows are buried. */
@@ -69,7 +69,7 @@ struct gw_open_batch {
 struct gw_lane {
     struct gw_edge *edge;
     enum gw_signal signal;
-    _Atomic uint64_t used;  /* units: reserved, queued and under way */
+    _Atomic uint64_t used;   /* units: reserved, queued and under way */
     _Atomic uint64_t queued; /* units: of chunks */
     _Atomic bool waited_for;
     _Atomic uint64_t in, delivered, rejected, dropped, dead_lettered;

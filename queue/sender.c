@@ -201,8 +201,9 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info)
     const struct gw_retry_settings *r = &j->lane->edge->conf.settings.retry;
     struct gw_edge *e = j->lane->edge;
     uint64_t now = gw_loop_now_ns(loop_of(j->lane)), pause;
-    struct gw_fate f = {"retry_exhausted", "retry_exhausted", info->message, info->grpc_status ? info->grpc_status : 14,
-                     info->retry_after_ns, GW_REFUSED};
+    struct gw_fate f = {"retry_exhausted",    "retry_exhausted",
+                        info->message,        info->grpc_status ? info->grpc_status : 14,
+                        info->retry_after_ns, GW_REFUSED};
 
     if (info->left.n && info->left_rows <= j->a.rows)
         (void)keep_left(j, info, j->a.rows - info->left_rows);
@@ -429,7 +430,8 @@ void gw_sender_hurry(struct gw_lane *l)
 
 void gw_sender_cut(struct gw_lane *l)
 {
-    const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered", 14, 0, GW_REFUSED};
+    const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered",
+                              14,         0,          GW_REFUSED};
     struct gw_edge *e = l->edge;
 
     for (struct gw_job *j = l->jobs, *next; j; j = next) {

@@ -18,8 +18,8 @@ static void *alloc(struct gw_engine *e, size_t n)
     return gw_arena_zalloc(&e->arena, n ? n : 1);
 }
 
-static void fill_ctx(struct gw_engine *e, struct gw_ctx *ctx, const struct gw_service_component *c, const char *pipeline,
-                     enum gw_signal signal, unsigned worker)
+static void fill_ctx(struct gw_engine *e, struct gw_ctx *ctx, const struct gw_service_component *c,
+                     const char *pipeline, enum gw_signal signal, unsigned worker)
 {
     *ctx = (struct gw_ctx){
         .env = e->conf.env,
@@ -230,11 +230,11 @@ static void receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_si
 
 static struct gw_metric *refused(struct gw_engine *e, struct instance *x, enum gw_signal signal, const char *reason)
 {
-    const struct gw_label l[] = {
-        {"receiver", x->comp->id}, {"signal", gw_signal_name(signal)}, {"reason", reason}};
+    const struct gw_label l[] = {{"receiver", x->comp->id}, {"signal", gw_signal_name(signal)}, {"reason", reason}};
 
     return gw_meter_get(e->conf.meter, GW_COUNTER, "staunch_refused_requests",
-                        "Requests that were turned away for want of room; their senders were told to come again.", l, 3);
+                        "Requests that were turned away for want of room; their senders were told to come again.", l,
+                        3);
 }
 
 static int make_routes(struct gw_engine *e, struct gw_err *err)

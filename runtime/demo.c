@@ -43,7 +43,8 @@ static bool is_fed_by_receiver(const struct gw_service_pipeline *p)
 
 static int join(struct gw_service *s, struct gw_service_pipeline *p, struct gw_service_component *c)
 {
-    struct gw_service_component **list = gw_arena_alloc(&s->arena, (p->n_receivers + 1) * sizeof(struct gw_service_component *));
+    struct gw_service_component **list =
+        gw_arena_alloc(&s->arena, (p->n_receivers + 1) * sizeof(struct gw_service_component *));
 
     if (!list)
         return -ENOMEM;

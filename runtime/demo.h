@@ -4,7 +4,8 @@
 
 #include "pipeline/service.h"
 
-/** Add a `demo` receiver with its defaults to every pipeline that has receivers. Errors: -ENOMEM, -EEXIST when there is one. */
+/** Add a `demo` receiver with its defaults to every pipeline that has receivers. Errors: -ENOMEM, -EEXIST when there is
+ * one. */
 int gw_demo_add(struct gw_service *s, struct gw_err *err);
 
 #endif

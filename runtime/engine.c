@@ -90,8 +90,8 @@ static struct instance *edge_instance(struct gw_engine *e, size_t i)
     return x->edge && gw_edge_needs_thread(x->edge) ? x : NULL;
 }
 
-static int start_thread(pthread_t *t, bool *ret_has, void *(*run)(void *), void *arg,
-                        const char *name, struct gw_err *err)
+static int start_thread(pthread_t *t, bool *ret_has, void *(*run)(void *), void *arg, const char *name,
+                        struct gw_err *err)
 {
     pthread_attr_t attr;
     char shown[16];

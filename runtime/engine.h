@@ -32,7 +32,8 @@ struct gw_engine_conf { /* borrowed for the engine's life */
 
 /** Make all instances. Errors: negative errno; err names component and setting. */
 int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, struct gw_err *err);
-/** Open extensions, exporters, workers, in this order; receivers listen when it returns. Errors: nothing is left running. */
+/** Open extensions, exporters, workers, in this order; receivers listen when it returns. Errors: nothing is left
+ * running. */
 int gw_engine_start(struct gw_engine *e, struct gw_err *err);
 
 /** Receivers stop taking work; health turns 503. */

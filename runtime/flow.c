@@ -304,7 +304,7 @@ static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signa
 
 /* What leaves for good is counted with its reason. Refused rows are still the client's. */
 void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
-                  const char *reason)
+                     const char *reason)
 {
     struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, ledger));
     struct node *n = w->current;

@@ -39,7 +39,7 @@ enum {
 /** Where a view may go. */
 struct target {
     enum { TO_PIPELINE, TO_EDGE, TO_CONNECTOR } kind;
-    unsigned index;                    /* pipeline, or component index */
+    unsigned index;                     /* pipeline, or component index */
     const struct gw_batching *batching; /* of the pipeline that it leaves, or NULL */
 };
 
@@ -57,7 +57,7 @@ struct route {
     struct reach *reach;
     unsigned n_reach;
     struct gw_metric *refused_queue, *refused_memory; /* requests */
-    bool blocks; /* some edge parks requests instead of refusing them */
+    bool blocks;                                      /* some edge parks requests instead of refusing them */
 };
 
 struct instance {
@@ -127,11 +127,11 @@ struct ticket {
 /** A batch that takes in requests until the turn ends. */
 struct open_batch {
     struct gw_batch *b;
-    uint64_t column_bytes;   /* charged */
+    uint64_t column_bytes;                        /* charged */
     uint64_t first_deadline_ns, last_deadline_ns; /* of its requests; 0 = none */
     bool has_endless;                             /* some request has no deadline */
-    uint64_t *units;         /* reserved, per reach entry of the route */
-    struct open_batch *next; /* parked */
+    uint64_t *units;                              /* reserved, per reach entry of the route */
+    struct open_batch *next;                      /* parked */
     struct intake *home;
     bool parked;
 };
@@ -161,7 +161,7 @@ struct worker {
     struct gw_ledger ledger;
     struct node *current;
     uint64_t deadline_ns; /* of the running batch: its last */
-    uint64_t *reserved; /* units for the running batch: component index × signal */
+    uint64_t *reserved;   /* units for the running batch: component index × signal */
     struct chain *chains;
     struct node **joints; /* component index × signal */
     struct intake *intakes;
@@ -202,7 +202,7 @@ void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, un
 void gw_flow_flush_letters(struct worker *w);
 extern const struct gw_ports_ops gw_flow_ports_ops;
 void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
-                  const char *reason);
+                     const char *reason);
 
 /* intake.c */
 extern const struct gw_intake_ops gw_intake_ops;

@@ -46,7 +46,8 @@ void gw_process_metrics(struct gw_env *env, struct gw_meter *m, uint64_t started
     uint64_t now = gw_wall_ns(env);
     struct mallinfo2 heap = mallinfo2();
 
-    set(m, GW_COUNTER, "otelcol_process_uptime", "Uptime of the process", now > started_ns ? now - started_ns : 0, 1e-9);
+    set(m, GW_COUNTER, "otelcol_process_uptime", "Uptime of the process", now > started_ns ? now - started_ns : 0,
+        1e-9);
     set(m, GW_COUNTER, "otelcol_process_cpu_seconds", "Total CPU user and system time in seconds", cpu_us(), 1e-6);
     set(m, GW_GAUGE, "otelcol_process_memory_rss", "Total physical memory (resident set size)", resident_bytes(env), 1);
     set(m, GW_GAUGE, "otelcol_process_runtime_heap_alloc_bytes", "Bytes of allocated heap objects", heap.uordblks, 1);

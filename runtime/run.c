@@ -118,9 +118,8 @@ static int catch_signals(struct run *r, struct gw_err *err)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGHUP);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-    r->signals = (struct gw_fd){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
-                                .events = GW_FD_READ,
-                                .ready = on_signal};
+    r->signals =
+        (struct gw_fd){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .events = GW_FD_READ, .ready = on_signal};
     if (r->signals.fd < 0)
         return gw_fail(err, -errno, "signalfd: %s", strerror(errno));
     return gw_fd_add(r->loop, &r->signals);
@@ -136,10 +135,8 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         .n_workers = (unsigned)rc->workers,
         .memory_bytes = rc->memory_limit_mib << 20,
     };
-    struct gw_admin_conf admin = {.env = r->env,
-                                  .telemetry = &r->service->telemetry,
-                                  .logger = &r->logger,
-                                  .started_ns = gw_wall_ns(r->env)};
+    struct gw_admin_conf admin = {
+        .env = r->env, .telemetry = &r->service->telemetry, .logger = &r->logger, .started_ns = gw_wall_ns(r->env)};
     int code = options->demo ? gw_demo_add(r->service, err) : 0;
 
     if (code == 0)
@@ -254,8 +251,8 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
     (void)mallopt(M_ARENA_MAX, (int)sysconf(_SC_NPROCESSORS_ONLN) + 2);
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
-    r.sink = (struct gw_log_sink){
-        .env = env, .level = service->telemetry.log_level, .json = service->telemetry.log_json};
+    r.sink =
+        (struct gw_log_sink){.env = env, .level = service->telemetry.log_level, .json = service->telemetry.log_json};
     r.logger = (struct gw_logger){.sink = &r.sink};
     rc = set_up(&r, options, err);
     if (rc == 0) {

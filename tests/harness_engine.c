@@ -21,8 +21,7 @@ static void shut(struct gw_test_engine *t)
     gw_test_env_clear(&t->te);
 }
 
-int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads,
-                       struct gw_err *err)
+int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads, struct gw_err *err)
 {
     struct gw_service_options options = {.components = gw_test_components(), .exporter_extra = &gw_queue_extra};
     struct gw_engine_conf conf = {.n_workers = n_workers, .memory_bytes = 1u << 30, .by_hand = !threads};

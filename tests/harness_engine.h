@@ -19,7 +19,8 @@ struct gw_test_engine {
     struct gw_engine *engine;
 };
 
-/** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`. */
+/** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`.
+ */
 void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads);
 /** As open, but gives the error of building or starting into err: returns it, and nothing is left open. */
 int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads,

@@ -180,8 +180,7 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
     d->n_open--;
 }
 
-static int open_source(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local,
-                       struct gw_err *err)
+static int open_source(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err)
 {
     struct gw_test_source *s = self;
     struct gw_test_door *d = &s->doors[intake->worker];

@@ -20,8 +20,8 @@ struct gw_test_sink {
     struct gw_loop *loop;
     const struct gw_logger *logger; /* tells of the first attempt */
     bool open, closed;
-    bool at_once;              /* answer inside of send */
-    struct gw_sent_info info;  /* with that */
+    bool at_once;             /* answer inside of send */
+    struct gw_sent_info info; /* with that */
 };
 extern const struct gw_component gw_test_exporter;
 /** As gw_test_exporter, with an encode() that writes a text line per row: "time;". */
@@ -56,8 +56,8 @@ int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body,
                  uint32_t stream, struct gw_verdict *ret);
 
 /**
- * `pump`, a receiver that sends by itself on every worker's thread: `requests` of `rows` rows each, every one as soon as
- * the one before has its verdict, 16 at a time.
+ * `pump`, a receiver that sends by itself on every worker's thread: `requests` of `rows` rows each, every one as soon
+ * as the one before has its verdict, 16 at a time.
  */
 struct gw_test_pump {
     _Atomic uint64_t n_ok, n_refused, n_failed, n_rows_ok, n_rows_rejected;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of components. Nobody edits it: components.def is included twice, to declare the symbols and to list them. */
+/* The list of components. Nobody edits it: components.def is included twice, to declare the symbols and to list them.
+ */
 #include "pipeline/component.h"
 
 #define GW(kind, name) extern const struct gw_component gw_##kind##_##name;

@@ -115,8 +115,9 @@ static void count_requests(struct gw_otlp *o, struct gw_otlp_shared *s)
         struct gw_label labels[] = {
             {"outcome", outcomes[i]}, {"receiver", o->ctx.id}, {"transport", s->grpc ? "grpc" : "http"}};
 
-        s->requests[i] = gw_meter_get(o->ctx.meter, GW_COUNTER, "otelcol_receiver_requests",
-                                      "Requests by outcome; the rows of one refused at the door are not known.", labels, 3);
+        s->requests[i] =
+            gw_meter_get(o->ctx.meter, GW_COUNTER, "otelcol_receiver_requests",
+                         "Requests by outcome; the rows of one refused at the door are not known.", labels, 3);
     }
 }
 

@@ -129,7 +129,8 @@ struct gw_otlp_shared {
     bool grpc;
     size_t max_body_bytes;
     unsigned codecs; /* bits 1 << enum gw_codec that may come in */
-    struct gw_metric *requests[GW_OTLP_OUTCOMES]; /* a request refused at the door is counted here: its rows are unknown */
+    struct gw_metric
+        *requests[GW_OTLP_OUTCOMES]; /* a request refused at the door is counted here: its rows are unknown */
 };
 
 struct gw_otlp {

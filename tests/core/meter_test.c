@@ -44,8 +44,9 @@ static void counters_are_exposed_with_their_labels(void **state)
     assert_ptr_equal(s, gw_meter_get(m, GW_COUNTER, "otelcol_x", "", &a, 1));
     gw_metric_add(s, 5);
     gw_metric_add(gw_meter_get(m, GW_COUNTER, "otelcol_x", "", &odd, 1), 1);
-    assert_exposes(m, NULL, "# HELP otelcol_x How many.\n# TYPE otelcol_x counter\notelcol_x{receiver=\"otlp\"} 5\n"
-                            "otelcol_x{receiver=\"a\\\"b\\\\c\\nd\"} 1\n");
+    assert_exposes(m, NULL,
+                   "# HELP otelcol_x How many.\n# TYPE otelcol_x counter\notelcol_x{receiver=\"otlp\"} 5\n"
+                   "otelcol_x{receiver=\"a\\\"b\\\\c\\nd\"} 1\n");
     assert_exposes(m, &suffixed, "# TYPE otelcol_x_total counter\notelcol_x_total{receiver=\"otlp\"} 5\n");
     gw_meter_free(m);
 }
@@ -113,7 +114,8 @@ static void a_histogram_counts_cumulatively(void **state)
     gw_metric_observe(s, 0.1);
     gw_metric_observe(s, 0.4);
     gw_metric_observe(s, 3);
-    assert_exposes(m, NULL, "h_bucket{le=\"0.1\"} 1\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 3.5\nh_count 3\n");
+    assert_exposes(m, NULL,
+                   "h_bucket{le=\"0.1\"} 1\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 3.5\nh_count 3\n");
     gw_meter_free(m);
 }
 
@@ -164,12 +166,9 @@ static void series_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters_are_exposed_with_their_labels),
-        cmocka_unit_test(a_name_keeps_its_kind),
-        cmocka_unit_test(a_gauge_may_be_read_when_scraped),
-        cmocka_unit_test(a_histogram_counts_cumulatively),
-        cmocka_unit_test(families_are_sorted_and_carry_the_scope),
-        cmocka_unit_test(series_are_bounded),
+        cmocka_unit_test(counters_are_exposed_with_their_labels),  cmocka_unit_test(a_name_keeps_its_kind),
+        cmocka_unit_test(a_gauge_may_be_read_when_scraped),        cmocka_unit_test(a_histogram_counts_cumulatively),
+        cmocka_unit_test(families_are_sorted_and_carry_the_scope), cmocka_unit_test(series_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

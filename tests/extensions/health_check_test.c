@@ -59,7 +59,7 @@ static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct g
     assert_string_equal(id, "basicauth/probe");
     (void)err;
     (void)h;
-    *ret = (struct gw_auth){&ops, (void *)(uintptr_t)"sesame"};
+    *ret = (struct gw_auth){&ops, (void *)(uintptr_t) "sesame"};
     return 0;
 }
 
@@ -147,8 +147,9 @@ static void it_tells_whether_requests_are_taken(void **state)
     b.ready = true;
     gw_test_env_advance(&b.te, 90500000000u);
     assert_says(ask(&b, "GET /any/path HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 200");
-    assert_says(ask(&b, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-                "{\"status\":\"Server available\",\"upSince\":\"2026-01-02T03:04:05.678000000Z\",\"uptime\":\"1m30.5s\"}");
+    assert_says(
+        ask(&b, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+        "{\"status\":\"Server available\",\"upSince\":\"2026-01-02T03:04:05.678000000Z\",\"uptime\":\"1m30.5s\"}");
     b.ready = false;
     assert_says(ask(&b, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "{\"status\":\"Server not available\"");
     close_bench(&b);

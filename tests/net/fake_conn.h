@@ -172,7 +172,8 @@ static void fake_send(struct fake *f, struct gw_slice bytes)
     fake_turn(f);
 }
 
-__attribute__((unused)) static void fake_open(struct fake *f, const struct gw_hs_proto *proto, struct gw_hs_handler *handler)
+__attribute__((unused)) static void fake_open(struct fake *f, const struct gw_hs_proto *proto,
+                                              struct gw_hs_handler *handler)
 {
     *f = (struct fake){.handler = handler, .now_ns = 1000000000};
     f->env.ops = &fake_env_ops;

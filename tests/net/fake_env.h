@@ -110,7 +110,8 @@ static const struct gw_env_ops fake_ops = {
 
 static inline void fake_env_init(struct fake_env *f)
 {
-    *f = (struct fake_env){.env.ops = &fake_ops, .mono_ns = 1000000000000ull, .wall_ns = 1700000000000000000ull, .seed = 1};
+    *f = (struct fake_env){
+        .env.ops = &fake_ops, .mono_ns = 1000000000000ull, .wall_ns = 1700000000000000000ull, .seed = 1};
 }
 
 #endif

@@ -173,7 +173,7 @@ static void put(struct peer *p, const void *b, size_t n)
 
 static void frame(struct peer *p, uint8_t type, uint8_t flags, uint32_t id, const void *b, size_t n)
 {
-    uint8_t head[9] = {(uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n,      type,       flags,
+    uint8_t head[9] = {(uint8_t)(n >> 16),  (uint8_t)(n >> 8),   (uint8_t)n,         type,       flags,
                        (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id};
 
     put(p, head, sizeof head);
@@ -581,8 +581,8 @@ static void paced_attackers_are_cut(void **state)
 
 struct manners {
     const char *path;
-    unsigned n_requests, n_open; /* requests at a time */
-    bool probes;                 /* a PING and a WINDOW_UPDATE after every answer, as grpc-go */
+    unsigned n_requests, n_open;    /* requests at a time */
+    bool probes;                    /* a PING and a WINDOW_UPDATE after every answer, as grpc-go */
     bool has_body, resets_answered; /* a reset of a stream that was answered before its body was over, as grpc-go */
 };
 
@@ -630,7 +630,8 @@ static void honest_clients_are_never_cut(void **state)
     be_honest("like h2load", (struct manners){"/", 20000, 100, .has_body = true});
     be_honest("like grpc-go", (struct manners){"/", 10000, 1, .probes = true, .has_body = true});
     be_honest("like grpc-go, 100 at a time", (struct manners){"/", 20000, 100, .probes = true, .has_body = true});
-    be_honest("like grpc-go, all answers UNAVAILABLE", (struct manners){"/busy", 20000, 50, .probes = true, .has_body = true});
+    be_honest("like grpc-go, all answers UNAVAILABLE",
+              (struct manners){"/busy", 20000, 50, .probes = true, .has_body = true});
     be_honest("like grpc-go, refused at the door",
               (struct manners){"/door", 5000, 10, .probes = true, .has_body = true, .resets_answered = true});
 }

@@ -22,7 +22,7 @@
 #include "net/http_server.h"
 #include "tests/net/fake_env.h"
 
-#define MS 1000000ull
+#define MS     1000000ull
 #define SECOND 1000000000ull
 
 struct heard {
@@ -110,8 +110,12 @@ static inline void rig_end(struct gw_hs_handler *h, struct gw_hs_stream *s)
         struct gw_header type = {GW_SLICE("content-type"), GW_SLICE("application/grpc")};
         struct gw_header status = {GW_SLICE("grpc-status"), GW_SLICE("14")};
 
-        gw_hs_respond(s, &(struct gw_hs_response){
-                             .status = 200, .headers = &type, .n_headers = 1, .trailers = &status, .n_trailers = 1, .refusal = true});
+        gw_hs_respond(s, &(struct gw_hs_response){.status = 200,
+                                                  .headers = &type,
+                                                  .n_headers = 1,
+                                                  .trailers = &status,
+                                                  .n_trailers = 1,
+                                                  .refusal = true});
     } else if (gw_slice_is(path, "/later")) {
         r->later = gw_hs_name_of(s);
     } else if (gw_slice_is(path, "/big")) {
@@ -308,8 +312,12 @@ static inline ssize_t client_read_body(nghttp2_session *ng, int32_t id, uint8_t 
 /** Submit a request; n_body 0: none. Returns the stream's number. */
 static inline int32_t client_post(struct client *c, const char *path, size_t n_body)
 {
-    nghttp2_nv nva[] = {NV(":method", "POST"), NV(":scheme", "http"), NV(":path", path), NV(":authority", "host:1"),
-                        NV("content-type", "application/grpc"), NV("te", "trailers")};
+    nghttp2_nv nva[] = {NV(":method", "POST"),
+                        NV(":scheme", "http"),
+                        NV(":path", path),
+                        NV(":authority", "host:1"),
+                        NV("content-type", "application/grpc"),
+                        NV("te", "trailers")};
     nghttp2_data_provider body = {.read_callback = client_read_body};
     int32_t id;
 

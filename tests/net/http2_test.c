@@ -27,7 +27,8 @@ static int tear_down(void **state)
 }
 
 /* Scenario: one gRPC-shaped request with 19 KB of body.
- * Guarantees: the handler hears its head, every byte, its end, and that it is gone; the client hears status, body, trailers. */
+ * Guarantees: the handler hears its head, every byte, its end, and that it is gone; the client hears status, body,
+ * trailers. */
 static void a_request_is_heard_whole_and_answered_with_trailers(void **state)
 {
     int32_t id = client_post(&client, "/ok?x=1", 19000);
@@ -235,7 +236,8 @@ static void pings_that_come_too_often_end_the_connection(void **state)
 }
 
 /* Scenario: nothing comes from the peer for two hours; it answers the PING, then it does not.
- * Guarantees: a PING is sent after keepalive_time, and the connection is cut after keepalive_timeout without an answer. */
+ * Guarantees: a PING is sent after keepalive_time, and the connection is cut after keepalive_timeout without an answer.
+ */
 static void a_silent_peer_is_pinged_and_cut_when_it_does_not_answer(void **state)
 {
     (void)state;
@@ -287,7 +289,8 @@ static void a_connection_that_says_nothing_is_cut(void **state)
 }
 
 /* Scenario: answers of 1 MiB to 40 requests, and a client that reads nothing.
- * Guarantees: what we hold beyond the answers themselves is bounded by the window; when nothing moves for 30 s it ends. */
+ * Guarantees: what we hold beyond the answers themselves is bounded by the window; when nothing moves for 30 s it ends.
+ */
 static void a_client_that_reads_nothing_is_cut(void **state)
 {
     (void)state;

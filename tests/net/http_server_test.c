@@ -481,8 +481,8 @@ static void tell_all(struct worker *w, unsigned n, unsigned phase)
 }
 
 /* Scenario: three workers on threads of their own; 300 connections, each asks and gets its answer; then all quiesce.
- * Guarantees: a hundred requests each, no thread touches another's things (run it with -fsanitize=thread), and the port is
- * closed at the end. */
+ * Guarantees: a hundred requests each, no thread touches another's things (run it with -fsanitize=thread), and the port
+ * is closed at the end. */
 static void workers_on_threads_share_the_connections(void **state)
 {
     enum { N = 300 };

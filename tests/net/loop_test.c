@@ -62,7 +62,8 @@ static void fire(struct gw_timer *t)
 }
 
 /* Scenario: timers from 1 ns to 10 years ahead, and the clock moves by a random amount 20,000 times.
- * Guarantees: each fires once, never before it is due, and at most two ticks after the first turn that could have seen it. */
+ * Guarantees: each fires once, never before it is due, and at most two ticks after the first turn that could have seen
+ * it. */
 static void timers_are_never_early_and_never_lost(void **state)
 {
     enum { N = 500 };
@@ -415,8 +416,8 @@ static void *make_loop(void *arg)
     return NULL;
 }
 
-/* Scenario: a thread makes a loop and ends; its stack, thread-local memory included, is unmapped; another frees the loop.
- * Guarantees: nothing of the loop lies in that memory. */
+/* Scenario: a thread makes a loop and ends; its stack, thread-local memory included, is unmapped; another frees the
+ * loop. Guarantees: nothing of the loop lies in that memory. */
 static void a_loop_may_outlive_the_thread_that_made_it(void **state)
 {
     struct lone_loop x = {.env = gw_env_real_new()};

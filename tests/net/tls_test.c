@@ -446,7 +446,8 @@ static void max_version_has_an_effect(void **state)
  * Guarantees: clients with others are refused. */
 static void cipher_suites_and_curves_have_an_effect(void **state)
 {
-    static const char *const suites[] = {"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}, *const curves[] = {"P256", "X25519"};
+    static const char *const suites[] = {"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"}, *const curves[] = {"P256",
+                                                                                                        "X25519"};
 
     (void)state;
     rig.conf.tls.cipher_suites = suites;

@@ -9,7 +9,8 @@
  */
 static void each_code_has_its_http_status(void **state)
 {
-    static const int want[] = {200, 503, 500, 400, 503, 500, 500, 403, 429, 500, 503, 503, 404, 500, 503, 503, 401, 500};
+    static const int want[] = {200, 503, 500, 400, 503, 500, 500, 403, 429,
+                               500, 503, 503, 404, 500, 503, 503, 401, 500};
 
     (void)state;
     for (int i = 0; i < (int)(sizeof(want) / sizeof(want[0])); i++) {

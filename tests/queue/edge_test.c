@@ -81,8 +81,7 @@ static void set_up(struct rig *r)
                                     .memory = &r->memory,
                                     .room = on_room,
                                     .arg = r};
-    assert_int_equal(
-        gw_schema_defaults(gw_queue_fields, sizeof(r->conf.settings), &r->conf.settings, &r->arena), 0);
+    assert_int_equal(gw_schema_defaults(gw_queue_fields, sizeof(r->conf.settings), &r->conf.settings, &r->arena), 0);
     gw_queue_extra.adjust(&r->conf.settings, gw_test_exporter.exporter);
 }
 
@@ -128,8 +127,8 @@ static void pass(struct rig *r, uint64_t ns)
 static void put(struct rig *r, enum gw_signal s, uint64_t first, unsigned n, const struct gw_meta *meta)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
-    struct gw_edge_put how = {.scratch = &r->scratch, .ledger = &r->ledger, .reserved = &r->reserved,
-                              .deadline_ns = r->deadline_ns};
+    struct gw_edge_put how = {
+        .scratch = &r->scratch, .ledger = &r->ledger, .reserved = &r->reserved, .deadline_ns = r->deadline_ns};
     struct gw_batch *b = gw_batch_new(s);
     struct gw_buf body;
     struct gw_view v;
@@ -139,8 +138,7 @@ static void put(struct rig *r, enum gw_signal s, uint64_t first, unsigned n, con
     gw_test_request(&body, s, first, n);
     (void)gw_ticket_unref(r->ticket);
     r->ticket = calloc(1, sizeof(*r->ticket));
-    *r->ticket =
-        (struct gw_ticket){.refs = 1, .rows = n, .post = on_post, .release = on_release, .signal = (uint8_t)s};
+    *r->ticket = (struct gw_ticket){.refs = 1, .rows = n, .post = on_post, .release = on_release, .signal = (uint8_t)s};
     atomic_store(&r->ticket->open, n);
     r->n_tickets++;
     assert_int_equal(gw_batch_append(b, gw_buf_slice(&body), &at), 0);
@@ -163,8 +161,7 @@ static uint64_t metric(struct rig *r, const char *name, const char *key, const c
 
 static uint64_t dropped(struct rig *r, const char *reason)
 {
-    const struct gw_label l[] = {
-        {"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", reason}};
+    const struct gw_label l[] = {{"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", reason}};
 
     return gw_meter_get(r->meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value;
 }

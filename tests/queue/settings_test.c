@@ -132,7 +132,8 @@ static void mistakes_are_told(void **state)
     says(&r, "sending_queue: { batch: { partition: { metadata_keys: [a, A] } } }", "duplicate entry in metadata_keys");
     says(&r, "retry_on_failure: { randomization_factor: 1.5 }", "randomization_factor");
     says(&r, "retry_on_failure: { multiplier: -1 }", "multiplier");
-    says(&r, "retry_on_failure: { max_elapsed_time: 1s }", "'max_elapsed_time' must not be less than 'initial_interval'");
+    says(&r, "retry_on_failure: { max_elapsed_time: 1s }",
+         "'max_elapsed_time' must not be less than 'initial_interval'");
     says(&r, "retry_on_failure: { max_elapsed_time: 10s }", "'max_elapsed_time' must not be less than 'max_interval'");
     says(&r, "timeout: -1s", "timeout");
     says(&r, "sending_queue: { queue_sice: 3 }", "queue_size");

@@ -102,17 +102,16 @@ static void a_fan_out_is_answered_once_by_its_worst_branch(void **state)
     struct gw_test_door *d;
 
     (void)state;
-    gw_test_engine_open(
-        &t,
-        "receivers: { scripted: }\n"
-        "exporters:\n"
-        "  scripted: { sending_queue: { wait_for_result: true } }\n"
-        "  scripted/b: { sending_queue: { wait_for_result: true } }\n"
-        "  scripted/c: { sending_queue: { wait_for_result: true } }\n"
-        "service:\n  pipelines:\n"
-        "    logs: { receivers: [scripted], exporters: [scripted, scripted/b] }\n"
-        "    logs/2: { receivers: [scripted], exporters: [scripted/c] }\n",
-        1, false);
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters:\n"
+                        "  scripted: { sending_queue: { wait_for_result: true } }\n"
+                        "  scripted/b: { sending_queue: { wait_for_result: true } }\n"
+                        "  scripted/c: { sending_queue: { wait_for_result: true } }\n"
+                        "service:\n  pipelines:\n"
+                        "    logs: { receivers: [scripted], exporters: [scripted, scripted/b] }\n"
+                        "    logs/2: { receivers: [scripted], exporters: [scripted/c] }\n",
+                        1, false);
     d = gw_test_engine_door(&t, "scripted", 0);
     gw_test_engine_send(d, GW_LOGS, 1, 4, 9);
     gw_test_engine_turn(&t, 3, 0);
@@ -193,8 +192,8 @@ static void forward_joins_and_splits(void **state)
 
 /*
  * Scenario    queue_size 2 requests, no answers; then room; and by items
- * Guarantees  the third request is UNAVAILABLE with a delay before its body is looked at; later one passes; by items the
- *             rows count and enqueue_failed is exact
+ * Guarantees  the third request is UNAVAILABLE with a delay before its body is looked at; later one passes; by items
+ * the rows count and enqueue_failed is exact
  */
 static void a_full_queue_is_unavailable_at_the_door(void **state)
 {
@@ -228,12 +227,11 @@ static void a_full_queue_is_unavailable_at_the_door(void **state)
     gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
     assert_int_equal(gw_test_engine_close(&t), 0);
 
-    gw_test_engine_open(
-        &t,
-        "receivers: { scripted: }\n"
-        "exporters: { scripted: { sending_queue: { queue_size: 10, sizer: items } } }\n"
-        "service:\n  pipelines:\n    logs: { receivers: [scripted], exporters: [scripted] }\n",
-        1, false);
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters: { scripted: { sending_queue: { queue_size: 10, sizer: items } } }\n"
+                        "service:\n  pipelines:\n    logs: { receivers: [scripted], exporters: [scripted] }\n",
+                        1, false);
     d = gw_test_engine_door(&t, "scripted", 0);
     assert_int_equal(gw_test_send(d, GW_LOGS, gw_buf_slice(&body), NULL, 1, &v), 0);
     assert_int_equal(gw_test_send(d, GW_LOGS, gw_buf_slice(&body), NULL, 2, &v), -EBUSY);
@@ -259,12 +257,11 @@ static void block_on_overflow_parks_requests(void **state)
     uint64_t names[4];
 
     (void)state;
-    gw_test_engine_open(
-        &t,
-        "receivers: { scripted: }\n"
-        "exporters: { scripted: { sending_queue: { queue_size: 1, block_on_overflow: true } } }\n"
-        "service:\n  pipelines:\n    logs: { receivers: [scripted], exporters: [scripted] }\n",
-        1, false);
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters: { scripted: { sending_queue: { queue_size: 1, block_on_overflow: true } } }\n"
+                        "service:\n  pipelines:\n    logs: { receivers: [scripted], exporters: [scripted] }\n",
+                        1, false);
     d = gw_test_engine_door(&t, "scripted", 0);
     s = gw_test_engine_sink(&t, "scripted");
     for (unsigned i = 1; i <= 3; i++) {
@@ -299,8 +296,8 @@ static void a_large_body_is_not_copied(void **state)
     assert_true(body.n > 32768);
     gw_test_engine_open(&t, simple, 1, false);
     s = gw_test_engine_sink(&t, "scripted");
-    assert_int_equal(
-        gw_test_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, gw_buf_slice(&body), NULL, 1, &v), 0);
+    assert_int_equal(gw_test_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, gw_buf_slice(&body), NULL, 1, &v),
+                     0);
     gw_test_engine_turn(&t, 3, 0);
     assert_int_equal(s->waiting[0]->body.n, body.n);
     assert_memory_equal(s->waiting[0]->body.p, body.p, body.n);

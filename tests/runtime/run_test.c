@@ -157,12 +157,13 @@ static void a_taken_port_is_an_error_that_names_it(void **state)
     assert_int_equal(listen(s, 1), 0);
     assert_int_equal(getsockname(s, (struct sockaddr *)&a, &len), 0);
     (void)snprintf(where, sizeof(where), "127.0.0.1:%u", ntohs(a.sin_port));
-    (void)snprintf(yaml, sizeof(yaml),
-                   "receivers: { pump: }\nexporters: { nop: }\nservice:\n"
-                   "  telemetry: { metrics: { readers: [ { pull: { exporter: { prometheus: { host: 127.0.0.1, port: %u } "
-                   "} } } ] } }\n"
-                   "  pipelines:\n    logs: { receivers: [pump], exporters: [nop] }\n",
-                   ntohs(a.sin_port));
+    (void)snprintf(
+        yaml, sizeof(yaml),
+        "receivers: { pump: }\nexporters: { nop: }\nservice:\n"
+        "  telemetry: { metrics: { readers: [ { pull: { exporter: { prometheus: { host: 127.0.0.1, port: %u } "
+        "} } } ] } }\n"
+        "  pipelines:\n    logs: { receivers: [pump], exporters: [nop] }\n",
+        ntohs(a.sin_port));
     text[0] = 0;
     pid = run_child(yaml, &fd);
     (void)read_until(fd, text, sizeof(text), &n, "never said");

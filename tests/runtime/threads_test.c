@@ -33,14 +33,15 @@ static void verdicts_come_home_across_threads(void **state)
     struct gw_edge_counts a, b;
 
     (void)state;
-    gw_test_engine_open(&t,
-                        "receivers: { pump: { requests: 2000, rows: 3 } }\n"
-                        "exporters:\n"
-                        "  scripted: { at_once: true, sending_queue: { wait_for_result: true, queue_size: 100000 } }\n"
-                        "  scripted/b: { at_once: true, sending_queue: { queue_size: 100, batch: { flush_timeout: 1ms } } }\n"
-                        "service:\n  pipelines:\n"
-                        "    logs: { receivers: [pump], exporters: [scripted, scripted/b] }\n",
-                        N_WORKERS, /* threads= */ true);
+    gw_test_engine_open(
+        &t,
+        "receivers: { pump: { requests: 2000, rows: 3 } }\n"
+        "exporters:\n"
+        "  scripted: { at_once: true, sending_queue: { wait_for_result: true, queue_size: 100000 } }\n"
+        "  scripted/b: { at_once: true, sending_queue: { queue_size: 100, batch: { flush_timeout: 1ms } } }\n"
+        "service:\n  pipelines:\n"
+        "    logs: { receivers: [pump], exporters: [scripted, scripted/b] }\n",
+        N_WORKERS, /* threads= */ true);
     p = gw_engine_instance(t.engine, GW_RECEIVER, "pump");
     run_to_the_end(&t, p);
     a = gw_edge_counts(gw_engine_edge(t.engine, "scripted"), GW_LOGS);
