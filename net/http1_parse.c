@@ -104,7 +104,8 @@ static int set_target(struct gw_h1_request *rq, struct gw_slice t, struct gw_h1_
             return bad(f, 400, "target", "the request target is no path");
         while (skip + n < t.n && t.p[skip + n] != '/' && t.p[skip + n] != '?')
             n++;
-        if (n != rq->authority.n || strncasecmp((const char *)t.p + skip, (const char *)rq->authority.p, n) != 0)
+        if (n != rq->authority.n ||
+            (n > 0 && strncasecmp((const char *)t.p + skip, (const char *)rq->authority.p, n) != 0))
             return bad(f, 400, "host", "the request target and Host name two servers");
         t = gw_slice_of(t.p + skip + n, t.n - skip - n);
     }
