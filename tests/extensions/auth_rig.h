@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A rig for one authenticator: settings as YAML, headers by hand, a clock that is moved, files in a folder of its own.
- */
+/* A rig for one authenticator: settings as YAML, headers by hand, a clock that is moved, files in its own folder. */
 #ifndef GW_TESTS_AUTH_RIG_H
 #define GW_TESTS_AUTH_RIG_H
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -31,6 +31,8 @@ struct auth_rig {
     char dir[32], file[64]; /* a file in a folder that goes with the rig */
 };
 
+static time_t written = 1700000000;
+
 static void rig_write(struct auth_rig *r, const char *text)
 {
     char next[80];
@@ -41,6 +43,8 @@ static void rig_write(struct auth_rig *r, const char *text)
     assert_non_null(f);
     assert_int_equal(fputs(text, f) >= 0, 1);
     assert_int_equal(fclose(f), 0);
+    /* Each version of the file is a second younger than the one before: nobody has to wait for the clock. */
+    assert_int_equal(utimensat(AT_FDCWD, next, (struct timespec[]){{.tv_sec = ++written}, {.tv_sec = written}}, 0), 0);
     assert_int_equal(rename(next, r->file), 0);
 }
 
