@@ -62,7 +62,7 @@ static void make(unsigned request)
 {
     struct gw_buf json, wire;
     struct gw_err err = {""};
-    struct gw_ref at;
+    struct gw_ref at = {0};
 
     gw_buf_init(&json, 1 << 24);
     gw_buf_init(&wire, 1 << 24);
