@@ -44,7 +44,8 @@ static void rig_write(struct auth_rig *r, const char *text)
     assert_int_equal(fputs(text, f) >= 0, 1);
     assert_int_equal(fclose(f), 0);
     /* Each version of the file is a second younger than the one before: nobody has to wait for the clock. */
-    assert_int_equal(utimensat(AT_FDCWD, next, (struct timespec[]){{.tv_sec = ++written}, {.tv_sec = written}}, 0), 0);
+    written++;
+    assert_int_equal(utimensat(AT_FDCWD, next, (struct timespec[]){{.tv_sec = written}, {.tv_sec = written}}, 0), 0);
     assert_int_equal(rename(next, r->file), 0);
 }
 
