@@ -147,8 +147,9 @@ def measure(peer, row, half_load=False):
     env["KAFKA"] = os.environ.get("KAFKA", "127.0.0.1:27092")
     sink = Server(LOAD_CORE, [str(HERE / "build/floor"), str(SINK)], SINK, log="sink") if rig in ("forward", "attributes") else None
     port = GRPC if proto == "grpc" or peer == "floor" else HTTP
-    server = Server(SERVER_CORE, peer_argv(peer, rig), port, env, peer)
+    server = None
     try:
+        server = Server(SERVER_CORE, peer_argv(peer, rig), port, env, peer)
         time.sleep(0.3)
         idle_kib = status_kib(server.pid, "VmRSS")
         warm = load(port, payload, proto, extra, "--seconds", "1")
@@ -172,7 +173,8 @@ def measure(peer, row, half_load=False):
             best["sink_requests"] = sink_requests()
         return best
     finally:
-        server.stop()
+        if server:
+            server.stop()
         if sink:
             sink.stop()
 
