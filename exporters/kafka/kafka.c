@@ -338,7 +338,8 @@ static void on_timer(struct gw_timer *t)
  * -------------------------------------------------------------------------------------------------------------------
  */
 
-/** "Bearer <token>" of an authenticator as the token that librdkafka wants; a JWT says itself when it expires. */
+/** "Bearer <token>" of an authenticator as the token that librdkafka wants; it counts as valid for five minutes,
+ * whatever a JWT says inside. */
 static int oauth_token(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err)
 {
     struct gw_kafka *s = arg;
