@@ -4,15 +4,36 @@
 #include "config/yaml.h"
 #include "core/buf.h"
 
+/*
+ * Characters that a YAML reader may strip or take for the end of a line: the byte order mark, U+0080 to U+009F, the
+ * line and paragraph separators. Returns the code point at s and sets *n to its bytes, or returns 0.
+ */
+static unsigned unsafe_at(const char *s, size_t *n)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    *n = 3;
+    if (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf)
+        return 0xfeff;
+    if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9))
+        return 0x2000u + (p[2] & 0x3fu);
+    *n = 2;
+    if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+        return p[1];
+    *n = 1;
+    return p[0] < 0x20 || p[0] == 0x7f ? p[0] : 0;
+}
+
 static bool needs_quotes(const char *s)
 {
     struct gw_node n = {.text = s};
+    size_t bytes;
 
     gw_yaml_type(&n);
     if (n.type != GW_NODE_STRING || strchr("-?:,[]{}#&*!|>'\"%@` \t", s[0]) || strcmp(s, "<<") == 0)
         return true;
     for (const char *p = s; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f || (p[0] == ':' && (p[1] == ' ' || p[1] == '\0')) ||
+        if (unsafe_at(p, &bytes) || (p[0] == ':' && (p[1] == ' ' || p[1] == '\0')) ||
             (p[0] == ' ' && (p[1] == '#' || p[1] == '\0')))
             return true;
     return false;
@@ -20,18 +41,22 @@ static bool needs_quotes(const char *s)
 
 static void put_text(struct gw_buf *out, const char *s)
 {
+    size_t bytes;
+
     if (!needs_quotes(s)) {
         gw_buf_put_str(out, s);
         return;
     }
     gw_buf_put_u8(out, '"');
-    for (; *s; s++) {
+    for (; *s; s += bytes) {
+        unsigned unsafe = unsafe_at(s, &bytes);
+
         if (*s == '"' || *s == '\\')
             gw_buf_printf(out, "\\%c", *s);
         else if (*s == '\n')
             gw_buf_put_str(out, "\\n");
-        else if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            gw_buf_printf(out, "\\x%02x", (unsigned char)*s);
+        else if (unsafe)
+            gw_buf_printf(out, unsafe < 0x100 ? "\\x%02x" : "\\u%04x", unsafe);
         else
             gw_buf_put_u8(out, (uint8_t)*s);
     }

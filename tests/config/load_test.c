@@ -130,6 +130,26 @@ static char *written(const struct gw_node *root)
     return said;
 }
 
+/* Scenario: keys and texts with a byte order mark, NEL, line separators. Guarantees: they are written so that a reader
+ * gives back the same tree. */
+static void a_written_tree_reads_back_as_itself(void **state)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    char text[200];
+    const struct gw_node *root;
+
+    (void)state;
+    snprintf(text, sizeof(text), "\"\\ufeffa\": \"\\x85 \\u2028\"\nb: \"x\\u2029\\x7fy\"\n");
+    root = load_text(text);
+    assert_non_null(root);
+    assert_memory_equal(root->first->key, bom, 3);
+    assert_string_equal(written(root), text);
+    snprintf(text, sizeof(text), "%s%sa: 1\n", bom, bom);
+    root = load_text(text);
+    assert_non_null(root);
+    assert_string_equal(written(root), "\"\\ufeffa\": 1\n");
+}
+
 /* Scenario: two files and a --set. Guarantees: maps join, lists are replaced, scalars overwritten, --set wins. */
 static void sources_merge_from_left_to_right(void **state)
 {
@@ -358,6 +378,7 @@ static void the_built_in_configuration_loads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_written_tree_reads_back_as_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(sources_merge_from_left_to_right, setup, teardown),
         cmocka_unit_test_setup_teardown(places_survive_the_merge, setup, teardown),
         cmocka_unit_test_setup_teardown(expansions_take_the_type_of_their_text, setup, teardown),
