@@ -135,8 +135,7 @@ static const struct gw_field fields[] = {
     {0},
 };
 
-/* ---- the endpoint ---------------------------------------------------------------------------------------------------
- */
+/* ---- the endpoint ------------------------------------------------------------------------------------------- */
 
 static bool has_prefix(const char *s, const char *prefix)
 {
@@ -202,8 +201,7 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     gw_compression_check(codec_of(c), c->compression_params.level, node, diag);
 }
 
-/* ---- tries
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- tries -------------------------------------------------------------------------------------------------- */
 
 static void try_free(struct try *t)
 {
@@ -255,8 +253,7 @@ static void settle(struct try *t, const struct gw_sent_info *info)
     a->done(a, info);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
 static bool is_about_size(struct gw_slice message)
 {
@@ -329,8 +326,7 @@ static void on_done(struct gw_rpc_request *rq, const struct gw_rpc_response *rs)
               });
 }
 
-/* ---- calls
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------------------- */
 
 static const char *method_of(enum gw_signal signal)
 {
@@ -417,9 +413,7 @@ static void otlp_cancel(void *self, struct gw_attempt *a)
         s->client->ops->cancel(s->client, &t->rq);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- life --------------------------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
 {

@@ -199,8 +199,7 @@ static void settle(struct try *t, const struct gw_sent_info *info)
     a->done(a, info);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------
- */
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
 static void delivered(struct try *t, const struct gw_http_response *rs, bool json)
 {
@@ -291,8 +290,7 @@ static void on_done(struct gw_http_request *rq, const struct gw_http_response *r
         refused(t, rs, json);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------------
- */
+/* ---- requests ----------------------------------------------------------------------------------------------- */
 
 static void put_header(struct try *t, const char *name, struct gw_slice value)
 {
@@ -406,8 +404,7 @@ static void otlp_cancel(void *self, struct gw_attempt *a)
         s->client->ops->cancel(s->client, &t->rq);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
 {

@@ -48,8 +48,7 @@ struct call {
     char timeout[24], url[1024];
 };
 
-/* ---- base64
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- base64 ------------------------------------------------------------------------------------------------- */
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -102,8 +101,7 @@ static void take_percent(struct gw_buf *out, struct gw_slice s)
     }
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
 static struct gw_slice header_of(const struct gw_http_response *rs, const char *name)
 {
@@ -211,8 +209,7 @@ static void on_done(struct gw_http_request *http, const struct gw_http_response 
     call_free(k);
 }
 
-/* ---- calls
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------------------------- */
 
 static void put_header(struct call *k, struct gw_slice name, struct gw_slice value)
 {

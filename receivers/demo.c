@@ -487,8 +487,7 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
     s->n_open--;
 }
 
-/* ---- the component ------------------------------------------------------------------------------------------------
- */
+/* ---- the component ------------------------------------------------------------------------------------------ */
 
 static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
 {

@@ -227,8 +227,7 @@ void gw_rig_produced(struct gw_rig *r, unsigned i, enum gw_produce_code code, co
     m->done(m, &(struct gw_produce_result){.code = code, .error = error});
 }
 
-/* ---- gRPC ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gRPC --------------------------------------------------------------------------------------------------- */
 
 static void rpc_call(struct gw_rpc_client *c, struct gw_rpc_request *rq)
 {
@@ -286,8 +285,7 @@ void gw_rig_called(struct gw_rig *r, unsigned i, int status, const char *message
                      .status = status, .message = gw_slice_cstr(message), .reply = reply, .status_details = details});
 }
 
-/* ---- the environment, an authenticator -----------------------------------------------------------------------------
- */
+/* ---- the environment, an authenticator ---------------------------------------------------------------------- */
 
 static uint64_t mono_ns(struct gw_env *env)
 {
@@ -336,8 +334,7 @@ static int auth_of(struct gw_host *h, const char *id, struct gw_auth *ret, struc
 
 static const struct gw_host_ops host_ops = {.auth = auth_of};
 
-/* ---- the rig ------------------------------------------------------------------------------------------------------
- */
+/* ---- the rig ------------------------------------------------------------------------------------------------ */
 
 static void rig_new(struct gw_rig *r)
 {

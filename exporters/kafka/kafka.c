@@ -38,9 +38,7 @@ enum {
 };
 static const uint64_t LOOK_AGAIN_NS = 20ull * 1000000; /* while the number of partitions is unknown */
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- jobs --------------------------------------------------------------------------------------------------- */
 
 static void job_free(struct gw_kafka_job *j)
 {
@@ -83,8 +81,7 @@ static void finish(struct gw_kafka_job *j)
     job_free(j);
 }
 
-/* ---- to the producer
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- to the producer ---------------------------------------------------------------------------------------- */
 
 static void on_done(struct gw_produce *p, const struct gw_produce_result *r);
 
@@ -334,9 +331,7 @@ static void on_timer(struct gw_timer *t)
     }
 }
 
-/* ---- attempts
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- attempts ----------------------------------------------------------------------------------------------- */
 
 /** "Bearer <token>" of an authenticator as the token that librdkafka wants; it counts as valid for five minutes,
  * whatever a JWT says inside. */
@@ -499,9 +494,7 @@ static void on_purge_timer(struct gw_timer *t)
         purge_all(s);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- life --------------------------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
 {

@@ -17,8 +17,7 @@
 
 enum { MAX_DEPTH = 64, MAX_KEYS = 4096 };
 
-/* ---- a little protobuf: messages that the decoder has checked already
- * ------------------------------------------------ */
+/* ---- a little protobuf: messages that the decoder has checked already --------------------------------------- */
 
 struct field {
     uint32_t number, wire;
@@ -98,8 +97,7 @@ static bool read_pair(struct gw_slice kv, struct pair *p)
     return kv.n == 0;
 }
 
-/* ---- the form
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the form ----------------------------------------------------------------------------------------------- */
 
 static int put_value(struct gw_slice any, unsigned depth, struct gw_buf *out);
 

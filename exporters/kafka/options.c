@@ -177,8 +177,7 @@ const struct gw_field gw_kafka_fields[] = {
     {0},
 };
 
-/* ---- rules
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- rules -------------------------------------------------------------------------------------------------- */
 
 static const struct gw_tls_settings *tls_of(const struct gw_kafka_conf *c)
 {
@@ -325,8 +324,7 @@ void gw_kafka_check(const void *conf, const struct gw_node *node, struct gw_diag
     check_level(c, node, diag);
 }
 
-/* ---- librdkafka's properties
- * ---------------------------------------------------------------------------------------------- */
+/* ---- librdkafka's properties -------------------------------------------------------------------------------- */
 
 static void put(struct gw_kafka_options *o, const char *key, const char *value)
 {

@@ -16,8 +16,7 @@ enum {
     RECORD_OVERHEAD = 128,       /* of a message in a batch of its own, on the wire */
 };
 
-/* ---- messages: from a piece of the body
- * ------------------------------------------------------------------------------- */
+/* ---- messages: from a piece of the body --------------------------------------------------------------------- */
 
 struct build {
     struct gw_kafka_chunk *c;
@@ -132,8 +131,7 @@ static void fix_pointers(struct gw_kafka_chunk *c)
     }
 }
 
-/* ---- keys and topics
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- keys and topics ---------------------------------------------------------------------------------------- */
 
 /** By request header, then by attribute of the first resource that has it, then as configured. */
 static struct gw_slice topic_of(struct gw_kafka_job *j, struct gw_slice resource)
@@ -229,8 +227,7 @@ static int add_body(struct build *b)
     return add_message(b, a->body, a->rows);
 }
 
-/* ---- the door
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the door ----------------------------------------------------------------------------------------------- */
 
 int gw_kafka_build(struct gw_kafka_chunk *c)
 {
@@ -253,8 +250,7 @@ int gw_kafka_build_halves(struct gw_kafka_chunk *c, struct gw_slice piece, uint3
     return r;
 }
 
-/* ---- chunks
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------------- */
 
 struct gw_kafka_chunk *gw_kafka_chunk_new(struct gw_kafka_job *j, struct gw_slice body)
 {

@@ -12,8 +12,7 @@
 
 static struct gw_rig r;
 
-/* ---- bodies: enough protobuf to write one
- * ------------------------------------------------------------------------------ */
+/* ---- bodies: enough protobuf to write one ------------------------------------------------------------------- */
 
 static void put_field(struct gw_buf *b, unsigned number, struct gw_slice s)
 {
@@ -121,8 +120,7 @@ static void produced_all(void)
             gw_rig_produced(&r, i, GW_PRODUCED, NULL);
 }
 
-/* ---- cases
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- cases -------------------------------------------------------------------------------------------------- */
 
 /* Scenario: the defaults.
  * Guarantees: the body itself, not a copy of parts, to the signal's topic, without key and headers; done when the

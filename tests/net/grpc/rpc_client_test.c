@@ -20,8 +20,7 @@
 #include "net/loop.h"
 #include "tests/harness_pki.h"
 
-/* ---- the server: answers every call as told and keeps what it got -------------------------------------------------
- */
+/* ---- the server: answers every call as told and keeps what it got ------------------------------------------- */
 
 enum { NEW_CALL = 1, GOT_MESSAGE, ANSWERED };
 
@@ -169,8 +168,7 @@ static void server_free(struct server *sv)
     grpc_shutdown();
 }
 
-/* ---- the client's side
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the client's side -------------------------------------------------------------------------------------- */
 
 struct rig {
     struct gw_env *env;
