@@ -57,6 +57,7 @@ endforeach()
 # What the house checks of itself.
 add_test(NAME house/arrows COMMAND ${PROJECT_SOURCE_DIR}/tools/arrows.py ${PROJECT_SOURCE_DIR})
 add_test(NAME house/sizes COMMAND ${PROJECT_SOURCE_DIR}/tools/sizes.py ${PROJECT_SOURCE_DIR})
+add_test(NAME house/settings COMMAND ${PROJECT_SOURCE_DIR}/tools/effects.py ${PROJECT_SOURCE_DIR})
 add_test(NAME house/headers COMMAND ${PROJECT_SOURCE_DIR}/tools/headers.sh ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 
 # Scripts whose answers come from outside: the Python that tools/python.sh keeps has the published OTLP messages.

@@ -337,7 +337,7 @@ static void the_internal_logger_is_used(void **state)
     struct gw_rig r;
 
     (void)state;
-    open_rig(&r, "{verbosity: normal}");
+    open_rig(&r, "{verbosity: normal, use_internal_logger: true}");
     assert_int_equal(disk.opened, 0);
     send_span(&r);
     assert_non_null(strstr(
