@@ -14,4 +14,5 @@ endif()
 if(TARGET staunch-grpc)
   gw_test(net tests/net/grpc/rpc_client_test.c grpc gpr) # its server is grpc core's
   add_dependencies(net_rpc_client_test staunch-grpc)
+  add_dependencies(runtime_malloc_test staunch-grpc)
 endif()

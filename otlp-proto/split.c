@@ -12,7 +12,12 @@
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode_priv.h"
 
-enum { MAX_LEVELS = 4, FIRST_ITEMS = 256, NO_NODE = -1 };
+enum {
+    MAX_LEVELS = 4,
+    FIRST_ITEMS = 256,
+    ITEM_BYTES = 32, /* an item in so many bytes of a body: few rows are shorter, and lists of others never grow */
+    NO_NODE = -1
+};
 
 /* An envelope: a message whose child fields are the next level. */
 struct node {
@@ -43,11 +48,12 @@ struct cut {
     struct row *rows;
     struct own *owns;
     size_t n_nodes, cap_nodes, n_rows, cap_rows, n_owns, cap_owns;
+    size_t first_items; /* of a list */
 };
 
-static void *grown(void *p, size_t n, size_t *cap, size_t item)
+static void *grown(void *p, size_t n, size_t *cap, size_t item, size_t first)
 {
-    size_t c = *cap ? *cap * 2 : FIRST_ITEMS;
+    size_t c = *cap ? *cap * 2 : first;
 
     if (n < *cap)
         return p;
@@ -59,7 +65,8 @@ static void *grown(void *p, size_t n, size_t *cap, size_t item)
 
 static int add_node(struct cut *c, struct gw_slice message, int32_t parent, uint32_t field, uint32_t child)
 {
-    void *p = grown(c->nodes, c->n_nodes, &c->cap_nodes, sizeof(*c->nodes));
+    void *p = grown(c->nodes, c->n_nodes, &c->cap_nodes, sizeof(*c->nodes),
+                    c->signal == GW_METRICS ? c->first_items : FIRST_ITEMS);
 
     if (!p)
         return -ENOMEM;
@@ -70,7 +77,7 @@ static int add_node(struct cut *c, struct gw_slice message, int32_t parent, uint
 
 static int add_row(struct cut *c, int node, struct gw_slice raw)
 {
-    void *p = grown(c->rows, c->n_rows, &c->cap_rows, sizeof(*c->rows));
+    void *p = grown(c->rows, c->n_rows, &c->cap_rows, sizeof(*c->rows), c->first_items);
 
     if (!p)
         return -ENOMEM;
@@ -90,7 +97,8 @@ static int add_own(struct cut *c, int node, const uint8_t *from, const uint8_t *
         last->bytes.n += (size_t)(to - from);
         return 0;
     }
-    p = grown(c->owns, c->n_owns, &c->cap_owns, sizeof(*c->owns));
+    p = grown(c->owns, c->n_owns, &c->cap_owns, sizeof(*c->owns),
+              c->signal == GW_METRICS ? c->first_items : FIRST_ITEMS);
     if (!p)
         return -ENOMEM;
     c->owns = p;
@@ -164,7 +172,7 @@ static int cut_open(struct cut *c, enum gw_signal signal, struct gw_slice body)
 {
     int r;
 
-    *c = (struct cut){.signal = signal, .body = body};
+    *c = (struct cut){.signal = signal, .body = body, .first_items = FIRST_ITEMS + body.n / ITEM_BYTES};
     if (body.n >= 1u << 31)
         return -E2BIG;
     r = add_node(c, body, NO_NODE, 0, 1);
@@ -223,6 +231,13 @@ struct piece {
     unsigned n_open;
     uint32_t rows;
 };
+
+/* A piece may be all of the body. */
+static int buf_make(struct piece *p)
+{
+    gw_buf_init(&p->buf, p->c->body.n + 4096);
+    return gw_buf_reserve(&p->buf, p->buf.max_bytes);
+}
 
 static void piece_begin(struct piece *p)
 {
@@ -319,9 +334,8 @@ static int flush(struct piece *p, gw_piece_fn piece, void *arg)
 static int split(struct cut *c, uint32_t max_rows, size_t max_bytes, gw_piece_fn piece, void *arg)
 {
     struct piece p = {.c = c};
-    int r = 0;
+    int r = buf_make(&p);
 
-    gw_buf_init(&p.buf, c->body.n + 4096);
     piece_begin(&p);
     for (size_t i = 0; r == 0 && i < c->n_rows; i++) {
         bool full = max_rows && p.rows == max_rows;
@@ -408,7 +422,7 @@ static int groups_add(struct groups *g, struct row *rows, uint32_t row, struct g
             return 0;
         }
     }
-    p = grown(g->items, g->n, &g->cap, sizeof(*g->items));
+    p = grown(g->items, g->n, &g->cap, sizeof(*g->items), FIRST_ITEMS);
     if (!p)
         return -ENOMEM;
     g->items = p;
@@ -473,9 +487,8 @@ static int key_of(const struct cut *c, const struct row *row, bool by_trace, str
 static int keyed_pieces(struct cut *c, const struct groups *g, gw_keyed_piece_fn piece, void *arg)
 {
     struct piece p = {.c = c};
-    int r = 0;
+    int r = buf_make(&p);
 
-    gw_buf_init(&p.buf, c->body.n + 4096);
     for (size_t i = 0; r >= 0 && i < g->n; i++) {
         struct gw_slice s;
 

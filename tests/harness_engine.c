@@ -8,6 +8,8 @@
 #include "net/loop.h"
 #include "tests/harness.h"
 
+void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
+
 static void shut(struct gw_test_engine *t)
 {
     gw_engine_free(t->engine);
@@ -32,6 +34,8 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     memset(t, 0, sizeof(*t));
     gw_test_env_init(&t->te, 42);
     t->env = threads ? gw_env_real_new() : &t->te.env;
+    if (gw_test_engine_sinks)
+        gw_test_engine_sinks(threads ? gw_env_real_ops(t->env) : &t->te.ops);
     gw_arena_init(&t->arena, 65536, 64u << 20);
     gw_diag_init(&t->diag);
     t->meter = gw_meter_new();

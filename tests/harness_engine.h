@@ -19,6 +19,8 @@ struct gw_test_engine {
     struct gw_engine *engine;
 };
 
+/** Puts sinks into the environment of every engine that is made from now on; NULL, at first: there are none. */
+extern void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 /** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`.
  */
 void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads);

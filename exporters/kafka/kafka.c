@@ -46,7 +46,7 @@ static void job_free(struct gw_kafka_job *j)
         struct gw_kafka_chunk *c = j->chunks;
 
         j->chunks = c->next;
-        gw_kafka_chunk_free(c);
+        gw_kafka_chunk_put(j->s, c);
     }
     gw_buf_clear(&j->left);
     free(j->headers);
@@ -502,6 +502,7 @@ static void destroy(void *self)
 
     if (!s)
         return;
+    gw_kafka_chunks_free(s);
     gw_buf_clear(&s->scratch);
     free(s->backup);
     free(s);

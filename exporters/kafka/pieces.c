@@ -14,6 +14,7 @@
 enum {
     MAX_CHUNK_BYTES = 512 << 20, /* of one attempt's copies: pieces, JSON, keys */
     RECORD_OVERHEAD = 128,       /* of a message in a batch of its own, on the wire */
+    KEPT_BYTES = 32 << 20,       /* of chunks that wait for the next body */
 };
 
 /* ---- messages: from a piece of the body --------------------------------------------------------------------- */
@@ -252,29 +253,78 @@ int gw_kafka_build_halves(struct gw_kafka_chunk *c, struct gw_slice piece, uint3
 
 /* ---- chunks ------------------------------------------------------------------------------------------------- */
 
-struct gw_kafka_chunk *gw_kafka_chunk_new(struct gw_kafka_job *j, struct gw_slice body)
+/* Buffers grow by halves: kept, they have the size of a usual body after a few, and a body costs no allocation. */
+static size_t chunk_bytes(const struct gw_kafka_chunk *c)
+{
+    return sizeof(*c) + c->pieces.cap + c->values.cap + c->texts.cap + c->cap * sizeof(c->messages[0]);
+}
+
+static struct gw_kafka_chunk *chunk_make(void)
 {
     struct gw_kafka_chunk *c = calloc(1, sizeof(*c));
 
     if (!c)
         return NULL;
-    c->job = j;
-    c->body = body;
     gw_buf_init(&c->pieces, MAX_CHUNK_BYTES);
     gw_buf_init(&c->values, MAX_CHUNK_BYTES);
     gw_buf_init(&c->texts, MAX_CHUNK_BYTES);
+    return c;
+}
+
+struct gw_kafka_chunk *gw_kafka_chunk_new(struct gw_kafka_job *j, struct gw_slice body)
+{
+    struct gw_kafka *s = j->s;
+    struct gw_kafka_chunk *c = s->kept;
+
+    if (c) {
+        s->kept = c->next;
+        s->kept_bytes -= chunk_bytes(c);
+    } else {
+        c = chunk_make();
+    }
+    if (!c)
+        return NULL;
+    c->job = j;
+    c->body = body;
     c->next = j->chunks;
     j->chunks = c;
     return c;
 }
 
-void gw_kafka_chunk_free(struct gw_kafka_chunk *c)
+static void chunk_free(struct gw_kafka_chunk *c)
 {
     gw_buf_clear(&c->pieces);
     gw_buf_clear(&c->values);
     gw_buf_clear(&c->texts);
     free(c->messages);
     free(c);
+}
+
+void gw_kafka_chunk_put(struct gw_kafka *s, struct gw_kafka_chunk *c)
+{
+    if (chunk_bytes(c) > KEPT_BYTES - s->kept_bytes) {
+        chunk_free(c);
+        return;
+    }
+    gw_buf_reset(&c->pieces);
+    gw_buf_reset(&c->values);
+    gw_buf_reset(&c->texts);
+    c->borrowed = false;
+    c->n = 0;
+    c->next = s->kept;
+    s->kept = c;
+    s->kept_bytes += chunk_bytes(c);
+}
+
+void gw_kafka_chunks_free(struct gw_kafka *s)
+{
+    while (s->kept) {
+        struct gw_kafka_chunk *c = s->kept;
+
+        s->kept = c->next;
+        chunk_free(c);
+    }
+    s->kept_bytes = 0;
 }
 
 /** Static ones first, then those of the request, a value each, in the order of the settings. */

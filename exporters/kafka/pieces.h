@@ -73,6 +73,8 @@ struct gw_kafka {
     unsigned n_jobs;
     struct gw_kafka_job *waiting;
     struct gw_timer timer, purge_timer, reap_timer;
+    struct gw_kafka_chunk *kept;
+    size_t kept_bytes;
     struct gw_buf scratch;
     unsigned robin;
     uint32_t *backup; /* open messages per partition, for least_backup */
@@ -85,9 +87,12 @@ static inline const struct gw_kafka_signal *gw_kafka_signal_of(const struct gw_k
     return signal == GW_TRACES ? &s->conf->traces : signal == GW_METRICS ? &s->conf->metrics : &s->conf->logs;
 }
 
-/** An empty chunk, first of the job's. Errors: NULL. */
+/** An empty chunk, first of the job's; one that was kept, if there is one. Errors: NULL. */
 struct gw_kafka_chunk *gw_kafka_chunk_new(struct gw_kafka_job *j, struct gw_slice body);
-void gw_kafka_chunk_free(struct gw_kafka_chunk *c);
+/** Kept for the next body, or freed when enough are. */
+void gw_kafka_chunk_put(struct gw_kafka *s, struct gw_kafka_chunk *c);
+/** All that are kept. */
+void gw_kafka_chunks_free(struct gw_kafka *s);
 /** The headers of all messages of an attempt. Errors: -ENOMEM. */
 int gw_kafka_set_headers(struct gw_kafka_job *j);
 /**
