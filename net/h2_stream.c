@@ -146,22 +146,32 @@ nghttp2_nv gw_h2_nv(struct gw_slice name, struct gw_slice value, uint8_t flags)
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.n, value.n, flags};
 }
 
-int gw_h2_stream_keep_reply(struct gw_h2_stream *st, const struct gw_hs_response *r)
+int gw_h2_stream_keep_body(struct gw_h2_stream *st, struct gw_slice body)
+{
+    if (st->body_at == st->n_body) /* an answer left open starts over in its buffer */
+        st->body_at = st->n_body = 0;
+    if (grow((void **)&st->reply, &st->cap_reply, st->n_body + body.n, 1) < 0)
+        return -ENOMEM;
+    memcpy(st->reply + st->n_body, body.p, body.n);
+    st->n_body += body.n;
+    return 0;
+}
+
+int gw_h2_stream_keep_trailers(struct gw_h2_stream *st, const struct gw_header *trailers, unsigned n_trailers)
 {
     const uint8_t no_copy = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
-    size_t n = r->body.n;
+    size_t n = st->n_body;
     uint8_t *p;
 
-    st->n_trailers = r->n_trailers < GW_H2_TRAILERS_MAX ? r->n_trailers : GW_H2_TRAILERS_MAX;
-    for (unsigned i = 0; i < st->n_trailers; i++)
-        n += r->trailers[i].name.n + r->trailers[i].value.n;
+    n_trailers = n_trailers < GW_H2_TRAILERS_MAX ? n_trailers : GW_H2_TRAILERS_MAX;
+    for (unsigned i = 0; i < n_trailers; i++)
+        n += trailers[i].name.n + trailers[i].value.n;
     if (grow((void **)&st->reply, &st->cap_reply, n, 1) < 0)
         return -ENOMEM;
-    st->n_body = r->body.n;
-    memcpy(st->reply, r->body.p, r->body.n);
-    p = st->reply + r->body.n;
-    for (unsigned i = 0; i < st->n_trailers; i++) {
-        struct gw_slice name = r->trailers[i].name, value = r->trailers[i].value;
+    st->n_trailers = n_trailers;
+    p = st->reply + st->n_body;
+    for (unsigned i = 0; i < n_trailers; i++) {
+        struct gw_slice name = trailers[i].name, value = trailers[i].value;
 
         memcpy(p, name.p, name.n);
         if (value.n)

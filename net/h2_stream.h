@@ -50,7 +50,8 @@ int gw_h2_stream_keep_header(struct gw_h2_stream *st, struct gw_slice name, stru
 void gw_h2_stream_finish_head(struct gw_h2_stream *st);
 
 nghttp2_nv gw_h2_nv(struct gw_slice name, struct gw_slice value, uint8_t flags);
-/** Body and trailers wait in the stream until the window lets them out. Errors: -ENOMEM. */
-int gw_h2_stream_keep_reply(struct gw_h2_stream *st, const struct gw_hs_response *r);
+/** Both wait in the stream, in this order, until the window lets them out. Errors: -ENOMEM. */
+int gw_h2_stream_keep_body(struct gw_h2_stream *st, struct gw_slice body);
+int gw_h2_stream_keep_trailers(struct gw_h2_stream *st, const struct gw_header *trailers, unsigned n);
 
 #endif

@@ -129,6 +129,8 @@ static uint64_t stream_due(const struct session *x, const struct gw_h2_stream *s
 
     if (st->end_sent)
         due = st->moved_ns + STOP_NS;
+    else if (st->s.open && st->body_at == st->n_body)
+        ;                     /* an answer that goes on when there is something to say */
     else if (st->s.responded) /* the peer does not open its window, or does not read */
         due = first(due, st->moved_ns, conf->write_timeout_ns ? conf->write_timeout_ns : conf->body_idle_timeout_ns);
     else if (st->headers_done && !st->remote_ended)
@@ -527,11 +529,14 @@ static ssize_t read_body(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t n
     size_t left = st->n_body - st->body_at;
 
     (void)arg;
+    if (left == 0 && st->s.open)
+        return NGHTTP2_ERR_DEFERRED;
     if (n > left)
         n = left;
-    memcpy(buf, st->reply + st->body_at, n);
+    if (n)
+        memcpy(buf, st->reply + st->body_at, n);
     st->body_at += n;
-    if (st->body_at == st->n_body) {
+    if (st->body_at == st->n_body && !st->s.open) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (st->n_trailers) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -559,13 +564,15 @@ static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
     for (unsigned i = 0; i < r->n_headers && n < REPLY_HEADERS; i++)
         nva[n++] = gw_h2_nv(r->headers[i].name, r->headers[i].value, NGHTTP2_NV_FLAG_NONE);
     /* without a body, trailers and headers are the same frame: gRPC's Trailers-Only */
-    for (unsigned i = 0; r->body.n == 0 && i < r->n_trailers && n < REPLY_HEADERS; i++)
+    for (unsigned i = 0; r->body.n == 0 && !s->open && i < r->n_trailers && n < REPLY_HEADERS; i++)
         nva[n++] = gw_h2_nv(r->trailers[i].name, r->trailers[i].value, NGHTTP2_NV_FLAG_NONE);
 
     st->moved_ns = gw_conn_now_ns(s->conn);
-    code = r->body.n ? gw_h2_stream_keep_reply(st, r) : 0;
+    code = r->body.n ? gw_h2_stream_keep_body(st, r->body) : 0;
+    if (code == 0 && r->body.n)
+        code = gw_h2_stream_keep_trailers(st, r->trailers, s->open ? 0 : r->n_trailers);
     if (code == 0)
-        code = nghttp2_submit_response(x->ng, (int32_t)s->id, nva, n, r->body.n ? &body : NULL);
+        code = nghttp2_submit_response(x->ng, (int32_t)s->id, nva, n, r->body.n || s->open ? &body : NULL);
     if (code != 0)
         reset(x, st, NGHTTP2_INTERNAL_ERROR);
     if (r->close && !s->conn->quiescing)
@@ -573,6 +580,44 @@ static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
     arm(x, stream_due(x, st));
     if (!x->feeding)
         gw_conn_dirty(s->conn);
+}
+
+/** An answer that was left open has something to say, or ends: nghttp2 asks read_body again. */
+static void go_on(struct session *x, struct gw_h2_stream *st)
+{
+    st->moved_ns = gw_conn_now_ns(x->c);
+    (void)nghttp2_session_resume_data(x->ng, (int32_t)st->s.id); /* not deferred: it is asked anyway */
+    arm(x, stream_due(x, st));
+    if (!x->feeding)
+        gw_conn_dirty(x->c);
+}
+
+static int push(struct gw_hs_stream *s, struct gw_slice bytes)
+{
+    struct gw_h2_stream *st = (struct gw_h2_stream *)s;
+    size_t waiting = st->n_body - st->body_at;
+    int code;
+
+    if (st->own_reset)
+        return -EPIPE;
+    if (bytes.n == 0)
+        return 0;
+    if (bytes.n > GW_HS_PUSH_BYTES || waiting > GW_HS_PUSH_BYTES - bytes.n)
+        return -ENOBUFS;
+    code = gw_h2_stream_keep_body(st, bytes);
+    if (code == 0)
+        go_on(s->conn->session, st);
+    return code;
+}
+
+static void end_answer(struct gw_hs_stream *s, const struct gw_header *trailers, unsigned n_trailers)
+{
+    struct gw_h2_stream *st = (struct gw_h2_stream *)s;
+    struct session *x = s->conn->session;
+
+    if (gw_h2_stream_keep_trailers(st, trailers, n_trailers) < 0)
+        reset(x, st, NGHTTP2_INTERNAL_ERROR);
+    go_on(x, st);
 }
 
 /* ---- the protocol's table --------------------------------------------------------------------------------- */
@@ -790,6 +835,8 @@ const struct gw_hs_proto gw_http2 = {
     .timeout = on_timeout,
     .quiesce = quiesce,
     .respond = respond,
+    .push = push,
+    .end = end_answer,
     .find = find,
     .close = close_session,
 };

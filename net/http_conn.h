@@ -43,6 +43,9 @@ struct gw_hs_proto {
     void (*quiesce)(struct gw_hs_conn *c);
     /** Called once per stream, never for a closed connection. Everything in r is copied. */
     void (*respond)(struct gw_hs_stream *s, const struct gw_hs_response *r);
+    /** More of an answer that was left open, and its end; NULL: this protocol has no such answers. */
+    int (*push)(struct gw_hs_stream *s, struct gw_slice bytes);
+    void (*end)(struct gw_hs_stream *s, const struct gw_header *trailers, unsigned n_trailers);
     /** The open stream of that number, or NULL. */
     struct gw_hs_stream *(*find)(struct gw_hs_conn *c, uint32_t id);
     /** The end: gw_stream_gone for every open stream, then free c->session. Nothing may be written. */
@@ -90,6 +93,7 @@ struct gw_hs_stream {
     uint32_t id;            /* unique on its connection: HTTP/2's number, or a count of requests */
     bool told;              /* the handler knows about it: it will be told gone */
     bool responded;
+    bool open;  /* responded, and the answer goes on */
     bool ended; /* `end` was told */
 };
 

@@ -38,6 +38,7 @@ struct gw_hs_response {
     struct gw_slice body;             /* copied */
     const struct gw_header *trailers; /* HTTP/2 only; copied */
     unsigned n_trailers;
+    bool open;    /* HTTP/2 only: the answer goes on, see gw_hs_push; trailers come with its end, not here */
     bool close;   /* end the connection after this (HTTP/1.1: Connection: close) */
     bool refusal; /* our own overload answer: never charged to the peer's token bucket */
 };
@@ -60,6 +61,17 @@ void *gw_hs_user(const struct gw_hs_stream *s);
 const struct gw_hs_head *gw_hs_head_of(const struct gw_hs_stream *s);
 /** Once per stream, at any time between head and gone. Errors: none; a stream that died swallows it. */
 void gw_hs_respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
+
+enum { GW_HS_PUSH_BYTES = 16 * 1024 };
+/**
+ * More of an answer that was left open. Never waits: what the peer's window does not take is kept, GW_HS_PUSH_BYTES of
+ * it at most, and the stream is reset when none of that moves for write_timeout (or body_idle_timeout).
+ *
+ * Errors    -ENOBUFS when so much waits already, -EPIPE when the answer has ended or its connection is closed, -ENOMEM
+ */
+int gw_hs_push(struct gw_hs_stream *s, struct gw_slice bytes);
+/** The end of an answer that was left open. Trailers are copied; a second end is swallowed. */
+void gw_hs_end(struct gw_hs_stream *s, const struct gw_header *trailers, unsigned n_trailers);
 
 /** Numbers that name a stream for as long as it lives, and find it again: NULL when it is gone. */
 struct gw_hs_name {

@@ -202,6 +202,14 @@ static void close_extensions(struct gw_engine *e)
     }
 }
 
+static void enter_phase(struct gw_engine *e, enum phase p)
+{
+    atomic_store(&e->phase, p);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (e->workers[i].loop)
+            gw_loop_wake(e->workers[i].loop);
+}
+
 int gw_engine_start(struct gw_engine *e, struct gw_err *err)
 {
     int rc = open_extensions(e, err);
@@ -214,19 +222,11 @@ int gw_engine_start(struct gw_engine *e, struct gw_err *err)
         (void)gw_engine_stop(e);
         return rc;
     }
-    atomic_store(&e->phase, RUNNING);
+    enter_phase(e, RUNNING); /* with a wake: who watches our health hears of it */
     return 0;
 }
 
 /* ---- leaving ---------------------------------------------------------------------------------------------- */
-
-static void enter_phase(struct gw_engine *e, enum phase p)
-{
-    atomic_store(&e->phase, p);
-    for (unsigned i = 0; i < e->n_workers; i++)
-        if (e->workers[i].loop)
-            gw_loop_wake(e->workers[i].loop);
-}
 
 void gw_engine_quiesce(struct gw_engine *e)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * gRPC: unary Export calls of three services, and grpc.health.v1.Health/Check. Watch is a stream without end, which
- * this server does not hold open: UNIMPLEMENTED, which the health protocol tells clients to take for "not offered".
- */
+/* gRPC: unary Export calls of three services; those of grpc.health.v1 are answered in health.c. */
 #include <stdio.h>
 #include <strings.h>
 
@@ -12,16 +9,12 @@
 
 enum { HEALTH_BYTES = 1024 };
 
-static const struct {
-    const char *path, *service;
-    enum gw_signal signal;
-} methods[] = {
+const struct gw_otlp_method gw_otlp_methods[GW_OTLP_METHODS] = {
     {COLLECTOR "trace.v1.TraceService/Export", "opentelemetry.proto.collector.trace.v1.TraceService", GW_TRACES},
     {COLLECTOR "metrics.v1.MetricsService/Export", "opentelemetry.proto.collector.metrics.v1.MetricsService",
      GW_METRICS},
     {COLLECTOR "logs.v1.LogsService/Export", "opentelemetry.proto.collector.logs.v1.LogsService", GW_LOGS},
 };
-enum { N_METHODS = 3 };
 
 static const struct gw_header type_header = {GW_SLICE("content-type"), GW_SLICE("application/grpc")};
 static const struct gw_header accept_header = {GW_SLICE("grpc-accept-encoding"), GW_SLICE("identity,gzip,zstd,snappy")};
@@ -33,7 +26,7 @@ static struct gw_otlp_door *door_of(struct gw_hs_handler *h)
 
 /* ---- answers ---------------------------------------------------------------------------------------------- */
 
-static void answer_ok(struct gw_otlp_request *rq, struct gw_slice message)
+void gw_otlp_grpc_ok(struct gw_otlp_request *rq, struct gw_slice message)
 {
     static const struct gw_header trailer = {GW_SLICE("grpc-status"), GW_SLICE("0")};
     const struct gw_header headers[2] = {type_header, accept_header};
@@ -41,6 +34,28 @@ static void answer_ok(struct gw_otlp_request *rq, struct gw_slice message)
         .status = 200, .headers = headers, .n_headers = 2, .trailers = &trailer, .n_trailers = 1, .body = message};
 
     gw_hs_respond(rq->s, &r);
+}
+
+void gw_otlp_grpc_open(struct gw_otlp_request *rq, struct gw_slice message)
+{
+    const struct gw_header headers[2] = {type_header, accept_header};
+    struct gw_hs_response r = {.status = 200, .headers = headers, .n_headers = 2, .body = message, .open = true};
+
+    gw_hs_respond(rq->s, &r);
+}
+
+void gw_otlp_grpc_end(struct gw_otlp_request *rq, int grpc_status, const char *message)
+{
+    struct gw_buf *text = &rq->door->l->text;
+    char code[12];
+    struct gw_header h[2] = {{GW_SLICE("grpc-status"), {NULL, 0}}, {GW_SLICE("grpc-message"), {NULL, 0}}};
+
+    (void)snprintf(code, sizeof(code), "%d", grpc_status);
+    h[0].value = gw_slice_cstr(code);
+    gw_buf_reset(text);
+    gw_grpc_message_put(text, message);
+    h[1].value = gw_buf_slice(text);
+    gw_hs_end(rq->s, h, 2);
 }
 
 /* An error is headers only: status, message and google.rpc.Status stand where trailers would. */
@@ -85,7 +100,7 @@ void gw_otlp_grpc_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
     gw_otlp_put_response(b, v, /* json= */ false);
     n = (uint32_t)(b->n - 5);
     memcpy(b->p + 1, (uint8_t[]){(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}, 4);
-    answer_ok(rq, gw_buf_slice(b));
+    gw_otlp_grpc_ok(rq, gw_buf_slice(b));
 }
 
 static void answer_http(struct gw_otlp_request *rq, int status)
@@ -93,41 +108,6 @@ static void answer_http(struct gw_otlp_request *rq, int status)
     struct gw_hs_response r = {.status = status};
 
     gw_hs_respond(rq->s, &r);
-}
-
-/* ---- health ----------------------------------------------------------------------------------------------- */
-
-/* HealthCheckRequest.service. Other fields are none of the protocol: refused. */
-static bool health_service(struct gw_slice m, struct gw_slice *ret)
-{
-    *ret = gw_slice_of(NULL, 0);
-    if (m.n == 0)
-        return true;
-    if (m.n < 2 || m.p[0] != 0x0a || m.p[1] > 127 || m.p[1] != m.n - 2)
-        return false;
-    *ret = gw_slice_of(m.p + 2, m.n - 2);
-    return true;
-}
-
-static void answer_health(struct gw_otlp_request *rq, struct gw_slice message)
-{
-    struct gw_otlp_local *l = rq->door->l;
-    struct gw_host *host = l->o->ctx.host;
-    bool ready = !host || !host->ops->is_ready || host->ops->is_ready(host), known;
-    uint8_t reply[7] = {0, 0, 0, 0, 2, 0x08, ready ? 1 : 2}; /* SERVING, NOT_SERVING */
-    struct gw_slice service;
-
-    if (!health_service(message, &service)) {
-        gw_otlp_refuse(rq, GW_INVALID_ARGUMENT, "this is no HealthCheckRequest");
-        return;
-    }
-    known = service.n == 0;
-    for (unsigned i = 0; i < N_METHODS; i++)
-        known |= gw_slice_is(service, methods[i].service) && (l->intake->signals & methods[i].signal);
-    if (known)
-        answer_ok(rq, gw_slice_of(reply, sizeof(reply)));
-    else
-        gw_otlp_refuse(rq, GW_NOT_FOUND, "unknown service");
 }
 
 /* ---- head ------------------------------------------------------------------------------------------------- */
@@ -154,18 +134,18 @@ static bool find_method(struct gw_otlp_request *rq, const struct gw_hs_head *d)
 {
     unsigned signals = rq->door->l->intake->signals;
 
-    for (unsigned i = 0; i < N_METHODS; i++)
-        if (gw_slice_is(d->path, methods[i].path)) {
-            rq->signal = methods[i].signal;
-            if (signals & methods[i].signal)
+    for (unsigned i = 0; i < GW_OTLP_METHODS; i++)
+        if (gw_slice_is(d->path, gw_otlp_methods[i].path)) {
+            rq->signal = gw_otlp_methods[i].signal;
+            if (signals & rq->signal)
                 return true;
             gw_otlp_refuse(rq, GW_UNIMPLEMENTED, "no pipeline takes this signal");
             return false;
         }
-    rq->health = gw_slice_is(d->path, "/grpc.health.v1.Health/Check");
-    if (!rq->health)
+    rq->health = gw_otlp_health_method(d->path);
+    if (rq->health == GW_OTLP_NO_HEALTH)
         gw_otlp_refuse(rq, GW_UNIMPLEMENTED, "unknown service or method");
-    return rq->health;
+    return rq->health != GW_OTLP_NO_HEALTH;
 }
 
 static bool find_codec(struct gw_otlp_request *rq, const struct gw_hs_head *d)
@@ -325,7 +305,7 @@ static void finish(struct gw_otlp_request *rq)
     } else if (gw_decompress(rq->codec, body, &plain, NULL) < 0) {
         gw_otlp_refuse(rq, GW_INVALID_ARGUMENT, "this is no HealthCheckRequest");
     } else {
-        answer_health(rq, gw_buf_slice(&plain));
+        gw_otlp_health_answer(rq, gw_buf_slice(&plain));
     }
 }
 

@@ -178,6 +178,7 @@ static void close_local(void *local)
 
     if (!l)
         return;
+    gw_loop_remove_hook(l->loop, &l->hook);
     if (l->grpc.server)
         gw_hs_server_free(l->grpc.server);
     if (l->http.server)
@@ -242,6 +243,8 @@ static int open_local(void *self, struct gw_loop *loop, struct gw_intake *intake
     l->o = o;
     l->loop = loop;
     l->intake = intake;
+    l->hook.run = gw_otlp_health_look;
+    gw_loop_add_hook(loop, &l->hook);
     l->small = malloc(GW_OTLP_SMALL_BYTES + GW_PAYLOAD_PAD);
     gw_buf_init(&l->identity.text, ANSWER_BYTES);
     gw_buf_init(&l->text, ANSWER_BYTES);
@@ -266,6 +269,7 @@ static void quiesce(void *local)
 {
     struct gw_otlp_local *l = local;
 
+    gw_otlp_health_leave(l);
     if (l->grpc.server)
         gw_hs_server_quiesce(l->grpc.server);
     if (l->http.server)

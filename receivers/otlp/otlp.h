@@ -4,6 +4,7 @@
  *
  *   otlp.c     the component: create, open, verdicts            conf.c    settings
  *   grpc.c     heads, messages and answers of gRPC              http.c    the same of OTLP/HTTP
+ *   health.c   grpc.health.v1
  *   request.c  body, decompression, admission, submission       answer.c  response messages, Status, JSON
  *   origin.c   authentication, tenant, metadata                 cors.c    cross-origin answers
  */
@@ -169,9 +170,15 @@ struct gw_otlp_local {
     unsigned n_free;
     struct gw_meta *metas[GW_OTLP_METAS]; /* last ones seen, by peer */
     struct gw_identity identity;
-    struct gw_buf text, answer; /* scratch */
-    uint8_t *small;             /* GW_OTLP_SMALL_BYTES: what a short body is decompressed into */
+    struct gw_buf text, answer;      /* scratch */
+    struct gw_otlp_request *watches; /* open calls of Health/Watch */
+    struct gw_hook hook;             /* looks whether they have to hear something */
+    uint8_t told;                    /* the last status that all of them heard, or 0 */
+    bool leaving;
+    uint8_t *small; /* GW_OTLP_SMALL_BYTES: what a short body is decompressed into */
 };
+
+enum gw_otlp_health { GW_OTLP_NO_HEALTH, GW_OTLP_CHECK, GW_OTLP_LIST, GW_OTLP_WATCH };
 
 struct gw_otlp_request {
     struct gw_otlp_request *next;
@@ -183,13 +190,17 @@ struct gw_otlp_request {
     enum gw_codec codec;
     bool held;       /* hold is ours to release */
     bool busy, gone; /* a call-back of ours is on the stack: freed by it */
-    bool health;
+    enum gw_otlp_health health;
     uint64_t granted;           /* bytes that the intake was asked for */
     struct gw_payload *payload; /* the body, when it is long or may be */
     struct gw_buf wire;         /* the body otherwise */
     struct gw_grpc_reader reader;
     struct gw_meta *meta;
     uint64_t deadline_ns;
+    /* Health/Watch */
+    struct gw_otlp_request *watch_next, **watch_link;
+    uint8_t told; /* the last status that was sent */
+    bool watched; /* the service is known: its status may change */
 };
 
 /* request.c */
@@ -220,7 +231,26 @@ uint64_t gw_otlp_delay_ns(const struct gw_verdict *v);
 
 enum gw_otlp_outcome gw_otlp_outcome_of(const struct gw_verdict *v);
 
+/* health.c */
+enum gw_otlp_health gw_otlp_health_method(struct gw_slice path);
+void gw_otlp_health_answer(struct gw_otlp_request *rq, struct gw_slice message);
+/** Run by l->hook. */
+void gw_otlp_health_look(struct gw_hook *h);
+/** All watches end, and new ones do at once. */
+void gw_otlp_health_leave(struct gw_otlp_local *l);
+void gw_otlp_health_gone(struct gw_otlp_request *rq);
+
 /* grpc.c, http.c */
+enum { GW_OTLP_METHODS = 3 };
+struct gw_otlp_method {
+    const char *path, *service;
+    enum gw_signal signal;
+};
+extern const struct gw_otlp_method gw_otlp_methods[GW_OTLP_METHODS];
+void gw_otlp_grpc_ok(struct gw_otlp_request *rq, struct gw_slice message);
+/** The first message of a streamed answer; more by gw_hs_push. */
+void gw_otlp_grpc_open(struct gw_otlp_request *rq, struct gw_slice message);
+void gw_otlp_grpc_end(struct gw_otlp_request *rq, int grpc_status, const char *message);
 void gw_otlp_grpc_handler(struct gw_hs_handler *ret);
 void gw_otlp_http_handler(struct gw_hs_handler *ret);
 void gw_otlp_grpc_answer(struct gw_otlp_request *rq, const struct gw_verdict *v);

@@ -74,6 +74,7 @@ void gw_otlp_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
     if (!rq)
         return;
     gw_hs_set_user(s, NULL);
+    gw_otlp_health_gone(rq);
     rq->gone = true;
     if (!rq->busy)
         recycle(rq);

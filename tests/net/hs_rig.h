@@ -8,6 +8,7 @@
  *   /refuse      413 at the head
  *   /later       kept; the test answers by rig_answer
  *   /big         200 with a body of 1 MiB
+ *   /stream      200 with 5 bytes at the end of the request, left open; the test pushes and ends it
  */
 #ifndef GW_TESTS_NET_HS_RIG_H
 #define GW_TESTS_NET_HS_RIG_H
@@ -118,6 +119,9 @@ static inline void rig_end(struct gw_hs_handler *h, struct gw_hs_stream *s)
                                                   .refusal = true});
     } else if (gw_slice_is(path, "/later")) {
         r->later = gw_hs_name_of(s);
+    } else if (gw_slice_is(path, "/stream")) {
+        r->later = gw_hs_name_of(s);
+        gw_hs_respond(s, &(struct gw_hs_response){.status = 200, .body = gw_slice_of("first", 5), .open = true});
     } else if (gw_slice_is(path, "/big")) {
         static uint8_t big[1024 * 1024];
 

@@ -127,6 +127,61 @@ static void an_answer_may_come_later_and_its_name_dies_with_the_stream(void **st
     assert_null(gw_hs_find(rig.server, rig.heard.later));
 }
 
+/* Scenario: an answer that is left open: hours of nothing, pushes, an end with a trailer, a push after it.
+ * Guarantees: each push is told at once, time does not end it, the trailer comes last, what is late is refused. */
+static void an_answer_left_open_goes_on_until_its_end(void **state)
+{
+    const struct gw_header status = {GW_SLICE("grpc-status"), GW_SLICE("7")};
+    int32_t id = client_post(&client, "/stream", 10);
+    struct gw_hs_stream *s;
+
+    (void)state;
+    talk(&rig, &client, 10);
+    assert_int_equal(client_answer(&client, id)->status, 200);
+    assert_int_equal(client_answer(&client, id)->n_body, 5);
+    for (unsigned i = 0; i < 3; i++) {
+        rig.fake.mono_ns += 3000 * SECOND;
+        talk(&rig, &client, 5);
+        s = gw_hs_find(rig.server, rig.heard.later);
+        assert_non_null(s);
+        assert_int_equal(gw_hs_push(s, GW_SLICE("more")), 0);
+        talk(&rig, &client, 5);
+        assert_int_equal(client_answer(&client, id)->n_body, 5 + 4 * (i + 1));
+    }
+    assert_int_equal(gw_hs_push(s, GW_SLICE("last")), 0);
+    gw_hs_end(s, &status, 1);
+    assert_int_equal(gw_hs_push(s, GW_SLICE("late")), -EPIPE);
+    gw_hs_end(s, &status, 1);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(client_answer(&client, id)->n_body, 5 + 4 * 4);
+    assert_int_equal(client_answer(&client, id)->grpc_status, 7);
+    assert_int_equal(client_answer(&client, id)->error, 0);
+}
+
+/* Scenario: the peer gives an open answer no window; much is pushed; time passes.
+ * Guarantees: no more than GW_HS_PUSH_BYTES are kept, and the stream is reset for standing still. */
+static void an_open_answer_that_stalls_is_bounded_and_reset(void **state)
+{
+    static const nghttp2_settings_entry no_window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0};
+    static uint8_t piece[1000];
+    struct gw_hs_stream *s;
+    unsigned n = 0;
+
+    (void)state;
+    nghttp2_submit_settings(client.ng, NGHTTP2_FLAG_NONE, &no_window, 1);
+    client_post(&client, "/stream", 10);
+    talk(&rig, &client, 10);
+    s = gw_hs_find(rig.server, rig.heard.later);
+    assert_non_null(s);
+    while (gw_hs_push(s, gw_slice_of(piece, sizeof piece)) == 0)
+        n++;
+    assert_int_equal(n, (GW_HS_PUSH_BYTES - 5) / sizeof piece);
+    rig.fake.mono_ns += 31 * SECOND;
+    talk(&rig, &client, 5);
+    assert_int_equal(rig.heard.n_gone, 1);
+    assert_false(client.eof);
+}
+
 /* Scenario: the peer leaves while a request waits for its answer.
  * Guarantees: gone is told once, the name finds nothing, and the server has no connection any more. */
 static void a_peer_that_leaves_takes_its_streams_along(void **state)
@@ -478,6 +533,8 @@ int main(void)
         CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
         CASE(a_window_grows_only_for_a_body_that_needs_it),
         CASE(an_answer_may_come_later_and_its_name_dies_with_the_stream),
+        CASE(an_answer_left_open_goes_on_until_its_end),
+        CASE(an_open_answer_that_stalls_is_bounded_and_reset),
         CASE(a_peer_that_leaves_takes_its_streams_along),
         CASE(a_reset_by_the_client_ends_one_stream_only),
         CASE(too_many_or_too_large_headers_are_answered_with_431),

@@ -510,7 +510,7 @@ static void deadlines_are_kept(void **state)
     rig_close(&r);
 }
 
-/* Scenario: grpc.health.v1: the whole, a service, an unknown one, not ready, compressed, nonsense, Watch. Guarantees:
+/* Scenario: grpc.health.v1: the whole, a service, an unknown one, not ready, compressed, nonsense. Guarantees:
  * the protocol's answers, and no reservation for any of it. */
 static void health_is_told(void **state)
 {
@@ -545,8 +545,144 @@ static void health_is_told(void **state)
         }
     }
     assert_string_equal(export(&c, "/grpc.health.v1.Health/Check", GW_SLICE("\x08\x01"), NULL), "3");
-    assert_string_equal(export(&c, "/grpc.health.v1.Health/Watch", GW_SLICE(""), NULL), "12");
+    r.not_ready = true;
+    assert_string_equal(export(&c, "/grpc.health.v1.Health/List", GW_SLICE(""), NULL), "0");
+    assert_int_equal(c.reply.n, 5 + 8 + 59);
+    assert_memory_equal(c.reply.p, "\0\0\0\0\x43\x0a\x06\x0a\0\x12\x02\x08\x02\x0a\x39\x0a\x33opentelemetry", 30);
+    assert_memory_equal(c.reply.p + 68, "\x12\x02\x08\x02", 4);
     assert_int_equal(r.admits, 0);
+    client_close(&c);
+    rig_close(&r);
+}
+
+static void watch(struct client *c, struct gw_slice request)
+{
+    struct gw_buf b;
+
+    c->hold = true; /* the call is not waited for */
+    call(c, "/grpc.health.v1.Health/Watch", framed(&b, 0, request), NULL);
+    c->hold = false;
+    assert_int_equal(nghttp2_session_resume_data(c->h2, nghttp2_session_get_next_stream_id(c->h2) - 2), 0);
+    pump(c, 10);
+    gw_buf_clear(&b);
+}
+
+/* The statuses that came, one digit each. */
+static const char *statuses(const struct client *c)
+{
+    static char text[16];
+    size_t n = 0;
+
+    for (size_t at = 0; at + 7 <= c->reply.n && n < sizeof(text) - 1; at += 7) {
+        assert_memory_equal(c->reply.p + at, "\0\0\0\0\x02\x08", 6);
+        text[n++] = (char)('0' + c->reply.p[at + 6]);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+/* Scenario: Watch of the whole while the gateway starts, serves, and leaves; hours go by in between; the client reads
+ * nothing for a while. Guarantees: a message at once and one for every change, none without; the stream stays; at the
+ * end NOT_SERVING and UNAVAILABLE, and the connection is let go. */
+static void a_watch_hears_every_change_until_the_drain(void **state)
+{
+    struct client c;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, GRPC, NULL);
+    r.not_ready = true;
+    client_open(&c, &r);
+    watch(&c, GW_SLICE(""));
+    assert_string_equal(c.http_status, "200");
+    assert_string_equal(c.type, "application/grpc");
+    assert_string_equal(statuses(&c), "2");
+    r.not_ready = false;
+    pump(&c, 5);
+    assert_string_equal(statuses(&c), "21");
+    gw_test_env_advance(&r.te, 3600 * 1000000000ull);
+    pump(&c, 5);
+    assert_string_equal(statuses(&c), "21");
+    assert_false(c.done || c.gone);
+    r.not_ready = true;
+    pump(&c, 5);
+    r.not_ready = false;
+    pump(&c, 5);
+    assert_string_equal(statuses(&c), "2121");
+    gw_receiver_otlp.quiesce(r.local);
+    pump(&c, 20);
+    assert_string_equal(statuses(&c), "21212");
+    assert_true(c.done);
+    assert_string_equal(c.grpc_status, "14");
+    rig_turn(&r, 3);
+    c.done = false;
+    pump(&c, 10);
+    assert_true(c.goaway && c.gone);
+    client_close(&c);
+    assert_true(gw_receiver_otlp.is_idle(r.local));
+    rig_close(&r);
+}
+
+/* Scenario: Watch of a service without a pipeline, of one with, of nonsense; a Watch that comes while the gateway
+ * leaves; a client that goes. Guarantees: SERVICE_UNKNOWN and the stream stays open and is not bothered by changes; its
+ * own status; INVALID_ARGUMENT; NOT_SERVING and UNAVAILABLE at once; nothing is left behind. */
+static void watches_know_their_service(void **state)
+{
+    static const char traces[] = "\x0a\x33opentelemetry.proto.collector.trace.v1.TraceService";
+    struct client c, leaver;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, GRPC, NULL);
+    r.intake.signals = GW_TRACES;
+    client_open(&leaver, &r);
+    watch(&leaver, GW_SLICE(""));
+    client_close(&leaver);
+    client_open(&c, &r);
+    watch(&c, GW_SLICE("\x0a\x06nobody"));
+    assert_string_equal(statuses(&c), "3");
+    r.not_ready = true;
+    pump(&c, 5);
+    assert_string_equal(statuses(&c), "3");
+    assert_false(c.done);
+    watch(&c, gw_slice_of(traces, sizeof(traces) - 1));
+    assert_string_equal(statuses(&c), "2");
+    r.not_ready = false;
+    pump(&c, 5);
+    assert_string_equal(statuses(&c), "21");
+    watch(&c, GW_SLICE("\x08\x01"));
+    pump(&c, 5);
+    assert_true(c.done);
+    assert_string_equal(c.grpc_status, "3");
+    gw_otlp_health_leave(r.local);
+    watch(&c, GW_SLICE(""));
+    assert_true(c.done);
+    assert_string_equal(statuses(&c), "2");
+    assert_string_equal(c.grpc_status, "14");
+    client_close(&c);
+    rig_close(&r);
+}
+
+/* Scenario: as many watches as a connection may have calls, then an export. Guarantees: it is refused like any call
+ * beyond the limit, and taken when one watch ends. */
+static void watches_count_as_calls(void **state)
+{
+    struct client c;
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, "{protocols: {grpc: {endpoint: '127.0.0.1:0', max_concurrent_streams: 2}}}", NULL);
+    client_open(&c, &r);
+    watch(&c, GW_SLICE(""));
+    watch(&c, GW_SLICE(""));
+    c.hold = true;
+    call(&c, TRACES, gw_slice_of("\0\0\0\0\0", 5), NULL);
+    assert_int_equal(r.admits, 0); /* nghttp2's client keeps to the limit: the call waits there */
+    c.hold = false;
+    assert_int_equal(nghttp2_submit_rst_stream(c.h2, NGHTTP2_FLAG_NONE, 1, NGHTTP2_CANCEL), 0);
+    pump(&c, 50);
+    assert_int_equal(r.submits, 1);
+    assert_string_equal(c.grpc_status, "0");
     client_close(&c);
     rig_close(&r);
 }
@@ -567,7 +703,13 @@ static const struct gw_auth token_auth = {&token_ops, NULL};
  * that the Collector uses. */
 static void credentials_are_asked_first(void **state)
 {
-    static const char *const paths[] = {TRACES, METRICS, LOGS, "/a.B/C", "/grpc.health.v1.Health/Check"};
+    static const char *const paths[] = {TRACES,
+                                        METRICS,
+                                        LOGS,
+                                        "/a.B/C",
+                                        "/grpc.health.v1.Health/Check",
+                                        "/grpc.health.v1.Health/List",
+                                        "/grpc.health.v1.Health/Watch"};
     const char *const right[] = {"authorization", "Bearer x", "x-key", "v", NULL};
     struct client c;
     struct rig r;
@@ -578,7 +720,7 @@ static void credentials_are_asked_first(void **state)
              "{protocols: {grpc: {endpoint: '127.0.0.1:0', include_metadata: true, auth: {authenticator: basicauth}}}}",
              &token_auth);
     client_open(&c, &r);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         assert_string_equal(export(&c, paths[i], GW_SLICE(""), NULL), "16");
     c.hold = true; /* the answer does not wait for the message */
     call(&c, TRACES, GW_SLICE(""), NULL);
@@ -712,6 +854,9 @@ int main(void)
         cmocka_unit_test(verdicts_become_statuses),
         cmocka_unit_test(deadlines_are_kept),
         cmocka_unit_test(health_is_told),
+        cmocka_unit_test(a_watch_hears_every_change_until_the_drain),
+        cmocka_unit_test(watches_know_their_service),
+        cmocka_unit_test(watches_count_as_calls),
         cmocka_unit_test(credentials_are_asked_first),
         cmocka_unit_test(clients_may_go_at_any_time),
         cmocka_unit_test(verdicts_find_their_server),
