@@ -82,7 +82,8 @@ struct gw_edge_put {
     struct gw_ledger *ledger;
     uint64_t *reserved;                 /* units that the door took for this turn; put uses them up */
     const struct gw_batching *batching; /* of the pipeline, or NULL */
-    uint64_t deadline_ns;               /* monotonic: when the last of the waiting clients gives up; 0 = never */
+    uint64_t deadline_ns; /* monotonic: when the last of the waiting clients gives up: no attempt starts after it; 0 =
+                             never */
 };
 /**
  * Take the view: its rows are stored now, or settled when the sink has answered (wait_for_result, queue off).

@@ -349,7 +349,13 @@ static void start(struct gw_job *j)
 {
     struct gw_edge *e = j->lane->edge;
     uint64_t now = gw_loop_now_ns(loop_of(j->lane));
+    const struct gw_fate late = {"deadline", "deadline", "the deadline passed before the sink was asked",
+                                 4,          0,          GW_REFUSED};
 
+    if (j->chunk->deadline_ns && now >= j->chunk->deadline_ns) { /* as in retry: nobody would hear of it */
+        give_up(j, &late);
+        return;
+    }
     j->a.number++;
     if (j->a.number == 1)
         j->first_ns = now;

@@ -127,11 +127,11 @@ struct ticket {
 /** A batch that takes in requests until the turn ends. */
 struct open_batch {
     struct gw_batch *b;
-    uint64_t column_bytes;                        /* charged */
-    uint64_t first_deadline_ns, last_deadline_ns; /* of its requests; 0 = none */
-    bool has_endless;                             /* some request has no deadline */
-    uint64_t *units;                              /* reserved, per reach entry of the route */
-    struct open_batch *next;                      /* parked */
+    uint64_t column_bytes;     /* charged */
+    uint64_t last_deadline_ns; /* of its requests; 0 = none */
+    bool has_endless;          /* some request has no deadline */
+    uint64_t *units;           /* reserved, per reach entry of the route */
+    struct open_batch *next;   /* parked */
     struct intake *home;
     bool parked;
 };

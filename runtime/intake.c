@@ -11,13 +11,14 @@
 #include "otlp-proto/json.h"
 #include "runtime/graph.h"
 
-enum { INVALID_ARGUMENT = 3, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
+enum { INVALID_ARGUMENT = 3, DEADLINE_EXCEEDED = 4, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
 #define RETRY_AFTER_NS 1000000000u
 #define KEEP_BYTES     (1u << 20)
 #define KEEP_BUF_BYTES (4u << 20)
 
 static const char no_memory[] = "data refused due to high memory usage";
 static const char no_room[] = "sending queue is full";
+static const char no_time[] = "the deadline passed while the sending queue was full";
 
 static struct gw_credit *memory_of(struct intake *in)
 {
@@ -398,7 +399,8 @@ static void flush_one(struct intake *in, struct open_batch *o)
     leave(&one);
 }
 
-static void refuse_parked(struct open_batch *o, const char *message)
+/* Why a parked batch is not run at all: its clients have given up, or we leave. */
+static void refuse_parked(struct open_batch *o, bool late)
 {
     struct worker *w = o->home->worker;
     struct route *rt = route_of(o->home, o->b->signal);
@@ -406,27 +408,33 @@ static void refuse_parked(struct open_batch *o, const char *message)
 
     for (unsigned i = 0; i < rt->n_reach; i++)
         gw_edge_unreserve(rt->reach[i].exporter->edge, rt->reach[i].signal, o->units[i]);
+    for (uint32_t i = 0; late && i < o->b->n_segments; i++)
+        gw_ticket_fail_with(o->b->segments[i].ticket, DEADLINE_EXCEEDED, 0);
     gw_view_init(&v, o->b, &w->arena);
-    gw_view_settle_all(&v, &w->ledger, GW_REFUSED, "queue_full", message);
+    gw_view_settle_all(&v, &w->ledger, GW_REFUSED, late ? "deadline" : "queue_full", late ? no_time : no_room);
     gw_view_clear(&v);
     drop_open(o);
 }
 
+/*
+ * While one of its clients waits a batch stays, and goes when there is room: with the rows of those whose deadline has
+ * passed, which the receiver counts as unheard.
+ */
 void gw_intake_unpark(struct worker *w, bool give_up)
 {
     struct open_batch **p = &w->parked, *o;
     uint64_t now = gw_loop_now_ns(w->loop);
 
     while ((o = *p) != NULL) {
-        bool late = give_up || (o->first_deadline_ns && o->first_deadline_ns <= now);
+        bool late = !o->has_endless && o->last_deadline_ns <= now;
 
-        if (!late && !take_blocking(o)) {
+        if (!late && !give_up && !take_blocking(o)) {
             p = &o->next;
             continue;
         }
         *p = o->next;
-        if (late)
-            refuse_parked(o, no_room);
+        if (late || give_up)
+            refuse_parked(o, late);
         else
             run(o);
         free(o);
@@ -519,8 +527,6 @@ static void join(struct intake *in, struct open_batch *o, struct gw_request *rq,
     *rq->hold = (struct gw_hold){0};
     (void)gw_payload_unref(rq->payload);
     o->has_endless |= rq->deadline_ns == 0;
-    if (rq->deadline_ns && (o->first_deadline_ns == 0 || rq->deadline_ns < o->first_deadline_ns))
-        o->first_deadline_ns = rq->deadline_ns;
     if (rq->deadline_ns > o->last_deadline_ns)
         o->last_deadline_ns = rq->deadline_ns;
 }

@@ -238,6 +238,7 @@ int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body,
         .bytes = body,
         .meta = (struct gw_meta *)(uintptr_t)meta,
         .ack = {.stream = stream},
+        .deadline_ns = d->deadline_ns,
     };
     int rc = d->intake->ops->admit(d->intake, &hold, s, body.n, ret);
 

@@ -40,7 +40,8 @@ struct gw_test_door {
     struct gw_intake *intake;
     struct gw_test_verdict *verdicts;
     unsigned n_verdicts, cap;
-    unsigned n_open; /* submitted, no verdict yet */
+    unsigned n_open;      /* submitted, no verdict yet */
+    uint64_t deadline_ns; /* of what is sent from now on; 0: none */
     bool quiesced;
 };
 struct gw_test_source {

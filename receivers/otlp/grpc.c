@@ -173,6 +173,7 @@ static bool find_deadline(struct gw_otlp_request *rq, const struct gw_hs_head *d
         return false;
     }
     rq->deadline_ns = ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
+    gw_otlp_arm_deadline(rq);
     return true;
 }
 

@@ -111,6 +111,14 @@ static void count_requests(struct gw_otlp *o, struct gw_otlp_shared *s)
 {
     static const char *const outcomes[GW_OTLP_OUTCOMES] = {"success", "failure", "refused"};
 
+    if (o->ctx.meter) {
+        struct gw_label labels[] = {{"receiver", o->ctx.id}, {"transport", s->grpc ? "grpc" : "http"}};
+
+        s->unheard = gw_meter_get(o->ctx.meter, GW_COUNTER, "staunch_receiver_unheard_items",
+                                  "Items that were taken when their client had left or its deadline had passed: it may "
+                                  "send them again.",
+                                  labels, 2);
+    }
     for (unsigned i = 0; o->ctx.meter && i < GW_OTLP_OUTCOMES; i++) {
         struct gw_label labels[] = {
             {"outcome", outcomes[i]}, {"receiver", o->ctx.id}, {"transport", s->grpc ? "grpc" : "http"}};
@@ -168,8 +176,10 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
     s = d->server ? gw_hs_find(d->server, (struct gw_hs_name){ack->slot & ~HTTP_SLOT_BIT, ack->generation, ack->stream})
                   : NULL;
     rq = s ? gw_hs_user(s) : NULL; /* NULL: the client is gone */
-    if (rq)
+    if (rq && !rq->answered)
         gw_otlp_answer(rq, v);
+    else if (v->grpc_status == GW_OK)
+        gw_metric_add(d->shared->unheard, v->rows - v->rejected);
 }
 
 static void close_local(void *local)

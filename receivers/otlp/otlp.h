@@ -132,6 +132,7 @@ struct gw_otlp_shared {
     unsigned codecs; /* bits 1 << enum gw_codec that may come in */
     struct gw_metric
         *requests[GW_OTLP_OUTCOMES]; /* a request refused at the door is counted here: its rows are unknown */
+    struct gw_metric *unheard;       /* rows that were taken when their client had left or given up */
 };
 
 struct gw_otlp {
@@ -190,6 +191,7 @@ struct gw_otlp_request {
     enum gw_codec codec;
     bool held;       /* hold is ours to release */
     bool busy, gone; /* a call-back of ours is on the stack: freed by it */
+    bool answered;
     enum gw_otlp_health health;
     uint64_t granted;           /* bytes that the intake was asked for */
     struct gw_payload *payload; /* the body, when it is long or may be */
@@ -197,6 +199,7 @@ struct gw_otlp_request {
     struct gw_grpc_reader reader;
     struct gw_meta *meta;
     uint64_t deadline_ns;
+    struct gw_timer deadline; /* answers when nobody else did */
     /* Health/Watch */
     struct gw_otlp_request *watch_next, **watch_link;
     uint8_t told; /* the last status that was sent */
@@ -215,6 +218,8 @@ bool gw_otlp_grow(struct gw_otlp_request *rq, uint64_t bytes);
 /** A body of known length that will not be decompressed comes into a payload of its own. */
 bool gw_otlp_expect(struct gw_otlp_request *rq, uint64_t bytes);
 bool gw_otlp_append(struct gw_otlp_request *rq, struct gw_slice chunk);
+/** From now on the client waits until rq->deadline_ns, and no longer. */
+void gw_otlp_arm_deadline(struct gw_otlp_request *rq);
 void gw_otlp_submit(struct gw_otlp_request *rq, struct gw_slice body, enum gw_codec codec);
 
 /* origin.c */
@@ -255,15 +260,8 @@ void gw_otlp_grpc_handler(struct gw_hs_handler *ret);
 void gw_otlp_http_handler(struct gw_hs_handler *ret);
 void gw_otlp_grpc_answer(struct gw_otlp_request *rq, const struct gw_verdict *v);
 void gw_otlp_http_answer(struct gw_otlp_request *rq, const struct gw_verdict *v);
-static inline void gw_otlp_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
-{
-    if (!rq->health)
-        gw_metric_add(rq->door->shared->requests[gw_otlp_outcome_of(v)], 1);
-    if (rq->door->shared->grpc)
-        gw_otlp_grpc_answer(rq, v);
-    else
-        gw_otlp_http_answer(rq, v);
-}
+/** The first answer counts; whatever comes after it is not heard. */
+void gw_otlp_answer(struct gw_otlp_request *rq, const struct gw_verdict *v);
 void gw_otlp_refuse(struct gw_otlp_request *rq, int grpc_status, const char *message);
 
 /* cors.c */

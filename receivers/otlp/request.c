@@ -74,13 +74,28 @@ void gw_otlp_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
     if (!rq)
         return;
     gw_hs_set_user(s, NULL);
+    gw_timer_disarm(&rq->deadline);
     gw_otlp_health_gone(rq);
     rq->gone = true;
     if (!rq->busy)
         recycle(rq);
 }
 
-/* ---- refusals --------------------------------------------------------------------------------------------- */
+/* ---- answers and refusals --------------------------------------------------------------------------------------- */
+
+void gw_otlp_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
+{
+    if (rq->answered)
+        return;
+    rq->answered = true;
+    gw_timer_disarm(&rq->deadline);
+    if (!rq->health)
+        gw_metric_add(rq->door->shared->requests[gw_otlp_outcome_of(v)], 1);
+    if (rq->door->shared->grpc)
+        gw_otlp_grpc_answer(rq, v);
+    else
+        gw_otlp_http_answer(rq, v);
+}
 
 void gw_otlp_refuse(struct gw_otlp_request *rq, int grpc_status, const char *message)
 {
@@ -102,6 +117,31 @@ static void too_large(struct gw_otlp_request *rq)
 static void no_memory(struct gw_otlp_request *rq)
 {
     gw_otlp_refuse(rq, GW_UNAVAILABLE, "no memory for this request");
+}
+
+/*
+ * What waits for room in a queue is given up then (runtime/intake.c), so is what waits for its turn at a sink
+ * (queue/sender.c). What is under way goes on, and is counted as unheard.
+ */
+static void on_deadline(struct gw_timer *t)
+{
+    struct gw_otlp_request *rq =
+        (struct gw_otlp_request *)(void *)((char *)t - offsetof(struct gw_otlp_request, deadline));
+
+    gw_otlp_enter(rq);
+    if (rq->watch_link) {
+        gw_otlp_health_gone(rq);
+        gw_otlp_grpc_end(rq, GW_DEADLINE_EXCEEDED, "the deadline passed");
+    } else {
+        gw_otlp_refuse(rq, GW_DEADLINE_EXCEEDED, "the deadline passed before there was an answer");
+    }
+    gw_otlp_leave(rq);
+}
+
+void gw_otlp_arm_deadline(struct gw_otlp_request *rq)
+{
+    rq->deadline.fire = on_deadline;
+    gw_timer_arm(rq->door->l->loop, &rq->deadline, rq->deadline_ns);
 }
 
 /* ---- admission -------------------------------------------------------------------------------------------- */

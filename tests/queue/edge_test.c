@@ -763,6 +763,36 @@ static void nobody_is_tried_for_who_has_given_up(void **state)
 }
 
 /*
+ * Scenario    wait_for_result and one consumer, which is busy; a client behind it gives up in 8 s; the sink answers
+ * later Guarantees  its rows are never sent: DEADLINE_EXCEEDED, counted as "deadline"
+ */
+static void a_turn_that_comes_after_the_deadline_is_not_taken(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    r.conf.settings.queue.wait_for_result = true;
+    r.conf.settings.queue.num_consumers = 1;
+    r.conf.settings.timeout_ns = 0;
+    start(&r);
+    put(&r, GW_LOGS, 0, 1, NULL);
+    turn(&r);
+    r.deadline_ns = gw_mono_ns(&r.te.env) + 8 * S;
+    put(&r, GW_LOGS, 1, 2, NULL);
+    turn(&r);
+    pass(&r, 9 * S);
+    assert_int_equal(r.sink->n_waiting, 1);
+    gw_test_sink_answer(r.sink, &OK);
+    turn(&r);
+    assert_int_equal(r.sink->n_sends, 1);
+    assert_int_equal(dropped(&r, "deadline"), 2);
+    assert_int_equal(r.ticket->worst, GW_REFUSED);
+    assert_int_equal(r.ticket->grpc_status, 4);
+    tear_down(&r);
+}
+
+/*
  * Scenario    closed with one attempt under way, one in a pause and one pending
  * Guarantees  the attempt is cancelled; all rows are dropped as "shutdown", waiting clients hear UNAVAILABLE
  */
@@ -851,6 +881,7 @@ int main(void)
         cmocka_unit_test(only_what_is_left_goes_again),
         cmocka_unit_test(a_drain_does_not_sit_out_long_pauses),
         cmocka_unit_test(nobody_is_tried_for_who_has_given_up),
+        cmocka_unit_test(a_turn_that_comes_after_the_deadline_is_not_taken),
         cmocka_unit_test(closing_counts_what_it_could_not_send),
         cmocka_unit_test(answers_from_inside_of_send_do_not_pile_up),
         cmocka_unit_test(without_memory_rows_are_refused),

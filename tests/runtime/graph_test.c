@@ -280,6 +280,57 @@ static void block_on_overflow_parks_requests(void **state)
 }
 
 /*
+ * Scenario    block_on_overflow with a full queue; two requests of one turn wait, for 1 s and for 3 s; then two more
+ * Guarantees  while one of them waits they keep their place and go together when there is room; when nobody waits they
+ *             are not sent at all: DEADLINE_EXCEEDED, without a delay
+ */
+static void waiting_for_room_ends_with_the_last_deadline(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+    struct gw_test_sink *s;
+
+    (void)state;
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters: { scripted: { sending_queue: { queue_size: 1, block_on_overflow: true } } }\n"
+                        "service:\n  pipelines:\n    logs: { receivers: [scripted], exporters: [scripted] }\n",
+                        1, false);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    s = gw_test_engine_sink(&t, "scripted");
+    gw_test_engine_send(d, GW_LOGS, 1, 1, 1);
+    gw_test_engine_turn(&t, 2, 0);
+    assert_int_equal(d->n_verdicts, 1);
+    for (unsigned round = 0; round < 2; round++) {
+        d->deadline_ns = gw_mono_ns(&t.te.env) + S;
+        gw_test_engine_send(d, GW_LOGS, 10, 1, 2);
+        d->deadline_ns += 2 * S;
+        gw_test_engine_send(d, GW_LOGS, 11, 1, 3);
+        gw_test_engine_turn(&t, 2, 2 * S);
+        gw_test_engine_turn(&t, 2, 0);
+        assert_int_equal(d->n_verdicts, 1 + 2 * round);
+        assert_int_equal(s->n_waiting, 1);
+        if (round == 0) {
+            gw_test_sink_answer(s, &OK);
+            gw_test_engine_turn(&t, 3, 0);
+            assert_int_equal(s->waiting[0]->rows, 2);
+            assert_int_equal(d->verdicts[1].v.grpc_status, 0);
+        } else {
+            gw_test_engine_turn(&t, 1, 1100000000u);
+            gw_test_engine_turn(&t, 3, 0);
+            assert_int_equal(d->n_verdicts, 5);
+            assert_int_equal(d->verdicts[3].v.grpc_status, 4);
+            assert_int_equal(d->verdicts[4].v.grpc_status, 4);
+            assert_int_equal(d->verdicts[4].v.retry_after_ns, 0);
+        }
+    }
+    gw_test_sink_answer(s, &OK);
+    gw_test_engine_turn(&t, 3, 0);
+    assert_int_equal(s->n_waiting, 0);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
  * Scenario    a large body brings its own payload
  * Guarantees  it leaves without being copied: the attempt's bytes are the payload's
  */
@@ -465,6 +516,7 @@ int main(void)
         cmocka_unit_test(forward_joins_and_splits),
         cmocka_unit_test(a_full_queue_is_unavailable_at_the_door),
         cmocka_unit_test(block_on_overflow_parks_requests),
+        cmocka_unit_test(waiting_for_room_ends_with_the_last_deadline),
         cmocka_unit_test(a_large_body_is_not_copied),
         cmocka_unit_test(the_batch_processor_batches_behind_the_queue),
         cmocka_unit_test(a_drain_loses_nothing),
