@@ -30,25 +30,35 @@ static bool belongs(const struct gw_open_batch *o, const struct gw_batching *how
     return true;
 }
 
+/* NULL: the batch is no batch processor's, or its metrics are above the level. */
+static const char *counted_for(const struct gw_lane *l, const struct gw_batching *how, enum gw_metrics_level from)
+{
+    return l->edge->conf.level >= from ? how->processor : NULL;
+}
+
 static void count_trigger(struct gw_open_batch *o, const char *name, const char *help)
 {
-    const struct gw_label l = {"processor", o->how->processor};
+    const struct gw_label l = {"processor", counted_for(o->lane, o->how, GW_LEVEL_NORMAL)};
 
-    if (o->how->processor)
+    if (l.value)
         gw_metric_add(gw_meter_get(o->lane->edge->conf.meter, GW_COUNTER, name, help, &l, 1), 1);
 }
 
 static void observe_size(struct gw_open_batch *o)
 {
-    static const double sizes[] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
-                                   4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
-    const struct gw_label l = {"processor", o->how->processor};
+    const struct gw_label l = {"processor", counted_for(o->lane, o->how, GW_LEVEL_NORMAL)};
+    struct gw_meter *m = o->lane->edge->conf.meter;
 
-    if (o->how->processor)
-        gw_metric_observe(gw_meter_get_histogram(o->lane->edge->conf.meter, "otelcol_processor_batch_batch_send_size",
-                                                 "Number of units in the batch", &l, 1, sizes,
-                                                 sizeof(sizes) / sizeof(sizes[0])),
-                          (double)o->rows);
+    if (!l.value)
+        return;
+    gw_metric_observe(gw_meter_get_histogram(m, "otelcol_processor_batch_batch_send_size",
+                                             "Number of units in the batch", &l, 1, gw_row_bounds, GW_N_ROW_BOUNDS),
+                      (double)o->rows);
+    if (counted_for(o->lane, o->how, GW_LEVEL_DETAILED))
+        gw_metric_observe(gw_meter_get_histogram(m, "otelcol_processor_batch_batch_send_size_bytes",
+                                                 "Number of bytes in batch that was sent", &l, 1, gw_byte_bounds,
+                                                 GW_N_BYTE_BOUNDS),
+                          (double)o->bytes);
 }
 
 static void push_all(struct gw_lane *l, struct gw_chunk *c)
@@ -62,13 +72,13 @@ static void push_all(struct gw_lane *l, struct gw_chunk *c)
 
 static void count_open(struct gw_lane *l, int change, const struct gw_batching *how)
 {
-    const struct gw_label label = {"processor", how->processor};
+    const struct gw_label label = {"processor", counted_for(l, how, GW_LEVEL_NORMAL)};
 
     l->n_open += (unsigned)change;
-    if (how->processor && how->n_metadata_keys)
-        gw_metric_set(gw_meter_get(l->edge->conf.meter, GW_GAUGE, "otelcol_processor_batch_metadata_cardinality",
+    if (label.value && how->n_metadata_keys)
+        gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_GAUGE, "otelcol_processor_batch_metadata_cardinality",
                                    "Number of distinct metadata value combinations being processed", &label, 1),
-                      l->n_open);
+                      (uint64_t)(int64_t)change); /* of all exporters behind the processor */
 }
 
 /* The batch leaves, whole or in pieces. Without memory for that its chunks leave as they are. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "otlp-proto/decode.h"
@@ -24,40 +25,79 @@ static uint64_t read_in_flight(void *arg)
     return atomic_load_explicit(&((struct gw_lane *)arg)->in_flight, memory_order_relaxed);
 }
 
+const double gw_row_bounds[GW_N_ROW_BOUNDS] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
+                                               4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
+const double gw_byte_bounds[GW_N_BYTE_BOUNDS] = {128,    256,     512,     1024,    2048,    4096,
+                                                 8192,   16384,   32768,   65536,   131072,  262144,
+                                                 524288, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24};
+
 static struct gw_metric *counter(const struct gw_edge *e, const char *what, enum gw_signal s, const char *help)
 {
     const struct gw_label l = {"exporter", e->conf.id};
-    struct gw_metric *m;
-    struct gw_buf name;
+    char name[128];
 
-    gw_buf_init(&name, 128);
-    gw_buf_printf(&name, "otelcol_exporter_%s_%s", what, gw_signal_item_name(s));
-    gw_buf_put_u8(&name, 0);
-    m = name.failed ? NULL : gw_meter_get(e->conf.meter, GW_COUNTER, (char *)name.p, help, &l, 1);
-    gw_buf_clear(&name);
-    return m;
+    (void)snprintf(name, sizeof(name), "otelcol_exporter_%s_%s", what, gw_signal_item_name(s));
+    return gw_meter_get(e->conf.meter, GW_COUNTER, name, help, &l, 1);
+}
+
+static struct gw_metric *consumed(const struct gw_edge *e, const char *outcome, enum gw_signal s)
+{
+    const struct gw_label l[] = {{"otelcol_component_id", e->conf.id},
+                                 {"otelcol_component_kind", "exporter"},
+                                 {"otelcol_component_outcome", outcome},
+                                 {"otelcol_signal", gw_signal_name(s)}};
+
+    return gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_exporter_consumed_items",
+                        "Number of items passed to the exporter.", l, 4);
+}
+
+static struct gw_metric *rows_histogram(const struct gw_edge *e, const char *name, const char *help,
+                                        const struct gw_label *l, unsigned n)
+{
+    return gw_meter_get_histogram(e->conf.meter, name, help, l, n, gw_row_bounds, GW_N_ROW_BOUNDS);
+}
+
+static struct gw_metric *bytes_histogram(const struct gw_edge *e, const char *name, const char *help,
+                                         const struct gw_label *l, unsigned n)
+{
+    return gw_meter_get_histogram(e->conf.meter, name, help, l, n, gw_byte_bounds, GW_N_BYTE_BOUNDS);
+}
+
+/* What came in, a request at a time, and what left, a batch at a time. */
+static void make_histograms(const struct gw_edge *e, struct gw_lane *l)
+{
+    const struct gw_label id = {"exporter", e->conf.id};
+
+    if (e->conf.settings.queue.enabled) {
+        l->enqueue_size =
+            rows_histogram(e, "otelcol_exporter_enqueue_size", "Number of items in a request to the queue", &id, 1);
+        l->enqueue_bytes = bytes_histogram(e, "otelcol_exporter_enqueue_size_bytes",
+                                           "Number of bytes in a request to the queue", &id, 1);
+    }
+    if (e->own.enabled) {
+        l->send_size =
+            rows_histogram(e, "otelcol_exporter_queue_batch_send_size", "Number of units in the batch", &id, 1);
+        l->send_bytes = bytes_histogram(e, "otelcol_exporter_queue_batch_send_size_bytes",
+                                        "Number of bytes in batch that was sent", &id, 1);
+    }
 }
 
 static void make_metrics(struct gw_edge *e, struct gw_lane *l)
 {
-    static const double sizes[] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
-                                   4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
-    static const double bytes[] = {1000, 10000, 50000, 100000, 500000, 1000000, 2000000, 5000000, 10000000, 50000000};
-    const struct gw_label id = {"exporter", e->conf.id}, both[] = {{"data_type", gw_signal_name(l->signal)}, id};
+    const struct gw_label both[] = {{"data_type", gw_signal_name(l->signal)}, {"exporter", e->conf.id}};
     struct gw_meter *m = e->conf.meter;
 
     l->sent = counter(e, "sent", l->signal, "Number of items successfully sent to the destination.");
     l->failed = counter(e, "send_failed", l->signal, "Number of items in failed attempts to send to the destination.");
     l->enqueue_failed = counter(e, "enqueue_failed", l->signal, "Number of items failed to be added to the queue.");
+    l->consumed = consumed(e, "success", l->signal);
+    l->not_consumed = consumed(e, "failure", l->signal);
     if (e->ops->swallow)
         return;
     l->flying = gw_meter_get_read(m, "otelcol_exporter_in_flight_requests", "Current number of in-flight requests",
                                   both, 2, read_in_flight, l);
-    l->send_size = gw_meter_get_histogram(m, "otelcol_exporter_queue_batch_send_size", "Number of units in the batch",
-                                          &id, 1, sizes, sizeof(sizes) / sizeof(sizes[0]));
-    l->send_bytes = gw_meter_get_histogram(m, "otelcol_exporter_queue_batch_send_size_bytes",
-                                           "Number of bytes in batch that was sent", &id, 1, bytes,
-                                           sizeof(bytes) / sizeof(bytes[0]));
+    if (e->conf.level >= GW_LEVEL_DETAILED)
+        make_histograms(e, l);
     if (!e->conf.settings.queue.enabled)
         return;
     l->size = gw_meter_get_read(m, "otelcol_exporter_queue_size", "Current size of the retry queue (in batches)", both,
@@ -143,9 +183,21 @@ struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s)
     return c;
 }
 
+static void count_taken(struct gw_lane *l, uint64_t rows)
+{
+    atomic_fetch_add_explicit(&l->in, rows, memory_order_relaxed);
+    gw_metric_add(l->consumed, rows);
+}
+
+static void count_not_taken(struct gw_lane *l, uint64_t rows)
+{
+    gw_metric_add(l->enqueue_failed, rows);
+    gw_metric_add(l->not_consumed, rows);
+}
+
 void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows)
 {
-    gw_metric_add(lane_of(e, s)->enqueue_failed, rows);
+    count_not_taken(lane_of(e, s), rows);
 }
 
 /* ---- room ------------------------------------------------------------------------------------------------- */
@@ -257,7 +309,11 @@ static void enter(struct gw_lane *l, struct gw_chunk *c)
     struct gw_edge *e = l->edge;
     struct gw_loop *loop;
 
-    atomic_fetch_add_explicit(&l->in, c->rows, memory_order_relaxed);
+    count_taken(l, c->rows);
+    if (l->enqueue_size) {
+        gw_metric_observe(l->enqueue_size, c->rows);
+        gw_metric_observe(l->enqueue_bytes, (double)c->body.n);
+    }
     atomic_fetch_add_explicit(&l->queued, c->units, memory_order_relaxed);
     atomic_fetch_add(&e->n_chunks, 1);
     if (gw_inbox_push(&e->inbox, &c->item) && (loop = atomic_load(&e->loop)) != NULL)
@@ -312,7 +368,7 @@ static void swallow(struct gw_lane *l, struct gw_view *v, struct gw_ledger *ledg
 {
     uint32_t rows = v->n_rows;
 
-    atomic_fetch_add_explicit(&l->in, rows, memory_order_relaxed);
+    count_taken(l, rows);
     atomic_fetch_add_explicit(&l->delivered, rows, memory_order_relaxed);
     gw_metric_add(l->sent, rows);
     l->edge->ops->swallow(l->edge->conf.self, v);
@@ -333,7 +389,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
     if (!v->failed)
         c = encode(e, v, how->scratch);
     if (!c) {
-        gw_metric_add(l->enqueue_failed, v->n_rows);
+        count_not_taken(l, v->n_rows);
         gw_view_settle_all(v, how->ledger, GW_REFUSED, "memory_limit", "data refused due to high memory usage");
         gw_view_clear(v);
         return;
@@ -411,7 +467,7 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
     struct gw_buf out;
 
     if (e->ops->swallow) {
-        atomic_fetch_add_explicit(&l->in, n_rows, memory_order_relaxed);
+        count_taken(l, n_rows);
         atomic_fetch_add_explicit(&l->delivered, n_rows, memory_order_relaxed);
         gw_metric_add(l->sent, n_rows);
         return true;
@@ -426,7 +482,7 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
     gw_buf_clear(&out);
     if (!c) {
         gw_edge_unreserve(e, s, units);
-        gw_metric_add(l->enqueue_failed, n_rows);
+        count_not_taken(l, n_rows);
         return false;
     }
     c->units = is_bounded(e) ? units : 0;

@@ -36,6 +36,7 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     unsigned signals; /* that reach it: those have metrics */
     struct gw_queue_settings settings;
     struct gw_meter *meter;
+    enum gw_metrics_level level; /* which of its metrics there are */
     struct gw_logger logger;
     struct gw_credit *memory;
     /** Room appeared while somebody waited for it (gw_edge_reserve with `wait`). Threads: any. */

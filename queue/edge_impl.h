@@ -74,7 +74,9 @@ struct gw_lane {
     _Atomic bool waited_for;
     _Atomic uint64_t in, delivered, rejected, dropped, dead_lettered;
     _Atomic uint64_t in_flight;
-    struct gw_metric *sent, *failed, *enqueue_failed, *size, *capacity, *flying, *send_size, *send_bytes;
+    struct gw_metric *sent, *failed, *enqueue_failed, *size, *capacity, *flying;
+    struct gw_metric *enqueue_size, *enqueue_bytes, *send_size, *send_bytes; /* NULL: not at this level */
+    struct gw_metric *consumed, *not_consumed;
     /* The exporter's thread only. */
     struct gw_chunk *pending, **pending_last;
     struct gw_job *jobs;
@@ -98,6 +100,10 @@ struct gw_edge {
     _Atomic bool draining;
     bool opened, closing, hurried;
 };
+
+/** Bounds of histograms, as the Collector has them: of rows, and of bytes. */
+enum { GW_N_ROW_BOUNDS = 22, GW_N_BYTE_BOUNDS = 18 };
+extern const double gw_row_bounds[GW_N_ROW_BOUNDS], gw_byte_bounds[GW_N_BYTE_BOUNDS];
 
 /* chunk.c */
 struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes);

@@ -72,6 +72,7 @@ static int make_edge(struct gw_engine *e, struct instance *x, struct gw_err *err
         .id = x->comp->id,
         .signals = x->comp->signals,
         .meter = e->conf.meter,
+        .level = e->conf.service->telemetry.metrics_level,
         .logger = x->ctx.logger,
         .memory = &e->memory,
         .room = room,
@@ -207,6 +208,27 @@ static bool add_reach(struct gw_engine *e, struct route *r, const struct pipelin
     return true;
 }
 
+/* The Collector's pipeline metrics (there behind a gate): component and outcome are labels, not parts of the name. */
+static struct gw_metric *items(struct gw_engine *e, const struct gw_service_component *c, const char *what,
+                               enum gw_signal signal, const char *pipeline, enum item_outcome outcome)
+{
+    static const char *const outcomes[N_ITEM_OUTCOMES] = {"success", "refused", "failure"};
+    const struct gw_label l[] = {
+        {"otelcol_component_id", c->id},
+        {"otelcol_component_kind", gw_kind_name(c->kind)},
+        {"otelcol_component_outcome", outcomes[outcome]},
+        {"otelcol_signal", gw_signal_name(signal)},
+        {"otelcol_pipeline_id", pipeline},
+    };
+    bool in = strcmp(what, "consumed") == 0;
+    char name[64], help[64];
+
+    (void)snprintf(name, sizeof(name), "otelcol_%s_%s_items", gw_kind_name(c->kind), what);
+    (void)snprintf(help, sizeof(help), "Number of items %s the %s.", in ? "passed to" : "emitted from",
+                   gw_kind_name(c->kind));
+    return gw_meter_get(e->conf.meter, GW_COUNTER, name, help, l, pipeline ? 5 : 4);
+}
+
 static void receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal)
 {
     static const char *const transports[] = {"grpc", "http"};
@@ -224,8 +246,16 @@ static void receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_si
                                         "Number of items that could not be pushed into the pipeline.", l, 2);
         (void)snprintf(name, sizeof(name), "otelcol_receiver_failed_%s", gw_signal_item_name(signal));
         x->failed[s][t] = gw_meter_get(e->conf.meter, GW_COUNTER, name,
-                                       "Number of items that failed to be processed by the receiver.", l, 2);
+                                       "Number of items that failed to be processed by the receiver due to internal "
+                                       "errors.",
+                                       l, 2);
     }
+}
+
+static void receiver_items(struct gw_engine *e, struct instance *x, enum gw_signal signal)
+{
+    for (unsigned o = 0; o < N_ITEM_OUTCOMES; o++)
+        x->produced[gw_signal_index(signal)][o] = items(e, x->comp, "produced", signal, NULL, (enum item_outcome)o);
 }
 
 static struct gw_metric *refused(struct gw_engine *e, struct instance *x, enum gw_signal signal, const char *reason)
@@ -259,6 +289,7 @@ static int make_routes(struct gw_engine *e, struct gw_err *err)
                 r->refused_queue = refused(e, x, (enum gw_signal)(1u << k), "queue_full");
                 r->refused_memory = refused(e, x, (enum gw_signal)(1u << k), "memory");
                 receiver_metrics(e, x, (enum gw_signal)(1u << k));
+                receiver_items(e, x, (enum gw_signal)(1u << k));
             }
         }
     return 0;
@@ -339,10 +370,37 @@ static int make_outs(struct gw_engine *e, struct node *n, struct gw_err *err)
     return n->letter_units ? 0 : no_memory(err);
 }
 
+/* From a microsecond on: the Collector's bounds begin at five seconds, above anything that a processor takes. */
+static const double durations[] = {1e-6,   2.5e-6, 5e-6, 1e-5,  2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3,
+                                   2.5e-3, 5e-3,   0.01, 0.025, 0.05,   0.1,  0.25, 0.5,    1};
+
+static void node_metrics(struct node *n, enum gw_signal signal)
+{
+    const struct gw_label labels[] = {{"otel_signal", gw_signal_name(signal)}, {"processor", n->comp->id}};
+    struct gw_engine *e = n->worker->engine;
+
+    n->consumed = items(e, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_SUCCESS);
+    n->not_consumed = items(e, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_FAILURE);
+    n->produced = items(e, n->comp, "produced", signal, n->ctx.pipeline, ITEMS_SUCCESS);
+    if (n->comp->kind != GW_PROCESSOR)
+        return;
+    n->incoming = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_incoming_items",
+                               "Number of items passed to the processor.", labels, 2);
+    n->outgoing = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_outgoing_items",
+                               "Number of items emitted from the processor.", labels, 2);
+    if (e->conf.service->telemetry.metrics_level < GW_LEVEL_DETAILED || !n->comp->type->consume)
+        return;
+    n->duration =
+        gw_meter_get_histogram(e->conf.meter, "otelcol_processor_internal_duration",
+                               "Duration of time taken to process a batch of telemetry data through the processor.",
+                               labels, 2, durations, sizeof(durations) / sizeof(durations[0]));
+    if (n->duration)
+        n->duration->scale = 1e-9; /* the sum is kept in ns */
+}
+
 static int make_node(struct worker *w, struct node *n, const struct gw_service_component *c,
                      const struct gw_service_pipeline *p, enum gw_signal signal, struct gw_err *err)
 {
-    const struct gw_label labels[] = {{"otel_signal", gw_signal_name(signal)}, {"processor", c->id}};
     struct gw_engine *e = w->engine;
     int rc;
 
@@ -350,12 +408,7 @@ static int make_node(struct worker *w, struct node *n, const struct gw_service_c
     n->ports = (struct gw_ports){.ops = &gw_flow_ports_ops, .ledger = &w->ledger, .arena = &w->arena};
     gw_buf_init(&n->letters, MAX_LETTERS_BYTES);
     fill_ctx(e, &n->ctx, c, p ? p->id : NULL, signal, w->index);
-    if (c->kind == GW_PROCESSOR) {
-        n->incoming = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_incoming_items",
-                                   "Number of items passed to the processor.", labels, 2);
-        n->outgoing = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_outgoing_items",
-                                   "Number of items emitted from the processor.", labels, 2);
-    }
+    node_metrics(n, signal);
     rc = make_outs(e, n, err);
     w->has_ticks |= c->type->tick != NULL;
     return rc < 0 ? rc : make(c, &n->ctx, &n->self, err);

@@ -38,8 +38,11 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .batching = t->batching,
         .deadline_ns = w->deadline_ns,
     };
+    struct node *before = w->current;
 
+    w->current = NULL; /* what the edge refuses is not the last processor's doing */
     gw_edge_put(x->edge, v, &how);
+    w->current = before;
 }
 
 static void enter(struct worker *w, const struct target *t, struct gw_view *v)
@@ -103,27 +106,49 @@ void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, un
     enter(w, &t[n - 1], v);
 }
 
-static void run_node(struct node *n, struct gw_view *v)
+static void consume(struct node *n, struct gw_view *v)
 {
-    struct worker *w = n->worker;
-    struct node *before = w->current;
-
-    if (v->n_rows == 0) {
-        gw_view_clear(v);
-        return;
-    }
-    gw_metric_add(n->incoming, v->n_rows);
-    w->current = n;
     if (n->comp->type->consume)
         n->comp->type->consume(n->self, v, &n->ports);
     else
         gw_emit(&n->ports, 0, v);
-    w->current = before;
 }
 
-static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
+/* What is behind the component's ports does not count. */
+static void consume_timed(struct node *n, struct gw_view *v)
 {
-    struct node *n = node_of(out);
+    struct gw_env *env = n->worker->engine->conf.env;
+    uint64_t begin = gw_mono_ns(env);
+
+    n->away_ns = 0;
+    consume(n, v);
+    gw_metric_observe(n->duration, (double)(gw_mono_ns(env) - begin - n->away_ns) * 1e-9);
+}
+
+static void run_node(struct node *n, struct gw_view *v)
+{
+    struct worker *w = n->worker;
+    struct node *before = w->current;
+    uint64_t rows = v->n_rows, failed = n->own_failed;
+
+    if (rows == 0) {
+        gw_view_clear(v);
+        return;
+    }
+    gw_metric_add(n->incoming, rows);
+    w->current = n;
+    if (n->duration)
+        consume_timed(n, v);
+    else
+        consume(n, v);
+    w->current = before;
+    failed = n->own_failed - failed;
+    gw_metric_add(n->consumed, rows > failed ? rows - failed : 0);
+    gw_metric_add(n->not_consumed, failed);
+}
+
+static void go_on(struct node *n, unsigned port, struct gw_view *v)
+{
     struct worker *w = n->worker;
 
     if (port > 0) {
@@ -134,10 +159,21 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
         return;
     }
     gw_metric_add(n->outgoing, v->n_rows);
+    gw_metric_add(n->produced, v->n_rows);
     if (n->chain && n->at + 1 < n->chain->n_nodes && !v->failed)
         run_node(&n->chain->nodes[n->at + 1], v);
     else
         gw_flow_run(w, v, n->next, n->n_next);
+}
+
+static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
+{
+    struct node *n = node_of(out);
+    uint64_t begin = n->duration ? gw_mono_ns(n->worker->engine->conf.env) : 0;
+
+    go_on(n, port, v);
+    if (n->duration)
+        n->away_ns += gw_mono_ns(n->worker->engine->conf.env) - begin;
 }
 
 /* ---- dead letters ----------------------------------------------------------------------------------------- */
@@ -310,6 +346,8 @@ void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows
     struct node *n = w->current;
     struct gw_metric *m = NULL;
 
+    if (n && (outcome == GW_REFUSED || outcome == GW_FAILED))
+        n->own_failed += rows;
     if (outcome != GW_DROPPED && outcome != GW_REJECTED && outcome != GW_FAILED)
         return;
     reason = reason ? reason : "unknown";

@@ -60,6 +60,9 @@ struct route {
     bool blocks;                                      /* some edge parks requests instead of refusing them */
 };
 
+/** What became of items that a component produced or was given, as the Collector's pipeline metrics tell it. */
+enum item_outcome { ITEMS_SUCCESS, ITEMS_REFUSED, ITEMS_FAILURE, N_ITEM_OUTCOMES };
+
 struct instance {
     const struct gw_service_component *comp;
     struct gw_ctx ctx;
@@ -73,6 +76,7 @@ struct instance {
     /* Receivers. */
     struct route routes[GW_N_SIGNALS];
     struct gw_metric *accepted[GW_N_SIGNALS][2], *refused[GW_N_SIGNALS][2], *failed[GW_N_SIGNALS][2]; /* [http] */
+    struct gw_metric *produced[GW_N_SIGNALS][N_ITEM_OUTCOMES];
     /* Extensions. */
     void *local;
 };
@@ -108,7 +112,10 @@ struct node {
     struct gw_buf letters; /* dead letters of this turn, as one OTLP body */
     uint32_t n_letters;
     uint64_t *letter_units; /* reserved for them, per target of the dead letter port */
-    struct gw_metric *incoming, *outgoing;
+    struct gw_metric *incoming, *outgoing, *consumed, *not_consumed, *produced;
+    struct gw_metric *duration; /* its own part of consume(); NULL below level detailed: two looks at the clock */
+    uint64_t own_failed;        /* rows that it refused or failed itself */
+    uint64_t away_ns;           /* behind its ports, of the consume() under way */
     struct reason reasons[N_REASONS];
 };
 

@@ -168,6 +168,11 @@ static void on_released(struct gw_ticket *t)
     free(k);
 }
 
+static bool is_http(const struct gw_meta *m)
+{
+    return m && m->transport && strcmp(m->transport, "http") == 0;
+}
+
 static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
 {
     struct ticket *k = calloc(1, sizeof(*k));
@@ -175,7 +180,7 @@ static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
     if (!k)
         return NULL;
     k->home = in;
-    k->http = rq->meta && rq->meta->transport && strcmp(rq->meta->transport, "http") == 0;
+    k->http = is_http(rq->meta);
     k->t.refs = 1;
     k->t.ack = rq->ack;
     k->t.ack.worker = in->worker->index;
@@ -224,12 +229,27 @@ static void count_verdict(struct ticket *k, const struct gw_verdict *v)
     struct instance *r = k->home->receiver;
     unsigned s = gw_signal_index(v->signal);
 
-    if (v->grpc_status != 0) {
-        gw_metric_add(r->refused[s][k->http], v->rows);
+    uint32_t refused = v->grpc_status != 0 ? v->rows : v->rejected;
+
+    gw_metric_add(r->accepted[s][k->http], v->rows - refused);
+    gw_metric_add(r->produced[s][ITEMS_SUCCESS], v->rows - refused);
+    gw_metric_add(r->refused[s][k->http], refused);
+    gw_metric_add(r->produced[s][ITEMS_REFUSED], refused);
+}
+
+/**
+ * The receiver itself could not go on, out of memory: no verdict of the pipeline, which would count as refused, and no
+ * mistake of the sender's, whose rows nobody knows. These may be counted, if the framing allows.
+ */
+static void count_failed(struct intake *in, const struct gw_request *rq, struct gw_slice bytes)
+{
+    unsigned s = gw_signal_index(rq->hold->signal);
+    uint32_t rows;
+
+    if (gw_count_rows(rq->hold->signal, bytes, &rows) < 0)
         return;
-    }
-    gw_metric_add(r->accepted[s][k->http], v->rows - v->rejected);
-    gw_metric_add(r->refused[s][k->http], v->rejected);
+    gw_metric_add(in->receiver->failed[s][is_http(rq->meta)], rows);
+    gw_metric_add(in->receiver->produced[s][ITEMS_FAILURE], rows);
 }
 
 void gw_intake_deliver(struct worker *w)
@@ -540,6 +560,18 @@ static void abandon(struct intake *in, struct open_batch *o)
     *o = in->open[--in->n_open];
 }
 
+/* At the last moment: for want of room (refused), for want of memory in the decoder (failed), or malformed. */
+static void count_turned_away(struct intake *in, const struct gw_request *rq, struct gw_slice bytes, int rc,
+                              uint32_t rows)
+{
+    unsigned s = gw_signal_index(rq->hold->signal);
+
+    gw_metric_add(in->receiver->refused[s][is_http(rq->meta)], rows);
+    gw_metric_add(in->receiver->produced[s][ITEMS_REFUSED], rows);
+    if (rc == -ENOMEM)
+        count_failed(in, rq, bytes);
+}
+
 static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slice bytes, struct gw_verdict *ret)
 {
     bool adopt = rq->encoding == GW_ENC_PROTO && rq->payload && bytes.n >= ADOPT_BYTES;
@@ -556,6 +588,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         o = new_open(in, rq);
     if (!o || !k) {
         free(k);
+        count_failed(in, rq, bytes);
         return refuse_busy(in, ret, s, no_memory);
     }
     mark = gw_batch_mark(o->b);
@@ -565,7 +598,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         rc = -EBUSY;
     has_room = rc < 0 || rows == 0 || take_sizes(o, route_of(in, s), rows, bytes.n);
     if (rc < 0 || rows == 0 || !has_room) {
-        gw_metric_add(in->receiver->refused[gw_signal_index(s)][k->http], rows);
+        count_turned_away(in, rq, bytes, rc, rows);
         gw_batch_rollback(o->b, &mark);
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
