@@ -17,6 +17,7 @@
 #include "core/inbox.h"
 #include "core/logger.h"
 #include "net/http_conn.h"
+#include "net/peer_rate.h"
 
 enum { GW_LISTEN_MAX = 2, GW_SCRATCH_BYTES = 64 * 1024 };
 
@@ -54,7 +55,9 @@ struct gw_hs_group {
     pthread_mutex_t lock;     /* servers, accepter, listen: taken when a connection is dealt and when servers change */
     struct gw_hs_server *servers, *accepter;
     _Atomic unsigned n_connections;
-    struct gw_metric *connections, *accepted, *over_limit, *accept_failed, *cut_attack, *cut_timeout, *tls_failed;
+    struct gw_peer_rate rate; /* the accepter's; it changes hands under the lock */
+    struct gw_metric *connections, *accepted, *over_limit, *over_rate, *accept_failed, *cut_attack, *cut_timeout,
+        *tls_failed;
 };
 
 struct gw_acceptor {

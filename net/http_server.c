@@ -39,6 +39,8 @@ void gw_hs_conf_defaults(struct gw_hs_conf *ret)
         .keepalive_timeout_ns = 20 * s,
         .keepalive_min_ns = 300 * s,
         .keep_alives = true,
+        .connect_burst = 10000,
+        .connect_per_s = 2000,
         .bucket_burst = 200,
         .bucket_per_s = 20,
     };
@@ -57,6 +59,8 @@ static void open_metrics(struct gw_hs_group *g)
                                     "Times that accepting had to pause, for want of descriptors or memory.", ends, 1);
     ends[1].value = "max_connections";
     g->over_limit = gw_meter_get(m, GW_COUNTER, "staunch_net_cut", "Connections ended by us, by reason.", ends, 2);
+    ends[1].value = "connect_rate";
+    g->over_rate = gw_meter_get(m, GW_COUNTER, "staunch_net_cut", "Connections ended by us, by reason.", ends, 2);
     ends[1].value = "attack";
     g->cut_attack = gw_meter_get(m, GW_COUNTER, "staunch_net_cut", "Connections ended by us, by reason.", ends, 2);
     ends[1].value = "timeout";
@@ -75,7 +79,11 @@ int gw_hs_group_new(struct gw_env *env, const struct gw_hs_conf *conf, struct gw
     g->env = env;
     g->conf = *conf;
     pthread_mutex_init(&g->lock, NULL);
-    code = conf->tls.enabled ? gw_tls_store_new(env, &g->conf, &g->tls, err) : 0;
+    code = gw_peer_rate_init(&g->rate, conf->connect_burst, conf->connect_per_s);
+    if (code < 0)
+        (void)gw_fail(err, code, "endpoint \"%s\": out of memory", conf->endpoint);
+    if (code == 0 && conf->tls.enabled)
+        code = gw_tls_store_new(env, &g->conf, &g->tls, err);
     if (code == 0)
         code = gw_listen_open(conf->transport, conf->endpoint, &g->listen, err);
     if (code < 0) {
@@ -93,6 +101,7 @@ void gw_hs_group_free(struct gw_hs_group *g)
         return;
     gw_listen_close(&g->listen);
     gw_tls_store_free(g->tls);
+    gw_peer_rate_clear(&g->rate);
     pthread_mutex_destroy(&g->lock);
     free(g);
 }
@@ -193,6 +202,11 @@ static void on_accept(struct gw_fd *f, unsigned events)
             if (errno != EAGAIN)
                 pause_accepting(sv, -errno);
             return;
+        }
+        if (!gw_peer_rate_take(&g->rate, &peer, gw_loop_now_ns(sv->loop))) {
+            gw_metric_add(g->over_rate, 1);
+            close(fd);
+            continue;
         }
         if (g->conf.max_connections && atomic_load(&g->n_connections) >= g->conf.max_connections) {
             gw_metric_add(g->over_limit, 1);

@@ -62,6 +62,10 @@ static const struct gw_field http_auth_fields[] = {
          .flags = GW_FF_PLANNED,                                                                                       \
          .help = "Middleware extensions."},                                                                            \
         GW_U64_FIELD(T, e.max_connections, "max_connections", "0", 0, 1e6, "Connections at once; 0: no limit."),       \
+        GW_U64_FIELD(T, e.connect_burst, "connect_burst", "10000", 1, 1e6,                                             \
+                     "New connections that one address (IPv6: one /64) may open at once."),                            \
+        GW_U64_FIELD(T, e.connect_per_s, "connect_per_second", "2000", 0, 1e6,                                         \
+                     "And so many a second; beyond that they are closed as soon as they are accepted. 0: no limit."),  \
         GW_U64_FIELD(T, e.max_header_bytes, "max_header_bytes", "16384", 1024, 1 << 20,                                \
                      "Most bytes of a request's head."),                                                               \
         GW_U64_FIELD(T, e.max_headers, "max_headers", "100", 8, 256, "Most headers of a request."),                    \
@@ -272,6 +276,8 @@ static void endpoint_conf(const struct gw_otlp_endpoint *e, struct gw_hs_conf *r
         .initial_window_bytes = (uint32_t)e->initial_window_bytes,
         .max_window_bytes = (uint32_t)e->max_window_bytes,
         .max_connections = (uint32_t)e->max_connections,
+        .connect_burst = (uint32_t)e->connect_burst,
+        .connect_per_s = (uint32_t)e->connect_per_s,
         .body_idle_timeout_ns = e->body_idle_timeout_ns,
         .header_timeout_ns = e->header_timeout_ns,
         .bucket_burst = (uint32_t)e->bucket_burst,

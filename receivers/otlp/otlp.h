@@ -54,7 +54,8 @@ struct gw_otlp_endpoint {
     bool has_tls, has_auth, include_metadata;
     struct gw_otlp_tls tls;
     struct gw_otlp_auth auth;
-    uint64_t max_connections, max_header_bytes, max_headers, max_concurrent_streams, bucket_burst, bucket_per_s;
+    uint64_t max_connections, connect_burst, connect_per_s, max_header_bytes, max_headers, max_concurrent_streams,
+        bucket_burst, bucket_per_s;
     uint64_t initial_window_bytes, max_window_bytes;
     uint64_t header_timeout_ns, body_idle_timeout_ns;
 };

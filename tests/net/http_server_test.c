@@ -26,6 +26,7 @@ static int tear_down(void **state)
 {
     (void)state;
     rig_stop(&rig);
+    gw_meter_free(rig.conf.meter);
     return 0;
 }
 
@@ -310,6 +311,50 @@ static void max_connections_has_an_effect(void **state)
         close(fds[i]);
 }
 
+/** From an address of one's own: all of 127.0.0.0/8 is here. */
+static int connect_from(const char *address)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)gw_hs_group_port(rig.group)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+                       from = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    rig_turn(&rig, 2);
+    return fd;
+}
+
+/* Scenario: connect_burst 3, connect_per_s 1: five connections from one address at once, two from another, and two
+ * more of the first two seconds later.
+ * Guarantees: three are served and two closed; the other address is not touched by it; with time there is room again;
+ * what was closed is counted by reason. */
+static void a_peer_that_connects_too_fast_is_turned_away(void **state)
+{
+    struct gw_label ends[] = {{"endpoint", "127.0.0.1:0"}, {"reason", "connect_rate"}};
+    int fds[9];
+
+    (void)state;
+    rig.conf.connect_burst = 3;
+    rig.conf.connect_per_s = 1;
+    rig.conf.meter = gw_meter_new();
+    start("tcp", "127.0.0.1:0");
+    for (unsigned i = 0; i < 5; i++)
+        fds[i] = connect_from("127.0.0.1");
+    for (unsigned i = 5; i < 7; i++)
+        fds[i] = connect_from("127.0.0.2");
+    rig.fake.mono_ns += 2 * SECOND;
+    rig_turn(&rig, 1);
+    for (unsigned i = 7; i < 9; i++)
+        fds[i] = connect_from("127.0.0.1");
+    for (unsigned i = 0; i < 9; i++) {
+        assert_int_equal(ask(fds[i]), i == 3 || i == 4 ? 0 : 200);
+        close(fds[i]);
+    }
+    assert_int_equal(atomic_load(&gw_meter_get(rig.conf.meter, GW_COUNTER, "staunch_net_cut", "", ends, 2)->value), 2);
+}
+
 /* Scenario: three workers, 30 connections; then the one that accepts quiesces, and 10 more come.
  * Guarantees: ten each; afterwards another one accepts; when all are quiesced the port is closed. */
 static void connections_are_dealt_to_whoever_has_the_fewest(void **state)
@@ -543,6 +588,7 @@ int main(void)
         CASE(both_protocols_are_told_apart_by_their_first_bytes),
         CASE(a_protocol_that_is_not_allowed_is_not_spoken),
         CASE(max_connections_has_an_effect),
+        CASE(a_peer_that_connects_too_fast_is_turned_away),
         CASE(connections_are_dealt_to_whoever_has_the_fewest),
         CASE(workers_on_threads_share_the_connections),
         CASE(running_out_of_descriptors_is_survived),
