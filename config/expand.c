@@ -300,6 +300,8 @@ static void unescape(struct gw_load *ld, struct gw_node *n)
     if (!strstr(n->text, "$$"))
         return;
     copy = out = (char *)(uintptr_t)gw_load_text(ld, n->text, strlen(n->text));
+    if (!*copy)
+        return; /* out of memory: this "" is not ours to write to */
     for (const char *s = copy; *s; s++) {
         *out++ = *s;
         if (s[0] == '$' && s[1] == '$')

@@ -528,10 +528,10 @@ static bool isal_out(enum gw_codec c, struct gw_slice in, struct gw_buf *out)
 
     if (!s || in.n > UINT32_MAX / 2 || gw_buf_reserve(out, room) < 0)
         return false;
-    if (!s->isal) {
+    if (!s->isal) /* each by itself: one may be there since a call that did not find the other */
         s->isal = malloc(sizeof(*s->isal));
+    if (!s->isal_level)
         s->isal_level = malloc(ISAL_DEF_LVL1_DEFAULT);
-    }
     if (!s->isal || !s->isal_level)
         return false;
     isal_deflate_stateless_init(s->isal);

@@ -1,27 +1,49 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# coverage.sh: line coverage of what the fuzz targets are for, by their kept corpus. Fails below 95 %.
+# coverage.sh [--check] [TARGET...]: line coverage of the code that the fuzz targets are for, by their kept corpus.
+# Prints the lines that no input reaches, too; --check prints one line a file and fails when one is below 95 %.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-build=build-cov
+check=
+[ "${1:-}" != --check ] || { check=1; shift; }
+export build=build-cov check least=95
+declare -A files=(
+    [compress]="net/compress.c"
+    [decode]="otlp-proto/decode.c otlp-proto/decode_logs.c otlp-proto/decode_metrics.c otlp-proto/decode_points.c
+        otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c
+        otlp-proto/utf8.c"
+    [grpc_frame]="net/grpc_frame.c"
+    [http1]="net/http1.c"
+    [json]="otlp-proto/json_read.c otlp-proto/json_text.c"
+    [yaml]="config/yaml.c config/yaml_write.c config/expand.c config/scalar.c config/load.c"
+)
+[ $# -gt 0 ] || set -- compress decode grpc_frame http1 json yaml
+mkdir -p $build
 cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang \
-    "-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping" >/dev/null
-# what: the files whose lines count
-targets="decode:otlp-proto/decode.c,otlp-proto/decode_logs.c,otlp-proto/decode_metrics.c,otlp-proto/decode_points.c,otlp-proto/decode_traces.c,otlp-proto/decode_value.c,otlp-proto/canon.c,otlp-proto/wire.c,otlp-proto/utf8.c
-json:otlp-proto/json_read.c,otlp-proto/json_text.c,otlp-proto/json_fields.c
-grpc_frame:net/grpc_frame.c
-http1:net/http1.c
-yaml:config/yaml.c"
-bad=0
-for t in $targets; do
-    what=${t%%:*} files=${t#*:}
-    ninja -C $build "fuzz_$what" >/dev/null || { bad=1; continue; }
-    LLVM_PROFILE_FILE=$build/$what.profraw $build/fuzz_$what tests/fuzz/corpus/$what >/dev/null
-    llvm-profdata-14 merge -sparse $build/$what.profraw -o $build/$what.profdata
+    "-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping" >$build/configure.log 2>&1 || { cat $build/configure.log; exit 1; }
+ninja -C $build "${@/#/fuzz_}" >$build/ninja.log 2>&1 || { grep -E -A12 'error|FAILED' $build/ninja.log | head -n 60; exit 1; }
+
+# of WHAT FILE...: "file covered lines", a line each; after them the lines not reached
+of() {
+    local what=$1 of="-instr-profile=$build/$1.profdata $build/fuzz_$1"
+    shift
+    LLVM_PROFILE_FILE=$build/$what.profraw $build/fuzz_"$what" tests/fuzz/corpus/"$what" >/dev/null
+    llvm-profdata-14 merge -sparse $build/"$what".profraw -o $build/"$what".profdata
+    for f in "$@"; do
+        # shellcheck disable=SC2086
+        llvm-cov-14 export -summary-only $of "$f" | python3 -c '
+import json, os, sys
+t = json.load(sys.stdin)["data"][0]["totals"]["lines"]
+share = 100 * t["covered"] / t["count"]
+print("%-11s %-28s %5.1f %%  %4d of %4d lines" % (sys.argv[1], sys.argv[2], share, t["covered"], t["count"]))
+sys.exit(bool(os.environ["check"]) and share < float(os.environ["least"]))' "$what" "$f" || bad=1
+        # shellcheck disable=SC2086
+        [ -n "$check" ] || llvm-cov-14 show $of "$f" | grep -E '^ +[0-9]+\| +0\|' || true
+    done
+}
+bad=
+for t in "$@"; do
     # shellcheck disable=SC2086
-    line=$(llvm-cov-14 export -summary-only -instr-profile=$build/$what.profdata $build/fuzz_$what ${files//,/ } |
-        python3 -c 'import json,sys; t=json.load(sys.stdin)["data"][0]["totals"]["lines"]; print(t["covered"], t["count"], round(100*t["covered"]/t["count"],1))')
-    echo "$what: lines covered $line %"
-    awk -v p="${line##* }" 'BEGIN { exit p < 95 }' || bad=1
+    of "$t" ${files[$t]}
 done
-exit $bad
+[ -z "$bad" ] || { echo "below $least %: keep an input that reaches the rest (tools/coverage.sh shows the lines)"; exit 1; }

@@ -9,7 +9,7 @@
 # FUZZ_JOBS (2) targets run at a time.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-[ $# -ge 2 ] && [ -d "$1" ] || { sed -n '3,10p' "$0"; exit 64; }
+[ $# -ge 2 ] && [ -d "$1" ] || { sed -n '3,9p' "$0"; exit 64; }
 build=$(cd "$1" && pwd) seconds=$2 seed=${FUZZ_SEED:-$((1 + RANDOM * 32768 + RANDOM))}
 shift 2
 [ $# -gt 0 ] || for f in "$build"/fuzz_*; do [ -x "$f" ] && [ -f "$f" ] && set -- "$@" "$(basename "$f")"; done
@@ -25,7 +25,7 @@ one() {
     find "inputs/$what/" -type f | LC_ALL=C sort | paste -sd, >"inputs/$what.list"
     # Arguments and environment lie on the stack: no word of them may depend on the place or the user.
     if env -i ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 PATH=/usr/bin:/bin $fixed \
-        "./$t" -seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -reload=0 \
+        "./$t" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -reload=0 \
         -close_fd_mask=1 -artifact_prefix="crash-$what-" -seed_inputs="@inputs/$what.list" "corpus/$what" >"$log" 2>&1; then
         printf '%-24s %s inputs run, coverage %s\n' "$what" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
             "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"

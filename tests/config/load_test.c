@@ -375,6 +375,34 @@ static void the_built_in_configuration_loads(void **state)
     assert_int_equal(gw_node_path(root, "service", "pipelines", NULL)->n_children, 3);
 }
 
+/*
+ * Scenario: the same file, with dollars, aliases, parts and a flat key, into arenas of every size up to one that does.
+ * Guarantees: each smaller one is told as out of memory, and nothing else is.
+ */
+static void a_full_arena_is_told_as_such(void **state)
+{
+    static const char text[] = "a::b: [1, &x {c: \"$${env:PORT}$$\", d: 'x${env:HOST}$$'}]\ne: {<<: *x}\nf: ${MAP}\n";
+    const struct gw_node *root = NULL;
+    unsigned failures = 0;
+
+    (void)state;
+    write_file("a.yaml", text);
+    for (size_t bytes = 16; !root; bytes += 16) {
+        gw_arena_init(&arena, 16, bytes);
+        gw_diag_init(&diag);
+        if (load(&(const char *){"a.yaml"}, 1, NULL, 0, &root) < 0) {
+            failures++;
+            assert_non_null(strstr(say(), "out of memory"));
+            gw_arena_clear(&arena);
+            gw_diag_clear(&diag);
+            assert_true(bytes < 1 << 20);
+        }
+    }
+    assert_true(failures > 100);
+    assert_string_equal(gw_node_path(root, "e", "c", NULL)->text, "${env:PORT}$");
+    assert_string_equal(gw_node_path(root, "e", "d", NULL)->text, "xexample.org$");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +417,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mistakes_of_all_sources_are_told_together, setup, teardown),
         cmocka_unit_test_setup_teardown(written_yaml_reads_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_built_in_configuration_loads, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_arena_is_told_as_such, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, setup_group, teardown_group);

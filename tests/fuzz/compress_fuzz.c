@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Byte 0 picks the codec; the rest is decompressed under a cap, and compressed and decompressed again. Property: no
- * crash, nothing over the cap or the ratio, and what went in comes out.
+ * Byte 0 picks the codec, the level, and whether an allocation fails; the rest is decompressed under a cap, and
+ * compressed and decompressed again. Property: no crash, nothing over the cap or the ratio, and what went in comes out;
+ * without memory or room nothing does.
  */
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "net/compress.h"
+#include "tests/harness_malloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,36 +41,104 @@ static void *in_thread(void *arg)
     return NULL;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+struct job {
+    enum gw_codec c;
+    int level;
+    struct gw_slice in;
+};
+
+static void refused(int rc, const struct gw_buf *b)
 {
-    static bool threaded;
+    if (rc < 0 && b->n != 0)
+        abort();
+}
+
+/* Into buffers of all sizes below what it takes, and for a codec that nobody knows. */
+static void short_of_room(const struct job *j)
+{
+    struct gw_buf b;
+
+    for (size_t room = 0; room <= j->in.n; room += 1 + j->in.n / 4) {
+        gw_buf_init(&b, room);
+        refused(gw_compress(j->c, j->level, j->in, &b, NULL), &b);
+        if (b.cap > room)
+            abort();
+        gw_buf_clear(&b);
+    }
+    gw_buf_init(&b, CAP);
+    if (gw_compress(GW_CODEC_UNKNOWN, 0, j->in, &b, NULL) >= 0 ||
+        gw_decompress(GW_CODEC_UNKNOWN, j->in, &b, NULL) >= 0 ||
+        gw_codec_parse(gw_slice_cstr(gw_codec_name(GW_CODEC_UNKNOWN))) != GW_CODEC_UNKNOWN)
+        abort();
+    refused(-1, &b);
+    gw_buf_clear(&b);
+}
+
+/* In a thread of its own, whose scratch memory has to be found as well: one after the other, nothing is left over. */
+static void *short_of_memory(void *arg)
+{
+    const struct job *j = arg;
+    struct gw_buf out, packed;
+
+    for (unsigned n = 1; n < 4; n++) {
+        gw_buf_init(&out, CAP);
+        gw_buf_init(&packed, CAP);
+        gw_malloc_fail_at(n);
+        refused(gw_decompress(j->c, j->in, &out, NULL), &out);
+        gw_malloc_fail_at(n);
+        refused(gw_compress(j->c, j->level, j->in, &packed, NULL), &packed);
+        gw_malloc_fail_at(0);
+        gw_buf_clear(&out);
+        gw_buf_clear(&packed);
+    }
+    return NULL;
+}
+
+static void run_thread(void *(*run)(void *), void *arg)
+{
     pthread_t t;
 
-    enum gw_codec c;
-    struct gw_slice in;
+    if (pthread_create(&t, NULL, run, arg) == 0)
+        (void)pthread_join(t, NULL);
+}
+
+static void round_trip(const struct job *j)
+{
     struct gw_buf out, packed;
     int rc;
 
-    if (size < 1 || size > CAP / 4)
-        return 0;
-    if (!threaded && pthread_create(&t, NULL, in_thread, NULL) == 0)
-        (void)pthread_join(t, NULL);
-    threaded = true;
-    c = (enum gw_codec)(data[0] % GW_CODEC_UNKNOWN);
-    in = gw_slice_of(data + 1, size - 1);
     gw_buf_init(&out, CAP);
-    rc = gw_decompress(c, in, &out, NULL);
-    if (out.n > CAP || out.cap > CAP || out.n > gw_decompress_most(in) || (rc < 0 && out.n != 0))
-        abort();
-    check_small(c, in);
-    if (gw_decompress_hint(c, in) > gw_decompress_most(in))
+    rc = gw_decompress(j->c, j->in, &out, NULL);
+    if (out.n > CAP || out.cap > CAP || out.n > gw_decompress_most(j->in) || (rc < 0 && out.n != 0))
         abort();
     gw_buf_reset(&out);
     gw_buf_init(&packed, CAP);
-    if (gw_compress(c, data[0] / GW_CODEC_UNKNOWN % 10, in, &packed, NULL) < 0 ||
-        gw_decompress(c, gw_buf_slice(&packed), &out, NULL) < 0 || !gw_slice_eq(gw_buf_slice(&out), in))
+    if (gw_compress(j->c, j->level, j->in, &packed, NULL) < 0 ||
+        gw_decompress(j->c, gw_buf_slice(&packed), &out, NULL) < 0 || !gw_slice_eq(gw_buf_slice(&out), j->in))
         abort();
     gw_buf_clear(&packed);
     gw_buf_clear(&out);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static bool threaded;
+    struct job j;
+
+    if (size < 1 || size > CAP / 4)
+        return 0;
+    if (!threaded)
+        run_thread(in_thread, NULL);
+    threaded = true;
+    j = (struct job){.c = (enum gw_codec)(data[0] % GW_CODEC_UNKNOWN),
+                     .level = data[0] / GW_CODEC_UNKNOWN % 10,
+                     .in = gw_slice_of(data + 1, size - 1)};
+    round_trip(&j);
+    check_small(j.c, j.in);
+    if (gw_decompress_hint(j.c, j.in) > gw_decompress_most(j.in))
+        abort();
+    short_of_room(&j);
+    if (data[0] / GW_CODEC_UNKNOWN / 10 == 3)
+        run_thread(short_of_memory, &j);
     return 0;
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder on any bytes; the first byte picks the signal. It never crashes; what it refuses is rolled back whole;
- * what protobuf-c accepts it accepts, with the same rows, but for what we refuse on purpose; what it decodes it
- * encodes, and decodes to the same again.
+ * The decoder on any bytes; the first byte picks the signal, and what is short the second time. It never crashes; what
+ * it refuses is rolled back whole; what protobuf-c accepts it accepts, with the same rows, but for what we refuse on
+ * purpose; what it decodes it encodes, and decodes to the same again; when an allocation fails or a buffer is too
+ * small, that is the answer, and nothing is left behind.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "otlp-proto/canon.h"
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
 #include "otlp-proto/utf8.h"
 #include "otlp-proto/wire.h"
+#include "tests/harness_malloc.h"
 #include "tests/otlp-proto/rebuild.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -26,9 +29,8 @@ static void check(bool ok, const char *what)
 static const struct gw_limits limits = {.depth = 12, .rows = 1000, .decode_bytes_per_byte = 4};
 
 /* A fresh batch, so that the payload is as long as the input: a read behind its padding is seen. */
-static struct gw_batch *decode(enum gw_signal signal, struct gw_slice bytes, int *ret, struct gw_err *err)
+static struct gw_payload *payload_of(struct gw_slice bytes)
 {
-    struct gw_batch *b = gw_batch_new(signal);
     struct gw_payload *pl = calloc(1, sizeof(*pl));
 
     /* Not from gw_payload_new, which rounds up to 4 KiB. */
@@ -37,6 +39,14 @@ static struct gw_batch *decode(enum gw_signal signal, struct gw_slice bytes, int
     pl->p = malloc(bytes.n + GW_PAYLOAD_PAD);
     memcpy(pl->p, bytes.p, bytes.n);
     memset(pl->p + bytes.n, 0x80, GW_PAYLOAD_PAD); /* varints run on, strings are not ASCII */
+    return pl;
+}
+
+static struct gw_batch *decode(enum gw_signal signal, struct gw_slice bytes, int *ret, struct gw_err *err)
+{
+    struct gw_batch *b = gw_batch_new(signal);
+    struct gw_payload *pl = payload_of(bytes);
+
     gw_batch_set_payload(b, pl);
     *ret = gw_decode(b, gw_slice_of(pl->p, bytes.n), &limits, NULL, err);
     return b;
@@ -145,6 +155,9 @@ static void edit(struct gw_view *v)
                 gw_view_attr_set(v, o, i, GW_SLICE("fresh"), &values[(i + 3) % 8]);
             if (i % 5 == 1)
                 gw_view_field_set(v, o, i, 99, GW_SLICE("\x98\x06\x01"));
+            if (i % 7 == 4) /* last first: the encoder sorts */
+                for (uint32_t a = attrs.end; a > attrs.begin; a--)
+                    gw_view_attr_set(v, o, i, gw_attr_key(b, &b->attrs[a - 1]), &values[a % 8]);
         }
 }
 
@@ -191,6 +204,68 @@ static void check_rolled_back(const struct gw_batch *b)
           "refused, but not rolled back");
 }
 
+/* The n-th allocation of decoding, editing and encoding fails. */
+static void short_of_memory(enum gw_signal signal, struct gw_slice bytes, unsigned n)
+{
+    struct gw_payload *pl = payload_of(bytes);
+    struct gw_batch *b = gw_batch_new(signal);
+    struct gw_err err = {""};
+    struct gw_arena arena;
+    struct gw_buf out;
+    struct gw_view v;
+    int r;
+
+    gw_arena_init(&arena, 512, SIZE_MAX);
+    gw_buf_init(&out, 1 << 24);
+    gw_batch_set_payload(b, pl);
+    gw_malloc_fail_at(n);
+    r = gw_decode(b, gw_slice_of(pl->p, bytes.n), &limits, NULL, &err);
+    check(r != -ENOMEM || gw_malloc_failed(), "out of memory, but none failed");
+    if (r < 0) {
+        check_rolled_back(b);
+    } else {
+        gw_view_init(&v, b, &arena);
+        edit(&v);
+        r = gw_encode(&v, &out);
+        check(r == (gw_malloc_failed() ? -ENOMEM : 0), "encoded without memory");
+        gw_view_clear(&v);
+    }
+    gw_malloc_fail_at(0);
+    gw_batch_unref(b);
+    gw_buf_clear(&out);
+    gw_arena_clear(&arena);
+}
+
+/* A buffer of n bytes in the place of one that is large enough. */
+static void short_of_room(enum gw_signal signal, struct gw_slice bytes, unsigned n)
+{
+    struct gw_err err = {""};
+    uint8_t *room = malloc(n);
+    struct gw_batch *b;
+    struct gw_arena arena;
+    struct gw_buf out;
+    struct gw_view v;
+    size_t made = 0;
+    int r = gw_canon(signal, bytes, &limits, 1 << 20, room, n, &made, &err);
+
+    check(r < 0 || made <= n, "canonical form is longer than its room");
+    free(room);
+    b = decode(signal, bytes, &r, &err);
+    gw_arena_init(&arena, 1 << 14, SIZE_MAX);
+    gw_view_init(&v, b, &arena);
+    gw_buf_init(&out, n);
+    if (r == 0) {
+        edit(&v);
+        r = gw_encode(&v, &out);
+        check(r == 0 || r == -E2BIG, "encoded into too little room");
+        check(out.n <= n && out.cap <= n, "encoded behind the end");
+    }
+    gw_view_clear(&v);
+    gw_batch_unref(b);
+    gw_buf_clear(&out);
+    gw_arena_clear(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static const enum gw_signal signals[] = {GW_TRACES, GW_LOGS, GW_METRICS};
@@ -217,5 +292,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             round_trip(b, true);
     }
     gw_batch_unref(b);
+    if (data[0] / 3) {
+        short_of_memory(signals[data[0] % 3], bytes, data[0] / 3);
+        short_of_room(signals[data[0] % 3], bytes, data[0] / 3);
+    }
     return 0;
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The input is a configuration file: parsed, expanded (it may include itself, and variables that never end), checked
- * against all components and against a table with every type, printed. A first line "#set k=v" is a --set as well.
+ * against all components and against a table with every type, printed. First lines, in this order, say more:
+ *
+ *     #config URI     a --config in front of the file
+ *     #set K=V        a --set
+ *     #memory N       once more in an arena of N bytes, and with the N-th allocation failing
+ *
  * Properties: no crash, bounded memory, and what is written reads back as the same.
  */
 #include <stdlib.h>
@@ -11,6 +16,7 @@
 #include "core/buf.h"
 #include "core/env.h"
 #include "runtime/cli.h"
+#include "tests/harness_malloc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -161,37 +167,94 @@ static void check(const struct gw_node *root, struct gw_arena *arena, struct gw_
     fill_every(gw_node_get(root, "every"), arena, diag);
 }
 
+struct lines {
+    char config[200], set[200], memory[200];
+};
+
+/* The rest of the next line into ret when it begins with word. */
+static void take_line(struct gw_slice *text, const char *word, char ret[200])
+{
+    size_t n = strlen(word), i = 0;
+
+    ret[0] = '\0';
+    if (text->n <= n || memcmp(text->p, word, n) != 0)
+        return;
+    *text = gw_slice_of(text->p + n, text->n - n);
+    for (; i < text->n && i < 199 && text->p[i] != '\n'; i++)
+        ret[i] = (char)text->p[i];
+    ret[i] = '\0';
+    *text = gw_slice_of(text->p + i, text->n - i);
+    if (text->n && *text->p == '\n')
+        *text = gw_slice_of(text->p + 1, text->n - 1);
+}
+
+static void print(struct gw_diag *diag)
+{
+    struct gw_buf said;
+
+    gw_buf_init(&said, OUT_MAX);
+    gw_diag_write(diag, &said);
+    gw_buf_clear(&said);
+}
+
+/* As everywhere: a failure says why, and everything is freed. */
+static void load(const struct gw_config_request *rq, struct gw_arena *arena, bool whole)
+{
+    const struct gw_node *root;
+    struct gw_diag diag;
+
+    gw_diag_init(&diag);
+    if (gw_config_load(rq, arena, &diag, &root) < 0) {
+        if (diag.n_errors == 0)
+            abort();
+    } else if (whole) {
+        write_back(root);
+        check(root, arena, &diag);
+    }
+    print(&diag);
+    gw_diag_clear(&diag);
+    gw_arena_clear(arena);
+}
+
+static void load_without_memory(const struct gw_config_request *whole, const char *memory)
+{
+    struct gw_config_request rq = *whole;
+    unsigned long n = strtoul(memory, NULL, 10);
+    struct gw_arena arena;
+
+    if (!n)
+        return;
+    rq.variable = NULL; /* and with the process' own */
+    gw_arena_init(&arena, 64, n);
+    load(&rq, &arena, false);
+    gw_arena_init(&arena, 64, ARENA_MAX);
+    gw_malloc_fail_at(n);
+    load(&rq, &arena, false);
+    gw_malloc_fail_at(0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world w = {.env.ops = &ops, .file.text = {data, size}};
-    struct gw_config_request rq = {.env = &w.env, .variable = variable, .uris = &(const char *){"in"}, .n_uris = 1};
-    char set[200] = "";
-    const char *first = set;
-    const struct gw_node *root;
+    const char *uris[2] = {"in"}, *sets[1];
+    struct gw_config_request rq = {.env = &w.env, .variable = variable, .uris = uris, .n_uris = 1, .sets = sets};
+    struct lines lines;
     struct gw_arena arena;
-    struct gw_diag diag;
-    struct gw_buf said;
 
     if (size > 1 << 16)
         return 0;
+    take_line(&w.file.text, "#config ", lines.config);
+    take_line(&w.file.text, "#set ", lines.set);
+    take_line(&w.file.text, "#memory ", lines.memory);
+    sets[0] = lines.set;
+    rq.n_sets = *lines.set != '\0';
+    if (*lines.config) {
+        uris[0] = lines.config;
+        uris[1] = "in";
+        rq.n_uris = 2;
+    }
     gw_arena_init(&arena, 65536, ARENA_MAX);
-    gw_diag_init(&diag);
-    gw_buf_init(&said, OUT_MAX);
-    if (size > 5 && memcmp(data, "#set ", 5) == 0) {
-        for (size_t i = 5; i < size && i < sizeof(set) && data[i] != '\n'; i++)
-            set[i - 5] = (char)data[i];
-        rq.sets = &first;
-        rq.n_sets = 1;
-    }
-    if (gw_config_load(&rq, &arena, &diag, &root) == 0) {
-        write_back(root);
-        check(root, &arena, &diag);
-    } else if (diag.n_errors == 0) {
-        abort();
-    }
-    gw_diag_write(&diag, &said);
-    gw_buf_clear(&said);
-    gw_diag_clear(&diag);
-    gw_arena_clear(&arena);
+    load(&rq, &arena, true);
+    load_without_memory(&rq, lines.memory);
     return 0;
 }
