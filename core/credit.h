@@ -13,13 +13,14 @@
 #include <stdint.h>
 
 struct gw_credit {
-    _Atomic uint64_t used_bytes;
+    _Atomic uint64_t used_bytes, drained_bytes; /* drained: of what is held for long, since the start (core/drain.h) */
     _Atomic uint64_t soft_bytes, hard_bytes;
 };
 
 static inline void gw_credit_init(struct gw_credit *c, uint64_t soft_bytes, uint64_t hard_bytes)
 {
     atomic_init(&c->used_bytes, 0);
+    atomic_init(&c->drained_bytes, 0);
     atomic_init(&c->soft_bytes, soft_bytes);
     atomic_init(&c->hard_bytes, hard_bytes);
 }
@@ -51,6 +52,20 @@ static inline bool gw_credit_take(struct gw_credit *c, uint64_t bytes)
 static inline void gw_credit_give(struct gw_credit *c, uint64_t bytes)
 {
     atomic_fetch_sub_explicit(&c->used_bytes, bytes, memory_order_relaxed);
+}
+
+/** Give back bytes that stood in a queue. What a request takes only while it passes would hide how fast those go. */
+static inline void gw_credit_drain(struct gw_credit *c, uint64_t bytes)
+{
+    gw_credit_give(c, bytes);
+    atomic_fetch_add_explicit(&c->drained_bytes, bytes, memory_order_relaxed);
+}
+
+/** Queued bytes are copied, and for a moment there twice: no mark is asked, and draining one copy drains nothing. */
+static inline void gw_credit_copy(struct gw_credit *c, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&c->used_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->drained_bytes, bytes, memory_order_relaxed);
 }
 
 #endif

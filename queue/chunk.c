@@ -19,7 +19,7 @@ void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c)
 {
     (void)gw_payload_unref(c->payload);
     (void)gw_meta_unref(c->meta);
-    gw_credit_give(e->conf.memory, c->charged_bytes);
+    gw_credit_drain(e->conf.memory, c->charged_bytes);
     free(c);
 }
 
@@ -76,7 +76,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
-    atomic_fetch_add_explicit(&e->conf.memory->used_bytes, bytes, memory_order_relaxed);
+    gw_credit_copy(e->conf.memory, bytes);
     atomic_fetch_add(&e->n_chunks, 1); /* before the others go: an edge must not look empty meanwhile */
     for (struct gw_chunk *c = first, *next; c; c = next) {
         next = c->next;
@@ -139,7 +139,7 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     s->units_left -= c->units;
     s->rows_left -= rows < s->rows_left ? rows : s->rows_left;
     c->charged_bytes = body.n;
-    atomic_fetch_add_explicit(&s->edge->conf.memory->used_bytes, body.n, memory_order_relaxed);
+    gw_credit_copy(s->edge->conf.memory, body.n);
     deal_receipts(s, c);
     *s->last = c;
     s->last = &c->next;

@@ -271,6 +271,21 @@ static void give(struct gw_lane *l, uint64_t units)
         l->edge->conf.room(l->edge->conf.arg);
 }
 
+uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t units)
+{
+    uint64_t used = atomic_load_explicit(&lane_of(e, s)->used, memory_order_relaxed),
+             size = e->conf.settings.queue.queue_size;
+
+    if (!is_bounded(e) || used == 0 || (units <= size && used <= size - units))
+        return 0;
+    return units > size ? used : used - (size - units);
+}
+
+uint64_t gw_edge_drained(const struct gw_edge *e, enum gw_signal s)
+{
+    return atomic_load_explicit(&lane_of(e, s)->drained, memory_order_relaxed);
+}
+
 void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units)
 {
     give(lane_of(e, s), units);
@@ -281,6 +296,7 @@ void gw_edge_done(struct gw_lane *l, struct gw_chunk *c)
     uint64_t units = c->units;
 
     atomic_fetch_sub_explicit(&l->queued, units, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l->drained, units, memory_order_relaxed);
     gw_chunk_free(l->edge, c);
     give(l, units);
     atomic_fetch_sub(&l->edge->n_chunks, 1);

@@ -74,6 +74,10 @@ const char *gw_edge_id(const struct gw_edge *e);
 /** `wait`: call room() when there is some again. A request larger than an empty queue passes. */
 bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait);
 void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units);
+/** How many units have to leave before so many more fit: 0 when they fit now. */
+uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t units);
+/** Units that have left since the start, for good or for bad: of a bounded queue. */
+uint64_t gw_edge_drained(const struct gw_edge *e, enum gw_signal s);
 /** Rows that the door turned away because of this queue. */
 void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows);
 

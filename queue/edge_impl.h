@@ -69,8 +69,9 @@ struct gw_open_batch {
 struct gw_lane {
     struct gw_edge *edge;
     enum gw_signal signal;
-    _Atomic uint64_t used;   /* units: reserved, queued and under way */
-    _Atomic uint64_t queued; /* units: of chunks */
+    _Atomic uint64_t used;    /* units: reserved, queued and under way */
+    _Atomic uint64_t queued;  /* units: of chunks */
+    _Atomic uint64_t drained; /* units: of chunks that are done, since the start */
     _Atomic bool waited_for;
     _Atomic uint64_t in, delivered, rejected, dropped, dead_lettered;
     _Atomic uint64_t in_flight;

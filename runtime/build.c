@@ -489,10 +489,11 @@ int gw_worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err)
     gw_buf_init(&w->json, MAX_SCRATCH_BYTES);
     w->pool = gw_batch_pool_new(KEEP_BATCHES);
     w->reserved = alloc(e, s->n_components * GW_N_SIGNALS * sizeof(*w->reserved));
+    w->queue_drains = alloc(e, s->n_components * GW_N_SIGNALS * sizeof(*w->queue_drains));
     w->chains = alloc(e, s->n_pipelines * sizeof(*w->chains));
     w->joints = alloc(e, s->n_components * GW_N_SIGNALS * sizeof(struct node *));
     w->intakes = alloc(e, s->n_components * sizeof(*w->intakes));
-    if (!w->pool || !w->reserved || !w->chains || !w->joints || !w->intakes)
+    if (!w->pool || !w->reserved || !w->queue_drains || !w->chains || !w->joints || !w->intakes)
         return no_memory(err);
     for (size_t i = 0; i < s->n_pipelines && rc == 0; i++)
         rc = make_chain(w, i, err);

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 #include "core/arena.h"
+#include "core/drain.h"
 #include "net/loop.h"
 #include "pipeline/host.h"
 #include "pipeline/intake.h"
@@ -167,8 +168,9 @@ struct worker {
     struct gw_batch_pool *pool;
     struct gw_ledger ledger;
     struct node *current;
-    uint64_t deadline_ns; /* of the running batch: its last */
-    uint64_t *reserved;   /* units for the running batch: component index × signal */
+    uint64_t deadline_ns;                        /* of the running batch: its last */
+    uint64_t *reserved;                          /* units for the running batch: component index × signal */
+    struct gw_drain *queue_drains, memory_drain; /* how fast queues (as reserved) and memory empty */
     struct chain *chains;
     struct node **joints; /* component index × signal */
     struct intake *intakes;

@@ -12,7 +12,6 @@
 #include "runtime/graph.h"
 
 enum { INVALID_ARGUMENT = 3, DEADLINE_EXCEEDED = 4, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
-#define RETRY_AFTER_NS 1000000000u
 #define KEEP_BYTES     (1u << 20)
 #define KEEP_BUF_BYTES (4u << 20)
 
@@ -27,10 +26,7 @@ static struct gw_credit *memory_of(struct intake *in)
 
 static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signal signal, const char *message)
 {
-    *ret = (struct gw_verdict){.grpc_status = grpc_status,
-                               .retry_after_ns = grpc_status == UNAVAILABLE ? RETRY_AFTER_NS : 0,
-                               .signal = signal,
-                               .message = message};
+    *ret = (struct gw_verdict){.grpc_status = grpc_status, .signal = signal, .message = message};
     return rc;
 }
 
@@ -39,11 +35,68 @@ static struct route *route_of(struct intake *in, enum gw_signal s)
     return &in->receiver->routes[gw_signal_index(s)];
 }
 
-/* Turned away at the door: counted in requests, because their rows are not known. */
-static int refuse_busy(struct intake *in, struct gw_verdict *ret, enum gw_signal s, const char *message)
+/* ---- when to come again ----------------------------------------------------------------------------------- */
+
+static struct gw_drain *drain_of(struct worker *w, const struct reach *r)
+{
+    return &w->queue_drains[r->exporter->comp->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
+}
+
+/* Asked for each request: the counters are read once a second. */
+static void note_drains(struct intake *in, const struct route *rt)
+{
+    struct worker *w = in->worker;
+    uint64_t now = gw_loop_now_ns(w->loop);
+
+    if (gw_drain_is_due(&w->memory_drain, now))
+        gw_drain_note(&w->memory_drain, atomic_load_explicit(&memory_of(in)->drained_bytes, memory_order_relaxed), now);
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        const struct reach *r = &rt->reach[i];
+
+        if (gw_drain_is_due(drain_of(w, r), now))
+            gw_drain_note(drain_of(w, r), gw_edge_drained(r->exporter->edge, r->signal), now);
+    }
+}
+
+static uint64_t excess_bytes(const struct gw_credit *c, uint64_t bytes)
+{
+    uint64_t used = atomic_load_explicit(&c->used_bytes, memory_order_relaxed),
+             soft = atomic_load_explicit(&c->soft_bytes, memory_order_relaxed);
+
+    if (bytes > soft)
+        return used;
+    return used > soft - bytes ? used - (soft - bytes) : 0;
+}
+
+/* Until a request of that size fits: what is over the door's limits, by how fast that empties. The slowest counts. */
+static uint64_t retry_after_ns(struct intake *in, enum gw_signal s, uint64_t rows, uint64_t bytes)
+{
+    struct worker *w = in->worker;
+    const struct route *rt = route_of(in, s);
+    uint64_t now = gw_loop_now_ns(w->loop), over = excess_bytes(memory_of(in), bytes), longest = 0, ns;
+
+    if (over)
+        longest = gw_drain_wait_ns(
+            &w->memory_drain, atomic_load_explicit(&memory_of(in)->drained_bytes, memory_order_relaxed), now, over);
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        const struct reach *r = &rt->reach[i];
+        struct gw_edge *e = r->exporter->edge;
+
+        over = gw_edge_excess(e, r->signal, r->times * gw_edge_units(e, 1, rows, bytes));
+        ns = over ? gw_drain_wait_ns(drain_of(w, r), gw_edge_drained(e, r->signal), now, over) : 0;
+        longest = ns > longest ? ns : longest;
+    }
+    return longest ? longest : GW_DRAIN_GUESS_NS;
+}
+
+/* Turned away at the door: counted in requests, because their rows are not known (0). */
+static int refuse_busy(struct intake *in, struct gw_verdict *ret, enum gw_signal s, const char *message, uint64_t rows,
+                       uint64_t bytes)
 {
     gw_metric_add(message == no_room ? route_of(in, s)->refused_queue : route_of(in, s)->refused_memory, 1);
-    return refuse(ret, -EBUSY, UNAVAILABLE, s, message);
+    refuse(ret, -EBUSY, UNAVAILABLE, s, message);
+    ret->retry_after_ns = retry_after_ns(in, s, rows, bytes);
+    return -EBUSY;
 }
 
 /* ---- reservations ----------------------------------------------------------------------------------------- */
@@ -120,11 +173,12 @@ static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signa
         return refuse(ret, -ENOTSUP, UNIMPLEMENTED, signal, "no pipeline takes this signal");
     if (base->max_body_bytes && bytes > base->max_body_bytes)
         bytes = base->max_body_bytes;
+    note_drains(in, route_of(in, signal));
     if (!gw_credit_admit(memory_of(in), bytes))
-        return refuse_busy(in, ret, signal, no_memory);
+        return refuse_busy(in, ret, signal, no_memory, 0, bytes);
     if (!take_places(route_of(in, signal))) {
         gw_credit_give(memory_of(in), bytes);
-        return refuse_busy(in, ret, signal, no_room);
+        return refuse_busy(in, ret, signal, no_room, 0, bytes);
     }
     *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true};
     return 0;
@@ -135,7 +189,7 @@ static int grow(struct gw_intake *base, struct gw_hold *h, uint64_t bytes, struc
     if (bytes <= h->bytes)
         return 0;
     if (!gw_credit_take(memory_of((struct intake *)base), bytes - h->bytes))
-        return refuse_busy((struct intake *)base, ret, h->signal, no_memory);
+        return refuse_busy((struct intake *)base, ret, h->signal, no_memory, 0, bytes);
     h->bytes = bytes;
     return 0;
 }
@@ -210,7 +264,7 @@ static struct gw_verdict verdict_of(struct gw_ticket *t)
         v.grpc_status = code ? code : UNAVAILABLE;
         v.retry_after_ns = atomic_load_explicit(&t->retry_after_ns, memory_order_relaxed);
         if (v.grpc_status == UNAVAILABLE && v.retry_after_ns == 0)
-            v.retry_after_ns = RETRY_AFTER_NS;
+            v.retry_after_ns = retry_after_ns(t->home, v.signal, v.rows, t->charged_bytes);
         break;
     case GW_DELIVERED:
     case GW_STORED:
@@ -486,7 +540,7 @@ static int refuse_decode(struct gw_verdict *ret, int rc, enum gw_signal s, struc
     struct gw_buf *text = &in->worker->scratch; /* lives until the answer is written, at least for this call */
 
     if (rc == -EBUSY || rc == -ENOMEM)
-        return refuse_busy(in, ret, s, no_memory);
+        return refuse_busy(in, ret, s, no_memory, 0, 0);
     gw_buf_reset(text);
     gw_buf_put_str(text, err->text);
     gw_buf_put_u8(text, 0);
@@ -589,7 +643,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
     if (!o || !k) {
         free(k);
         count_failed(in, rq, bytes);
-        return refuse_busy(in, ret, s, no_memory);
+        return refuse_busy(in, ret, s, no_memory, 0, bytes.n);
     }
     mark = gw_batch_mark(o->b);
     rc = decode_into(o, rq, bytes, adopt, k, &err);
@@ -603,7 +657,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
         if (!has_room)
-            return refuse_busy(in, ret, s, no_room);
+            return refuse_busy(in, ret, s, no_room, rows, bytes.n);
         if (rc < 0)
             return refuse_decode(ret, rc, s, in, &err);
         answer_empty(in, rq);

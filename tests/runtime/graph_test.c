@@ -245,6 +245,109 @@ static void a_full_queue_is_unavailable_at_the_door(void **state)
     gw_buf_clear(&body);
 }
 
+/* What a request of n rows is told when it is refused. */
+static uint64_t told_ns(struct gw_test_engine *t, unsigned rows)
+{
+    struct gw_verdict v = {0};
+    struct gw_buf body;
+
+    gw_test_engine_turn(t, 1, 0); /* the loop sees the clock */
+    gw_buf_init(&body, 1 << 20);
+    gw_test_request(&body, GW_LOGS, 1, rows);
+    assert_int_equal(gw_test_send(gw_test_engine_door(t, "scripted", 0), GW_LOGS, gw_buf_slice(&body), NULL, 9, &v),
+                     -EBUSY);
+    gw_buf_clear(&body);
+    assert_int_equal(v.grpc_status, 14);
+    return v.retry_after_ns;
+}
+
+/*
+ * Scenario    a queue of 40 rows, always full, whose sink takes a request of 10 rows every half second; then the sink
+ *             goes away; a faster one
+ * Guarantees  before anything is known a refused client is told one second, then when its rows will have room, and
+ *             at most half a minute
+ */
+static void a_refused_client_is_told_when_there_will_be_room(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_sink *s;
+
+    (void)state;
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters: { scripted: { timeout: 0, sending_queue: { queue_size: 40, sizer: items } } }\n"
+                        "service:\n  pipelines:\n"
+                        "    logs: { receivers: [scripted], exporters: [scripted] }\n",
+                        1, false);
+    s = gw_test_engine_sink(&t, "scripted");
+    for (unsigned i = 0; i < 4; i++) {
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 10, 10, i);
+        gw_test_engine_turn(&t, 2, 0);
+    }
+    assert_int_equal(told_ns(&t, 10), S);
+    for (unsigned i = 0; i < 40; i++) {
+        gw_test_engine_turn(&t, 2, S / 2);
+        gw_test_engine_turn(&t, 1, 0);
+        assert_true(gw_test_sink_answer(s, &OK));
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 10, 10, i);
+        gw_test_engine_turn(&t, 2, 0);
+    }
+    assert_in_range(told_ns(&t, 10), S * 45 / 100, S * 55 / 100); /* 20 rows a second */
+    assert_in_range(told_ns(&t, 30), S * 140 / 100, S * 160 / 100);
+    assert_in_range(told_ns(&t, 400), S * 190 / 100, S * 210 / 100); /* never fits: when the queue is empty */
+    for (unsigned i = 0; i < 20; i++) {
+        gw_test_engine_turn(&t, 2, S);
+        (void)told_ns(&t, 10);
+    }
+    assert_int_equal(told_ns(&t, 10), 30 * S);
+    while (gw_test_sink_answer(s, &OK))
+        ;
+    gw_test_engine_turn(&t, 2, 0);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
+ * Scenario    the memory of requests is full up to the mark of the door, and a sink frees one request a second
+ * Guarantees  a refused client is told when its bytes will have room
+ */
+static void a_full_memory_tells_when_it_will_be_free(void **state)
+{
+    static const unsigned rows = 5000; /* a request of 55 kB */
+    struct gw_test_engine t;
+    struct gw_credit *memory;
+    struct gw_test_sink *s;
+    uint64_t each, told;
+
+    (void)state;
+    gw_test_engine_open(&t,
+                        "receivers: { scripted: }\n"
+                        "exporters: { scripted: { timeout: 0 } }\n"
+                        "service:\n  pipelines:\n"
+                        "    logs: { receivers: [scripted], exporters: [scripted] }\n",
+                        1, false);
+    memory = gw_engine_memory(t.engine);
+    s = gw_test_engine_sink(&t, "scripted");
+    for (unsigned i = 0; i < 8; i++) {
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 1, rows, i);
+        gw_test_engine_turn(&t, 2, 0);
+    }
+    each = memory->used_bytes / 8;
+    for (unsigned i = 0; i < 10; i++) { /* one leaves, one comes, each second */
+        gw_test_engine_turn(&t, 1, S);
+        gw_test_engine_turn(&t, 1, 0);
+        assert_true(gw_test_sink_answer(s, &OK));
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 1, rows, i);
+        gw_test_engine_turn(&t, 2, 0);
+    }
+    atomic_store(&memory->soft_bytes, 6 * each); /* two requests over the mark, and the one that asks */
+    told = told_ns(&t, rows);
+    if (told < 13 * S / 10 || told > 31 * S / 10)
+        fail_msg("told %llu ms", (unsigned long long)told / 1000000);
+    while (gw_test_sink_answer(s, &OK))
+        gw_test_engine_turn(&t, 1, 0);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
 /*
  * Scenario    block_on_overflow with a queue of one; three requests; answers one by one
  * Guarantees  none is refused, each goes when there is room, in order
@@ -515,6 +618,8 @@ int main(void)
         cmocka_unit_test(partial_success_is_counted_exactly),
         cmocka_unit_test(forward_joins_and_splits),
         cmocka_unit_test(a_full_queue_is_unavailable_at_the_door),
+        cmocka_unit_test(a_refused_client_is_told_when_there_will_be_room),
+        cmocka_unit_test(a_full_memory_tells_when_it_will_be_free),
         cmocka_unit_test(block_on_overflow_parks_requests),
         cmocka_unit_test(waiting_for_room_ends_with_the_last_deadline),
         cmocka_unit_test(a_large_body_is_not_copied),
