@@ -18,11 +18,13 @@ enum {
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
     REPLY_HEADERS = 32,
-    PING_STRIKES = 2,  /* as grpc-go */
-    BOMB_COST = 20,    /* tokens for a header list several times over its limit: decoding it was not free */
-    CONN_WINDOWS = 16, /* the connection's window, in stream windows */
+    PING_STRIKES = 2,        /* as grpc-go */
+    BOMB_COST = 20,          /* tokens for a header list several times over its limit: decoding it was not free */
+    CONN_WINDOWS = 16,       /* the connection's window, in stream windows */
+    BODY_BYTES_PER_S = 1024, /* slower ones are cut off, however steadily they come (after body_idle_timeout) */
 };
 static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
+static const uint64_t HOLD_NS = 1000 * 1000000ull, LOOK_NS = 20 * 1000000ull; /* windows that wait for memory */
 static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
 
 enum drain { NOT_DRAINING, NOTICED, LAST_WORD };
@@ -133,8 +135,12 @@ static uint64_t stream_due(const struct session *x, const struct gw_h2_stream *s
         ;                     /* an answer that goes on when there is something to say */
     else if (st->s.responded) /* the peer does not open its window, or does not read */
         due = first(due, st->moved_ns, conf->write_timeout_ns ? conf->write_timeout_ns : conf->body_idle_timeout_ns);
-    else if (st->headers_done && !st->remote_ended)
+    else if (st->headers_done && !st->remote_ended) {
         due = first(first(due, st->moved_ns, conf->body_idle_timeout_ns), st->opened_ns, conf->read_timeout_ns);
+        if (conf->body_idle_timeout_ns)
+            due = first(due, st->opened_ns + st->slack_ns,
+                        conf->body_idle_timeout_ns + st->rx_bytes * (S / BODY_BYTES_PER_S));
+    }
     return due;
 }
 
@@ -306,7 +312,16 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
     return 0;
 }
 
-/** A stream that is going to be read may have a larger window, when its body is larger. */
+/* ---- windows ---------------------------------------------------------------------------------------------- */
+
+static bool has_room(const struct session *x, struct gw_h2_stream *st, uint64_t more)
+{
+    struct gw_hs_handler *h = x->c->server->handler;
+
+    return !h->room || h->room(h, &st->s, more);
+}
+
+/** A stream that is going to be read may have a larger window, when its body is larger and there is room for it. */
 static void widen(struct session *x, struct gw_h2_stream *st, uint64_t to)
 {
     uint32_t max = x->c->conf->max_window_bytes;
@@ -314,7 +329,7 @@ static void widen(struct session *x, struct gw_h2_stream *st, uint64_t to)
 
     if (to > max)
         to = max;
-    if (to <= st->window)
+    if (to <= st->window || !has_room(x, st, to))
         return;
     st->window = (uint32_t)to;
     nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, (int32_t)st->window);
@@ -322,6 +337,49 @@ static void widen(struct session *x, struct gw_h2_stream *st, uint64_t to)
         x->window = (uint32_t)all;
         nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
     }
+}
+
+/** The peer may send as much again as it has sent. */
+static void let_on(struct session *x, struct gw_h2_stream *st, size_t n)
+{
+    nghttp2_session_consume_connection(x->ng, n);
+    nghttp2_session_consume_stream(x->ng, (int32_t)st->s.id, n);
+    if (st->rx_bytes > st->window / 2)
+        widen(x, st, 4 * (uint64_t)st->window);
+}
+
+/** Not while there is no memory: what it has of its window is all that it gets, of the connection's, too. */
+static void hold(struct session *x, struct gw_h2_stream *st, size_t n)
+{
+    if (st->held == 0) {
+        st->held_ns = gw_conn_now_ns(x->c);
+        st->look_ns = st->held_ns + LOOK_NS;
+        arm(x, st->look_ns);
+    }
+    st->held += (uint32_t)n;
+}
+
+/** Is there memory again? Returns when to look the next time. */
+static uint64_t look_at_held(struct session *x, struct gw_h2_stream *st, uint64_t now)
+{
+    uint32_t n = st->held;
+
+    if (n == 0)
+        return UINT64_MAX;
+    if (now < st->look_ns)
+        return st->look_ns;
+    if (!st->s.responded && now < st->held_ns + HOLD_NS && !has_room(x, st, st->window)) {
+        st->look_ns = now + LOOK_NS;
+        return st->look_ns;
+    }
+    st->held = 0;
+    st->slack_ns += now - st->held_ns;
+    st->moved_ns = now;
+    if (st->s.responded)
+        nghttp2_session_consume_connection(x->ng, n);
+    else
+        let_on(x, st, n);
+    return UINT64_MAX;
 }
 
 static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
@@ -350,12 +408,13 @@ static int on_head(struct session *x, struct gw_h2_stream *st)
     return 0;
 }
 
+/* ---- call-backs of nghttp2: bodies ------------------------------------------------------------------------ */
+
 static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
     struct session *x = arg;
     struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
 
-    (void)flags;
     x->n_told++;
     if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
         nghttp2_session_consume_connection(ng, n);
@@ -364,12 +423,12 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
     st->moved_ns = gw_conn_now_ns(x->c);
     st->rx_bytes += n;
     gw_stream_body(&st->s, gw_slice_of(p, n));
-    nghttp2_session_consume_connection(ng, n);
-    if (st->s.responded)
-        return 0;
-    nghttp2_session_consume_stream(ng, id, n);
-    if (st->rx_bytes > st->window / 2)
-        widen(x, st, 4 * (uint64_t)st->window);
+    if (st->s.responded || (flags & NGHTTP2_FLAG_END_STREAM)) /* the last ones: nothing comes after them */
+        nghttp2_session_consume_connection(ng, n);
+    else if (st->held || !has_room(x, st, st->window))
+        hold(x, st, n);
+    else
+        let_on(x, st, n);
     return 0;
 }
 
@@ -516,6 +575,8 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
     nghttp2_session_set_stream_user_data(ng, id, NULL);
     if (st->end_sent && !st->too_big)
         gw_h2_bucket_completed(&x->bucket);
+    if (st->held)
+        nghttp2_session_consume_connection(ng, st->held);
     stream_end(x, st);
     return 0;
 }
@@ -766,8 +827,10 @@ static void on_timeout(struct gw_hs_conn *c)
     if (x->drain == NOTICED && now >= x->drain_ns + S)
         last_word(x);
     for (struct gw_h2_stream *st = x->streams; st; st = st->next) {
-        uint64_t mine = stream_due(x, st);
+        uint64_t look = look_at_held(x, st, now), mine = stream_due(x, st);
 
+        if (look < due)
+            due = look;
         if (mine <= now && !st->own_reset) {
             reset(x, st, st->end_sent ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
         } else if (!st->own_reset && mine < due) {

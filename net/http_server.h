@@ -53,6 +53,12 @@ struct gw_hs_handler {
     void (*body)(struct gw_hs_handler *h, struct gw_hs_stream *s, struct gw_slice chunk);
     void (*end)(struct gw_hs_handler *h, struct gw_hs_stream *s);
     void (*gone)(struct gw_hs_handler *h, struct gw_hs_stream *s);
+    /**
+     * Is there memory for `more` bytes of this body beyond those that were told? HTTP/2 asks before it lets the peer
+     * send on: a window is a promise. While false none is opened, for a second at most; then the peer may go on, and
+     * body() has to refuse what it cannot keep. NULL: there always is.
+     */
+    bool (*room)(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more);
 };
 
 /** The handler's own pointer, NULL at first. */

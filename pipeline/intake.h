@@ -56,6 +56,11 @@ struct gw_intake_ops {
                  struct gw_verdict *ret_refusal);
     /** Reserve up to `bytes` in all. Returns 0 or -EBUSY as admit. */
     int (*grow)(struct gw_intake *in, struct gw_hold *h, uint64_t bytes, struct gw_verdict *ret_refusal);
+    /**
+     * Reserve up to `bytes` in all for what has not come yet: only while new requests are let in, and never a refusal.
+     * False: not now.
+     */
+    bool (*ahead)(struct gw_intake *in, struct gw_hold *h, uint64_t bytes);
     /** Give a reservation back: the request was cut off or refused. Accepts a zeroed hold. */
     void (*release)(struct gw_intake *in, struct gw_hold *h);
     /**

@@ -194,6 +194,16 @@ static int grow(struct gw_intake *base, struct gw_hold *h, uint64_t bytes, struc
     return 0;
 }
 
+static bool ahead(struct gw_intake *base, struct gw_hold *h, uint64_t bytes)
+{
+    if (bytes <= h->bytes)
+        return true;
+    if (!gw_credit_admit(memory_of((struct intake *)base), bytes - h->bytes))
+        return false;
+    h->bytes = bytes;
+    return true;
+}
+
 static void release(struct gw_intake *base, struct gw_hold *h)
 {
     struct intake *in = (struct intake *)base;
@@ -684,4 +694,5 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
     return submit_bytes(in, rq, bytes, ret);
 }
 
-const struct gw_intake_ops gw_intake_ops = {.admit = admit, .grow = grow, .release = release, .submit = submit};
+const struct gw_intake_ops gw_intake_ops = {
+    .admit = admit, .grow = grow, .ahead = ahead, .release = release, .submit = submit};

@@ -69,9 +69,8 @@ static const struct gw_field http_auth_fields[] = {
         GW_U64_FIELD(T, e.max_header_bytes, "max_header_bytes", "16384", 1024, 1 << 20,                                \
                      "Most bytes of a request's head."),                                                               \
         GW_U64_FIELD(T, e.max_headers, "max_headers", "100", 8, 256, "Most headers of a request."),                    \
-        GW_DURATION_FIELD(                                                                                             \
-            T, e.body_idle_timeout_ns, "body_idle_timeout", "30s", 1e6, 1e15,                                          \
-            "A body that stands still so long, or comes at less than 1 KiB a second (HTTP/1.1), is cut off."),         \
+        GW_DURATION_FIELD(T, e.body_idle_timeout_ns, "body_idle_timeout", "30s", 1e6, 1e15,                            \
+                          "A body that stands still so long, or comes at less than 1 KiB a second, is cut off."),      \
         GW_U64_FIELD(T, e.initial_window_bytes, "initial_window_bytes", "65535", 65535, 1 << 30,                       \
                      "HTTP/2 window of a stream at first."),                                                           \
         GW_U64_FIELD(T, e.max_window_bytes, "max_window_bytes", "1048576", 65535, 1 << 30,                             \

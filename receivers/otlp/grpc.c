@@ -322,5 +322,5 @@ static void on_end(struct gw_hs_handler *h, struct gw_hs_stream *s)
 
 void gw_otlp_grpc_handler(struct gw_hs_handler *ret)
 {
-    *ret = (struct gw_hs_handler){on_head, on_body, on_end, gw_otlp_gone};
+    *ret = (struct gw_hs_handler){on_head, on_body, on_end, gw_otlp_gone, gw_otlp_room};
 }

@@ -213,6 +213,8 @@ struct gw_otlp_request *gw_otlp_request_new(struct gw_otlp_door *d, struct gw_hs
 void gw_otlp_enter(struct gw_otlp_request *rq);
 void gw_otlp_leave(struct gw_otlp_request *rq);
 void gw_otlp_gone(struct gw_hs_handler *h, struct gw_hs_stream *s);
+/** gw_hs_handler's room. A body whose length was told is paid for; any other one pays ahead, or waits. */
+bool gw_otlp_room(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more);
 /** All of these answer the client themselves on failure; false: it was answered, stop. */
 bool gw_otlp_admit(struct gw_otlp_request *rq, int64_t content_length);
 bool gw_otlp_grow(struct gw_otlp_request *rq, uint64_t bytes);

@@ -179,6 +179,33 @@ bool gw_otlp_grow(struct gw_otlp_request *rq, uint64_t bytes)
     return true;
 }
 
+static uint64_t whole_pieces(uint64_t bytes)
+{
+    return (bytes + GROW_STEP - 1) & ~(uint64_t)(GROW_STEP - 1);
+}
+
+bool gw_otlp_room(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more)
+{
+    struct gw_otlp_request *rq = gw_hs_user(s);
+    int64_t told = gw_hs_head_of(s)->content_length;
+    struct gw_intake *in;
+    uint64_t need;
+
+    (void)h;
+    if (!rq || !rq->held || told > 0 || rq->reader.n_head == 5)
+        return true;
+    in = rq->door->l->intake;
+    need = whole_pieces((rq->payload ? rq->payload->n : rq->wire.n) + more);
+    if (need > rq->door->shared->max_body_bytes) /* beyond it the body is refused, whatever there is */
+        need = rq->door->shared->max_body_bytes;
+    if (need <= rq->granted)
+        return true;
+    if (!in->ops->ahead(in, &rq->hold, need))
+        return false;
+    rq->granted = need;
+    return true;
+}
+
 /* ---- body ------------------------------------------------------------------------------------------------- */
 
 bool gw_otlp_expect(struct gw_otlp_request *rq, uint64_t bytes)
@@ -212,8 +239,7 @@ bool gw_otlp_append(struct gw_otlp_request *rq, struct gw_slice chunk)
         too_large(rq);
         return false;
     }
-    if (have + chunk.n > rq->granted &&
-        !gw_otlp_grow(rq, (have + chunk.n + GROW_STEP - 1) & ~(uint64_t)(GROW_STEP - 1)))
+    if (have + chunk.n > rq->granted && !gw_otlp_grow(rq, whole_pieces(have + chunk.n)))
         return false;
     if (!rq->payload && rq->codec == GW_IDENTITY && have + chunk.n >= GW_OTLP_SMALL_BYTES &&
         !move_to_payload(rq, chunk.n)) {

@@ -137,7 +137,7 @@ static uint64_t run(uint8_t mode, struct gw_slice in, size_t piece)
 {
     struct rig r = {.mode = mode};
 
-    r.handler = (struct gw_hs_handler){on_head, on_body, on_end, on_gone};
+    r.handler = (struct gw_hs_handler){.head = on_head, .body = on_body, .end = on_end, .gone = on_gone};
     fake_open(&r.f, &gw_http1, &r.handler);
     r.f.conf.meter = meter;
     if (mode & TIMEOUTS)

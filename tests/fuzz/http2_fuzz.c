@@ -35,7 +35,21 @@ static void answer(struct rig *r, struct gw_hs_stream *s)
 
     if (r->mode & 8)
         rs.body = GW_SLICE("a body of some bytes");
+    rs.open = r->mode & 4;
     gw_hs_respond(s, &rs);
+    if (!rs.open)
+        return;
+    (void)gw_hs_push(s, GW_SLICE("and more of it"));
+    if (r->look & 1)
+        gw_hs_end(s, &trailer, 1);
+}
+
+static bool room(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more)
+{
+    struct rig *r = rig_of(h);
+
+    (void)s;
+    return !(r->mode & 4) || ((r->look ^ more) & 2);
 }
 
 static void on_head(struct gw_hs_handler *h, struct gw_hs_stream *s, const struct gw_hs_head *d)
@@ -113,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
     static struct gw_hs_server *server; /* too large for the stack; holds what its connections share */
-    struct rig r = {.handler = {on_head, on_body, on_end, on_gone}};
+    struct rig r = {.handler = {on_head, on_body, on_end, on_gone, room}};
     size_t piece, at = 2;
 
     if (size < 2 || size > 40000)

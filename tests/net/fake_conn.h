@@ -135,7 +135,20 @@ void gw_hs_respond(struct gw_hs_stream *s, const struct gw_hs_response *r)
     if (s->responded || s->conn->closed)
         return;
     s->responded = true;
+    s->open = r->open && s->conn->proto->push;
     s->conn->proto->respond(s, r);
+}
+int gw_hs_push(struct gw_hs_stream *s, struct gw_slice bytes)
+{
+    return s->open && !s->conn->closed ? s->conn->proto->push(s, bytes) : -EPIPE;
+}
+void gw_hs_end(struct gw_hs_stream *s, const struct gw_header *trailers, unsigned n_trailers)
+{
+    if (!s->open)
+        return;
+    s->open = false;
+    if (!s->conn->closed)
+        s->conn->proto->end(s, trailers, n_trailers);
 }
 
 /* What is left over is offered again with what follows, as conn.c does. */

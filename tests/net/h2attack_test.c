@@ -87,7 +87,7 @@ static void on_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
     (void)h, (void)s;
 }
 
-static struct gw_hs_handler handler = {on_head, on_body, on_end, on_gone};
+static struct gw_hs_handler handler = {.head = on_head, .body = on_body, .end = on_end, .gone = on_gone};
 
 static void answer_later(struct gw_hook *h)
 {

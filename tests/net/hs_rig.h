@@ -35,6 +35,8 @@ struct heard {
     int64_t content_length;
     bool http2, tls;
     struct gw_hs_name later;
+    bool no_room; /* what the handler says when it is asked for memory */
+    uint64_t asked_bytes;
     char body[64];
 };
 
@@ -140,7 +142,16 @@ static inline void rig_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
     r->n_open--;
 }
 
-static const struct gw_hs_handler rig_handler = {rig_head, rig_body, rig_end, rig_gone};
+static inline bool rig_room(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more)
+{
+    struct heard *r = (struct heard *)h;
+
+    (void)s;
+    r->asked_bytes = more;
+    return !r->no_room;
+}
+
+static const struct gw_hs_handler rig_handler = {rig_head, rig_body, rig_end, rig_gone, rig_room};
 
 /** conf is set already, by gw_hs_conf_defaults and the test. */
 static inline int rig_start(struct rig *r, struct gw_err *err)
@@ -209,6 +220,8 @@ struct client {
     int32_t goaway_last;
     char goaway_text[64];
     size_t body_left; /* of the request that is being sent */
+    size_t body_step; /* so many bytes of it at once, then it waits for client_step; 0: all */
+    bool body_sent;
     bool eof, reads_nothing;
     uint32_t windows[512]; /* of streams, as the server raised them */
 };
@@ -301,6 +314,11 @@ static inline ssize_t client_read_body(nghttp2_session *ng, int32_t id, uint8_t 
     (void)ng, (void)id, (void)source;
     if (n > c->body_left)
         n = c->body_left;
+    if (c->body_step && n > c->body_step)
+        n = c->body_step;
+    if (c->body_step && c->body_sent)
+        return NGHTTP2_ERR_DEFERRED;
+    c->body_sent = true;
     memset(buf, 'b', n);
     c->body_left -= n;
     if (c->body_left == 0)
@@ -312,6 +330,13 @@ static inline ssize_t client_read_body(nghttp2_session *ng, int32_t id, uint8_t 
     {                                                                                                                  \
         (uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE \
     }
+
+/** The next piece of a body that goes step by step. */
+static inline void client_step(struct client *c, int32_t id)
+{
+    c->body_sent = false;
+    nghttp2_session_resume_data(c->ng, id);
+}
 
 /** Submit a request; n_body 0: none. Returns the stream's number. */
 static inline int32_t client_post(struct client *c, const char *path, size_t n_body)

@@ -76,7 +76,7 @@ static void on_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
 static void rig_open(struct rig *r, enum mode mode)
 {
     *r = (struct rig){.mode = mode, .status = mode == REFUSE || mode == REFUSE_IN_BODY ? 503 : 200};
-    r->handler = (struct gw_hs_handler){on_head, on_body, on_end, on_gone};
+    r->handler = (struct gw_hs_handler){.head = on_head, .body = on_body, .end = on_end, .gone = on_gone};
     gw_buf_init(&r->body, 1 << 20);
     gw_buf_init(&r->seen, 1 << 20);
     fake_open(&r->f, &gw_http1, &r->handler);

@@ -434,6 +434,37 @@ static void waiting_for_room_ends_with_the_last_deadline(void **state)
 }
 
 /*
+ * Scenario    with 10 MB below the soft mark a body reserves for what has not come yet: 4 MB, 12 MB; then it comes
+ * Guarantees  ahead of the bytes only up to the soft mark, and nothing is taken or counted by a "not now"; what comes
+ * may pass it; all is given back
+ */
+static void reservations_ahead_of_the_bytes_stop_at_the_soft_mark(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_credit *memory;
+    struct gw_intake *in;
+    struct gw_hold h = {0};
+    struct gw_verdict v;
+
+    (void)state;
+    gw_test_engine_open(&t, simple, 1, false);
+    in = gw_test_engine_door(&t, "scripted", 0)->intake;
+    memory = gw_engine_memory(t.engine);
+    gw_credit_init(memory, 10 << 20, 16 << 20);
+    assert_int_equal(in->ops->admit(in, &h, GW_LOGS, 0, &v), 0);
+    assert_true(in->ops->ahead(in, &h, 4 << 20));
+    assert_int_equal(memory->used_bytes, 4 << 20);
+    assert_true(in->ops->ahead(in, &h, 3 << 20));
+    assert_false(in->ops->ahead(in, &h, 12 << 20));
+    assert_int_equal(memory->used_bytes, 4 << 20);
+    assert_int_equal(in->ops->grow(in, &h, 12 << 20, &v), 0);
+    assert_int_equal(memory->used_bytes, 12 << 20);
+    in->ops->release(in, &h);
+    assert_int_equal(memory->used_bytes, 0);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
  * Scenario    a large body brings its own payload
  * Guarantees  it leaves without being copied: the attempt's bytes are the payload's
  */
@@ -622,6 +653,7 @@ int main(void)
         cmocka_unit_test(a_full_memory_tells_when_it_will_be_free),
         cmocka_unit_test(block_on_overflow_parks_requests),
         cmocka_unit_test(waiting_for_room_ends_with_the_last_deadline),
+        cmocka_unit_test(reservations_ahead_of_the_bytes_stop_at_the_soft_mark),
         cmocka_unit_test(a_large_body_is_not_copied),
         cmocka_unit_test(the_batch_processor_batches_behind_the_queue),
         cmocka_unit_test(a_drain_loses_nothing),

@@ -50,6 +50,7 @@ struct rig {
     enum gw_signal signal;
     enum gw_encoding encoding;
     bool in_payload;
+    struct gw_credit *budget; /* NULL: reservations are only written down */
     struct gw_buf body;
     struct gw_meta *meta;
     uint64_t deadline_ns;
@@ -61,6 +62,8 @@ static struct rig *rig_of_intake(struct gw_intake *in)
     return (struct rig *)(void *)((char *)in - offsetof(struct rig, intake));
 }
 
+static const struct gw_verdict rig_full = {.grpc_status = GW_UNAVAILABLE, .message = "no memory"};
+
 static int rig_admit(struct gw_intake *in, struct gw_hold *h, enum gw_signal s, uint64_t bytes, struct gw_verdict *ret)
 {
     struct rig *r = rig_of_intake(in);
@@ -70,6 +73,10 @@ static int rig_admit(struct gw_intake *in, struct gw_hold *h, enum gw_signal s, 
     r->admitted_bytes = bytes;
     if (r->how == REFUSE_ADMIT) {
         *ret = r->verdict;
+        return -EBUSY;
+    }
+    if (r->budget && !gw_credit_admit(r->budget, bytes)) {
+        *ret = rig_full;
         return -EBUSY;
     }
     *h = (struct gw_hold){bytes, s, true};
@@ -87,13 +94,33 @@ static int rig_grow(struct gw_intake *in, struct gw_hold *h, uint64_t bytes, str
         *ret = r->verdict;
         return -EBUSY;
     }
-    if (bytes > h->bytes)
-        h->bytes = bytes;
+    if (bytes <= h->bytes)
+        return 0;
+    if (r->budget && !gw_credit_take(r->budget, bytes - h->bytes)) {
+        *ret = rig_full;
+        return -EBUSY;
+    }
+    h->bytes = bytes;
     return 0;
+}
+
+static bool rig_ahead(struct gw_intake *in, struct gw_hold *h, uint64_t bytes)
+{
+    struct rig *r = rig_of_intake(in);
+
+    assert_true(h->queued);
+    if (bytes <= h->bytes)
+        return true;
+    if (r->budget && !gw_credit_admit(r->budget, bytes - h->bytes))
+        return false;
+    h->bytes = bytes;
+    return true;
 }
 
 static void rig_release(struct gw_intake *in, struct gw_hold *h)
 {
+    if (rig_of_intake(in)->budget)
+        gw_credit_give(rig_of_intake(in)->budget, h->bytes);
     if (h->queued)
         rig_of_intake(in)->open_holds--;
     *h = (struct gw_hold){0};
@@ -124,6 +151,8 @@ static int rig_submit(struct gw_intake *in, struct gw_request *rq, struct gw_ver
     r->deadline_ns = rq->deadline_ns;
     r->ack = rq->ack;
     r->open_holds--;
+    if (r->budget)
+        gw_credit_give(r->budget, rq->hold->bytes);
     *rq->hold = (struct gw_hold){0};
     (void)gw_payload_unref(rq->payload);
     r->verdict.signal = r->signal;
@@ -132,7 +161,7 @@ static int rig_submit(struct gw_intake *in, struct gw_request *rq, struct gw_ver
     return 0;
 }
 
-static const struct gw_intake_ops rig_intake_ops = {rig_admit, rig_grow, rig_release, rig_submit};
+static const struct gw_intake_ops rig_intake_ops = {rig_admit, rig_grow, rig_ahead, rig_release, rig_submit};
 
 static int rig_find_auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct gw_err *err)
 {
