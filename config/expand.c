@@ -5,6 +5,7 @@
  */
 #include "config/expand.h"
 
+#include "config/load.h"
 #include "config/yaml.h"
 #include "core/buf.h"
 #include "core/env.h"
@@ -15,6 +16,7 @@
 enum {
     MAX_PASSES = 1000,      /* of one value, as in the Collector */
     MAX_EXPANSIONS = 10000, /* of one load */
+    MAX_FETCHES = 32,       /* each may take seconds */
     MAX_BYTES = 4 << 20,    /* read and made by one load */
     MAX_DEPTH = 2 * GW_YAML_MAX_DEPTH,
 };
@@ -75,8 +77,8 @@ enum gw_scheme gw_uri_scheme(const char **uri)
     static const struct {
         const char *name;
         enum gw_scheme scheme;
-    } known[] = {{"file", GW_SCHEME_FILE}, {"env", GW_SCHEME_ENV},    {"yaml", GW_SCHEME_YAML},
-                 {"http", GW_SCHEME_HTTP}, {"https", GW_SCHEME_HTTP}, {"builtin", GW_SCHEME_BUILTIN}};
+    } known[] = {{"file", GW_SCHEME_FILE}, {"env", GW_SCHEME_ENV},     {"yaml", GW_SCHEME_YAML},
+                 {"http", GW_SCHEME_HTTP}, {"https", GW_SCHEME_HTTPS}, {"builtin", GW_SCHEME_BUILTIN}};
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     const char *s = *uri;
     size_t n = strspn(s, letters) ? strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") : 0;
@@ -89,6 +91,33 @@ enum gw_scheme gw_uri_scheme(const char **uri)
             return known[i].scheme;
         }
     return GW_SCHEME_UNKNOWN;
+}
+
+const char *gw_uri_shown(struct gw_arena *arena, const char *uri)
+{
+    const char *host = strstr(uri, "://"), *rest = uri, *query;
+    struct gw_slice user = {0};
+    size_t n;
+    char *s;
+
+    if (strncmp(uri, "yaml:", 5) == 0)
+        return "yaml:";
+    if (!host)
+        return uri;
+    host += 3;
+    n = strcspn(host, "/?#");
+    for (size_t i = 0; i < n; i++)
+        if (host[i] == '@') {
+            user = gw_slice_of(uri, (size_t)(host - uri));
+            rest = host + i;
+        }
+    query = host + strcspn(host, "?");
+    s = gw_arena_alloc(arena, strlen(uri) + 8);
+    if (!s)
+        return "a URL";
+    (void)sprintf(s, "%.*s%s%.*s%s", (int)user.n, (const char *)user.p, user.n ? "***" : "", (int)(query - rest), rest,
+                  *query ? "?***" : "");
+    return s;
 }
 
 static bool is_name(const char *s, size_t n)
@@ -141,10 +170,50 @@ static int read_file(struct gw_load *ld, const char *path, const struct gw_place
     return 0;
 }
 
+static int failed(struct gw_load *ld, int rc, const struct gw_place *place, const char *source, const char *why)
+{
+    gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "%s: %s", source, why);
+    if (!ld->first_error)
+        ld->first_error = rc;
+    return rc;
+}
+
+static int read_url(struct gw_load *ld, const char *url, const struct gw_place *place, struct gw_raw *ret)
+{
+    const char *host = strchr(url, ':') + 1;
+    struct gw_err err = {""};
+    size_t n = 0;
+    int rc;
+
+    if (strncmp(host, "//", 2) != 0 || host[2] == '/' || host[2] == '\0')
+        return failed(ld, -EINVAL, place, ret->source, "no URL; one looks like https://host/path");
+    if (!ld->env->ops->fetch)
+        return failed(ld, -ENOTSUP, place, ret->source, "nothing is read over the network here");
+    if (++ld->fetches > MAX_FETCHES)
+        return failed(ld, -E2BIG, place, ret->source, "more than 32 URLs in one configuration");
+    rc = ld->env->ops->fetch(ld->env, url, GW_YAML_MAX_BYTES, &ret->mine, &n, &err);
+    if (rc < 0)
+        return failed(ld, rc, place, ret->source, err.text);
+    ret->text = gw_slice_of(ret->mine, n);
+    return 0;
+}
+
+/* NULL when the scheme is another; and without memory. */
+static const char *web_url(struct gw_load *ld, enum gw_scheme scheme, const char *opaque)
+{
+    const char *name = scheme == GW_SCHEME_HTTP ? "http:" : scheme == GW_SCHEME_HTTPS ? "https:" : NULL;
+    char *url = name ? gw_arena_alloc(ld->arena, strlen(name) + strlen(opaque) + 1) : NULL;
+
+    if (url)
+        (void)sprintf(url, "%s%s", name, opaque);
+    return url;
+}
+
 int gw_load_read(struct gw_load *ld, enum gw_scheme scheme, const char *opaque, const struct gw_place *place,
                  struct gw_raw *ret)
 {
-    const char *source = gw_load_text(ld, opaque, strlen(opaque));
+    const char *url = web_url(ld, scheme, opaque);
+    const char *source = url ? gw_uri_shown(ld->arena, url) : gw_load_text(ld, opaque, strlen(opaque));
     struct gw_place own = {.source = source};
     int rc = 0;
 
@@ -163,15 +232,15 @@ int gw_load_read(struct gw_load *ld, enum gw_scheme scheme, const char *opaque, 
         ret->text = gw_slice_cstr(source);
         break;
     case GW_SCHEME_HTTP:
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place,
-                    "configuration is not read over the network: fetch it and pass a file");
-        rc = -EINVAL;
+    case GW_SCHEME_HTTPS:
+        rc = url ? read_url(ld, url, place, ret) : failed(ld, -ENOMEM, place, source, "out of memory");
         break;
     case GW_SCHEME_NONE:
     case GW_SCHEME_BUILTIN:
     case GW_SCHEME_UNKNOWN:
         gw_diag_add(ld->diag, GW_DIAG_ERROR, place,
-                    "unknown scheme in \"%.60s\"; there are file:, env: and yaml:", opaque);
+                    "unknown scheme in \"%.60s\"; there are file:, env:, yaml:, http: and https:",
+                    gw_uri_shown(ld->arena, opaque));
         rc = -EINVAL;
         break;
     }
@@ -237,7 +306,7 @@ static struct gw_node *look_up(struct gw_load *ld, const char *body, const struc
 
     ld->expansions++;
     if (strchr(body, '$')) {
-        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "\"${%.60s}\" has a $ inside", body);
+        gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "\"${%.60s}\" has a $ inside", gw_uri_shown(ld->arena, body));
         return NULL;
     }
     if (scheme == GW_SCHEME_NONE || (scheme == GW_SCHEME_UNKNOWN && strstr(body, ":-")))

@@ -13,8 +13,9 @@ struct gw_load {
     struct gw_env *env;
     const char *(*variable)(void *arg, const char *name);
     void *arg;
-    int first_error;     /* of reading a file */
+    int first_error;     /* of reading a file or a URL */
     unsigned expansions; /* limits of the whole load */
+    unsigned fetches;
     size_t bytes;
     bool is_over;
 };
@@ -25,6 +26,7 @@ enum gw_scheme {
     GW_SCHEME_ENV,
     GW_SCHEME_YAML,
     GW_SCHEME_HTTP,
+    GW_SCHEME_HTTPS,
     GW_SCHEME_BUILTIN,
     GW_SCHEME_UNKNOWN,
 };

@@ -61,6 +61,16 @@ struct gw_env_ops {
     /** Wall time of the last change in ns, or 0 when the file is not there. */
     uint64_t (*file_changed_ns)(struct gw_env *env, const char *path);
 
+    /**
+     * The body that a GET of an http: or https: URL brings, at most max_bytes. Waits for it, some seconds at most: for
+     * what is read before anything runs. NULL in builds and tests without a network.
+     *
+     * Owner     gives *ret_p (free() it); a terminating zero stands behind the n bytes
+     * Errors    negative errno; -E2BIG over max_bytes; err does not name the URL, which may hold a password
+     */
+    int (*fetch)(struct gw_env *env, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n,
+                 struct gw_err *err);
+
     /* Sinks, for one exporter thread each. NULL in builds and tests that have none. */
     int (*http_client_new)(struct gw_env *env, struct gw_loop *loop, const struct gw_http_client_conf *conf,
                            struct gw_http_client **ret, struct gw_err *err);

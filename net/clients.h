@@ -35,4 +35,18 @@ int gw_rpc_client_grpc_new(struct gw_env *env, struct gw_loop *loop, const struc
 int gw_rpc_client_http_new(struct gw_env *env, struct gw_loop *loop, const struct gw_rpc_client_conf *conf,
                            struct gw_rpc_client **ret, struct gw_err *err);
 
+/**
+ * gw_env's fetch, on libcurl. At most 5 redirects, from https to https only; no compressed answers; certificates are
+ * checked against the system's, or those of SSL_CERT_FILE and SSL_CERT_DIR. A user and a password in the URL are sent
+ * as basic authentication, to that host only.
+ *
+ * Errors    -EINVAL a URL that is none, -EHOSTUNREACH, -ECONNREFUSED, -ETIMEDOUT, -EIO and another status than 200,
+ *           -E2BIG, -ENOMEM
+ */
+int gw_fetch_curl(struct gw_env *env, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n,
+                  struct gw_err *err);
+/** The same with another limit than 10 seconds. */
+int gw_fetch_curl_within(unsigned timeout_ms, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n,
+                         struct gw_err *err);
+
 #endif

@@ -12,9 +12,9 @@
 #include "core/buf.h"
 #include "net/client_tls.h"
 #include "net/clients.h"
+#include "net/curl_common.h"
 #include "net/loop.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -386,25 +386,15 @@ static const char *set_headers(struct transfer *t)
     return NULL;
 }
 
-/** host[:port] of a URL. */
-static struct gw_slice authority_of(const char *url)
-{
-    const char *p = strstr(url, "://");
-
-    p = p ? p + 3 : url;
-    return gw_slice_of(p, strcspn(p, "/?#"));
-}
-
 /**
  * The name that is sent and checked in TLS is the URL's. To override it the URL is given the other name, and curl is
  * told to connect to the real host; the Host header stays the real one, as in Go.
  */
 static const char *override_name(struct transfer *t, const char *name)
 {
-    struct gw_slice real = authority_of(t->rq->url);
-    const char *rest = (const char *)real.p + real.n, *at = memchr(real.p, '@', real.n);
-    const char *host = at ? at + 1 : (const char *)real.p;
-    size_t n_host = (size_t)(rest - host);
+    struct gw_slice real = gw_curl_authority(t->rq->url);
+    const char *host = (const char *)real.p, *rest = host + real.n;
+    size_t n_host = real.n;
     const char *colon = memrchr(host, ':', n_host), *bracket = memchr(host, ']', n_host);
     const char *port = "443";
     size_t n_port = 3, n_name = n_host;
@@ -523,25 +513,16 @@ static void set_tls(struct transfer *t)
     set_blob(t->easy, CURLOPT_SSLKEY_BLOB, &c->pems, GW_PEM_KEY);
 }
 
-/** Go takes the upper-case name too, which curl leaves out for http, and never sends loopback through a proxy. */
 static void set_proxy(struct transfer *t)
 {
     const struct client *c = t->c;
-    struct gw_slice host = authority_of(t->rq->url);
-    const char *upper;
 
     if (*c->conf.proxy_url) {
         curl_easy_setopt(t->easy, CURLOPT_PROXY, c->conf.proxy_url);
         curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "");
-        return;
+    } else {
+        gw_curl_env_proxy(t->easy, t->rq->url);
     }
-    if (host.n >= 9 && (memcmp(host.p, "localhost", 9) == 0 || memcmp(host.p, "127.", 4) == 0)) {
-        curl_easy_setopt(t->easy, CURLOPT_PROXY, "");
-        return;
-    }
-    upper = getenv("HTTP_PROXY");
-    if (upper && *upper && !getenv("http_proxy") && strncasecmp(t->rq->url, "http://", 7) == 0)
-        curl_easy_setopt(t->easy, CURLOPT_PROXY, upper);
 }
 
 static void set_connection(struct transfer *t)
@@ -743,16 +724,12 @@ static bool set_multi(struct client *c)
 int gw_http_client_curl_new(struct gw_env *env, struct gw_loop *loop, const struct gw_http_client_conf *conf,
                             struct gw_http_client **ret, struct gw_err *err)
 {
-    static _Thread_local bool ready;
-    struct client *c = calloc(1, sizeof(*c));
-    int r;
+    int r = gw_curl_start(err);
+    struct client *c;
 
-    /* Counted by libcurl itself and safe between threads since 7.84. */
-    if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        free(c);
-        return gw_fail(err, -ENOMEM, "libcurl cannot start");
-    }
-    ready = true;
+    if (r < 0)
+        return r;
+    c = calloc(1, sizeof(*c));
     if (!c)
         return gw_fail(err, -ENOMEM, "out of memory");
     c->base.ops = &ops;

@@ -28,7 +28,7 @@ static const char help_text[] =
     "  version, help\n"
     "\n"
     "  --config FILE          may stand several times: later ones win, maps are joined, lists replaced.\n"
-    "                         Also file:FILE, env:NAME, yaml:TEXT.\n"
+    "                         Also file:FILE, env:NAME, yaml:TEXT, http:// and https:// URLs.\n"
     "                         Without it: $STAUNCH_CONFIG, ./staunch.yaml, /etc/staunch/config.yaml,\n"
     "                         or else, for run, a built-in one: OTLP on 127.0.0.1:4317 and :4318, shown here\n"
     "  --set KEY=VALUE        one setting, over all files: --set processors.batch.timeout=2s\n"
@@ -252,9 +252,9 @@ static int load(struct cli *c, const struct gw_node **ret_root, struct gw_servic
     return rc == 0 ? 0 : exit_of_load(rc);
 }
 
-static const char *source_name(const struct cli *c)
+static const char *source_name(struct cli *c)
 {
-    return c->is_builtin ? "built-in configuration" : c->uris[0];
+    return c->is_builtin ? "built-in configuration" : gw_uri_shown(&c->arena, c->uris[0]);
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------- */

@@ -43,7 +43,8 @@ void gw_cli_put_components(struct gw_buf *out, const struct gw_component *const 
             if ((*c)->kind == order[k])
                 put_one(out, *c);
     }
-    gw_buf_put_str(out, "providers:\n    - scheme: env\n    - scheme: file\n    - scheme: yaml\nconverters: []\n");
+    gw_buf_put_str(out, "providers:\n    - scheme: env\n    - scheme: file\n    - scheme: http\n    - scheme: https\n  "
+                        "  - scheme: yaml\nconverters: []\n");
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------------------- */

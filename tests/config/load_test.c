@@ -286,7 +286,7 @@ static void missing_and_misspelt_variables_are_told(void **state)
     assert_null(load_text("a: ${env:MY-VAR}\nb: ${foo:bar}\nc: ${https://x/y}\nd: ${file:none.yaml}\n"));
     assert_non_null(strstr(say(), "a.yaml:1:4: error: \"MY-VAR\" is not a name of an environment variable"));
     assert_non_null(strstr(said, "a.yaml:2:4: error: unknown scheme in \"foo:bar\""));
-    assert_non_null(strstr(said, "a.yaml:3:4: error: configuration is not read over the network"));
+    assert_non_null(strstr(said, "a.yaml:3:4: error: https://x/y: nothing is read over the network here"));
     assert_non_null(strstr(said, "a.yaml:4:4: error: none.yaml: No such file or directory"));
 }
 
@@ -338,7 +338,7 @@ static void mistakes_of_all_sources_are_told_together(void **state)
     assert_non_null(strstr(said, "a.yaml:2:1: error: duplicate key \"a\""));
     assert_non_null(strstr(said, "b.yaml:1:1: error: a configuration is a map"));
     assert_non_null(strstr(said, "nowhere.yaml: error: nowhere.yaml: No such file"));
-    assert_non_null(strstr(said, "error: configuration is not read over the network"));
+    assert_non_null(strstr(said, "https://example.org/x.yaml: error: https://example.org/x.yaml: nothing is read"));
     assert_non_null(strstr(said, "--set: error: \"novalue\" is not of the form key=value"));
     assert_non_null(strstr(said, "--set a.b:"));
 }
@@ -360,6 +360,122 @@ static void written_yaml_reads_back(void **state)
     }
     assert_string_equal(written(again), first);
     free(first);
+}
+
+/* ---- over the network ------------------------------------------------------------------------------------- */
+
+static char asked[200];
+static unsigned n_asked;
+
+static int fetch(struct gw_env *e, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n, struct gw_err *err)
+{
+    static const char *const pages[][2] = {
+        {"http://conf/gateway.yaml", "receivers:\n  otlp:\n  otlp:\n"},
+        {"https://joe:pa$s@conf:8443/base.yaml?token=t0p", "# base\na: {b: 1, c: 2}\n"},
+        {"http://conf/part", "verbosity: ${env:NOPE:-basic}\n"},
+        {"http://conf/secret", "pass$$word\n"},
+        {"http://conf/self", "x: \"${http://conf/self}\"\n"},
+    };
+
+    (void)e;
+    n_asked++;
+    assert_int_equal(max_bytes, GW_YAML_MAX_BYTES);
+    snprintf(asked, sizeof(asked), "%s", url);
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        if (strcmp(pages[i][0], url) == 0) {
+            *ret_p = strdup(pages[i][1]);
+            *ret_n = strlen(*ret_p);
+            return 0;
+        }
+    return gw_fail(err, -EIO, "the server answered with status 404");
+}
+
+static int with_network(void **state)
+{
+    gw_env_real_ops(env)->fetch = fetch;
+    n_asked = 0;
+    return setup(state);
+}
+
+static int without_network(void **state)
+{
+    gw_env_real_ops(env)->fetch = NULL;
+    return teardown(state);
+}
+
+/*
+ * Scenario: a whole configuration, a part and a secret from URLs.
+ * Guarantees: the whole URL is asked; merged and expanded as a file is; the last newline of a value goes.
+ */
+static void urls_are_read_as_files_are(void **state)
+{
+    static const char *const uris[] = {"https://joe:pa$s@conf:8443/base.yaml?token=t0p", "yaml:a::c: 3"};
+    const struct gw_node *r;
+
+    (void)state;
+    assert_int_equal(load(uris, 2, NULL, 0, &r), 0);
+    assert_string_equal(asked, uris[0]);
+    assert_string_equal(gw_node_path(r, "a", "b", NULL)->text, "1");
+    assert_string_equal(gw_node_path(r, "a", "c", NULL)->text, "3");
+    assert_string_equal(gw_node_path(r, "a", "b", NULL)->key_place.source, "https://***@conf:8443/base.yaml?***");
+    assert_int_equal(gw_node_path(r, "a", "b", NULL)->key_place.line, 2);
+    r = load_text("debug: ${http://conf/part}\nin: <${http://conf/secret}>\n");
+    assert_non_null(r);
+    assert_string_equal(gw_node_path(r, "debug", "verbosity", NULL)->text, "basic");
+    assert_string_equal(gw_node_path(r, "debug", "verbosity", NULL)->key_place.source, "http://conf/part");
+    assert_string_equal(gw_node_get(r, "in")->text, "<pass$word>");
+}
+
+/*
+ * Scenario: mistakes in what a URL brings, a URL that is not there, one that is none, one that brings itself.
+ * Guarantees: each is told with URL, line and column or place of use; a password and a query are not; 32 are asked for.
+ */
+static void mistakes_behind_urls_are_told_without_passwords(void **state)
+{
+    static const char *const uris[] = {"http://conf/gateway.yaml", "https://joe:s3cret@conf/none?token=t0p"};
+    const struct gw_node *r;
+
+    (void)state;
+    assert_int_equal(load(uris, 2, NULL, 0, &r), -EIO);
+    assert_non_null(strstr(say(), "http://conf/gateway.yaml:3:3: error: duplicate key \"otlp\""));
+    assert_non_null(strstr(said,
+                           "https://***@conf/none?***: error: https://***@conf/none?***: the server answered with "
+                           "status 404"));
+    assert_null(strstr(said, "s3cret"));
+    assert_null(strstr(said, "t0p"));
+    gw_diag_clear(&diag);
+    assert_null(load_text("a: 1\nb: ${https://joe:s3cret@conf/gone}\nc: ${http:conf/x}\nd: ${https:///x}\n"
+                          "e: ${http://joe:s3$cret@x/}\nf: ${ftp://joe:s3cret@x/}\n"));
+    assert_non_null(strstr(say(), "a.yaml:2:4: error: https://***@conf/gone: the server answered with status 404"));
+    assert_non_null(strstr(said, "a.yaml:3:4: error: http:conf/x: no URL; one looks like https://host/path"));
+    assert_non_null(strstr(said, "a.yaml:4:4: error: https:///x: no URL"));
+    assert_non_null(strstr(said, "a.yaml:5:4: error: \"${http://***@x/}\" has a $ inside"));
+    assert_non_null(strstr(said, "a.yaml:6:4: error: unknown scheme in \"ftp://***@x/\""));
+    assert_null(strstr(said, "cret"));
+    n_asked = 0;
+    gw_diag_clear(&diag);
+    assert_null(load_text("a: ${http://conf/self}\n"));
+    assert_non_null(strstr(say(), "more than 32 URLs in one configuration"));
+    assert_int_equal(n_asked, 32);
+}
+
+/* Scenario: what may stand behind --config, as it is shown. Guarantees: nothing that may be a secret. */
+static void a_source_is_shown_without_secrets(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"gateway.yaml", "gateway.yaml"},
+        {"file:/etc/a@b?c.yaml", "file:/etc/a@b?c.yaml"},
+        {"env:CONF", "env:CONF"},
+        {"yaml:a: http://joe:pw@h/", "yaml:"},
+        {"http://conf/a@b", "http://conf/a@b"},
+        {"http://conf?user=a@b", "http://conf?***"},
+        {"https://joe@conf:1/x", "https://***@conf:1/x"},
+        {"https://joe:p@w@conf/x?y#z", "https://***@conf/x?***"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        assert_string_equal(gw_uri_shown(&arena, pairs[i][0]), pairs[i][1]);
 }
 
 /* Scenario: no configuration given. Guarantees: the built-in one parses and listens on the loopback address only. */
@@ -417,6 +533,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(mistakes_of_all_sources_are_told_together, setup, teardown),
         cmocka_unit_test_setup_teardown(written_yaml_reads_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_built_in_configuration_loads, setup, teardown),
+        cmocka_unit_test_setup_teardown(urls_are_read_as_files_are, with_network, without_network),
+        cmocka_unit_test_setup_teardown(mistakes_behind_urls_are_told_without_passwords, with_network, without_network),
+        cmocka_unit_test_setup_teardown(a_source_is_shown_without_secrets, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_arena_is_told_as_such, setup, teardown),
     };
 

@@ -56,7 +56,25 @@ static void file_close(struct gw_file *f)
     (void)f;
 }
 
-static const struct gw_env_ops ops = {.file_open = file_open, .file_pread = file_pread, .file_close = file_close};
+/* The only page, too, is the input, at http://in. */
+static int fetch(struct gw_env *env, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n, struct gw_err *err)
+{
+    struct gw_slice text = ((struct world *)env)->file.text;
+
+    if (strcmp(url, "http://in") != 0 || text.n > max_bytes)
+        return gw_fail(err, -EIO, "the server answered with status 404");
+    *ret_p = malloc(text.n + 1);
+    if (!*ret_p)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    if (text.n)
+        memcpy(*ret_p, text.p, text.n);
+    (*ret_p)[text.n] = '\0';
+    *ret_n = text.n;
+    return 0;
+}
+
+static const struct gw_env_ops ops = {
+    .file_open = file_open, .file_pread = file_pread, .file_close = file_close, .fetch = fetch};
 
 static const char *variable(void *arg, const char *name)
 {

@@ -215,6 +215,30 @@ static void validate_tells_good_from_missing(void **state)
     assert_string_equal(texts[2], "none.yaml: error: none.yaml: No such file or directory\n");
 }
 
+static int fetch(struct gw_env *e, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n, struct gw_err *err)
+{
+    (void)e;
+    (void)max_bytes;
+    if (strcmp(url, "https://joe:pw@conf/good.yaml?t=k") != 0)
+        return gw_fail(err, -ETIMEDOUT, "timed out");
+    *ret_p = strdup(good);
+    *ret_n = strlen(good);
+    return 0;
+}
+
+/* Scenario: a good URL, one that does not answer. Guarantees: as with a file, and no password is shown. */
+static void a_url_is_a_source_like_another(void **state)
+{
+    (void)state;
+    gw_env_real_ops(env)->fetch = fetch;
+    assert_int_equal(CLI("validate", "--config=https://joe:pw@conf/good.yaml?t=k"), 0);
+    assert_string_equal(texts[1], "https://***@conf/good.yaml?***: valid, 1 pipeline, 2 components\n");
+    assert_int_equal(CLI("--config=https://joe:pw@conf/late.yaml"), GW_EXIT_IO);
+    assert_string_equal(texts[2], "https://***@conf/late.yaml: error: https://***@conf/late.yaml: timed out\n");
+    assert_int_equal(n_runs, 0);
+    gw_env_real_ops(env)->fetch = NULL;
+}
+
 /* Scenario: wrong words. Guarantees: 64, and the word that was meant. */
 static void wrong_usage_is_explained(void **state)
 {
@@ -313,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_configuration_is_searched_for, setup, teardown),
         cmocka_unit_test_setup_teardown(three_mistakes_exit_with_78, setup, teardown),
         cmocka_unit_test_setup_teardown(validate_tells_good_from_missing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_url_is_a_source_like_another, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_usage_is_explained, setup, teardown),
         cmocka_unit_test_setup_teardown(exit_codes_follow_the_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(print_config_hides_secrets, setup, teardown),
