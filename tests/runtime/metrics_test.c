@@ -306,7 +306,7 @@ static void every_metric_of_the_collector_is_there_and_moves(void **state)
 }
 
 /*
- * Scenario    the same life at the levels basic and normal
+ * Scenario    the same life at level basic, and at normal
  * Guarantees  the batch processor's metrics begin at normal; sizes in bytes, of the queue, and durations at detailed
  */
 static void levels_leave_out_what_the_collector_leaves_out(void **state)

@@ -2,6 +2,8 @@
 /* The real binary as a process: what service::telemetry and service::runtime change, exit codes, SIGTERM. */
 #include "tests/harness.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -44,17 +46,17 @@ static int teardown(void **state)
     return unlink(file);
 }
 
-/* A gateway that hears nobody and sends nothing, with this in its `service`. */
-static void start(const char *service)
+/* A gateway with this receiver, that sends nothing, with this in its `service`. */
+static void start_with(const char *receiver, const char *settings, const char *service)
 {
     FILE *f = fopen(file, "w");
     int fds[2];
 
     assert_non_null(f);
     (void)fprintf(f,
-                  "receivers: {demo: {traces_per_second: 1}}\nexporters: {nop: }\n"
-                  "service:\n  pipelines: {traces: {receivers: [demo], exporters: [nop]}}\n%s\n",
-                  service);
+                  "receivers: {%s: {%s}}\nexporters: {nop: }\n"
+                  "service:\n  pipelines: {traces: {receivers: [%s], exporters: [nop]}}\n%s\n",
+                  receiver, settings, receiver, service);
     assert_int_equal(fclose(f), 0);
     assert_int_equal(pipe(fds), 0);
     pid = fork();
@@ -67,9 +69,17 @@ static void start(const char *service)
         _exit(127);
     }
     (void)close(fds[1]);
+    if (err)
+        (void)fclose(err);
     err = fdopen(fds[0], "r");
     n_text = 0;
     text[0] = '\0';
+}
+
+/* One that hears nobody. */
+static void start(const char *service)
+{
+    start_with("demo", "traces_per_second: 1", service);
 }
 
 /* Reads lines until one holds the word, or the end. */
@@ -173,6 +183,130 @@ static void telemetry_settings_change_what_is_shown(void **state)
     assert_non_null(strstr(text, "at most 3 s"));
 }
 
+static int connect_to(const char *address, unsigned port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(inet_pton(AF_INET, address, &a.sin_addr), 1);
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+        return fd;
+    (void)close(fd);
+    return -1;
+}
+
+/* Of nobody, at the moment. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    (void)close(fd);
+    return ntohs(a.sin_port);
+}
+
+/* Scenario: readers: pull: exporter: prometheus: with a host and a port; without a reader.
+ * Guarantees: it can be scraped there and nowhere else; nowhere. */
+static void a_reader_listens_where_it_is_told(void **state)
+{
+    unsigned port = free_port();
+    char service[256], said[64];
+    int fd;
+
+    (void)state;
+    (void)snprintf(service, sizeof(service),
+                   "  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.2, port: %u}}}}]}}",
+                   port);
+    (void)snprintf(said, sizeof(said), "http://127.0.0.2:%u/metrics", port);
+    start(service);
+    assert_true(read_until(said));
+    fd = connect_to("127.0.0.2", port);
+    assert_true(fd >= 0);
+    (void)close(fd);
+    assert_int_equal(connect_to("127.0.0.1", port), -1);
+    assert_int_equal(stop(), 0);
+    start("  telemetry: {metrics: {readers: []}}");
+    assert_true(read_until("is ready"));
+    assert_null(strstr(text, "self-metrics"));
+    assert_int_equal(stop(), 0);
+}
+
+static unsigned worker_threads(void)
+{
+    char path[64], name[32];
+    struct dirent *d;
+    unsigned n = 0;
+    DIR *tasks;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    tasks = opendir(path);
+    assert_non_null(tasks);
+    while ((d = readdir(tasks))) {
+        char comm[512];
+        FILE *f;
+
+        (void)snprintf(comm, sizeof(comm), "%s/%s/comm", path, d->d_name);
+        f = fopen(comm, "r");
+        if (f && fgets(name, sizeof(name), f) && strncmp(name, "worker/", 7) == 0)
+            n++;
+        if (f)
+            (void)fclose(f);
+    }
+    (void)closedir(tasks);
+    return n;
+}
+
+/* Scenario: runtime: workers 1 and 3. Guarantees: so many worker threads. */
+static void workers_are_threads(void **state)
+{
+    (void)state;
+    for (unsigned n = 1; n <= 3; n += 2) {
+        char service[128];
+
+        (void)snprintf(service, sizeof(service), "  runtime: {workers: %u}\n  telemetry: {metrics: {level: none}}", n);
+        start(service);
+        assert_true(read_until("is ready"));
+        assert_int_equal(worker_threads(), n);
+        assert_int_equal(stop(), 0);
+    }
+}
+
+/* Scenario: a request of 900 kB, which is no OTLP, with memory_limit_mib 1 and 64.
+ * Guarantees: turned away for want of memory before its body is sent; read, and found malformed. */
+static void memory_limit_mib_turns_large_requests_away(void **state)
+{
+    static const char head[] = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
+                               "Connection: close\r\nContent-Length: 900000\r\n\r\n";
+    static char body[900000];
+
+    (void)state;
+    memset(body, 0xff, sizeof(body));
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned port = free_port();
+        char settings[128], service[128], answer[64] = "";
+        int fd;
+
+        (void)snprintf(settings, sizeof(settings), "protocols: {http: {endpoint: '127.0.0.1:%u'}}", port);
+        (void)snprintf(service, sizeof(service),
+                       "  runtime: {workers: 1, memory_limit_mib: %u}\n  telemetry: {metrics: {level: none}}",
+                       i ? 64 : 1);
+        start_with("otlp", settings, service);
+        assert_true(read_until("is ready"));
+        fd = connect_to("127.0.0.1", port);
+        assert_true(fd >= 0);
+        assert_int_equal(send(fd, head, sizeof(head) - 1, MSG_NOSIGNAL), sizeof(head) - 1);
+        for (size_t at = 0; i && at < sizeof(body);)
+            at += (size_t)send(fd, body + at, sizeof(body) - at, MSG_NOSIGNAL);
+        assert_true(recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 12);
+        assert_memory_equal(answer, i ? "HTTP/1.1 400" : "HTTP/1.1 503", 12);
+        (void)close(fd);
+        assert_int_equal(stop(), 0);
+    }
+}
+
 /* Scenario: metrics level none, log level error. Guarantees: no listener, no line about draining. */
 static void levels_are_heeded(void **state)
 {
@@ -235,6 +369,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(self_metrics_have_the_collectors_names, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_settings_change_what_is_shown, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_listens_where_it_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(workers_are_threads, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_limit_mib_turns_large_requests_away, setup, teardown),
         cmocka_unit_test_setup_teardown(levels_are_heeded, setup, teardown),
         cmocka_unit_test_setup_teardown(logs_may_be_json, setup, teardown),
         cmocka_unit_test_setup_teardown(a_taken_port_exits_with_69, setup, teardown),
