@@ -250,6 +250,24 @@ static void topics_come_from_headers_attributes_and_settings(void **state)
     produced_all();
     gw_rig_close(&r);
 
+    /* Each signal has its own three ways. */
+    for (unsigned i = 1; i < 3; i++) {
+        enum gw_signal signal = i == 1 ? GW_METRICS : GW_LOGS;
+
+        gw_rig_open(&r, "kafka",
+                    i == 1 ? "metrics: {topic: mine, topic_from_metadata_key: x-topic}"
+                           : "logs: {topic: mine, topic_from_metadata_key: x-topic}");
+        for (unsigned with = 0; with < 2; with++) {
+            r.a.meta = with ? meta : NULL;
+            begin();
+            add_rows(&body, signal, "blue", "11", 5);
+            send_body(signal, 2);
+            assert_string_equal(gw_rig_sent(&r, 0)->url, with ? "by_header" : "mine");
+            produced_all();
+        }
+        gw_rig_close(&r);
+    }
+
     /* Traces that cross resources: each resource's topic gets its own spans. */
     gw_rig_open(&r, "kafka", "{topic_from_attribute: service.name, partition_traces_by_id: true}");
     begin();
@@ -293,6 +311,19 @@ static void keys_and_headers_come_from_the_request(void **state)
     assert_false(gw_rig_sent(&r, 0)->has_key);
     produced_all();
     gw_rig_close(&r);
+    for (unsigned i = 0; i < 2; i++) {
+        gw_rig_open(&r, "kafka",
+                    i ? "metrics: {message_key_from_metadata_key: x-key}"
+                      : "logs: {message_key_from_metadata_key: x-key}");
+        r.a.meta = meta;
+        begin();
+        add_rows(&body, i ? GW_METRICS : GW_LOGS, "a", "1", 5);
+        send_body(i ? GW_METRICS : GW_LOGS, 1);
+        assert_true(gw_rig_sent(&r, 0)->has_key);
+        assert_memory_equal(gw_rig_sent(&r, 0)->key, "k1", 2);
+        produced_all();
+        gw_rig_close(&r);
+    }
     gw_meta_unref(meta);
 }
 
@@ -312,6 +343,15 @@ static void json_is_written_and_protobuf_comes_back(void **state)
     assert_int_equal(r.info.left_rows, 1);
     assert_int_equal(rows_in(GW_TRACES, r.left, r.info.left.n), 1);
     gw_rig_close(&r);
+    for (unsigned i = 0; i < 2; i++) {
+        gw_rig_open(&r, "kafka", i ? "metrics: {encoding: otlp_json}" : "logs: {encoding: otlp_json}");
+        begin();
+        add_rows(&body, i ? GW_METRICS : GW_LOGS, "a", "12", 5);
+        send_body(i ? GW_METRICS : GW_LOGS, 2);
+        assert_non_null(strstr((const char *)gw_rig_sent(&r, 0)->body, i ? "\"resourceMetrics\"" : "\"resourceLogs\""));
+        produced_all();
+        gw_rig_close(&r);
+    }
 }
 
 /* Scenario: of four traces two fail for now, one is refused for good.
@@ -606,6 +646,24 @@ static void settings_become_properties_of_librdkafka(void **state)
          "u@R"},
         {"auth: {kerberos: {use_keytab: true, username: u, keytab_file: /k}}", "sasl.mechanisms", "GSSAPI"},
         {"auth: {kerberos: {use_keytab: true, username: u, keytab_file: /k}}", "sasl.kerberos.keytab", "/k"},
+        {"tls: {ca_file: /a}", "ssl.ca.location", "/a"},
+        {"tls: {cert_file: /c}", "ssl.certificate.location", "/c"},
+        {"tls: {key_file: /k}", "ssl.key.location", "/k"},
+        {"tls: {cert_pem: c}", "ssl.certificate.pem", "c"},
+        {"tls: {key_pem: k}", "ssl.key.pem", "k"},
+        {"auth: {tls: {ca_file: /a}}", "ssl.ca.location", "/a"},
+        {"auth: {tls: {cert_file: /c}}", "ssl.certificate.location", "/c"},
+        {"auth: {tls: {key_file: /k}}", "ssl.key.location", "/k"},
+        {"auth: {tls: {cert_pem: c}}", "ssl.certificate.pem", "c"},
+        {"auth: {tls: {key_pem: k}}", "ssl.key.pem", "k"},
+        {"auth: {tls: {ca_pem: x}}", "ssl.ca.pem", "x"},
+        {"auth: {tls: {insecure_skip_verify: true}}", "ssl.endpoint.identification.algorithm", "none"},
+        {"auth: {tls: {insecure: true}}", "security.protocol", "plaintext"},
+        {"auth: {plain_text: {username: u, password: p}}", "sasl.username", "u"},
+        {"auth: {plain_text: {username: u, password: p}}", "sasl.password", "p"},
+        {"auth: {sasl: {mechanism: PLAIN, username: u, password: p}}", "sasl.username", "u"},
+        {"auth: {kerberos: {service_name: s, use_keytab: true, username: u, keytab_file: /k}}",
+         "sasl.kerberos.service.name", "s"},
     };
 
     (void)state;
@@ -674,6 +732,17 @@ static void mistakes_are_found_in_the_settings(void **state)
         {"producer: {required_acks: 2}", "required_acks"},
         {"tls: {server_name_override: x}", "server_name_override"},
         {"traces: {encoding: jaeger_proto}", "encoding"},
+        {"tls: {min_version: '1.2'}", "librdkafka knows no"},
+        {"tls: {max_version: '1.3'}", "librdkafka knows no"},
+        {"tls: {reload_interval: '1m'}", "librdkafka knows no"},
+        {"tls: {include_system_ca_certs_pool: true, ca_file: /a}", "include_system_ca_certs_pool"},
+        {"auth: {tls: {server_name_override: 'x'}}", "librdkafka knows no"},
+        {"auth: {tls: {min_version: '1.2'}}", "librdkafka knows no"},
+        {"auth: {tls: {max_version: '1.3'}}", "librdkafka knows no"},
+        {"auth: {tls: {reload_interval: '1m'}}", "librdkafka knows no"},
+        {"auth: {tls: {include_system_ca_certs_pool: true, ca_file: /a}}", "include_system_ca_certs_pool"},
+        {"auth: {kerberos: {use_keytab: true, username: u, keytab_file: /k, config_file: /c}}", "config_file"},
+        {"auth: {kerberos: {use_keytab: false, username: u, keytab_file: /k}}", "use_keytab"},
     };
 
     (void)state;
