@@ -23,6 +23,7 @@ struct gw_tls_store {
     pthread_mutex_t lock; /* ctx */
     SSL_CTX *ctx;
     uint64_t changed_ns[N_FILES];
+    char *client_ca; /* client_ca_file as it was at first, unless it is read again */
 };
 
 static int fail_ssl(struct gw_err *err, const char *what, const char *name)
@@ -139,28 +140,39 @@ static int add_authorities(X509_STORE *store, STACK_OF(X509_NAME) * names, BIO *
     return 0;
 }
 
-/** ca_file: where the chain that we send is completed from. client_ca_file: who may come in. */
-static int use_authorities(struct gw_env *env, SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_err *err)
+/** Where the chain that we send is completed from. */
+static int use_our_authorities(struct gw_env *env, SSL_CTX *ctx, const struct gw_server_tls *t, struct gw_err *err)
+{
+    BIO *bio;
+    char *text;
+    int code;
+
+    if (t->include_system_ca_certs_pool)
+        SSL_CTX_set_default_verify_paths(ctx);
+    if (!is_set(t->ca_file) && !is_set(t->ca_pem))
+        return 0;
+    code = open_pem(env, "ca", t->ca_file, t->ca_pem, &bio, &text, err);
+    if (code < 0)
+        return code;
+    code = add_authorities(SSL_CTX_get_cert_store(ctx), NULL, bio, name_of(t->ca_file, "ca_pem"), err);
+    BIO_free(bio);
+    free(text);
+    return code;
+}
+
+/** Who may come in. Without client_ca_file_reload the file is read once, whatever else changes. */
+static int use_client_authorities(struct gw_tls_store *s, SSL_CTX *ctx, const struct gw_server_tls *t,
+                                  struct gw_err *err)
 {
     STACK_OF(X509_NAME) * names;
     X509_STORE *store;
     BIO *bio;
     char *text;
-    int code = 0;
+    int code;
 
-    if (t->include_system_ca_certs_pool)
-        SSL_CTX_set_default_verify_paths(ctx);
-    if (is_set(t->ca_file) || is_set(t->ca_pem)) {
-        code = open_pem(env, "ca", t->ca_file, t->ca_pem, &bio, &text, err);
-        if (code < 0)
-            return code;
-        code = add_authorities(SSL_CTX_get_cert_store(ctx), NULL, bio, name_of(t->ca_file, "ca_pem"), err);
-        BIO_free(bio);
-        free(text);
-    }
-    if (code < 0 || !is_set(t->client_ca_file))
-        return code;
-    code = open_pem(env, "client_ca", t->client_ca_file, NULL, &bio, &text, err);
+    if (!is_set(t->client_ca_file))
+        return 0;
+    code = open_pem(s->env, "client_ca", s->client_ca ? NULL : t->client_ca_file, s->client_ca, &bio, &text, err);
     if (code < 0)
         return code;
     store = X509_STORE_new();
@@ -171,7 +183,10 @@ static int use_authorities(struct gw_env *env, SSL_CTX *ctx, const struct gw_ser
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     X509_STORE_free(store);
     BIO_free(bio);
-    free(text);
+    if (code == 0 && text && !t->client_ca_file_reload)
+        s->client_ca = text;
+    else
+        free(text);
     return code;
 }
 
@@ -335,7 +350,9 @@ static int make(struct gw_tls_store *s, SSL_CTX **ret, struct gw_err *err)
     if (code == 0)
         code = use_identity(s->env, ctx, t, err);
     if (code == 0)
-        code = use_authorities(s->env, ctx, t, err);
+        code = use_our_authorities(s->env, ctx, t, err);
+    if (code == 0)
+        code = use_client_authorities(s, ctx, t, err);
     if (code < 0) {
         SSL_CTX_free(ctx);
         return code;
@@ -348,7 +365,8 @@ static int make(struct gw_tls_store *s, SSL_CTX **ret, struct gw_err *err)
 static bool look(struct gw_tls_store *s)
 {
     const struct gw_server_tls *t = &s->conf->tls;
-    const char *files[N_FILES] = {t->cert_file, t->key_file, t->ca_file, t->client_ca_file};
+    const char *files[N_FILES] = {t->cert_file, t->key_file, t->ca_file,
+                                  t->client_ca_file_reload ? t->client_ca_file : NULL};
     bool differs = false;
 
     for (unsigned i = 0; i < N_FILES; i++) {
@@ -385,6 +403,7 @@ void gw_tls_store_free(struct gw_tls_store *s)
     if (!s)
         return;
     SSL_CTX_free(s->ctx);
+    free(s->client_ca);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

@@ -5,6 +5,7 @@
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static void add_extension(X509 *x, X509 *issuer, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
-struct gw_pki_cert gw_pki_new(const char *name, const struct gw_pki_cert *issuer)
+static struct gw_pki_cert make(const char *name, const struct gw_pki_cert *issuer, bool signs)
 {
     static long serial = 1;
     EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -48,13 +49,23 @@ struct gw_pki_cert gw_pki_new(const char *name, const struct gw_pki_cert *issuer
     X509_set_pubkey(x, key);
     X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer->x509) : n);
-    add_extension(x, issuer ? issuer->x509 : x, NID_basic_constraints, issuer ? "CA:FALSE" : "critical,CA:TRUE");
+    add_extension(x, issuer ? issuer->x509 : x, NID_basic_constraints, signs ? "critical,CA:TRUE" : "CA:FALSE");
     snprintf(san, sizeof(san), "DNS:%s", name);
     add_extension(x, issuer ? issuer->x509 : x, NID_subject_alt_name, san);
     assert_true(X509_sign(x, issuer ? issuer->key : key, EVP_sha256()) > 0);
     PEM_write_bio_X509(cert, x);
     PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL);
     return (struct gw_pki_cert){.cert_pem = bio_text(cert), .key_pem = bio_text(pem), .x509 = x, .key = key};
+}
+
+struct gw_pki_cert gw_pki_new(const char *name, const struct gw_pki_cert *issuer)
+{
+    return make(name, issuer, issuer == NULL);
+}
+
+struct gw_pki_cert gw_pki_new_between(const char *name, const struct gw_pki_cert *issuer)
+{
+    return make(name, issuer, true);
 }
 
 void gw_pki_free(struct gw_pki_cert *c)

@@ -10,6 +10,8 @@ struct gw_pki_cert {
 
 /** name: CN and DNS name; issuer NULL: a self-signed authority. Owner: free with gw_pki_free. */
 struct gw_pki_cert gw_pki_new(const char *name, const struct gw_pki_cert *issuer);
+/** The same, but it may sign, too: between an authority and its certificates. */
+struct gw_pki_cert gw_pki_new_between(const char *name, const struct gw_pki_cert *issuer);
 void gw_pki_free(struct gw_pki_cert *c);
 
 #endif

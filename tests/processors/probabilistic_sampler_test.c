@@ -141,7 +141,8 @@ static void compare(enum gw_signal signal, const char *path, unsigned n_configs,
 }
 
 /*
- * Scenario: 300 spans with every kind of trace state and sampling.priority, through 22 configurations
+ * Scenario: 300 spans with every kind of trace state and sampling.priority, through 22 configurations:
+ *           sampling_percentage, hash_seed, every mode, fail_closed, sampling_precision
  * Guarantees: the spans that the Collector keeps, with the trace states that it writes
  */
 static void spans_are_kept_as_the_collector_does(void **state)
@@ -151,7 +152,8 @@ static void spans_are_kept_as_the_collector_does(void **state)
 }
 
 /*
- * Scenario: 300 log records with and without trace id, threshold, randomness, id and priority attributes
+ * Scenario: 300 log records with and without trace id, threshold, randomness, id and priority attributes, through 16
+ *           configurations: the same and attribute_source, from_attribute, sampling_priority
  * Guarantees: the records that the Collector keeps, with the attributes that it writes
  */
 static void records_are_kept_as_the_collector_does(void **state)

@@ -61,9 +61,11 @@ struct shop {
     void *self, *local;
 };
 
+static uint64_t seed = 7;
+
 static void open_shop(struct shop *s, double rate, double errors, unsigned worker)
 {
-    struct conf conf = {.traces_per_second = rate, .error_percentage = errors, .seed = 7};
+    struct conf conf = {.traces_per_second = rate, .error_percentage = errors, .seed = seed};
     struct gw_ctx ctx = {.id = "demo"};
     struct gw_err err;
 
@@ -184,8 +186,25 @@ static void the_error_percentage_is_kept(void **state)
 }
 
 /*
- * Scenario:   the same seed twice, on the same clock
- * Guarantees: the same bytes
+ * Scenario:   ten seconds with traces_per_second 2, and with 20
+ * Guarantees: ten times as many orders
+ */
+static void the_rate_is_kept(void **state)
+{
+    struct shop s;
+
+    (void)state;
+    for (unsigned rate = 2; rate <= 20; rate += 18) {
+        open_shop(&s, rate, 5, 0);
+        pass_seconds(&s, 10);
+        assert_in_range(s.door.n[GW_TRACES], 10 * rate - rate / 2, 10 * rate + rate / 2);
+        close_shop(&s);
+    }
+}
+
+/*
+ * Scenario:   the same seed twice, on the same clock; another seed
+ * Guarantees: the same bytes; others
  */
 static void the_same_seed_makes_the_same_shop(void **state)
 {
@@ -198,6 +217,12 @@ static void the_same_seed_makes_the_same_shop(void **state)
     pass_seconds(&b, 6);
     for (unsigned i = 1; i < 5; i++)
         assert_true(gw_slice_eq(gw_buf_slice(&a.door.got[i]), gw_buf_slice(&b.door.got[i])));
+    close_shop(&b);
+    seed++;
+    open_shop(&b, 5, 20, 0);
+    seed--;
+    pass_seconds(&b, 6);
+    assert_false(gw_slice_eq(gw_buf_slice(&a.door.got[GW_TRACES]), gw_buf_slice(&b.door.got[GW_TRACES])));
     close_shop(&a);
     close_shop(&b);
 }
@@ -266,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_order_is_one_connected_trace),
         cmocka_unit_test(the_error_percentage_is_kept),
+        cmocka_unit_test(the_rate_is_kept),
         cmocka_unit_test(the_same_seed_makes_the_same_shop),
         cmocka_unit_test(metrics_come_every_five_seconds_and_add_up),
         cmocka_unit_test(only_the_first_worker_sells_and_refusals_leave_nothing),
