@@ -494,6 +494,17 @@ static void set_blob(CURL *easy, CURLoption option, const struct gw_client_pems 
         curl_easy_setopt(easy, option, &blob);
 }
 
+/** As Go does: these variables stand for the system's bundle and folder of trusted certificates. */
+static void set_system_roots(CURL *easy)
+{
+    const char *bundle = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+
+    if (bundle && *bundle)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, bundle);
+    if (folder && *folder)
+        curl_easy_setopt(easy, CURLOPT_CAPATH, folder);
+}
+
 static void set_tls(struct transfer *t)
 {
     const struct client *c = t->c;
@@ -503,8 +514,10 @@ static void set_tls(struct transfer *t)
                      tls_version(tls->min_version, false) | tls_version(tls->max_version, true));
     curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYPEER, tls->insecure_skip_verify ? 0L : 1L);
     curl_easy_setopt(t->easy, CURLOPT_SSL_VERIFYHOST, tls->insecure_skip_verify ? 0L : 2L);
+    set_system_roots(t->easy);
     if (c->pems.text[GW_PEM_CA]) {
-        /* A private root stands alone unless the system's are asked for as well. */
+        /* A private root stands alone unless the system's are asked for as well: then the folder is, beside the text.
+         */
         if (!tls->include_system_ca_certs_pool)
             curl_easy_setopt(t->easy, CURLOPT_CAPATH, NULL);
         set_blob(t->easy, CURLOPT_CAINFO_BLOB, &c->pems, GW_PEM_CA);

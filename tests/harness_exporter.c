@@ -75,6 +75,8 @@ static void keep_tls(const struct gw_client_tls *t)
     keep_conf("insecure_skip_verify=%d", t->insecure_skip_verify);
     keep_conf("ca_file=%s", t->ca_file);
     keep_conf("ca_pem=%s", t->ca_pem);
+    keep_conf("cert_pem=%s", t->cert_pem);
+    keep_conf("key_pem=%s", t->key_pem);
     keep_conf("cert_file=%s", t->cert_file);
     keep_conf("key_file=%s", t->key_file);
     keep_conf("server_name_override=%s", t->server_name_override);

@@ -61,7 +61,7 @@ def check_test(where, key, test):
     text = test_text(file.read_text(), function) if function else None
     if text is None:
         bad.append(f"{where}: {path} runs no test {function or '(none named)'}")
-    elif not re.search(rf"\b{re.escape(word)}(\b|_ns\b)", text):
+    elif not re.search(rf"\b{re.escape(word)}(\b|_ns\b)", text.replace("\\n", " ")):
         bad.append(f"{where}: {path}:{function} never says {word}")
 
 

@@ -29,8 +29,9 @@ const struct gw_field gw_tls_fields[] = {
                     "Name asked for and checked instead of the endpoint's."),
     GW_STRING_FIELD(struct gw_tls_settings, ca_file, "ca_file", "", "Certificates trusted; without it the system's."),
     GW_SECRET_FIELD(struct gw_tls_settings, ca_pem, "ca_pem", "The same as a text."),
-    GW_BOOL_FIELD(struct gw_tls_settings, include_system_ca_certs_pool, "include_system_ca_certs_pool", "false",
-                  "Trust the system's certificates besides ca_file."),
+    GW_BOOL_FIELD(
+        struct gw_tls_settings, include_system_ca_certs_pool, "include_system_ca_certs_pool", "false",
+        "Trust the system's certificates besides ca_file. SSL_CERT_FILE and SSL_CERT_DIR say where they are."),
     GW_STRING_FIELD(struct gw_tls_settings, cert_file, "cert_file", "", "Our certificate, for mutual TLS."),
     GW_SECRET_FIELD(struct gw_tls_settings, cert_pem, "cert_pem", "The same as a text."),
     GW_STRING_FIELD(struct gw_tls_settings, key_file, "key_file", "", "The key of our certificate."),
@@ -172,5 +173,11 @@ struct gw_http_client_conf gw_http_client_conf_of(const struct gw_http_settings 
 
 void gw_http_settings_check(const struct gw_http_settings *s, const struct gw_node *node, struct gw_diag *diag)
 {
+    const struct gw_node *at = node ? gw_node_path(node, "tls", "insecure", NULL) : NULL;
+
     gw_compression_check(gw_http_codec(s), s->compression_params.level, node, diag);
+    if (s->tls.insecure && strncasecmp(s->endpoint, "https:", 6) == 0)
+        gw_diag_add(diag, GW_DIAG_WARNING, at ? &at->place : NULL,
+                    "tls: insecure does not turn TLS off where the endpoint says https://; write http://, or "
+                    "insecure_skip_verify to take any certificate");
 }

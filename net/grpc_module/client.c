@@ -444,8 +444,9 @@ static const struct gw_rpc_client_ops ops = {.call = client_call, .cancel = clie
 /** Core has its own default roots only where its data file is installed: the distribution's are taken instead. */
 static int load_certificates(struct client *c, struct gw_err *err)
 {
-    static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                          "/etc/ssl/cert.pem"};
+    const char *own = getenv("SSL_CERT_FILE");
+    const char *const bundles[] = {own ? own : "", "/etc/ssl/certs/ca-certificates.crt",
+                                   "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
     const struct gw_client_tls *tls = &c->conf.tls;
     size_t n;
     int r;
@@ -459,7 +460,7 @@ static int load_certificates(struct client *c, struct gw_err *err)
     r = gw_client_pems_load(&c->pems, c->env, tls, err);
     if (r < 0 || (c->pems.text[GW_PEM_CA] && !tls->include_system_ca_certs_pool))
         return r;
-    for (unsigned i = 0; i < 3 && !c->system_ca; i++)
+    for (unsigned i = own && *own ? 0 : 1; i < 4 && !c->system_ca; i++)
         (void)gw_env_read_file(c->env, bundles[i], 4 << 20, &c->system_ca, &n, NULL);
     return 0;
 }

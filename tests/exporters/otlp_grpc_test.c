@@ -263,6 +263,27 @@ static void headers_credentials_and_cancel_reach_the_call(void **state)
     gw_rig_close(&r);
 }
 
+/* Scenario: a compressible body, compression_params: level 1 and 9. Guarantees: 9 is smaller. */
+static void the_level_of_compression_is_used(void **state)
+{
+    static char body[200000];
+    size_t sizes[2];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(body); i++)
+        body[i] = "abcdefgh"[(i * 7919 + i / 97 * 31 + i * i / 1013) % 8];
+    for (unsigned i = 0; i < 2; i++) {
+        gw_rig_open(&r, "otlp_grpc",
+                    i ? "{endpoint: 'c:1', compression_params: {level: 9}}"
+                      : "{endpoint: 'c:1', compression_params: {level: 1}}");
+        gw_rig_send(&r, GW_LOGS, gw_slice_of(body, sizeof(body)), 1);
+        sizes[i] = gw_rig_sent(&r, 0)->n_body;
+        gw_rig_called(&r, 0, 0, "", NOTHING, NOTHING);
+        gw_rig_close(&r);
+    }
+    assert_true(sizes[1] < sizes[0]);
+}
+
 /* Scenario: every setting of the connection.
  * Guarantees: each reaches the client. */
 static void settings_of_the_connection_reach_the_client(void **state)
@@ -294,6 +315,17 @@ static void settings_of_the_connection_reach_the_client(void **state)
     gw_rig_close(&r);
     gw_rig_open(&r, "otlp_grpc", "{endpoint: 'c:1', keepalive: }");
     assert_string_equal(gw_rig_conf(&r, "keepalive_time_ms"), "10000");
+    gw_rig_close(&r);
+    gw_rig_open(&r, "otlp_grpc",
+                "{endpoint: 'c:1', tls: {min_version: '1.2', max_version: '1.3', include_system_ca_certs_pool: true}}");
+    assert_string_equal(gw_rig_conf(&r, "min_version"), "1.2");
+    assert_string_equal(gw_rig_conf(&r, "max_version"), "1.3");
+    assert_string_equal(gw_rig_conf(&r, "system_ca"), "1");
+    gw_rig_close(&r);
+    gw_rig_open(&r, "otlp_grpc", "{endpoint: 'c:1', tls: {ca_pem: a, cert_pem: b, key_pem: c}}");
+    assert_string_equal(gw_rig_conf(&r, "ca_pem"), "a");
+    assert_string_equal(gw_rig_conf(&r, "cert_pem"), "b");
+    assert_string_equal(gw_rig_conf(&r, "key_pem"), "c");
     gw_rig_close(&r);
 }
 
@@ -330,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_message_that_is_too_large_is_split),
         cmocka_unit_test(rejected_rows_are_counted),
         cmocka_unit_test(headers_credentials_and_cancel_reach_the_call),
+        cmocka_unit_test(the_level_of_compression_is_used),
         cmocka_unit_test(settings_of_the_connection_reach_the_client),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
     };

@@ -90,6 +90,13 @@ static void every_form_of_endpoint_gives_its_url(void **state)
     send_traces();
     assert_int_equal(r.info.sent, GW_SENT_PERMANENT);
     gw_rig_close(&r);
+    gw_rig_open(&r, "otlp_http", "{endpoint: http://c, metrics_endpoint: http://m/, logs_endpoint: http://l/}");
+    for (unsigned i = 0; i < 2; i++) {
+        gw_rig_send(&r, i ? GW_LOGS : GW_METRICS, GW_SLICE("\x0a\x00"), 1);
+        assert_string_equal(gw_rig_sent(&r, 0)->url, i ? "http://l/" : "http://m/");
+        gw_rig_http(&r, 0, 200, NULL, GW_SLICE(""));
+    }
+    gw_rig_close(&r);
 }
 
 /* Scenario: every compression of the list.
@@ -406,6 +413,15 @@ static void settings_of_the_connection_reach_the_client(void **state)
     for (size_t i = 0; i < sizeof(expect) / sizeof(expect[0]); i++)
         assert_string_equal(gw_rig_conf(&r, expect[i][0]), expect[i][1]);
     gw_rig_close(&r);
+    gw_rig_open(&r, "otlp_http", "{endpoint: http://c, max_idle_conns: 4, cookies: {enabled: false}}");
+    assert_string_equal(gw_rig_conf(&r, "max_idle_conns"), "4");
+    assert_string_equal(gw_rig_conf(&r, "cookies"), "0");
+    gw_rig_close(&r);
+    gw_rig_open(&r, "otlp_http", "{endpoint: 'https://c', tls: {ca_pem: a, cert_pem: b, key_pem: c}}");
+    assert_string_equal(gw_rig_conf(&r, "ca_pem"), "a");
+    assert_string_equal(gw_rig_conf(&r, "cert_pem"), "b");
+    assert_string_equal(gw_rig_conf(&r, "key_pem"), "c");
+    gw_rig_close(&r);
 }
 
 /* Scenario: settings that cannot work.
@@ -429,6 +445,19 @@ static void mistakes_are_found_in_the_settings(void **state)
     }
 }
 
+/* Scenario: tls: insecure with an https:// and with an http:// endpoint.
+ * Guarantees: a warning that it does not turn TLS off; nothing to say. */
+static void insecure_is_warned_about_where_it_does_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(gw_rig_configure(&r, "otlp_http", "{endpoint: 'https://c', tls: {insecure: true}}"), 0);
+    assert_non_null(strstr(r.said, "insecure does not turn TLS off"));
+    gw_rig_close(&r);
+    assert_int_equal(gw_rig_configure(&r, "otlp_http", "{endpoint: 'http://c', tls: {insecure: true}}"), 0);
+    assert_string_equal(r.said, "");
+    gw_rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_body_over_the_limit_of_otlp_is_split),
         cmocka_unit_test(settings_of_the_connection_reach_the_client),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
+        cmocka_unit_test(insecure_is_warned_about_where_it_does_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

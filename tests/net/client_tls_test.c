@@ -61,7 +61,8 @@ static struct gw_client_tls files(uint64_t interval_ns)
         .ca_file = path[CA], .cert_file = path[CERT], .key_file = path[KEY], .reload_interval_ns = interval_ns};
 }
 
-/* Scenario: certificate and key are replaced; asked before and after reload_interval.
+/* Scenario: the files of cert_file and key_file are replaced, that of ca_file is not; asked before and after
+ * reload_interval.
  * Guarantees: nothing is looked at before the interval is over; then both texts are the new ones, and it is said so
  * once. */
 static void changed_files_are_read_after_the_interval(void **state)

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/client_tls.h"
@@ -18,6 +20,39 @@
 #include "net/loop.h"
 
 enum { MAX_CONNS = 16 };
+
+/* ---- in front of the C library: what curl asks of it -------------------------------------------------------- */
+
+static bool serving;                   /* the server's calls do not count */
+static size_t most_sent, most_wanted;  /* of one call */
+static _Atomic uint64_t clock_skip_ns; /* the monotonic clock is so much ahead */
+
+ssize_t send(int fd, const void *p, size_t n, int flags)
+{
+    if (!serving && n > most_sent)
+        most_sent = n;
+    return sendto(fd, p, n, flags, NULL, 0);
+}
+
+ssize_t recv(int fd, void *p, size_t n, int flags)
+{
+    if (!serving && n > most_wanted)
+        most_wanted = n;
+    return recvfrom(fd, p, n, flags, NULL, NULL);
+}
+
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int r = (int)syscall(SYS_clock_gettime, id, ts);
+    uint64_t ns;
+
+    if (r < 0 || (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_RAW && id != CLOCK_MONOTONIC_COARSE))
+        return r;
+    ns = (uint64_t)ts->tv_nsec + clock_skip_ns;
+    ts->tv_sec += (time_t)(ns / 1000000000);
+    ts->tv_nsec = (long)(ns % 1000000000);
+    return 0;
+}
 
 /* ---- the server: answers `reply` to every complete request and keeps what it got ---------------------------- */
 
@@ -112,6 +147,7 @@ static void serve(struct server *sv)
 {
     int fd = accept(sv->fd, NULL, NULL);
 
+    serving = true;
     if (fd >= 0) {
         sv->accepted++;
         for (unsigned i = 0; i < MAX_CONNS; i++)
@@ -127,6 +163,7 @@ static void serve(struct server *sv)
             free(sv->conns[i]);
             sv->conns[i] = NULL;
         }
+    serving = false;
 }
 
 /* ---- the client's side ------------------------------------------------------------------------------------- */
@@ -275,6 +312,84 @@ static void no_more_connections_than_allowed(void **state)
     assert_int_equal(r.sv.requests, 6);
     assert_in_range(r.sv.accepted, 1, 2);
     rig_close(&r);
+}
+
+/* n requests at once, all answered. */
+static void ask_together(struct rig *r, unsigned n)
+{
+    static struct answer a[4];
+
+    for (unsigned i = 0; i < n; i++) {
+        prepare(&a[i], r, "POST", "/", "x");
+        r->client->ops->send(r->client, &a[i].rq);
+    }
+    for (unsigned i = 0; i < n; i++)
+        turn_until(r, &a[i]);
+}
+
+/* Scenario: three requests at once, and again, with max_idle_conns 1 and without a limit.
+ * Guarantees: one connection is kept and two are new, or all three are kept. */
+static void idle_connections_are_kept_up_to_a_limit(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    for (unsigned limit = 0; limit < 2; limit++) {
+        rig_open(&r, (struct gw_http_client_conf){.max_idle_conns = limit});
+        ask_together(&r, 3);
+        assert_int_equal(r.sv.accepted, 3);
+        ask_together(&r, 3);
+        assert_int_equal(r.sv.accepted, limit ? 5 : 3);
+        rig_close(&r);
+    }
+}
+
+/* Scenario: a request, 30 s of silence, another one, with idle_conn_timeout 20 s, 60 s and none.
+ * Guarantees: a connection that was idle for longer is not used again. */
+static void a_connection_that_was_idle_too_long_is_not_used(void **state)
+{
+    static const struct {
+        uint64_t idle_conn_timeout_ns;
+        unsigned connections;
+    } cases[] = {{20000000000, 2}, {60000000000, 1}, {0, 1}};
+    struct rig r;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        rig_open(&r, (struct gw_http_client_conf){.idle_conn_timeout_ns = cases[i].idle_conn_timeout_ns});
+        ask_together(&r, 1);
+        clock_skip_ns += 30000000000;
+        ask_together(&r, 1);
+        assert_int_equal(r.sv.accepted, cases[i].connections);
+        rig_close(&r);
+    }
+}
+
+/* Scenario: a body of 300 kB with read_buffer and write_buffer of the library's size, and of others.
+ * Guarantees: the library reads and writes in pieces of these sizes. */
+static void buffers_have_the_sizes_of_the_settings(void **state)
+{
+    static const struct {
+        size_t read_buffer_size, write_buffer_size, wanted, sent;
+    } cases[] = {{0, 0, 16384, 65536}, {4096, 32768, 4096, 32768}, {100000, 200000, 100000, 200000}};
+    static char text[300001];
+    struct rig r;
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct answer a;
+
+        rig_open(&r, (struct gw_http_client_conf){.read_buffer_bytes = cases[i].read_buffer_size,
+                                                  .write_buffer_bytes = cases[i].write_buffer_size});
+        most_sent = most_wanted = 0;
+        prepare(&a, &r, "POST", "/", text);
+        ask(&r, &a);
+        assert_int_equal(a.status, 200);
+        assert_int_equal(most_wanted, cases[i].wanted);
+        assert_int_equal(most_sent, cases[i].sent);
+        rig_close(&r);
+    }
 }
 
 /* Scenario: an answer longer than max_response_bytes with status 503.
@@ -477,6 +592,9 @@ int main(void)
         cmocka_unit_test(a_post_goes_out_whole_and_its_answer_comes_back),
         cmocka_unit_test(connections_are_kept_unless_told_otherwise),
         cmocka_unit_test(no_more_connections_than_allowed),
+        cmocka_unit_test(idle_connections_are_kept_up_to_a_limit),
+        cmocka_unit_test(a_connection_that_was_idle_too_long_is_not_used),
+        cmocka_unit_test(buffers_have_the_sizes_of_the_settings),
         cmocka_unit_test(a_long_answer_is_cut_and_its_status_kept),
         cmocka_unit_test(a_redirect_is_not_followed),
         cmocka_unit_test(failures_are_told_apart),

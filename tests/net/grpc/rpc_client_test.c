@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/buf.h"
 #include "net/clients.h"
@@ -465,6 +466,76 @@ static void tls_checks_both_sides(void **state)
     gw_pki_free(&client);
 }
 
+/* Scenario: the server's authority lies in the system's bundle, which SSL_CERT_FILE names; another one in ca_pem.
+ * Guarantees: the system's are believed without a ca_pem, and beside it with include_system_ca_certs_pool. */
+static void the_systems_authorities_are_asked_when_wanted(void **state)
+{
+    struct gw_pki_cert ca = gw_pki_new("authority", NULL), other = gw_pki_new("somebody", NULL),
+                       server = gw_pki_new("gw.example", &ca);
+    grpc_ssl_pem_key_cert_pair pair = {server.key_pem, server.cert_pem};
+    const struct {
+        const char *ca_pem;
+        bool include_system_ca_certs_pool, passes;
+    } cases[] = {{NULL, false, true}, {other.cert_pem, false, false}, {other.cert_pem, true, true}};
+    char path[] = "/tmp/rpc_client_test.XXXXXX";
+    int fd = mkstemp(path);
+    struct rig r;
+
+    (void)state;
+    assert_int_equal(write(fd, ca.cert_pem, strlen(ca.cert_pem)), strlen(ca.cert_pem));
+    (void)close(fd);
+    (void)setenv("SSL_CERT_FILE", path, 1);
+    rig_open(&r, grpc_ssl_server_credentials_create_ex(NULL, &pair, 1, GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, NULL));
+    for (size_t i = 0; i < 3; i++) {
+        struct got g;
+
+        client_new(&r, (struct gw_rpc_client_conf){
+                           .tls = {.ca_pem = cases[i].ca_pem,
+                                   .include_system_ca_certs_pool = cases[i].include_system_ca_certs_pool,
+                                   .server_name_override = "gw.example"}});
+        prepare(&g, "x");
+        g.rq.timeout_ns = 3ull * 1000000000;
+        ask(&r, &g);
+        assert_int_equal(g.status, cases[i].passes ? GRPC_STATUS_OK : GRPC_STATUS_UNAVAILABLE);
+        if (i < 2)
+            r.client->ops->free(r.client);
+    }
+    rig_close(&r);
+    (void)unsetenv("SSL_CERT_FILE");
+    (void)unlink(path);
+    gw_pki_free(&ca);
+    gw_pki_free(&other);
+    gw_pki_free(&server);
+}
+
+/* Scenario: min_version and max_version, which grpc core cannot narrow. Guarantees: refused, in a sentence. */
+static void versions_that_grpc_cannot_choose_are_refused(void **state)
+{
+    static const struct {
+        const char *min_version, *max_version;
+    } cases[] = {{"1.3", ""}, {"", "1.2"}, {"1.2", "1.3"}};
+    struct gw_env *env = gw_env_real_new();
+    struct gw_loop *loop;
+
+    (void)state;
+    assert_int_equal(gw_loop_new(env, &loop, NULL), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        struct gw_rpc_client_conf conf = {
+            .target = "127.0.0.1:1", .tls = {.min_version = cases[i].min_version, .max_version = cases[i].max_version}};
+        struct gw_rpc_client *client;
+        struct gw_err err = {{0}};
+        int rc = gw_rpc_client_grpc_new(env, loop, &conf, &client, &err);
+
+        assert_int_equal(rc < 0, i < 2);
+        if (rc < 0)
+            assert_non_null(strstr(err.text, "cannot be changed"));
+        else
+            client->ops->free(client);
+    }
+    gw_loop_free(loop);
+    gw_env_real_free(env);
+}
+
 static int choose_http(void **state)
 {
     (void)state;
@@ -480,6 +551,8 @@ int main(void)
         cmocka_unit_test(a_refusal_brings_its_details),
         cmocka_unit_test(failures_have_their_status),
         cmocka_unit_test(tls_checks_both_sides),
+        cmocka_unit_test(the_systems_authorities_are_asked_when_wanted),
+        cmocka_unit_test(versions_that_grpc_cannot_choose_are_refused),
         cmocka_unit_test_setup(a_call_goes_out_whole_and_its_reply_comes_back, choose_http),
         cmocka_unit_test_setup(bytes_compressed_by_us_are_named_and_unpacked, choose_http),
         cmocka_unit_test_setup(a_refusal_brings_its_details, choose_http),
