@@ -43,9 +43,10 @@ static void replace(struct gw_node *map, const struct gw_node *old, struct gw_no
 static void merge(struct gw_node *into, struct gw_node *from)
 {
     struct gw_node *next;
+    bool fresh = !into->first; /* keys of one map differ: with thousands of them, looking each up takes its time */
 
     for (struct gw_node *c = from->first; c; c = next) {
-        struct gw_node *old = (struct gw_node *)(uintptr_t)gw_node_get(into, c->key);
+        struct gw_node *old = fresh ? NULL : (struct gw_node *)(uintptr_t)gw_node_get(into, c->key);
 
         next = c->next;
         if (!old)
@@ -57,11 +58,22 @@ static void merge(struct gw_node *into, struct gw_node *from)
     }
 }
 
+static bool has_paths(const struct gw_node *map)
+{
+    for (const struct gw_node *c = map->first; c; c = c->next)
+        if (gw_last_separator(c->key))
+            return true;
+    return false;
+}
+
 /* "a::b: v" at the root stands for a: {b: v}. Returns a root without such keys. */
 static struct gw_node *unflatten(struct gw_load *ld, struct gw_node *root)
 {
-    struct gw_node *flat = gw_load_node(ld, GW_NODE_MAP, &root->place), *next;
+    struct gw_node *flat, *next;
 
+    if (!has_paths(root))
+        return root;
+    flat = gw_load_node(ld, GW_NODE_MAP, &root->place);
     for (struct gw_node *c = root->first; c && flat; c = next) {
         struct gw_node *top = c;
         const char *key = c->key, *sep;

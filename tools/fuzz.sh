@@ -26,8 +26,8 @@ one() {
     find "inputs/$what/" -type f | LC_ALL=C sort | paste -sd, >"inputs/$what.list"
     # Arguments and environment lie on the stack: no word of them may depend on the place or the user.
     if env -i ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS="suppressions=inputs/$what.supp:print_suppressions=0" \
-        UBSAN_OPTIONS=print_stacktrace=1 PATH=/usr/bin:/bin $fixed "./$t" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -reload=0 \
-        -close_fd_mask=1 -artifact_prefix="crash-$what-" -seed_inputs="@inputs/$what.list" "corpus/$what" >"$log" 2>&1; then
+        UBSAN_OPTIONS=print_stacktrace=1 PATH=/usr/bin:/bin $fixed "./$t" -seed="$seed" -max_total_time="$seconds" \
+        -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 -reload=0 -close_fd_mask=1 -artifact_prefix="crash-$what-" -seed_inputs="@inputs/$what.list" "corpus/$what" >"$log" 2>&1; then
         printf '%-24s %s inputs run, coverage %s\n' "$what" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
             "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"
     else
