@@ -99,6 +99,7 @@ struct gw_http_client {
 struct gw_producer_option {
     const char *key, *value; /* librdkafka's property names */
 };
+enum gw_trouble { GW_TROUBLE_CONNECTION, GW_TROUBLE_TLS, GW_TROUBLE_AUTHENTICATION, GW_TROUBLE_OTHER, GW_TROUBLES };
 struct gw_producer_conf {
     const struct gw_producer_option *options;
     unsigned n_options;
@@ -109,6 +110,9 @@ struct gw_producer_conf {
      */
     int (*token)(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err);
     void *token_arg;
+    /** A broker cannot be reached, or does not take us: counted by the caller. Called on the loop. May be NULL. */
+    void (*trouble)(void *arg, enum gw_trouble what);
+    void *trouble_arg;
 };
 
 /** Lives until `done` has returned. All slices are borrowed until then. */

@@ -25,7 +25,7 @@ struct gw_logger {
     const char *signal; /* "traces" or NULL */
 };
 
-/** A call site's budget; made by the macro, never by hand. */
+/** A call site's budget; made by the macro, or zeroed in an object whose lines another's must not crowd out. */
 struct gw_log_site {
     _Atomic unsigned long long window_ns;
     _Atomic unsigned count;

@@ -20,10 +20,12 @@
 #include "net/loop.h"
 
 #include <librdkafka/rdkafka.h>
+#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <syslog.h>
 #include <unistd.h>
 
 enum {
@@ -72,6 +74,10 @@ struct producer {
     const struct gw_logger *logger;
     int (*token)(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err);
     void *token_arg;
+    void (*trouble)(void *arg, enum gw_trouble what);
+    void *trouble_arg;
+    char last_error[400]; /* of a broker, since a message was delivered */
+    struct gw_log_site errors;
 
     rd_kafka_conf_t *conf; /* of every handle to come */
     rd_kafka_t *rk;
@@ -333,6 +339,17 @@ static void put_waiting(struct producer *p)
 
 /* ---- a handle ----------------------------------------------------------------------------------------------- */
 
+/** A message that ran out of time, or was given up then, says nothing of the cause; what a broker said does. */
+static const char *error_of(const struct producer *p, rd_kafka_resp_err_t err)
+{
+    bool ours = err == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT || err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+                err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+
+    if (ours && *p->last_error)
+        return p->last_error;
+    return err ? rd_kafka_err2str(err) : NULL;
+}
+
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *rm, void *arg)
 {
     struct producer *p = arg;
@@ -346,17 +363,53 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *rm, void *arg)
         list_put(&p->waiting, o);
         return;
     }
+    if (code == GW_PRODUCED)
+        p->last_error[0] = '\0';
     answer(p, o,
            &(struct gw_produce_result){
                .code = code == GW_PRODUCE_QUEUE_FULL ? GW_PRODUCE_RETRY : code,
-               .error = rm->err ? rd_kafka_err2str(rm->err) : NULL,
+               .error = error_of(p, rm->err),
                .partition = rm->partition,
                .offset = rm->offset,
            });
 }
 
+static enum gw_trouble trouble_of(rd_kafka_resp_err_t err, const char *reason)
+{
+    /* What a broker has against a certificate comes as a failure to read. */
+    if (err == RD_KAFKA_RESP_ERR__TRANSPORT && (strstr(reason, "SSL_HANDSHAKE") || strstr(reason, "SSL routines")))
+        return GW_TROUBLE_TLS;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wswitch-enum"
+    switch (err) {
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+        return GW_TROUBLE_CONNECTION;
+    case RD_KAFKA_RESP_ERR__SSL:
+        return GW_TROUBLE_TLS;
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+        return GW_TROUBLE_AUTHENTICATION;
+    default:
+        return GW_TROUBLE_OTHER;
+    }
+#pragma GCC diagnostic pop
+}
+
+/** What librdkafka's own words leave open. */
+static const char *hint_of(enum gw_trouble what, const char *reason)
+{
+    if (what == GW_TROUBLE_TLS && strstr(reason, " alert ") && strstr(reason, "certificate"))
+        return "; the broker does not accept our certificate";
+    /* Its answer repeats a nonce, which brokers took until then: librdkafka#4895. */
+    if (what == GW_TROUBLE_AUTHENTICATION && strstr(reason, "SCRAM-") && rd_kafka_version() < 0x020601ff)
+        return "; or the broker is Kafka 4.0 or later, where only librdkafka 2.6.1 or later can log in with SCRAM";
+    return "";
+}
+
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *arg)
 {
+    enum gw_trouble what = trouble_of((rd_kafka_resp_err_t)err, reason);
     struct producer *p = arg;
     char text[256];
 
@@ -366,7 +419,13 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *arg)
         p->fatal = true;
         return;
     }
-    gw_log(p->logger, GW_LOG_WARN, "kafka: %s: %s", rd_kafka_err2str((rd_kafka_resp_err_t)err), reason);
+    if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) /* follows from what was said of each */
+        return;
+    gw_log_at(p->logger, GW_LOG_WARN, &p->errors, "kafka: %s: %s%s", rd_kafka_err2str((rd_kafka_resp_err_t)err), reason,
+              hint_of(what, reason));
+    snprintf(p->last_error, sizeof(p->last_error), "%s%s", reason, hint_of(what, reason));
+    if (p->trouble)
+        p->trouble(p->trouble_arg, what);
 }
 
 /** From librdkafka's own threads. */
@@ -374,12 +433,24 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
     const struct producer *p = rd_kafka_opaque(rk);
 
-    if (level <= 3)
-        gw_log(p->logger, GW_LOG_ERROR, "kafka: %s: %s", facility, text);
-    else if (level == 4)
-        gw_log(p->logger, GW_LOG_WARN, "kafka: %s: %s", facility, text);
-    else
-        gw_log(p->logger, GW_LOG_DEBUG, "kafka: %s: %s", facility, text);
+    if (strcmp(facility, "FAIL") == 0) /* on_error says it, too */
+        level = LOG_DEBUG;
+    gw_log(p->logger,
+           level <= LOG_ERR       ? GW_LOG_ERROR
+           : level == LOG_WARNING ? GW_LOG_WARN
+                                  : GW_LOG_DEBUG,
+           "kafka: %s: %s", facility, text);
+}
+
+/** From librdkafka's own threads. It logs our text with the broker's name; its own is the same for every reason. */
+static int on_certificate(rd_kafka_t *rk, const char *broker, int32_t broker_id, int *x509_error, int depth,
+                          const char *der, size_t n_der, char *text, size_t n_text, void *arg)
+{
+    (void)rk, (void)broker, (void)broker_id, (void)depth, (void)der, (void)n_der, (void)arg;
+    if (*x509_error == X509_V_OK)
+        return 1;
+    snprintf(text, n_text, "%s", X509_verify_cert_error_string(*x509_error));
+    return 0;
 }
 
 static void on_token(rd_kafka_t *rk, const char *config, void *arg)
@@ -418,6 +489,9 @@ static int handle_new(struct producer *p, struct gw_err *err)
     main_queue = rd_kafka_queue_get_main(p->rk);
     rd_kafka_queue_io_event_enable(main_queue, p->fd.fd, &one, sizeof(one));
     rd_kafka_queue_destroy(main_queue);
+    /* Only an empty queue that gets something tells: a broker's error may have been in it before we asked to be told.
+     */
+    gw_timer_arm(p->loop, &p->timer, 0);
     return 0;
 }
 
@@ -748,6 +822,7 @@ static int set_options(struct producer *p, const struct gw_producer_conf *conf, 
     rd_kafka_conf_set_dr_msg_cb(p->conf, on_report);
     rd_kafka_conf_set_error_cb(p->conf, on_error);
     rd_kafka_conf_set_log_cb(p->conf, on_log);
+    rd_kafka_conf_set_ssl_cert_verify_cb(p->conf, on_certificate); /* no effect without TLS */
     if (conf->token)
         rd_kafka_conf_set_oauthbearer_token_refresh_cb(p->conf, on_token);
     return 0;
@@ -767,6 +842,8 @@ int gw_producer_rdkafka_new(struct gw_env *env, struct gw_loop *loop, const stru
     p->logger = conf->logger;
     p->token = conf->token;
     p->token_arg = conf->token_arg;
+    p->trouble = conf->trouble;
+    p->trouble_arg = conf->trouble_arg;
     p->timer.fire = on_timer;
     list_init(&p->open);
     list_init(&p->waiting);

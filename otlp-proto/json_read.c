@@ -486,44 +486,6 @@ static int from_hex(uint8_t *p, size_t *n)
     return 0;
 }
 
-static int base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
-/** In place: both alphabets of RFC 4648, padded or not, line ends skipped. Errors: -1 when it is no base64. */
-static int from_base64(uint8_t *p, size_t *n)
-{
-    uint32_t bits = 0;
-    size_t o = 0, digits = 0, pads = 0;
-
-    for (size_t i = 0; i < *n; i++) {
-        int d = base64_digit(p[i]);
-
-        if (p[i] == '\n' || p[i] == '\r')
-            continue;
-        if (p[i] == '=') {
-            pads++;
-            continue;
-        }
-        if (d < 0 || pads)
-            return -1;
-        bits = bits << 6 | (uint32_t)d;
-        if (++digits % 4 != 1)
-            p[o++] = (uint8_t)(bits >> (6 - 2 * ((digits - 1) % 4)));
-    }
-    if (digits % 4 == 1 || (pads && (digits + pads) % 4 != 0) || pads > 2)
-        return -1;
-    *n = o;
-    return 0;
-}
-
 /** Write a string's bytes as field: tag, length, content. May write nothing. */
 static int put_string(struct reader *r, const struct gw_json_field *field, const struct gw_json_string *s,
                       const uint8_t *text_at)
@@ -548,7 +510,7 @@ static int put_string(struct reader *r, const struct gw_json_field *field, const
         return -EBADMSG;
     if (field->kind == GW_JK_ID && from_hex(content, &n) < 0)
         return gw_json_wrong(&r->t, text_at, "%s: not hexadecimal", field->name);
-    if (field->kind == GW_JK_BYTES && from_base64(content, &n) < 0)
+    if (field->kind == GW_JK_BYTES && gw_json_from_base64(content, &n) < 0)
         return gw_json_wrong(&r->t, text_at, "%s: not base64", field->name);
     b->n = at + have + n;
     return fill_length(r, at, have, true);

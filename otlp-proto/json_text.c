@@ -473,3 +473,40 @@ int gw_json_skip_value(struct gw_json_text *t)
             return rc < 0 ? rc : 0;
     }
 }
+
+static int base64_digit(uint8_t c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
+int gw_json_from_base64(uint8_t *p, size_t *n)
+{
+    uint32_t bits = 0;
+    size_t o = 0, digits = 0, pads = 0;
+
+    for (size_t i = 0; i < *n; i++) {
+        int d = base64_digit(p[i]);
+
+        if (p[i] == '\n' || p[i] == '\r')
+            continue;
+        if (p[i] == '=') {
+            pads++;
+            continue;
+        }
+        if (d < 0 || pads)
+            return -EBADMSG;
+        bits = bits << 6 | (uint32_t)d;
+        if (++digits % 4 != 1)
+            p[o++] = (uint8_t)(bits >> (6 - 2 * ((digits - 1) % 4)));
+    }
+    if (digits % 4 == 1 || (pads && (digits + pads) % 4 != 0) || pads > 2)
+        return -EBADMSG;
+    *n = o;
+    return 0;
+}

@@ -50,6 +50,8 @@ bool gw_json_word(struct gw_json_text *t, const char *word);
 int gw_json_read_string(struct gw_json_text *t, struct gw_json_string *ret);
 /** Bytes of a string, at most raw.n, into `out`. Errors: -EBADMSG. */
 int gw_json_unescape(struct gw_json_text *t, const struct gw_json_string *s, uint8_t *out, size_t *ret_n);
+/** In place: both alphabets of RFC 4648, padded or not, line ends skipped. Errors: -EBADMSG when it is no base64. */
+int gw_json_from_base64(uint8_t *p, size_t *n);
 /** The cursor stands on a digit or a minus. Errors: -EBADMSG. */
 int gw_json_read_number(struct gw_json_text *t, struct gw_json_number *ret);
 /** A number that stands inside a string: also +1 and 007. False when it is none. */

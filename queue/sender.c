@@ -290,8 +290,11 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
 
     gw_timer_disarm(&j->timer);
     j->sending = false;
-    if (j->timed_out && sent != GW_SENT_OK) { /* whatever the cancelled attempt calls it */
-        late = (struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "timeout", .message = "no answer in time"};
+    if (j->timed_out && sent != GW_SENT_OK) { /* the attempt may know why there was no answer */
+        bool knows = info->reason && info->message && strcmp(info->reason, "cancelled") != 0;
+
+        late = (struct gw_sent_info){
+            .sent = GW_SENT_RETRY, .reason = "timeout", .message = knows ? info->message : "no answer in time"};
         info = &late;
         sent = GW_SENT_RETRY;
     }

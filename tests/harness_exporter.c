@@ -207,7 +207,9 @@ static const struct gw_producer_ops producer_ops = {produce, partitions, flush, 
 static int producer_new(struct gw_env *env, struct gw_loop *loop, const struct gw_producer_conf *conf,
                         struct gw_producer **ret, struct gw_err *err)
 {
-    (void)env, (void)loop, (void)err;
+    (void)env, (void)loop;
+    if (rig->no_producer)
+        return gw_fail(err, -EINVAL, "no such file");
     *ret = calloc(1, sizeof(**ret));
     (*ret)->ops = &producer_ops;
     free(rig->client_conf);
@@ -217,6 +219,8 @@ static int producer_new(struct gw_env *env, struct gw_loop *loop, const struct g
     rig->producers++;
     rig->token = conf->token;
     rig->token_arg = conf->token_arg;
+    rig->trouble = conf->trouble;
+    rig->trouble_arg = conf->trouble_arg;
     return 0;
 }
 
@@ -316,7 +320,7 @@ static int auth_header(void *self, const char **ret_name, struct gw_buf *out, st
     if (strcmp(id, "bearertokenauth/broken") == 0)
         return gw_fail(err, -EACCES, "no token");
     *ret_name = "authorization";
-    gw_buf_put_str(out, "Bearer secret-token");
+    gw_buf_put_str(out, rig->bearer);
     return 0;
 }
 
@@ -347,6 +351,7 @@ static void rig_new(struct gw_rig *r)
     r->mono_ns = 1000000000;
     r->wall_ns = 1700000000ull * 1000000000; /* Tue, 14 Nov 2023 22:13:20 GMT */
     r->partitions = -EAGAIN;
+    r->bearer = "Bearer secret-token";
     r->env = gw_env_real_new();
     ops = gw_env_real_ops(r->env);
     ops->mono_ns = mono_ns;
@@ -405,6 +410,7 @@ int gw_rig_start(struct gw_rig *r)
                              .id = r->component->name,
                              .logger = {.sink = &r->sink, .kind = "exporter", .id = r->component->name},
                              .n_workers = 1,
+                             .meter = r->meter,
                              .host = &r->host};
     e = r->component->create(&r->self, &r->ctx, r->conf, &r->err);
     if (e == 0 && r->component->start)

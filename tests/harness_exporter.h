@@ -65,6 +65,11 @@ struct gw_rig {
     uint64_t message_timeout_ms;
     int (*token)(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err);
     void *token_arg;
+    void (*trouble)(void *arg, enum gw_trouble what);
+    void *trouble_arg;
+    bool no_producer;       /* making one fails */
+    const char *bearer;     /* what the authenticator bearertokenauth sends */
+    struct gw_meter *meter; /* may be set between configure and start; the test's own */
 
     /* The attempt. */
     struct gw_attempt a;

@@ -81,8 +81,10 @@ bool gw_test_sink_answer(struct gw_test_sink *s, const struct gw_sent_info *info
 
 static void cancel_sink(void *self, struct gw_attempt *a)
 {
-    static const struct gw_sent_info info = {.sent = GW_SENT_PERMANENT, .reason = "cancelled"};
     struct gw_test_sink *s = self;
+    const struct gw_sent_info info = {.sent = GW_SENT_PERMANENT,
+                                      .reason = s->knows_why ? "sink" : "cancelled",
+                                      .message = s->knows_why ? s->knows_why : "cancelled"};
 
     s->n_cancelled++;
     for (unsigned i = 0; i < s->n_waiting; i++)

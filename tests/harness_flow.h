@@ -17,6 +17,7 @@ enum { GW_TEST_WAITING = 4096 };
 struct gw_test_sink {
     struct gw_attempt *waiting[GW_TEST_WAITING];
     unsigned n_waiting, n_sends, n_cancelled, n_most;
+    const char *knows_why; /* what a cancelled attempt says */
     struct gw_loop *loop;
     const struct gw_logger *logger; /* tells of the first attempt */
     bool open, closed;

@@ -27,6 +27,7 @@
 #include <strings.h>
 
 #include "core/logger.h"
+#include "exporters/kafka/jwt.h"
 #include "exporters/kafka/pieces.h"
 #include "net/loop.h"
 #include "pipeline/component.h"
@@ -35,8 +36,10 @@
 enum {
     MAX_LEFT_BYTES = 512 << 20,
     SMALL_BATCH_BYTES = 16 << 10, /* smaller ones cost more than they gain */
+    OPAQUE_TOKEN_MS = 300000,     /* a token that does not say how long it is valid */
 };
-static const uint64_t LOOK_AGAIN_NS = 20ull * 1000000; /* while the number of partitions is unknown */
+static const uint64_t LOOK_AGAIN_NS = 20ull * 1000000;    /* while the number of partitions is unknown */
+static const uint64_t READ_AGAIN_NS = 10ull * 1000000000; /* files and token, while the brokers do not let us in */
 
 /* ---- jobs --------------------------------------------------------------------------------------------------- */
 
@@ -333,8 +336,10 @@ static void on_timer(struct gw_timer *t)
 
 /* ---- attempts ----------------------------------------------------------------------------------------------- */
 
-/** "Bearer <token>" of an authenticator as the token that librdkafka wants; it counts as valid for five minutes,
- * whatever a JWT says inside. */
+/**
+ * "Bearer <token>" of an authenticator as the token that librdkafka wants. It asks again when four fifths of a token's
+ * time are over: of a JSON Web Token until its `exp`, of another one five minutes.
+ */
 static int oauth_token(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, struct gw_err *err)
 {
     struct gw_kafka *s = arg;
@@ -349,10 +354,25 @@ static int oauth_token(void *arg, struct gw_buf *out, uint64_t *ret_expires_ms, 
         if (value.n > 7 && strncasecmp((const char *)value.p, "Bearer ", 7) == 0)
             skip = 7;
         gw_buf_put(out, value.p + skip, value.n - skip);
-        *ret_expires_ms = gw_wall_ns(s->ctx->env) / 1000000 + 300000; /* asked for again after four minutes */
+        if (!gw_jwt_expires(gw_slice_of(value.p + skip, value.n - skip), ret_expires_ms))
+            *ret_expires_ms = gw_wall_ns(s->ctx->env) / 1000000 + OPAQUE_TOKEN_MS;
     }
     gw_buf_clear(&value);
     return r;
+}
+
+static void on_trouble(void *arg, enum gw_trouble what)
+{
+    static const char *const kinds[GW_TROUBLES] = {"connection", "tls", "authentication", "other"};
+    struct gw_kafka_hold *h = arg;
+    const struct gw_ctx *ctx = h->s->ctx;
+    const struct gw_label labels[] = {{"component", ctx->id}, {"kind", kinds[what]}};
+
+    h->shut_out |= what == GW_TROUBLE_TLS || what == GW_TROUBLE_AUTHENTICATION;
+    if (ctx->meter)
+        gw_metric_add(gw_meter_get(ctx->meter, GW_COUNTER, "staunch_kafka_errors",
+                                   "What went wrong between us and a broker, by kind; the log says more.", labels, 2),
+                      1);
 }
 
 /** The producer in use is retired: it keeps what is open at it. */
@@ -368,13 +388,16 @@ static int producer_make(struct gw_kafka *s, uint64_t timeout_ns, size_t batch_b
     h = calloc(1, sizeof(*h));
     if (!h)
         return gw_fail(err, -ENOMEM, "out of memory");
+    h->s = s;
     gw_kafka_options_fill(&options, s->conf, timeout_ns, batch_bytes);
     r = env->ops->producer_new(env, s->loop,
                                &(struct gw_producer_conf){.options = options.list,
                                                           .n_options = options.n,
                                                           .logger = &s->ctx->logger,
                                                           .token = s->token.ops ? oauth_token : NULL,
-                                                          .token_arg = s},
+                                                          .token_arg = s,
+                                                          .trouble = on_trouble,
+                                                          .trouble_arg = h},
                                &h->p, err);
     gw_kafka_options_clear(&options);
     if (r < 0) {
@@ -383,6 +406,7 @@ static int producer_make(struct gw_kafka *s, uint64_t timeout_ns, size_t batch_b
     }
     h->timeout_ns = timeout_ns;
     h->batch_bytes = batch_bytes;
+    h->made_ns = gw_mono_ns(env);
     h->next = s->holds;
     s->holds = h;
     if (h->next)
@@ -416,6 +440,24 @@ static void purge_all(struct gw_kafka *s)
             h->p->ops->purge(h->p);
 }
 
+/**
+ * The time of an attempt is a property of the producer, and known only now. And while the brokers do not let us in, a
+ * new producer reads certificates and token again: somebody may have put them right.
+ */
+static void producer_renew(struct gw_kafka *s, uint64_t timeout_ns)
+{
+    struct gw_kafka_hold *h = s->holds;
+    uint64_t now = gw_mono_ns(s->ctx->env);
+    struct gw_err err = {{0}};
+
+    if (timeout_ns == h->timeout_ns && !(h->shut_out && now - h->made_ns >= READ_AGAIN_NS))
+        return;
+    if (producer_make(s, timeout_ns, h->batch_bytes, &err) < 0) {
+        gw_log(&s->ctx->logger, GW_LOG_ERROR, "the producer stays as it is: %s", err.text);
+        h->made_ns = now;
+    }
+}
+
 static void fail_early(struct gw_attempt *a, int r)
 {
     a->done(a, &(struct gw_sent_info){
@@ -432,9 +474,7 @@ static void kafka_send(void *self, struct gw_attempt *a)
     struct gw_kafka_chunk *c;
     int r;
 
-    /* The time of an attempt is a property of the producer, and known only now. */
-    if (a->timeout_ns != s->holds->timeout_ns)
-        (void)producer_make(s, a->timeout_ns, s->holds->batch_bytes, NULL);
+    producer_renew(s, a->timeout_ns);
     j = calloc(1, sizeof(*j));
     if (!j) {
         fail_early(a, -ENOMEM);

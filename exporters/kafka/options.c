@@ -32,10 +32,13 @@ static const struct gw_field plain_fields[] = {
 static const struct gw_field sasl_fields[] = {
     GW_STRING_FIELD(struct gw_kafka_sasl, username, "username", "", "User."),
     GW_SECRET_FIELD(struct gw_kafka_sasl, password, "password", "Password."),
-    GW_STRING_FIELD(struct gw_kafka_sasl, mechanism, "mechanism", "",
-                    "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER."),
+    GW_STRING_FIELD(
+        struct gw_kafka_sasl, mechanism, "mechanism", "",
+        "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER. SCRAM at Kafka 4.0 and later takes librdkafka 2.6.1 "
+        "or later."),
     {GW_FIELD_(struct gw_kafka_sasl, oauthbearer_token_source, "oauthbearer_token_source", GW_F_ID, "", 0, 0,
-               "Authenticator extension that has the token of OAUTHBEARER."),
+               "Authenticator extension that has the token of OAUTHBEARER. It is asked again when four fifths of the "
+               "time of a JSON Web Token (exp) are over, for another token after four minutes."),
      .kind_mask = 1u << GW_EXTENSION},
     {GW_FIELD_(struct gw_kafka_sasl, aws_msk, "aws_msk", GW_F_ANY, NULL, 0, 0, "IAM of Amazon's Kafka."),
      .flags = GW_FF_PLANNED},

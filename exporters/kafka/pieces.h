@@ -31,10 +31,12 @@ struct gw_kafka_message {
 
 /** A producer, and what is open at it; a retired one lives until nothing is. */
 struct gw_kafka_hold {
+    struct gw_kafka *s;
     struct gw_producer *p;
     size_t batch_bytes;
-    uint64_t timeout_ns;
+    uint64_t timeout_ns, made_ns;
     unsigned open;
+    bool shut_out; /* TLS or the login failed */
     struct gw_kafka_hold *next;
 };
 
@@ -59,7 +61,7 @@ struct gw_kafka_job {
     struct gw_buf left;
     struct gw_header *headers;
     unsigned n_headers;
-    char reason[24], message[200];
+    char reason[24], message[400];
     struct gw_kafka_job *next, **link; /* in waiting, when the number of partitions is not known yet */
     uint64_t waits_until_ns;
 };

@@ -690,23 +690,81 @@ static void settings_become_properties_of_librdkafka(void **state)
     gw_rig_close(&r);
 }
 
-/* Scenario: OAUTHBEARER with an authenticator.
- * Guarantees: its token, without the word Bearer, is what librdkafka gets, with a time to ask again. */
+/* Scenario: OAUTHBEARER with an authenticator, whose token is a plain word, then a JSON Web Token.
+ * Guarantees: without the word Bearer it is what librdkafka gets; with the token's own end, or five minutes. */
 static void a_token_comes_from_the_authenticator(void **state)
 {
-    struct gw_buf out;
-    uint64_t expires = 0;
+    /* {"alg":"none"} . {"sub":"alice","exp":1700000060.5} */
+    static const char jwt[] = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSIsImV4cCI6MTcwMDAwMDA2MC41fQ.";
+    char bearer[200];
 
     (void)state;
     gw_rig_open(&r, "kafka", "auth: {sasl: {mechanism: OAUTHBEARER, oauthbearer_token_source: bearertokenauth/k}}");
     assert_string_equal(gw_rig_conf(&r, "sasl.mechanisms"), "OAUTHBEARER");
     assert_non_null(r.token);
-    gw_buf_init(&out, 1000);
-    assert_int_equal(r.token(r.token_arg, &out, &expires, NULL), 0);
-    assert_true(gw_slice_is(gw_buf_slice(&out), "secret-token"));
-    assert_true(expires > r.wall_ns / 1000000);
-    gw_buf_clear(&out);
+    snprintf(bearer, sizeof(bearer), "Bearer %s", jwt);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t expires = 0;
+        struct gw_buf out;
+
+        if (i)
+            r.bearer = bearer;
+        gw_buf_init(&out, 1000);
+        assert_int_equal(r.token(r.token_arg, &out, &expires, NULL), 0);
+        assert_true(gw_slice_is(gw_buf_slice(&out), i ? jwt : "secret-token"));
+        assert_int_equal(expires, i ? 1700000060500ull : r.wall_ns / 1000000 + 300000);
+        gw_buf_clear(&out);
+    }
     gw_rig_close(&r);
+}
+
+static uint64_t errors_of(struct gw_meter *m, const char *kind)
+{
+    struct gw_label labels[] = {{"component", "kafka"}, {"kind", kind}};
+
+    return gw_meter_get(m, GW_COUNTER, "staunch_kafka_errors", "", labels, 2)->value;
+}
+
+static void send_after(uint64_t seconds, unsigned producers)
+{
+    r.mono_ns += seconds * 1000000000;
+    send_one();
+    assert_int_equal(r.producers, producers);
+    produced_all();
+}
+
+/* Scenario: brokers that are away; then ones whose TLS or login does not let us in, while a new certificate cannot be
+ * read at first.
+ * Guarantees: each is counted by kind. Who is shut out makes a new producer, which reads files and token again, every
+ * ten seconds; a broker that is merely away costs none, nor does a producer that was let in. */
+static void who_is_shut_out_reads_everything_again(void **state)
+{
+    struct gw_meter *m = gw_meter_new();
+
+    (void)state;
+    assert_int_equal(gw_rig_configure(&r, "kafka", "{}"), 0);
+    r.meter = m;
+    assert_int_equal(gw_rig_start(&r), 0);
+    r.trouble(r.trouble_arg, GW_TROUBLE_CONNECTION);
+    send_after(11, 1);
+    assert_int_equal(errors_of(m, "connection"), 1);
+    r.trouble(r.trouble_arg, GW_TROUBLE_TLS);
+    send_after(0, 2);
+    r.trouble(r.trouble_arg, GW_TROUBLE_AUTHENTICATION);
+    send_after(9, 2);
+    send_after(2, 3);
+    assert_int_equal(errors_of(m, "tls"), 1);
+    assert_int_equal(errors_of(m, "authentication"), 1);
+    send_after(11, 3);
+    r.trouble(r.trouble_arg, GW_TROUBLE_TLS);
+    r.no_producer = true;
+    send_after(11, 3);
+    assert_non_null(strstr(r.log, "the producer stays as it is: no such file"));
+    r.no_producer = false;
+    send_after(9, 3);
+    send_after(2, 4);
+    gw_rig_close(&r);
+    gw_meter_free(m);
 }
 
 /* Scenario: settings that cannot work, alone or together.
@@ -785,6 +843,7 @@ int main(void)
         cmocka_unit_test(a_damaged_body_is_refused),
         cmocka_unit_test(settings_become_properties_of_librdkafka),
         cmocka_unit_test(a_token_comes_from_the_authenticator),
+        cmocka_unit_test(who_is_shut_out_reads_everything_again),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
     };
 

@@ -24,7 +24,13 @@ struct rig {
     struct gw_err err;
     struct gw_log_sink sink;
     struct gw_logger logger;
+    unsigned troubles[GW_TROUBLES];
 };
+
+static void on_trouble(void *arg, enum gw_trouble what)
+{
+    ((struct rig *)arg)->troubles[what]++;
+}
 
 struct sent {
     struct gw_produce m;
@@ -32,7 +38,7 @@ struct sent {
     enum gw_produce_code code;
     int32_t partition;
     int64_t offset;
-    char error[128];
+    char error[400];
 };
 
 static void on_done(struct gw_produce *m, const struct gw_produce_result *r)
@@ -80,9 +86,11 @@ static void rig_open(struct rig *r, const struct gw_producer_option *more, unsig
     for (unsigned i = 0; i < n_more; i++)
         o[n++] = more[i];
     assert_int_equal(
-        gw_producer_rdkafka_new(r->env, r->loop,
-                                &(struct gw_producer_conf){.options = o, .n_options = n, .logger = &r->logger}, &r->p,
-                                &r->err),
+        gw_producer_rdkafka_new(
+            r->env, r->loop,
+            &(struct gw_producer_conf){
+                .options = o, .n_options = n, .logger = &r->logger, .trouble = on_trouble, .trouble_arg = r},
+            &r->p, &r->err),
         0);
 }
 
@@ -131,6 +139,20 @@ static void turn_until(struct rig *r, struct sent *s, unsigned n)
     }
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(s[i].calls, 1);
+}
+
+/** Messages that come back for retry, until one says `words`: librdkafka's threads may be slow. */
+static void fail_until(struct rig *r, struct sent *s, const char *words)
+{
+    for (unsigned tries = 0; tries < 40; tries++) {
+        prepare(s, "t", "k", "v");
+        produce(r, s, 1);
+        turn_until(r, s, 1);
+        assert_int_equal(s->code, GW_PRODUCE_RETRY);
+        if (strstr(s->error, words))
+            return;
+    }
+    fail_msg("\"%s\" does not say \"%s\"", s->error, words);
 }
 
 /* Scenario: 600 messages in one call: two topics, every third with headers, some with an empty key.
@@ -265,7 +287,8 @@ static void messages_that_librdkafka_refuses_are_answered_too(void **state)
 }
 
 /* Scenario: all brokers are down and message.timeout.ms is 300.
- * Guarantees: RETRY, not silence; with the brokers back the next message passes. */
+ * Guarantees: RETRY, not silence, with what is wrong and where instead of "timed out"; it is counted; with the brokers
+ * back the next message passes. */
 static void with_the_brokers_away_a_message_comes_back_for_retry(void **state)
 {
     struct sent s;
@@ -276,10 +299,9 @@ static void with_the_brokers_away_a_message_comes_back_for_retry(void **state)
     rig_open(&r, o, 2);
     for (int i = 1; i <= 3; i++)
         rd_kafka_mock_broker_set_down(r.cluster, i);
-    prepare(&s, "t", "k", "v");
-    produce(&r, &s, 1);
-    turn_until(&r, &s, 1);
-    assert_int_equal(s.code, GW_PRODUCE_RETRY);
+    fail_until(&r, &s, "127.0.0.1:");
+    assert_true(r.troubles[GW_TROUBLE_CONNECTION] > 0);
+    assert_int_equal(r.troubles[GW_TROUBLE_TLS] + r.troubles[GW_TROUBLE_AUTHENTICATION], 0);
     for (int i = 1; i <= 3; i++)
         rd_kafka_mock_broker_set_up(r.cluster, i);
     for (unsigned tries = 0; tries < 20; tries++) {
@@ -290,6 +312,22 @@ static void with_the_brokers_away_a_message_comes_back_for_retry(void **state)
             break;
     }
     assert_int_equal(s.code, GW_PRODUCED);
+    rig_close(&r);
+}
+
+/* Scenario: a broker that does not speak TLS, asked for TLS; it says so before we have asked to be told of anything.
+ * Guarantees: a trouble of that kind, and the message comes back with the broker's name and the handshake's error. */
+static void a_failed_handshake_is_told(void **state)
+{
+    struct sent s;
+    struct rig r;
+    struct gw_producer_option o[] = {{"message.timeout.ms", "300"}, {"security.protocol", "ssl"}};
+
+    (void)state;
+    rig_open(&r, o, 2);
+    fail_until(&r, &s, "SSL_HANDSHAKE");
+    assert_non_null(strstr(s.error, "ssl://127.0.0.1:"));
+    assert_true(r.troubles[GW_TROUBLE_TLS] > 0);
     rig_close(&r);
 }
 
@@ -426,6 +464,7 @@ int main(void)
         cmocka_unit_test(broker_errors_are_told_apart),
         cmocka_unit_test(messages_that_librdkafka_refuses_are_answered_too),
         cmocka_unit_test(with_the_brokers_away_a_message_comes_back_for_retry),
+        cmocka_unit_test(a_failed_handshake_is_told),
         cmocka_unit_test(a_full_queue_makes_the_rest_wait),
         cmocka_unit_test(a_fatal_error_costs_the_handle_not_the_messages),
         cmocka_unit_test(purge_gives_the_open_messages_back),

@@ -637,7 +637,8 @@ static void at_most_num_consumers_are_under_way(void **state)
 
 /*
  * Scenario    no answer within the timeout of 5 s
- * Guarantees  the attempt is cancelled and, whatever the exporter calls that, tried again
+ * Guarantees  the attempt is cancelled and, whatever the exporter calls that, tried again; the log says why there was
+ *             no answer when the exporter knows
  */
 static void an_attempt_without_an_answer_is_cancelled_and_repeated(void **state)
 {
@@ -652,9 +653,15 @@ static void an_attempt_without_an_answer_is_cancelled_and_repeated(void **state)
     assert_int_equal(r.sink->n_cancelled, 0);
     pass(&r, 200000000u);
     assert_int_equal(r.sink->n_cancelled, 1);
-    assert_true(gw_test_env_logged(&r.te, "timeout"));
+    assert_true(gw_test_env_logged(&r.te, "timeout: no answer in time"));
     pass(&r, 8 * S);
     assert_int_equal(r.sink->n_sends, 2);
+    r.sink->knows_why = "the door is shut";
+    pass(&r, 5100000000u);
+    assert_int_equal(r.sink->n_cancelled, 2);
+    assert_true(gw_test_env_logged(&r.te, "timeout: the door is shut"));
+    pass(&r, 12 * S);
+    assert_int_equal(r.sink->n_sends, 3);
     gw_test_sink_answer(r.sink, &OK);
     assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).delivered, 1);
     tear_down(&r);

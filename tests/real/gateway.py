@@ -34,10 +34,11 @@ def equal(got, want, text):
 
 
 def wait_for(what, seconds, test):
-    """Poll until test() is true; these are other people's processes, which have no clock of ours."""
+    """Poll until test() is true; these are other people's processes, which have no clock of ours. what: a text, or what gives it."""
     end = time.monotonic() + seconds
     while not test():
-        check(time.monotonic() < end, f"{what}: not within {seconds} s")
+        if time.monotonic() >= end:
+            check(False, f"{what() if callable(what) else what}: not within {seconds} s")
         time.sleep(0.05)
 
 
