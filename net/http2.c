@@ -3,13 +3,14 @@
  * HTTP/2, server side: an nghttp2 session on a connection. nghttp2 does no I/O: bytes are pushed in, bytes are pulled
  * out, and call-backs in between make streams of them. Whatever a peer may cost us is counted in net/h2_bucket.h.
  *
- * Frames for streams that are closed are passed over, where RFC 9113 asks for STREAM_CLOSED: nghttp2 can only tell if
- * it remembers closed streams, which would be up to 25 KB a connection. They are counted instead (charge_untold).
+ * nghttp2 passes over frames for streams that are closed. Those that are wrong for sure are seen by net/h2_frames.h
+ * and answered as RFC 9113 asks; all others are counted (charge_untold).
  */
 #include <nghttp2/nghttp2.h>
 #include <stdlib.h>
 
 #include "net/h2_bucket.h"
+#include "net/h2_frames.h"
 #include "net/h2_stream.h"
 #include "net/hs.h"
 
@@ -35,6 +36,7 @@ struct session {
     struct gw_h2_worker *w;
     struct gw_h2_stream *streams;
     struct gw_h2_bucket bucket;
+    struct gw_h2_frames frames;
     size_t n_out; /* of w->out, while in a pump */
     uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, answered_ns, drain_ns;
     uint32_t window;     /* the connection's */
@@ -444,6 +446,8 @@ static int on_reset(struct session *x, const nghttp2_frame *f)
 {
     struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(x->ng, f->hd.stream_id);
 
+    if (st)
+        gw_h2_frames_reset(&x->frames, st->s.id);
     /* a client answers our early end with a reset; any other one made us work for nothing */
     if (st ? st->end_sent : x->bucket.resets > 0) {
         if (!st)
@@ -577,6 +581,8 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
         gw_h2_bucket_completed(&x->bucket);
     if (st->held)
         nghttp2_session_consume_connection(ng, st->held);
+    if (st->remote_ended)
+        gw_h2_frames_ended(&x->frames, st->s.id);
     stream_end(x, st);
     return 0;
 }
@@ -755,6 +761,7 @@ static int open_session(struct gw_hs_conn *c)
     }
     c->session = x;
     x->opened_ns = x->rx_ns = gw_conn_now_ns(c);
+    gw_h2_frames_init(&x->frames);
     gw_h2_bucket_init(&x->bucket, conf->bucket_burst, conf->bucket_per_s, x->opened_ns);
     x->window = conf->max_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE
                     ? conf->max_window_bytes
@@ -780,6 +787,29 @@ static void charge_untold(struct session *x, size_t n)
         charge(x, 1);
 }
 
+/** How much of `in` is fed next. 0: the peer has to go. */
+static size_t next_piece(struct session *x, struct gw_slice in)
+{
+    enum gw_h2_wrong wrong;
+    uint32_t id;
+    size_t n = gw_h2_frames_look(&x->frames, gw_slice_of(in.p, in.n < FEED_BYTES ? in.n : FEED_BYTES), &wrong, &id);
+
+    switch (wrong) {
+    case GW_H2_FINE:
+        return n;
+    case GW_H2_AFTER_RESET:
+        nghttp2_submit_rst_stream(x->ng, NGHTTP2_FLAG_NONE, (int32_t)id, NGHTTP2_STREAM_CLOSED);
+        return charge(x, 1) < 0 ? 0 : n;
+    case GW_H2_AFTER_END:
+        doom(x, NGHTTP2_STREAM_CLOSED, "a frame behind the end of its stream");
+        return 0;
+    case GW_H2_GOING_BACK:
+        doom(x, NGHTTP2_PROTOCOL_ERROR, "a stream's number that was left out");
+        return 0;
+    }
+    return n;
+}
+
 static size_t input(struct gw_hs_conn *c, struct gw_slice in)
 {
     struct session *x = c->session;
@@ -789,9 +819,11 @@ static size_t input(struct gw_hs_conn *c, struct gw_slice in)
     if (x->ping_sent_ns && !x->drain)
         x->ping_sent_ns = x->rx_ns; /* it lives; its acknowledgement may take as long as the data before it */
     while (at < in.n && !x->doom && !c->closed) {
-        size_t n = in.n - at < FEED_BYTES ? in.n - at : FEED_BYTES;
+        size_t n = next_piece(x, gw_slice_of(in.p + at, in.n - at));
         ssize_t k;
 
+        if (n == 0)
+            break;
         x->feeding = true;
         x->n_told = 0;
         k = nghttp2_session_mem_recv(x->ng, in.p + at, n);

@@ -300,6 +300,40 @@ static void a_reset_by_the_client_ends_one_stream_only(void **state)
     assert_int_equal(client_answer(&client, id2)->grpc_status, 0);
 }
 
+/** A DATA frame of five bytes, past the client's nghttp2, which would never send it. */
+static void send_data(int32_t id)
+{
+    const uint8_t frame[] = {0, 0, 5, NGHTTP2_DATA, 0, 0, 0, 0, (uint8_t)id, 'h', 'e', 'l', 'l', 'o'};
+
+    assert_int_equal(send(client.fd, frame, sizeof frame, 0), sizeof frame);
+}
+
+/* Scenario: DATA for a stream that the client has reset, together with the reset and after it; then for one that it has
+ * ended and that was answered.
+ * Guarantees: the first ones cost tokens and are no reason to end the connection; the last one is: STREAM_CLOSED. */
+static void data_for_streams_that_are_over_is_answered(void **state)
+{
+    int32_t id = client_post(&client, "/later", 10), id2;
+
+    (void)state;
+    talk(&rig, &client, 10);
+    nghttp2_submit_rst_stream(client.ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    client_send(&client);
+    send_data(id);
+    talk(&rig, &client, 5);
+    send_data(id);
+    talk(&rig, &client, 5);
+    assert_int_equal(client.n_goaways, 0);
+    id2 = client_post(&client, "/ok", 10);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(client_answer(&client, id2)->grpc_status, 0);
+    talk(&rig, &client, 2);
+    send_data(id2);
+    talk(&rig, &client, 5);
+    assert_int_equal(client.goaway_code, NGHTTP2_STREAM_CLOSED);
+    assert_true(client.eof);
+}
+
 /* Scenario: 101 headers; then a header of 20 KB.
  * Guarantees: 431, the handler hears nothing, the connection lives. */
 static void too_many_or_too_large_headers_are_answered_with_431(void **state)
@@ -628,6 +662,7 @@ int main(void)
         CASE(an_open_answer_that_stalls_is_bounded_and_reset),
         CASE(a_peer_that_leaves_takes_its_streams_along),
         CASE(a_reset_by_the_client_ends_one_stream_only),
+        CASE(data_for_streams_that_are_over_is_answered),
         CASE(too_many_or_too_large_headers_are_answered_with_431),
         CASE(quiescing_takes_two_steps_and_loses_nothing),
         CASE(pings_that_come_too_often_end_the_connection),
