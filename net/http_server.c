@@ -39,8 +39,8 @@ void gw_hs_conf_defaults(struct gw_hs_conf *ret)
         .keepalive_timeout_ns = 20 * s,
         .keepalive_min_ns = 300 * s,
         .keep_alives = true,
-        .connect_burst = 10000,
-        .connect_per_s = 2000,
+        .connect_burst = 20000,
+        .connect_per_s = 10000,
         .bucket_burst = 200,
         .bucket_per_s = 20,
     };
