@@ -298,6 +298,8 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         info = &late;
         sent = GW_SENT_RETRY;
     }
+    if (j->cancelled && sent == GW_SENT_PERMANENT && info->reason && strcmp(info->reason, "cancelled") == 0)
+        sent = GW_SENT_RETRY;                   /* the gateway's doing, not the sink's */
     if (j->a.rows == 0 && sent != GW_SENT_OK) { /* every row became a dead letter of its own */
         finish(j, j->rejected_rows, GW_DELIVERED, NULL);
         gw_sender_pump(l);
