@@ -49,7 +49,7 @@ def port_open(port):
 
 
 def get(url):
-    with urllib.request.urlopen(url, timeout=5) as r:
+    with urllib.request.urlopen(url, timeout=20) as r:
         return r.read().decode()
 
 
@@ -99,6 +99,37 @@ class Gateway:
             else:
                 self.stop()
         self.out.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Certificates:
+    """Two CAs, `ca` and `other`, in a folder of their own, and what make() signs: NAME.pem, NAME.key, NAME.both."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="certificates-"))
+        for ca in ("ca", "other"):
+            self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", f"/CN={ca}",
+                          "-keyout", self / f"{ca}.key", "-out", self / f"{ca}.pem")
+
+    def __truediv__(self, name):
+        return self.dir / name
+
+    def _openssl(self, *args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+    def make(self, name, ca="ca", san="DNS:localhost", days=30):
+        """days may be negative: expired."""
+        new = self / f"{name}.new"
+        (self / "san").write_text(f"subjectAltName={san}\n")
+        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout",
+                      self / f"{name}.key.new", "-out", self / f"{name}.csr")
+        self._openssl("x509", "-req", "-in", self / f"{name}.csr", "-CA", self / f"{ca}.pem", "-CAkey", self / f"{ca}.key", "-set_serial", "7",
+                      "-days", str(days), "-extfile", self / "san", "-out", new)
+        (self / f"{name}.both").write_bytes((self / f"{name}.key.new").read_bytes() + new.read_bytes())
+        (self / f"{name}.key.new").rename(self / f"{name}.key")
+        new.rename(self / f"{name}.pem")
+
+    def remove(self):
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
@@ -18,35 +17,16 @@ from gateway import *  # noqa: E402,F403
 MTLS, SASL, NAMED = 27292, 27293, 27294  # ports of the listeners beside the plain one
 OLD, OLD_SASL = 27392, 27592  # the older broker's
 LIBRDKAFKA = tuple(int(x) for x in re.search(r"librdkafka (\d+)\.(\d+)\.(\d+)", subprocess.run(["kcat", "-V"], capture_output=True, text=True).stdout).groups())
-D = pathlib.Path(tempfile.mkdtemp(prefix="kafka-auth-"))
+D = Certificates()
 
 
 # ---- certificates, tokens, the broker
 
-def openssl(*args):
-    subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-
-def certificate(name, ca, san="DNS:localhost", days=30):
-    new = D / f"{name}.new"
-    (D / "san").write_text(f"subjectAltName={san}\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout", D / f"{name}.key.new",
-            "-out", D / f"{name}.csr")
-    openssl("x509", "-req", "-in", D / f"{name}.csr", "-CA", D / f"{ca}.pem", "-CAkey", D / f"{ca}.key", "-set_serial", "7", "-days", str(days),
-            "-extfile", D / "san", "-out", new)
-    (D / f"{name}.key.new").rename(D / f"{name}.key")
-    new.rename(D / f"{name}.pem")
-    (D / f"{name}.both").write_bytes((D / f"{name}.key").read_bytes() + (D / f"{name}.pem").read_bytes())
-
-
 def make_certificates():
-    for ca in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", f"/CN={ca}",
-                "-keyout", D / f"{ca}.key", "-out", D / f"{ca}.pem")
-    certificate("broker", "ca")
-    certificate("elsewhere", "ca", san="DNS:elsewhere.example")
-    certificate("client", "ca")
-    certificate("expired", "ca", days=-1)
+    D.make("broker")
+    D.make("elsewhere", san="DNS:elsewhere.example")
+    D.make("client")
+    D.make("expired", days=-1)
     shutil.copy(D / "other.pem", D / "trusted-later.pem")
 
 
@@ -65,9 +45,9 @@ def broker_settings(plain, controller, listeners, mechanisms):
         f"listeners={','.join(at.values())}",
         f"advertised.listeners={','.join(a for name, a in at.items() if name != 'CONTROLLER')}",
         f"listener.security.protocol.map={','.join(f'{name}:{protocol}' for name, (protocol, _) in all_of.items())}",
-        "ssl.keystore.type=PEM", f"ssl.keystore.location={D}/broker.both", "ssl.truststore.type=PEM", f"ssl.truststore.location={D}/ca.pem",
+        "ssl.keystore.type=PEM", f"ssl.keystore.location={D / 'broker.both'}", "ssl.truststore.type=PEM", f"ssl.truststore.location={D / 'ca.pem'}",
         "listener.name.ssl.ssl.client.auth=required",
-        "listener.name.named.ssl.keystore.type=PEM", f"listener.name.named.ssl.keystore.location={D}/elsewhere.both",
+        "listener.name.named.ssl.keystore.type=PEM", f"listener.name.named.ssl.keystore.location={D / 'elsewhere.both'}",
         f"listener.name.sasl_ssl.sasl.enabled.mechanisms={','.join(mechanisms)}",
         "listener.name.sasl_ssl.oauthbearer.connections.max.reauth.ms=60000"]
     modules = {"PLAIN": 'plain.PlainLoginModule required user_alice="wonder"',
@@ -198,7 +178,7 @@ def play(gw, add_user, fresh):
     (D / "good.token").write_text(token(3600))
     add_user("bob", "builder")
     shutil.copy(D / "ca.pem", D / "trusted-later.pem")
-    certificate("expired", "ca")
+    D.make("expired")
     (D / "bad.token").write_text(token(3600))
     all_arrived(gw, MENDED, 1, 40)
     print(f"kafka_auth: arrived when it was put right: {', '.join(MENDED)}", flush=True)
@@ -229,4 +209,4 @@ def main():
 try:
     main()
 finally:
-    shutil.rmtree(D)
+    D.remove()
