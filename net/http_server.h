@@ -112,10 +112,11 @@ struct gw_hs_conf {
     uint32_t initial_window_bytes;   /* HTTP/2 stream window: 65535, grown against credit up to max_window_bytes */
     uint32_t max_window_bytes;       /* HTTP/2: 1 MiB a stream, 16 × that a connection */
     uint32_t max_connections;        /* per endpoint; 0 = no limit */
-    uint32_t connect_burst, connect_per_s; /* new connections of one peer address: 20000, 10000; 0 a second = no limit */
-    uint64_t header_timeout_ns;            /* 10 s */
-    uint64_t body_idle_timeout_ns;         /* no byte of a body for so long: 30 s */
-    uint64_t idle_timeout_ns;              /* between requests; 0 = none */
+    uint32_t connect_burst,
+        connect_per_s;             /* new connections of one peer address: 20000, 10000; 0 a second = no limit */
+    uint64_t header_timeout_ns;    /* 10 s */
+    uint64_t body_idle_timeout_ns; /* no byte of a body for so long: 30 s */
+    uint64_t idle_timeout_ns;      /* between requests; 0 = none */
     uint64_t read_timeout_ns, write_timeout_ns; /* whole request, whole response; 0 = none */
     uint64_t max_connection_age_ns, max_connection_age_grace_ns, max_connection_idle_ns; /* 0 = none; ±10 % jitter */
     uint64_t keepalive_time_ns, keepalive_timeout_ns;                                    /* HTTP/2 PING: 2 h, 20 s */

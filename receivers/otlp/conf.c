@@ -64,7 +64,7 @@ static const struct gw_field http_auth_fields[] = {
         GW_U64_FIELD(T, e.max_connections, "max_connections", "0", 0, 1e6, "Connections at once; 0: no limit."),       \
         GW_U64_FIELD(T, e.connect_burst, "connect_burst", "20000", 1, 1e6,                                             \
                      "New connections that one address (IPv6: one /64) may open at once."),                            \
-        GW_U64_FIELD(T, e.connect_per_s, "connect_per_second", "10000", 0, 1e6,                                         \
+        GW_U64_FIELD(T, e.connect_per_s, "connect_per_second", "10000", 0, 1e6,                                        \
                      "And so many a second; beyond that they are closed as soon as they are accepted. 0: no limit."),  \
         GW_U64_FIELD(T, e.max_header_bytes, "max_header_bytes", "16384", 1024, 1 << 20,                                \
                      "Most bytes of a request's head."),                                                               \
