@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 
-enum { FIRST_PATCHES = 64, NO_PATCH = 0 };
+enum { FIRST_PATCHES = 64, FIRST_EDITS = 8, NO_PATCH = 0 };
 #define NO_ATTR UINT32_MAX
 
 void gw_view_init(struct gw_view *v, struct gw_batch *b, struct gw_arena *arena)
@@ -105,22 +105,30 @@ int gw_view_remove(struct gw_view *v, uint32_t row)
 
 /* ---- patches ---------------------------------------------------------------------------------------------- */
 
+/* Twice the table, at first `first` items. NULL: no memory. */
+static void *grow(struct gw_view *v, const void *table, uint32_t n, uint32_t *cap, size_t item_bytes, uint32_t first)
+{
+    uint32_t want = *cap ? *cap * 2 : first;
+    void *p = want > UINT32_MAX / 4 ? NULL : gw_arena_alloc(v->arena, want * item_bytes);
+
+    if (!p) {
+        v->failed = true;
+        return NULL;
+    }
+    if (n)
+        memcpy(p, table, n * item_bytes);
+    *cap = want;
+    return p;
+}
+
 static bool grow_patches(struct gw_view *v)
 {
-    uint32_t want = v->batch->n_rows < FIRST_PATCHES ? FIRST_PATCHES : v->batch->n_rows;
-    uint32_t cap = v->cap_patches ? v->cap_patches * 2 : want;
-    struct gw_patch *p;
+    uint32_t first = v->batch->n_rows < FIRST_PATCHES ? FIRST_PATCHES : v->batch->n_rows;
+    void *p = grow(v, v->patches, v->n_patches, &v->cap_patches, sizeof(*v->patches), first);
 
-    if (cap > UINT32_MAX / 4)
-        return false;
-    p = gw_arena_alloc(v->arena, (size_t)cap * sizeof(*p));
-    if (!p)
-        return false;
-    if (v->n_patches)
-        memcpy(p, v->patches, v->n_patches * sizeof(*p));
-    v->patches = p;
-    v->cap_patches = cap;
-    return true;
+    if (p)
+        v->patches = p;
+    return p != NULL;
 }
 
 /* Links are indices, not pointers: the array moves when it grows. */
@@ -141,7 +149,6 @@ static inline struct gw_patch *push(struct gw_view *v, enum gw_owner o, uint32_t
         return NULL;
     p = &v->patches[v->n_patches++];
     p->next = v->heads[o][index];
-    p->dead = 0;
     v->heads[o][index] = v->n_patches;
     return p;
 }
@@ -151,28 +158,81 @@ static inline uint32_t head(const struct gw_view *v, enum gw_owner o, uint32_t i
     return v->heads[o] ? v->heads[o][index] : NO_PATCH;
 }
 
+static inline bool is_of_attr(const struct gw_patch *p)
+{
+    return p->op == GW_P_ATTR_SET || p->op == GW_P_ATTR_DELETE;
+}
+
 /* The patch of one attribute of the batch, or NULL. */
-static struct gw_patch *patch_at(const struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t attr)
+static inline struct gw_patch *patch_at(const struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t attr)
 {
     for (uint32_t i = head(v, o, index); i; i = v->patches[i - 1].next) {
         struct gw_patch *p = &v->patches[i - 1];
 
-        if (p->op != GW_P_FIELD && p->attr == attr)
+        if (is_of_attr(p) && p->attr == attr)
             return p;
     }
     return NULL;
 }
 
 /* The living appended attribute of a key, or NULL. */
-static struct gw_patch *patch_appended(const struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key)
+static inline struct gw_patch *patch_appended(const struct gw_view *v, enum gw_owner o, uint32_t index,
+                                              struct gw_slice key)
 {
     for (uint32_t i = head(v, o, index); i; i = v->patches[i - 1].next) {
         struct gw_patch *p = &v->patches[i - 1];
 
-        if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR && !p->dead && gw_slice_eq(p->key, key))
+        if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR && gw_slice_eq(v->edits[p->edit].key, key))
             return p;
     }
     return NULL;
+}
+
+/* ---- edits ------------------------------------------------------------------------------------------------ */
+
+static inline bool is_text(enum gw_value_type type)
+{
+    return type == GW_V_STRING || type == GW_V_BYTES || type == GW_V_ARRAY || type == GW_V_KVLIST;
+}
+
+/* Texts are the same when they are the same memory: borrowed ones do not change. */
+static inline bool same_edit(const struct gw_edit *x, struct gw_slice key, const struct gw_value *value)
+{
+    if (x->key.p != key.p || x->key.n != key.n || x->value.type != value->type)
+        return false;
+    if (__builtin_expect(is_text(value->type), 1))
+        return x->value.s.p == value->s.p && x->value.s.n == value->s.n;
+    if (value->type == GW_V_BOOL)
+        return x->value.b == value->b;
+    return value->type == GW_V_EMPTY || x->value.i == value->i;
+}
+
+static __attribute__((noinline)) bool new_edit(struct gw_view *v, struct gw_slice key, const struct gw_value *value)
+{
+    if (v->n_edits == v->cap_edits) {
+        void *p = grow(v, v->edits, v->n_edits, &v->cap_edits, sizeof(*v->edits), FIRST_EDITS);
+
+        if (!p)
+            return false;
+        v->edits = p;
+    }
+    v->edits[v->n_edits++] = (struct gw_edit){key, *value};
+    return true;
+}
+
+/* Index of an edit, an equal one if it was made lately. False: no memory. */
+static inline bool edit_of(struct gw_view *v, struct gw_slice key, const struct gw_value *value, uint32_t *ret)
+{
+    uintptr_t hash = (uintptr_t)key.p ^ (uintptr_t)key.p >> 4;
+    uint32_t *recent = &v->recent[hash % GW_RECENT_EDITS];
+
+    if (__builtin_expect(*recent >= v->n_edits || !same_edit(&v->edits[*recent], key, value), 0)) {
+        if (!new_edit(v, key, value))
+            return false;
+        *recent = v->n_edits - 1;
+    }
+    *ret = *recent;
+    return true;
 }
 
 /* ---- attributes ------------------------------------------------------------------------------------------- */
@@ -237,36 +297,94 @@ static inline uint64_t load8(const uint8_t *p)
     return v;
 }
 
-/* Keys are short: without a call, in steps of eight, the last one overlapping. */
-static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
+static inline uint64_t load4(const uint8_t *p)
 {
-    size_t i = 0;
+    uint32_t v;
 
-    if (n < 8) {
-        for (; i < n; i++)
-            if (a[i] != b[i])
-                return false;
-        return true;
-    }
-    for (; i + 8 < n; i += 8)
-        if (load8(a + i) != load8(b + i))
-            return false;
-    return load8(a + n - 8) == load8(b + n - 8);
+    memcpy(&v, p, sizeof(v));
+    return v;
 }
 
-/* Keys are compared by length first: most rows are told apart without touching the payload. */
-static inline uint32_t find(const struct gw_batch *b, uint32_t at, uint32_t end, struct gw_slice key)
-{
-    const struct gw_attr *a, *stop;
-    uint16_t n = (uint16_t)key.n;
+/*
+ * A key to look for. Attributes are told apart by the length of their key, then by its last eight bytes (all of a
+ * shorter one); those that share both are compared in full.
+ */
+struct probe {
+    struct gw_slice key;
+    uint16_t n;  /* its length */
+    uint32_t at; /* where the eight bytes begin */
+    uint64_t tail, mask;
+};
 
-    if (at >= end || key.n > UINT16_MAX)
-        return NO_ATTR; /* attrs may be NULL */
-    stop = b->attrs + end;
-    for (a = b->attrs + at; a < stop; a++)
-        if (__builtin_expect(a->klen == n, 0) && same(b->base + a->kv_off + a->kdelta, key.p, n))
-            return (uint32_t)(a - b->attrs);
-    return NO_ATTR;
+/* The bytes of a key shorter than eight as one number, without reading more than those. */
+static inline uint64_t short_key(const uint8_t *p, uint32_t n)
+{
+    if (n >= 4)
+        return load4(p) | load4(p + n - 4) << 8 * (n - 4);
+    return n ? (uint64_t)p[0] | (uint64_t)p[n / 2] << 8 * (n / 2) | (uint64_t)p[n - 1] << 8 * (n - 1) : 0;
+}
+
+static inline struct probe probe_of(struct gw_slice key)
+{
+    uint32_t n = (uint32_t)key.n;
+
+    if (__builtin_expect(key.n > UINT16_MAX, 0))
+        return (struct probe){.key = key, .n = UINT16_MAX, .tail = 1}; /* no attribute's: no masked bytes are 1 */
+    if (__builtin_expect(n >= 8, 1))
+        return (struct probe){key, (uint16_t)n, n - 8, load8(key.p + n - 8), UINT64_MAX};
+    return (struct probe){key, (uint16_t)n, 0, short_key(key.p, n), (UINT64_C(1) << 8 * n) - 1};
+}
+
+/* The bytes before those of the tail: of most keys in one comparison. */
+static inline bool same_front(const uint8_t *key, const struct probe *k)
+{
+    uint32_t i = 0;
+
+    while (i < k->at && load8(key + i) == load8(k->key.p + i))
+        i += 8;
+    return i >= k->at;
+}
+
+/* Reads up to eight bytes behind a key: the payload may be read over its end. */
+static inline bool is_key(const uint8_t *base, const struct gw_attr *a, const struct probe *k)
+{
+    const uint8_t *key = base + a->kv_off + a->kdelta;
+
+    return (load8(key + k->at) & k->mask) == k->tail && same_front(key, k);
+}
+
+/*
+ * The first attribute of a key in [a, stop), or NULL. Nearly all have a key of another length: four a step make two
+ * instructions of each.
+ */
+static inline __attribute__((always_inline)) const struct gw_attr *
+find(const uint8_t *base, const struct gw_attr *a, const struct gw_attr *stop, const struct probe *k)
+{
+    uint16_t n = k->n;
+
+    for (size_t left = (size_t)(stop - a); left >= 4; left -= 4, a += 4) {
+        if (__builtin_expect(a[0].klen == n, 0) && is_key(base, a, k))
+            return a;
+        if (__builtin_expect(a[1].klen == n, 0) && is_key(base, a + 1, k))
+            return a + 1;
+        if (__builtin_expect(a[2].klen == n, 0) && is_key(base, a + 2, k))
+            return a + 2;
+        if (__builtin_expect(a[3].klen == n, 0) && is_key(base, a + 3, k))
+            return a + 3;
+    }
+    for (; a < stop; a++)
+        if (__builtin_expect(a->klen == n, 0) && is_key(base, a, k))
+            return a;
+    return NULL;
+}
+
+/* The same by index, from `at` on, or NO_ATTR. */
+static inline __attribute__((always_inline)) uint32_t find_index(const struct gw_batch *b, uint32_t at, uint32_t end,
+                                                                 const struct probe *k)
+{
+    const struct gw_attr *a = at < end ? find(b->base, b->attrs + at, b->attrs + end, k) : NULL; /* attrs may be NULL */
+
+    return a ? (uint32_t)(a - b->attrs) : NO_ATTR;
 }
 
 bool gw_view_attr_get(const struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key,
@@ -274,53 +392,59 @@ bool gw_view_attr_get(const struct gw_view *v, enum gw_owner o, uint32_t index, 
 {
     struct gw_range r = range_of(v, o, index);
     bool patched = gw_view_is_patched(v, o, index);
+    const struct probe k = probe_of(key);
     const struct gw_patch *p;
 
-    for (uint32_t at = find(v->batch, r.begin, r.end, key); at != NO_ATTR; at = find(v->batch, at + 1, r.end, key)) {
+    for (uint32_t at = r.begin; (at = find_index(v->batch, at, r.end, &k)) != NO_ATTR; at++) {
         p = patched ? patch_at(v, o, index, at) : NULL;
         if (p && p->op == GW_P_ATTR_DELETE)
             continue;
         if (ret_value)
-            *ret_value = p ? p->value : gw_value_of(v->batch, v->batch->attrs[at].type, v->batch->attrs[at].val);
+            *ret_value =
+                p ? v->edits[p->edit].value : gw_value_of(v->batch, v->batch->attrs[at].type, v->batch->attrs[at].val);
         return true;
     }
     p = patched ? patch_appended(v, o, index, key) : NULL;
     if (p && ret_value)
-        *ret_value = p->value;
+        *ret_value = v->edits[p->edit].value;
     return p != NULL;
 }
 
-void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key,
-                      const struct gw_value *value)
+/* Of an owner that has patches: the one that is to be rewritten, or NULL, and in *at where a new one belongs. */
+static __attribute__((noinline)) struct gw_patch *patch_to_set(const struct gw_view *v, enum gw_owner o, uint32_t index,
+                                                               const struct probe *k, uint32_t *at, uint32_t end)
+{
+    for (; *at != NO_ATTR; *at = find_index(v->batch, *at + 1, end, k)) {
+        struct gw_patch *p = patch_at(v, o, index, *at);
+
+        if (!p || p->op == GW_P_ATTR_SET)
+            return p;
+    }
+    return patch_appended(v, o, index, k->key);
+}
+
+static inline __attribute__((always_inline)) void set_one(struct gw_view *v, enum gw_owner o, uint32_t index,
+                                                          const struct probe *k, uint32_t edit)
 {
     struct gw_range r = range_of(v, o, index);
-    uint32_t at = find(v->batch, r.begin, r.end, key);
+    uint32_t at = find_index(v->batch, r.begin, r.end, k);
     struct gw_patch *p = NULL;
 
-    if (gw_view_is_patched(v, o, index)) {
-        for (; at != NO_ATTR; at = find(v->batch, at + 1, r.end, key)) {
-            p = patch_at(v, o, index, at);
-            if (!p || p->op == GW_P_ATTR_SET)
-                break;
-            p = NULL;
-        }
-        if (at == NO_ATTR)
-            p = patch_appended(v, o, index, key);
-    }
+    if (gw_view_is_patched(v, o, index))
+        p = patch_to_set(v, o, index, k, &at, r.end);
     if (!p) {
         p = push(v, o, index);
         if (!p)
             return;
         p->op = GW_P_ATTR_SET;
         p->attr = at;
-        p->key = key;
     }
-    p->value = *value;
+    p->edit = edit;
 }
 
-static bool delete_at(struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t at, struct gw_slice key)
+static inline bool delete_at(struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t at)
 {
-    struct gw_patch *p = gw_view_is_patched(v, o, index) ? patch_at(v, o, index, at) : NULL;
+    struct gw_patch *p = patch_at(v, o, index, at);
     bool was = !p || p->op == GW_P_ATTR_SET;
 
     if (!p) {
@@ -328,23 +452,72 @@ static bool delete_at(struct gw_view *v, enum gw_owner o, uint32_t index, uint32
         if (!p)
             return was;
         p->attr = at;
-        p->key = key;
+        p->edit = 0;
     }
     p->op = GW_P_ATTR_DELETE;
     return was;
 }
 
-bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key)
+static inline __attribute__((always_inline)) bool delete_one(struct gw_view *v, enum gw_owner o, uint32_t index,
+                                                             const struct probe *k)
 {
+    const struct gw_batch *b = v->batch;
     struct gw_range r = range_of(v, o, index);
-    struct gw_patch *p = gw_view_is_patched(v, o, index) ? patch_appended(v, o, index, key) : NULL;
+    struct gw_patch *p = patch_appended(v, o, index, k->key);
+    const struct gw_attr *a, *stop;
     bool was = p != NULL;
 
     if (p)
-        p->dead = 1;
-    for (uint32_t at = find(v->batch, r.begin, r.end, key); at != NO_ATTR; at = find(v->batch, at + 1, r.end, key))
-        was |= delete_at(v, o, index, at, key);
+        p->op = GW_P_NOTHING;
+    if (r.begin == r.end)
+        return was; /* attrs may be NULL */
+    stop = b->attrs + r.end;
+    for (a = b->attrs + r.begin; (a = find(b->base, a, stop, k)); a++)
+        was |= delete_at(v, o, index, (uint32_t)(a - b->attrs));
     return was;
+}
+
+void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key,
+                      const struct gw_value *value)
+{
+    const struct probe k = probe_of(key);
+    uint32_t edit;
+
+    if (edit_of(v, key, value, &edit))
+        set_one(v, o, index, &k, edit);
+}
+
+bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key)
+{
+    const struct probe k = probe_of(key);
+
+    return delete_one(v, o, index, &k);
+}
+
+/* As gw_view_next, without a call when no row was removed. */
+static inline uint32_t next_row(const struct gw_view *v, uint32_t row)
+{
+    return v->kept ? gw_view_next(v, row) : row;
+}
+
+void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value)
+{
+    const struct probe k = probe_of(key);
+    uint32_t edit, n = v->batch->n_rows;
+
+    if (!edit_of(v, key, value, &edit))
+        return;
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = next_row(v, row + 1))
+        set_one(v, GW_OWN_ROW, row, &k, edit);
+}
+
+void gw_view_attr_delete_rows(struct gw_view *v, struct gw_slice key)
+{
+    const struct probe k = probe_of(key);
+    uint32_t n = v->batch->n_rows;
+
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = next_row(v, row + 1))
+        (void)delete_one(v, GW_OWN_ROW, row, &k);
 }
 
 void gw_view_attr_begin(const struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_attr_iter *it)
@@ -363,14 +536,14 @@ static bool next_appended(struct gw_attr_iter *it, struct gw_slice *ret_key, str
     for (uint32_t i = head(v, it->owner, it->index); i > it->patch; i = v->patches[i - 1].next) {
         const struct gw_patch *p = &v->patches[i - 1];
 
-        if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR && !p->dead)
+        if (p->op == GW_P_ATTR_SET && p->attr == NO_ATTR)
             best = i;
     }
     if (best == UINT32_MAX)
         return false;
     it->patch = best;
-    *ret_key = v->patches[best - 1].key;
-    *ret_value = v->patches[best - 1].value;
+    *ret_key = v->edits[v->patches[best - 1].edit].key;
+    *ret_value = v->edits[v->patches[best - 1].edit].value;
     return true;
 }
 
@@ -387,7 +560,7 @@ bool gw_view_attr_next(struct gw_attr_iter *it, struct gw_slice *ret_key, struct
         if (p && p->op == GW_P_ATTR_DELETE)
             continue;
         *ret_key = gw_attr_key(v->batch, a);
-        *ret_value = p ? p->value : gw_value_of(v->batch, a->type, a->val);
+        *ret_value = p ? v->edits[p->edit].value : gw_value_of(v->batch, a->type, a->val);
         return true;
     }
     return patched && next_appended(it, ret_key, ret_value);
@@ -405,18 +578,20 @@ static struct gw_patch *patch_field(const struct gw_view *v, enum gw_owner o, ui
 
 void gw_view_field_set(struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t field, struct gw_slice encoded)
 {
+    struct gw_value value = {.type = GW_V_BYTES, .s = encoded};
     struct gw_patch *p = patch_field(v, o, index, field);
+    uint32_t edit;
 
+    if (!edit_of(v, (struct gw_slice){NULL, 0}, &value, &edit))
+        return;
     if (!p) {
         p = push(v, o, index);
         if (!p)
             return;
         p->op = GW_P_FIELD;
-        p->attr = NO_ATTR;
         p->field = field;
-        p->key = (struct gw_slice){NULL, 0};
     }
-    p->raw = encoded;
+    p->edit = edit;
 }
 
 bool gw_view_field_get(const struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t field,
@@ -425,7 +600,7 @@ bool gw_view_field_get(const struct gw_view *v, enum gw_owner o, uint32_t index,
     const struct gw_patch *p = patch_field(v, o, index, field);
 
     if (p)
-        *ret_encoded = p->raw;
+        *ret_encoded = v->edits[p->edit].value.s;
     return p != NULL;
 }
 
@@ -439,16 +614,13 @@ static bool dup_slice(struct gw_arena *arena, struct gw_slice *s)
     return s->p != NULL;
 }
 
-/* The texts of patches may live in the first view's arena: take them along. */
+/* The texts of edits may live in the first view's arena: take them along. */
 static bool dup_texts(struct gw_view *v)
 {
-    for (uint32_t i = 0; i < v->n_patches; i++) {
-        struct gw_patch *p = &v->patches[i];
-        bool has_text = p->op == GW_P_ATTR_SET && (p->value.type == GW_V_STRING || p->value.type == GW_V_BYTES ||
-                                                   p->value.type == GW_V_ARRAY || p->value.type == GW_V_KVLIST);
+    for (uint32_t i = 0; i < v->n_edits; i++) {
+        struct gw_edit *x = &v->edits[i];
 
-        if (!dup_slice(v->arena, &p->key) || (has_text && !dup_slice(v->arena, &p->value.s)) ||
-            (p->op == GW_P_FIELD && !dup_slice(v->arena, &p->raw)))
+        if (!dup_slice(v->arena, &x->key) || (is_text(x->value.type) && !dup_slice(v->arena, &x->value.s)))
             return false;
     }
     return true;
@@ -471,7 +643,13 @@ int gw_view_clone(const struct gw_view *v, struct gw_arena *arena, struct gw_vie
     if (v->n_patches) {
         c.patches = dup_bytes(arena, v->patches, v->n_patches * sizeof(*v->patches));
         c.cap_patches = v->n_patches;
-        if (!c.patches || (arena != v->arena && !dup_texts(&c)))
+        if (!c.patches)
+            return -ENOMEM;
+    }
+    if (v->n_edits) {
+        c.edits = dup_bytes(arena, v->edits, v->n_edits * sizeof(*v->edits));
+        c.cap_edits = v->n_edits;
+        if (!c.edits || (arena != v->arena && !dup_texts(&c)))
             return -ENOMEM;
     }
     for (unsigned o = 0; o < GW_N_OWNERS; o++) {

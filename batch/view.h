@@ -20,8 +20,8 @@ enum gw_owner { GW_OWN_RESOURCE, GW_OWN_SCOPE, GW_OWN_ROW, GW_OWN_METRIC, GW_N_O
 enum gw_patch_op {
     GW_P_ATTR_SET,    /* attribute `key` = value; at attr when it existed in the batch, else appended */
     GW_P_ATTR_DELETE, /* attribute at attr is gone */
-    GW_P_FIELD,       /* protobuf field `field` of the owner's message := the encoded bytes in `raw` (tag included);
-                         raw.n == 0 removes it */
+    GW_P_FIELD,       /* protobuf field `field` of the owner's message := encoded bytes (tag included); none: removed */
+    GW_P_NOTHING,     /* an appended attribute that was deleted again */
 };
 
 /** A value outside of a batch: scalars inline, texts and encoded messages as a slice. */
@@ -35,22 +35,29 @@ struct gw_value {
     };
 };
 
+/** What an attribute is set to. Rows that are set to the same share one edit, so that it is encoded once. */
+struct gw_edit {
+    struct gw_slice key; /* borrowed from the batch, the configuration or the view's arena; of a field: none */
+    struct gw_value value;
+};
+
 /**
  * There is at most one living patch per attribute of the batch, per appended key and per field: a later edit of the
- * same thing rewrites it. An attribute that was deleted and set again is appended.
+ * same thing rewrites it. An attribute that was deleted and set again is appended. Small, because an edit of all rows
+ * makes one a row.
  */
 struct gw_patch {
     uint32_t next; /* index + 1 of the next patch of the same owner; 0 = none */
-    uint32_t attr; /* index into batch->attrs, or UINT32_MAX for an attribute that the batch does not have */
-    uint32_t field;
-    uint8_t op;
-    uint8_t dead;        /* an appended attribute that was deleted again: to be skipped */
-    struct gw_slice key; /* borrowed from the batch, the configuration or the view's arena */
     union {
-        struct gw_value value; /* GW_P_ATTR_SET */
-        struct gw_slice raw;   /* GW_P_FIELD */
+        uint32_t attr;  /* index into batch->attrs, or UINT32_MAX for an attribute that the batch does not have */
+        uint32_t field; /* GW_P_FIELD */
     };
+    uint32_t edit; /* index into edits; GW_P_FIELD: its value's bytes are the encoded field */
+    uint8_t op;    /* enum gw_patch_op */
 };
+_Static_assert(sizeof(struct gw_patch) == 16, "four patches a cache line");
+
+enum { GW_RECENT_EDITS = 16 };
 
 struct gw_view {
     struct gw_batch *batch; /* one reference */
@@ -60,9 +67,12 @@ struct gw_view {
     uint32_t n_rows;        /* kept rows; with 0, kept says nothing */
     uint32_t n_patches, cap_patches;
     struct gw_patch *patches;
-    uint32_t *heads[GW_N_OWNERS]; /* per owner index: index + 1 of its newest patch; NULL = no patch at all */
-    bool failed;                  /* an edit found no memory: the view must be refused, not sent half-edited */
-    uint32_t pipeline;            /* index, for counting; the runtime's */
+    uint32_t n_edits, cap_edits;
+    struct gw_edit *edits;
+    uint32_t recent[GW_RECENT_EDITS]; /* indices of edits by a hash of theirs: where to look for an equal one */
+    uint32_t *heads[GW_N_OWNERS];     /* per owner index: index + 1 of its newest patch; NULL = no patch at all */
+    bool failed;                      /* an edit found no memory: the view must be refused, not sent half-edited */
+    uint32_t pipeline;                /* index, for counting; the runtime's */
 };
 
 /** Owner: takes a reference of the batch; borrows the arena. */
@@ -113,6 +123,9 @@ void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct
                       const struct gw_value *value);
 /** False when there was none. All attributes of that key go (a key that stands twice is not left behind). */
 bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key);
+/** The same to all kept rows, for half the cost. */
+void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value);
+void gw_view_attr_delete_rows(struct gw_view *v, struct gw_slice key);
 
 struct gw_attr_iter {
     const struct gw_view *v;

@@ -149,40 +149,40 @@ static uint8_t *put_any(uint8_t *p, const struct gw_value *v)
 }
 
 /* Nearly all: a short text under a short key, all lengths in one byte. */
-static bool put_short_attr(struct gw_enc *e, unsigned field, const struct gw_patch *patch)
+static bool put_short_attr(struct gw_enc *e, unsigned field, const struct gw_edit *edit)
 {
-    size_t k = patch->key.n, n = patch->value.s.n;
+    size_t k = edit->key.n, n = edit->value.s.n;
     uint8_t *p;
 
-    if (patch->value.type != GW_V_STRING || k > 100 || n > 100 || k + n > 100 || !gw_enc_room(e, 128))
+    if (edit->value.type != GW_V_STRING || k > 100 || n > 100 || k + n > 100 || !gw_enc_room(e, 128))
         return false;
     p = e->p;
     p[0] = (uint8_t)GW_TAG(field, GW_LEN);
     p[1] = (uint8_t)(k + n + 6);
     p[2] = GW_TAG(1, GW_LEN);
     p[3] = (uint8_t)k;
-    p = put_short(p + 4, patch->key);
+    p = put_short(p + 4, edit->key);
     p[0] = GW_TAG(2, GW_LEN);
     p[1] = (uint8_t)(n + 2);
     p[2] = GW_TAG(1, GW_LEN);
     p[3] = (uint8_t)n;
-    e->p = put_short(p + 4, patch->value.s);
+    e->p = put_short(p + 4, edit->value.s);
     return true;
 }
 
-static void put_attr(struct gw_enc *e, unsigned field, const struct gw_patch *patch)
+static void put_attr(struct gw_enc *e, unsigned field, const struct gw_edit *edit)
 {
-    size_t any = any_size(&patch->value);
-    size_t kv = 1 + gw_varint_size(patch->key.n) + patch->key.n + 1 + gw_varint_size(any) + any;
+    size_t any = any_size(&edit->value);
+    size_t kv = 1 + gw_varint_size(edit->key.n) + edit->key.n + 1 + gw_varint_size(any) + any;
 
-    if (put_short_attr(e, field, patch) || !gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
+    if (put_short_attr(e, field, edit) || !gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
         return;
     e->p = gw_varint_put(e->p, GW_TAG(field, GW_LEN));
     e->p = gw_varint_put(e->p, kv);
-    e->p = put_text(e->p, GW_TAG(1, GW_LEN), patch->key);
+    e->p = put_text(e->p, GW_TAG(1, GW_LEN), edit->key);
     *e->p++ = GW_TAG(2, GW_LEN);
     e->p = gw_varint_put(e->p, any);
-    e->p = put_any(e->p, &patch->value);
+    e->p = put_any(e->p, &edit->value);
 }
 
 /* ---- splicing ----------------------------------------------------------------------------------------------- */
@@ -226,6 +226,11 @@ static const struct gw_patch *next_patch(const struct gw_enc *e, const struct gw
     return p->next ? &e->v->patches[p->next - 1] : NULL;
 }
 
+static inline const struct gw_edit *edit_of(const struct gw_enc *e, const struct gw_patch *p)
+{
+    return &e->v->edits[p->edit];
+}
+
 /* An owner's living patches in the order of writing. */
 enum { PLAN_SHORT = 16 };
 struct plan {
@@ -244,12 +249,12 @@ static int by_attr(const void *a, const void *b)
 
 static bool is_in_place(const struct gw_patch *p)
 {
-    return p->op != GW_P_FIELD && !p->dead && p->attr != NO_ATTR;
+    return (p->op == GW_P_ATTR_SET || p->op == GW_P_ATTR_DELETE) && p->attr != NO_ATTR;
 }
 
 static bool is_appended(const struct gw_patch *p)
 {
-    return p->op == GW_P_ATTR_SET && !p->dead && p->attr == NO_ATTR;
+    return p->op == GW_P_ATTR_SET && p->attr == NO_ATTR;
 }
 
 /* The chain runs from the newest to the oldest, and appended ones are written oldest first. */
@@ -327,7 +332,7 @@ static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, stru
 
         gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
         if (p->op == GW_P_ATTR_SET)
-            put_attr(e, field, p);
+            put_attr(e, field, edit_of(e, p));
         at = kv_end(b, a);
         last = p->attr;
     }
@@ -336,7 +341,7 @@ static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, stru
         behind = last == attrs.end - 1 ? at : kv_end(b, &b->attrs[attrs.end - 1]);
     gw_enc_put(e, at, (size_t)(behind - at));
     for (uint32_t i = 0; i < plan->n_appended; i++)
-        put_attr(e, field, plan->appended[i]);
+        put_attr(e, field, edit_of(e, plan->appended[i]));
     gw_enc_put(e, behind, (size_t)(end - behind));
 }
 
@@ -345,13 +350,11 @@ void gw_enc_field(struct gw_enc *e, enum gw_owner o, uint32_t index, const struc
     bool is_attr = f->number == gw_enc_attr_field(e->b, o, index);
 
     for (const struct gw_patch *p = first_patch(e, o, index); p; p = next_patch(e, p)) {
-        if (p->dead)
-            continue;
         if (p->op == GW_P_FIELD && p->field == f->number)
             return; /* comes with what is appended */
-        if (is_attr && p->op != GW_P_FIELD && p->attr != NO_ATTR && e->b->base + e->b->attrs[p->attr].kv_off == f->at) {
+        if (is_attr && is_in_place(p) && e->b->base + e->b->attrs[p->attr].kv_off == f->at) {
             if (p->op == GW_P_ATTR_SET)
-                put_attr(e, f->number, p);
+                put_attr(e, f->number, edit_of(e, p));
             return;
         }
     }
@@ -366,10 +369,10 @@ void gw_enc_appended(struct gw_enc *e, enum gw_owner o, uint32_t index)
 
     make_plan(e, first, &plan);
     for (uint32_t i = 0; i < plan.n_appended; i++)
-        put_attr(e, field, plan.appended[i]);
+        put_attr(e, field, edit_of(e, plan.appended[i]));
     for (const struct gw_patch *p = first; p; p = next_patch(e, p))
-        if (p->op == GW_P_FIELD && !p->dead)
-            gw_enc_put(e, p->raw.p, p->raw.n);
+        if (p->op == GW_P_FIELD)
+            gw_enc_put(e, edit_of(e, p)->value.s.p, edit_of(e, p)->value.s.n);
 }
 
 void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_ref raw)

@@ -272,6 +272,116 @@ static void many_patches_survive_growth(void **state)
     close_fixture(&f);
 }
 
+/*
+ * Scenario: one attribute per key, of all keys of a length that differ in one byte, for lengths around those that are
+ * compared differently; keys that no attribute has, one of them longer than any may be
+ * Guarantees: each is found by its own key alone
+ */
+static void keys_of_every_length_are_told_apart(void **state)
+{
+    static char huge[70000];
+    struct fixture f;
+    struct gw_value one = text("one"), got;
+    char key[64], value[8];
+
+    (void)state;
+    memset(huge, 'k', sizeof(huge));
+    for (size_t n = 0; n <= 40; n++) {
+        open_fixture(&f, 1);
+        f.b->attr[0].begin = f.b->n_attrs;
+        for (size_t i = 0; i <= n; i++) {
+            memset(key, 'k', n);
+            key[n] = '\0';
+            if (i < n)
+                key[i] = 'x';
+            (void)snprintf(value, sizeof(value), "%zu", i);
+            hand_attr(f.b, key, value);
+        }
+        f.b->attr[0].end = f.b->n_attrs;
+        for (size_t i = 0; i <= n; i++) {
+            memset(key, 'k', n);
+            if (i < n)
+                key[i] = 'x';
+            (void)snprintf(value, sizeof(value), "%zu", i);
+            assert_true(gw_view_attr_get(&f.v, GW_OWN_ROW, 0, gw_slice_of(key, n), &got));
+            assert_true(gw_slice_is(got.s, value));
+        }
+        memset(key, 'y', n + 1);
+        assert_int_equal(gw_view_attr_get(&f.v, GW_OWN_ROW, 0, gw_slice_of(key, n), NULL), n == 0);
+        assert_false(gw_view_attr_get(&f.v, GW_OWN_ROW, 0, gw_slice_of(huge, sizeof(huge)), NULL));
+        gw_view_attr_set(&f.v, GW_OWN_ROW, 0, gw_slice_of(huge, sizeof(huge)), &one);
+        gw_view_attr_set(&f.v, GW_OWN_ROW, 0, gw_slice_of(huge, sizeof(huge)), &one);
+        assert_int_equal(f.v.n_patches, 1);
+        assert_true(gw_view_attr_get(&f.v, GW_OWN_ROW, 0, gw_slice_of(huge, sizeof(huge)), NULL));
+        assert_false(gw_view_attr_get(&f.v, GW_OWN_ROW, 0, gw_slice_of(huge, sizeof(huge) - 1), NULL));
+        close_fixture(&f);
+    }
+}
+
+/*
+ * Scenario: rows are set to the same, to another text of the same letters, to numbers; more edits than are remembered
+ * Guarantees: the same is kept once, what differs in key, type or value is not mixed up
+ */
+static void rows_that_are_set_to_the_same_share_an_edit(void **state)
+{
+    static const struct gw_value five = {.type = GW_V_INT, .i = 5}, six = {.type = GW_V_INT, .i = 6},
+                                 real = {.type = GW_V_DOUBLE, .f = 5}, yes = {.type = GW_V_BOOL, .b = true},
+                                 no = {.type = GW_V_BOOL}, none = {.type = GW_V_EMPTY};
+    const struct gw_value *const all[] = {&five, &six, &real, &yes, &no, &none};
+    static const char letters[] = "oneone";
+    struct gw_value one = {.type = GW_V_STRING, .s = {(const uint8_t *)letters, 3}}, got,
+                    other = {.type = GW_V_STRING, .s = {(const uint8_t *)letters, 6}};
+    struct fixture f;
+
+    (void)state;
+    open_fixture(&f, 100);
+    for (uint32_t r = 0; r < 100; r++)
+        gw_view_attr_set(&f.v, GW_OWN_ROW, r, GW_SLICE("new"), &one);
+    assert_int_equal(f.v.n_edits, 1);
+    gw_view_attr_set(&f.v, GW_OWN_ROW, 1, GW_SLICE("new"), &other);
+    assert_int_equal(f.v.n_edits, 2);
+    assert_string_equal(row_text(&f.v, 1), "a=1 b=2 c=3 new=oneone");
+    assert_string_equal(row_text(&f.v, 2), "a=1 b=2 c=3 new=one");
+    for (unsigned i = 0; i < 12; i++) {
+        gw_view_attr_set(&f.v, GW_OWN_ROW, 3 + i, GW_SLICE("new"), all[i % 6]);
+        assert_true(gw_view_attr_get(&f.v, GW_OWN_ROW, 3 + i, GW_SLICE("new"), &got));
+        assert_int_equal(got.type, all[i % 6]->type);
+        assert_true(got.type == GW_V_EMPTY || got.type == GW_V_BOOL ? got.type == GW_V_EMPTY || got.b == all[i % 6]->b
+                                                                    : got.i == all[i % 6]->i);
+    }
+    close_fixture(&f);
+}
+
+/*
+ * Scenario: all rows are set and deleted at once, after some were edited and some removed
+ * Guarantees: the rows in the view are as if each had been edited, the removed ones are not touched
+ */
+static void all_rows_are_edited_at_once(void **state)
+{
+    struct fixture f;
+    struct gw_value one = text("one"), two = text("two");
+
+    (void)state;
+    open_fixture(&f, 130);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &one);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &one);
+    assert_string_equal(row_text(&f.v, 0), "a=1 b=one c=3 x=one");
+    assert_string_equal(row_text(&f.v, 129), "a=1 b=one c=3 x=one");
+    (void)gw_view_attr_delete(&f.v, GW_OWN_ROW, 70, GW_SLICE("b"));
+    for (uint32_t r = 0; r < 130; r++)
+        if (r % 3 == 0)
+            assert_int_equal(gw_view_remove(&f.v, r), 0);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &two);
+    gw_view_attr_delete_rows(&f.v, GW_SLICE("x"));
+    gw_view_attr_delete_rows(&f.v, GW_SLICE("a"));
+    assert_string_equal(row_text(&f.v, 0), "a=1 b=one c=3 x=one");
+    assert_string_equal(row_text(&f.v, 1), "b=two c=3");
+    assert_string_equal(row_text(&f.v, 70), "c=3 b=two");
+    assert_string_equal(row_text(&f.v, 128), "b=two c=3");
+    assert_string_equal(row_text(&f.v, 129), "a=1 b=one c=3 x=one");
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +393,9 @@ int main(void)
         cmocka_unit_test(a_clone_goes_its_own_way),
         cmocka_unit_test(an_edit_without_memory_fails_the_view),
         cmocka_unit_test(many_patches_survive_growth),
+        cmocka_unit_test(keys_of_every_length_are_told_apart),
+        cmocka_unit_test(rows_that_are_set_to_the_same_share_an_edit),
+        cmocka_unit_test(all_rows_are_edited_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
