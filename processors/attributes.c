@@ -99,12 +99,11 @@ static void report(struct self *s)
     s->n_given_up = n;
 }
 
-static void consume(void *self, struct gw_view *v, struct gw_ports *out)
+/* Whether a row matches is asked before its first action. */
+static void run_matching(struct self *s, struct gw_view *v)
 {
-    struct self *s = self;
     uint32_t n = v->batch->n_rows;
 
-    gw_actions_begin(s->actions, v);
     if (s->include)
         gw_match_begin(s->include);
     if (s->exclude)
@@ -116,6 +115,17 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
             continue;
         gw_actions_run(s->actions, v, GW_OWN_ROW, row);
     }
+}
+
+static void consume(void *self, struct gw_view *v, struct gw_ports *out)
+{
+    struct self *s = self;
+
+    gw_actions_begin(s->actions, v);
+    if (s->include || s->exclude)
+        run_matching(s, v);
+    else
+        gw_actions_run_rows(s->actions, v);
     report(s);
     gw_emit(out, 0, v);
 }

@@ -357,20 +357,24 @@ static void set(const struct action *x, struct gw_view *v, enum gw_owner o, uint
         gw_view_attr_set(v, o, index, x->key, &value);
 }
 
-static void delete (const struct action *x, struct gw_view *v, enum gw_owner o, uint32_t index)
+static void delete_matching(const struct action *x, struct gw_view *v, enum gw_owner o, uint32_t index)
 {
     struct gw_attr_iter it;
     struct gw_slice key;
     struct gw_value value;
 
-    if (x->key.n)
-        (void)gw_view_attr_delete(v, o, index, x->key);
-    if (!x->pattern)
-        return;
     gw_view_attr_begin(v, o, index, &it);
     while (gw_view_attr_next(&it, &key, &value))
         if (gw_pattern_matches(x->pattern, key))
             (void)gw_view_attr_delete(v, o, index, key);
+}
+
+static void delete (const struct action *x, struct gw_view *v, enum gw_owner o, uint32_t index)
+{
+    if (x->key.n)
+        (void)gw_view_attr_delete(v, o, index, x->key);
+    if (x->pattern)
+        delete_matching(x, v, o, index);
 }
 
 /* The digest of a value's bytes in hexadecimal; what has none (lists, maps, bytes, nothing) becomes "". */
@@ -508,32 +512,52 @@ static void convert(const struct action *x, struct gw_view *v, enum gw_owner o, 
         gw_view_attr_set(v, o, index, x->key, &to);
 }
 
+static void run_one(struct gw_actions *a, const struct action *x, struct gw_view *v, enum gw_owner o, uint32_t index)
+{
+    switch (x->op) {
+    case INSERT:
+    case UPDATE:
+    case UPSERT:
+        set(x, v, o, index);
+        break;
+    case DELETE:
+        delete (x, v, o, index);
+        break;
+    case HASH:
+        hash(a, x, v, o, index);
+        break;
+    case EXTRACT:
+        extract(x, v, o, index);
+        break;
+    case CONVERT:
+        convert(x, v, o, index);
+        break;
+    case N_OPS:
+        break;
+    }
+}
+
 void gw_actions_run(struct gw_actions *a, struct gw_view *v, enum gw_owner o, uint32_t index)
 {
+    for (size_t i = 0; i < a->n; i++)
+        run_one(a, &a->items[i], v, o, index);
+}
+
+/* Rows do not see each other, so that one action on all of them, then the next, comes to the same. */
+void gw_actions_run_rows(struct gw_actions *a, struct gw_view *v)
+{
+    uint32_t n = v->batch->n_rows;
+
     for (size_t i = 0; i < a->n; i++) {
         const struct action *x = &a->items[i];
 
-        switch (x->op) {
-        case INSERT:
-        case UPDATE:
-        case UPSERT:
-            set(x, v, o, index);
-            break;
-        case DELETE:
-            delete (x, v, o, index);
-            break;
-        case HASH:
-            hash(a, x, v, o, index);
-            break;
-        case EXTRACT:
-            extract(x, v, o, index);
-            break;
-        case CONVERT:
-            convert(x, v, o, index);
-            break;
-        case N_OPS:
-            break;
-        }
+        if (x->op == UPSERT && (x->has_value || x->has_context))
+            gw_view_attr_set_rows(v, x->key, x->has_value ? &x->value : &x->context);
+        else if (x->op == DELETE && !x->pattern)
+            gw_view_attr_delete_rows(v, x->key);
+        else
+            for (uint32_t row = gw_view_next(v, 0); row < n; row = gw_view_next(v, row + 1))
+                run_one(a, x, v, GW_OWN_ROW, row);
     }
 }
 

@@ -200,6 +200,56 @@ static void match(enum gw_signal signal, const char *block, const char *json, bo
     gw_proc_close(&r);
 }
 
+/* What leaves for three spans with different attributes. Owner: gives a malloced text. */
+static char *three_spans(const char *actions, const char *include)
+{
+    static const char *const attributes[] = {S("a", "1") "," S("b", "2") "," S("a", "3"), "",
+                                             S("b", "2") "," I("c", "4")};
+    char yaml[1024], json[2048];
+    size_t n = 0;
+    char *out;
+
+    n += (size_t)snprintf(json, sizeof(json), "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[");
+    for (unsigned i = 0; i < 3; i++)
+        n += (size_t)snprintf(json + n, sizeof(json) - n, "%s{\"name\":\"x\",\"attributes\":[%s]}", i ? "," : "",
+                              attributes[i]);
+    (void)snprintf(json + n, sizeof(json) - n, "]}]}]}");
+    (void)snprintf(yaml, sizeof(yaml), "actions: [%s]\n%s", actions, include);
+    gw_proc_open(&r, "attributes", GW_TRACES, yaml);
+    gw_proc_send(&r, json);
+    assert_int_equal(r.n_out, 3);
+    out = strdup(r.out);
+    gw_proc_close(&r);
+    assert_non_null(out);
+    return out;
+}
+
+/*
+ * Scenario: lists of actions that see each other's work, on rows that have the keys, twice, or not; without a match,
+ * for which each action goes over all rows, and with one that all rows meet, for which each row takes all actions
+ * Guarantees: the same comes out
+ */
+static void rows_are_told_apart_from_actions(void **state)
+{
+    static const char *const lists[] = {
+        "{key: a, value: x, action: upsert}, {key: a, action: delete}, {key: a, value: y, action: upsert}",
+        "{key: d, value: x, action: upsert}, {key: e, from_attribute: d, action: insert}, {key: d, action: delete}",
+        "{key: a, action: delete}, {key: b, action: hash}, {key: c, value: 9, action: update}",
+        "{pattern: '^[ab]$', action: delete}, {key: b, value: z, action: upsert}, {key: c, value: z, action: upsert}",
+        "{key: c, converted_type: string, action: convert}, {key: b, from_attribute: c, action: upsert}",
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        char *by_action = three_spans(lists[i], "");
+        char *by_row = three_spans(lists[i], "include: {match_type: strict, span_names: [x]}");
+
+        assert_string_equal(by_action, by_row);
+        free(by_action);
+        free(by_row);
+    }
+}
+
 /*
  * Scenario: each list of include and exclude, strict and as patterns, on spans
  * Guarantees: strict compares the whole text and the type, regexp looks anywhere; all lists must match
@@ -447,21 +497,14 @@ static void answers_are_the_collectors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(insert_update_and_upsert_differ),
-        cmocka_unit_test(values_come_from_other_attributes),
-        cmocka_unit_test(values_come_from_the_requests_context),
-        cmocka_unit_test(delete_takes_keys_and_patterns),
-        cmocka_unit_test(hash_is_sha256_in_hexadecimal),
-        cmocka_unit_test(extract_sets_the_named_groups),
-        cmocka_unit_test(convert_follows_gos_rules),
-        cmocka_unit_test(spans_are_chosen_by_every_list),
-        cmocka_unit_test(records_and_metrics_are_chosen_too),
-        cmocka_unit_test(patterns_mean_what_re2_means),
-        cmocka_unit_test(what_re2_does_not_have_is_refused),
-        cmocka_unit_test(an_evil_pattern_is_given_up),
-        cmocka_unit_test(mistakes_are_told_at_their_place),
-        cmocka_unit_test(records_and_points_are_changed),
-        cmocka_unit_test(answers_are_the_collectors),
+        cmocka_unit_test(insert_update_and_upsert_differ),       cmocka_unit_test(values_come_from_other_attributes),
+        cmocka_unit_test(values_come_from_the_requests_context), cmocka_unit_test(rows_are_told_apart_from_actions),
+        cmocka_unit_test(delete_takes_keys_and_patterns),        cmocka_unit_test(hash_is_sha256_in_hexadecimal),
+        cmocka_unit_test(extract_sets_the_named_groups),         cmocka_unit_test(convert_follows_gos_rules),
+        cmocka_unit_test(spans_are_chosen_by_every_list),        cmocka_unit_test(records_and_metrics_are_chosen_too),
+        cmocka_unit_test(patterns_mean_what_re2_means),          cmocka_unit_test(what_re2_does_not_have_is_refused),
+        cmocka_unit_test(an_evil_pattern_is_given_up),           cmocka_unit_test(mistakes_are_told_at_their_place),
+        cmocka_unit_test(records_and_points_are_changed),        cmocka_unit_test(answers_are_the_collectors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
