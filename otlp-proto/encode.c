@@ -68,58 +68,20 @@ static void put_message(struct gw_enc *e, unsigned field, struct gw_ref raw)
     gw_enc_put(e, e->b->base + raw.off, raw.len);
 }
 
-static void put_spliced(struct gw_enc *e, unsigned field, enum gw_owner o, uint32_t index, struct gw_ref raw)
-{
-    size_t at = gw_enc_open(e, field, raw.len);
-
-    gw_enc_splice(e, o, index, raw);
-    gw_enc_close(e, at, raw.len);
-}
-
-static inline uint32_t header_size(uint32_t len)
-{
-    return 1 + gw_varint_size(len);
-}
-
 /* Do the rows follow each other with nothing between, in minimal framing? Then runs of them are runs of bytes. */
 static bool rows_are_dense(const struct gw_batch *b, struct gw_range rows, const struct gw_wire_field *first)
 {
-    const struct gw_ref *raw = b->raw;
-    uint64_t sum = raw[rows.begin].len;
+    uint32_t end = (uint32_t)(first->at - b->base);
 
-    if ((size_t)(first->val.p - first->at) != header_size(raw[rows.begin].len))
-        return false;
-    for (uint32_t r = rows.begin + 1; r < rows.end; r++)
-        sum += raw[r].len + header_size(raw[r].len);
-    return raw[rows.begin].off + sum == (uint64_t)raw[rows.end - 1].off + raw[rows.end - 1].len;
-}
+    for (const struct gw_ref *raw = b->raw + rows.begin, *stop = b->raw + rows.end; raw < stop; raw++) {
+        uint32_t header = raw->off - end;
 
-/* Kept rows of a dense range. */
-static void put_dense_rows(struct gw_enc *e, unsigned field, struct gw_range rows)
-{
-    const struct gw_batch *b = e->b;
-    const uint32_t *heads = e->v->heads[GW_OWN_ROW];
-    uint32_t from = 0, to = 0; /* bytes that wait to be copied */
-
-    for (uint32_t r = rows.begin; r < rows.end; r++) {
-        struct gw_ref raw = b->raw[r];
-        uint32_t start = raw.off - header_size(raw.len);
-
-        if (!gw_enc_has(e, r))
-            continue;
-        if (heads && heads[r]) {
-            gw_enc_put(e, b->base + from, to - from);
-            from = to = 0;
-            put_spliced(e, field, GW_OWN_ROW, r, raw);
-            continue;
-        }
-        if (start != to) {
-            gw_enc_put(e, b->base + from, to - from);
-            from = start;
-        }
-        to = raw.off + raw.len;
+        if (header != 3 || raw->len < 0x80 || raw->len >= 0x4000) /* nearly all are of two bytes' length */
+            if (header != 1 + gw_varint_size(raw->len))
+                return false;
+        end = raw->off + raw->len;
     }
-    gw_enc_put(e, b->base + from, to - from);
+    return true;
 }
 
 static void put_rows(struct gw_enc *e, unsigned field, struct gw_range rows)
@@ -128,7 +90,7 @@ static void put_rows(struct gw_enc *e, unsigned field, struct gw_range rows)
         if (!gw_enc_has(e, r))
             continue;
         if (gw_view_is_patched(e->v, GW_OWN_ROW, r))
-            put_spliced(e, field, GW_OWN_ROW, r, e->b->raw[r]);
+            gw_enc_message(e, field, GW_OWN_ROW, r, e->b->raw[r]);
         else
             put_message(e, field, e->b->raw[r]);
     }
@@ -151,7 +113,7 @@ static void put_children(struct gw_enc *e, struct gw_wire_walk *w, const struct 
         put_rows(e, f->number, rows);
         return;
     }
-    put_dense_rows(e, f->number, rows);
+    gw_enc_dense_rows(e, f->number, rows, f->at);
     w->p = e->b->base + last->off + last->len;
 }
 
@@ -219,7 +181,7 @@ static void put_head(struct gw_enc *e, enum gw_owner o, uint32_t index, struct g
                      const struct gw_wire_field *f, const uint8_t *end)
 {
     if (gw_view_is_patched(e->v, o, index))
-        put_spliced(e, 1, o, index, raw);
+        gw_enc_message(e, 1, o, index, raw);
     else
         gw_enc_put(e, f->at, (size_t)(end - f->at));
 }
@@ -232,7 +194,7 @@ static void put_missing(struct gw_enc *e, enum gw_owner o, uint32_t index, const
                         const struct gw_ref *url)
 {
     if (head && gw_view_is_patched(e->v, o, index))
-        put_spliced(e, 1, o, index, *head);
+        gw_enc_message(e, 1, o, index, *head);
     else if (head && head->len && e->only != UINT32_MAX)
         put_message(e, 1, *head);
     if (url && url->len && e->only != UINT32_MAX)
@@ -397,11 +359,15 @@ static size_t expected_bytes(const struct gw_view *v)
 
 int gw_encode(const struct gw_view *v, struct gw_buf *out)
 {
+    struct gw_enc_kv kvs[GW_N_KVS + 1];
     struct gw_enc e;
 
     if (v->failed)
         return -ENOMEM; /* half edited: not to be sent */
     gw_enc_begin(&e, v, out, expected_bytes(v));
+    e.kvs = kvs;
+    for (unsigned i = 0; i < GW_N_KVS; i++)
+        kvs[i].edit = 0; /* their bytes need no clearing */
     if (gw_view_is_untouched(v)) {
         put_wire(&e);
     } else {

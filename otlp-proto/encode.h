@@ -14,7 +14,7 @@
  *
  * Shape     resources, scopes and metrics without a kept row are left out; grouping and order are the batch's
  * Errors    -ENOMEM, -E2BIG when `out` is full (its contents behind the old n are undefined)
- * Cost      an untouched view is one memcpy; 11 ns a clean span, 15-20 a changed one
+ * Cost      an untouched view is one memcpy; 10 ns a span regrouped, 20 with one attribute out and one in
  */
 int gw_encode(const struct gw_view *v, struct gw_buf *out);
 /**

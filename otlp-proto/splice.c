@@ -148,41 +148,40 @@ static uint8_t *put_any(uint8_t *p, const struct gw_value *v)
     return p;
 }
 
-/* Nearly all: a short text under a short key, all lengths in one byte. */
-static bool put_short_attr(struct gw_enc *e, unsigned field, const struct gw_edit *edit)
+/* Bytes of the KeyValue's body; *any: of its AnyValue's. */
+static size_t kv_size(const struct gw_edit *edit, size_t *any)
 {
-    size_t k = edit->key.n, n = edit->value.s.n;
-    uint8_t *p;
+    *any = any_size(&edit->value);
+    return 1 + gw_varint_size(edit->key.n) + edit->key.n + 1 + gw_varint_size(*any) + *any;
+}
 
-    if (edit->value.type != GW_V_STRING || k > 100 || n > 100 || k + n > 100 || !gw_enc_room(e, 128))
-        return false;
-    p = e->p;
-    p[0] = (uint8_t)GW_TAG(field, GW_LEN);
-    p[1] = (uint8_t)(k + n + 6);
-    p[2] = GW_TAG(1, GW_LEN);
-    p[3] = (uint8_t)k;
-    p = put_short(p + 4, edit->key);
-    p[0] = GW_TAG(2, GW_LEN);
-    p[1] = (uint8_t)(n + 2);
-    p[2] = GW_TAG(1, GW_LEN);
-    p[3] = (uint8_t)n;
-    e->p = put_short(p + 4, edit->value.s);
-    return true;
+static uint8_t *put_kv(uint8_t *p, unsigned field, const struct gw_edit *edit, size_t kv, size_t any)
+{
+    *p++ = (uint8_t)GW_TAG(field, GW_LEN);
+    p = put_text(gw_varint_put(p, kv), GW_TAG(1, GW_LEN), edit->key);
+    *p++ = GW_TAG(2, GW_LEN);
+    return put_any(gw_varint_put(p, any), &edit->value);
 }
 
 static void put_attr(struct gw_enc *e, unsigned field, const struct gw_edit *edit)
 {
-    size_t any = any_size(&edit->value);
-    size_t kv = 1 + gw_varint_size(edit->key.n) + edit->key.n + 1 + gw_varint_size(any) + any;
+    size_t any, kv = kv_size(edit, &any);
 
-    if (put_short_attr(e, field, edit) || !gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
-        return;
-    e->p = gw_varint_put(e->p, GW_TAG(field, GW_LEN));
-    e->p = gw_varint_put(e->p, kv);
-    e->p = put_text(e->p, GW_TAG(1, GW_LEN), edit->key);
-    *e->p++ = GW_TAG(2, GW_LEN);
-    e->p = gw_varint_put(e->p, any);
-    e->p = put_any(e->p, &edit->value);
+    if (gw_enc_room(e, kv + 2 * GW_VARINT_MAX))
+        e->p = put_kv(e->p, field, edit, kv, any);
+}
+
+bool gw_enc_make_kv(const struct gw_enc *e, uint32_t edit, struct gw_enc_kv *ret)
+{
+    const struct gw_edit *x = &e->v->edits[edit];
+    size_t any, kv = kv_size(x, &any);
+
+    ret->edit = 0;
+    if (kv > GW_KV_BYTES - 2)
+        return false;
+    ret->n = (uint32_t)(put_kv(ret->p, 1, x, kv, any) - ret->p);
+    ret->edit = edit + 1;
+    return true;
 }
 
 /* ---- splicing ----------------------------------------------------------------------------------------------- */
@@ -304,16 +303,12 @@ static void make_plan(struct gw_enc *e, const struct gw_patch *first, struct pla
     fill_plan(e, first, ret);
 }
 
-/* End of the KeyValue at an attribute's tag: it was checked by the decoder. */
-static inline const uint8_t *kv_end(const struct gw_batch *b, const struct gw_attr *a)
+const uint8_t *gw_enc_kv_end_slow(const uint8_t *p)
 {
-    const uint8_t *p = b->base + a->kv_off;
     uint64_t n = 0;
 
     while (*p++ >= 0x80)
         ;
-    if (*p < 0x80)
-        return p + 1 + *p;
     p = gw_varint_get(p, p + 5, 5, &n);
     return p + n;
 }
@@ -333,12 +328,12 @@ static void splice_attrs(struct gw_enc *e, enum gw_owner o, uint32_t index, stru
         gw_enc_put(e, at, (size_t)(b->base + a->kv_off - at));
         if (p->op == GW_P_ATTR_SET)
             put_attr(e, field, edit_of(e, p));
-        at = kv_end(b, a);
+        at = gw_enc_kv_end(b->base + a->kv_off);
         last = p->attr;
     }
     behind = end;
     if (attrs.begin != attrs.end && plan->n_appended)
-        behind = last == attrs.end - 1 ? at : kv_end(b, &b->attrs[attrs.end - 1]);
+        behind = last == attrs.end - 1 ? at : gw_enc_kv_end(b->base + b->attrs[attrs.end - 1].kv_off);
     gw_enc_put(e, at, (size_t)(behind - at));
     for (uint32_t i = 0; i < plan->n_appended; i++)
         put_attr(e, field, edit_of(e, plan->appended[i]));
@@ -390,4 +385,12 @@ void gw_enc_splice(struct gw_enc *e, enum gw_owner o, uint32_t index, struct gw_
     while (gw_wire_next(&w, &f) > 0)
         gw_enc_field(e, o, index, &f, w.p);
     gw_enc_appended(e, o, index);
+}
+
+void gw_enc_message(struct gw_enc *e, unsigned field, enum gw_owner o, uint32_t index, struct gw_ref raw)
+{
+    size_t at = gw_enc_open(e, field, raw.len);
+
+    gw_enc_splice(e, o, index, raw);
+    gw_enc_close(e, at, raw.len);
 }

@@ -11,7 +11,7 @@ declare -A files=(
     [compress]="net/compress.c"
     [decode]="otlp-proto/decode.c otlp-proto/decode_logs.c otlp-proto/decode_metrics.c otlp-proto/decode_points.c
         otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c
-        otlp-proto/utf8.c"
+        otlp-proto/encode_rows.c otlp-proto/utf8.c"
     [grpc_frame]="net/grpc_frame.c"
     [http1]="net/http1.c"
     [json]="otlp-proto/json_read.c otlp-proto/json_text.c"

@@ -184,6 +184,11 @@ static void edit(struct gw_view *v)
                 for (uint32_t a = attrs.end; a > attrs.begin; a--)
                     gw_view_attr_set(v, o, i, gw_attr_key(b, &b->attrs[a - 1]), &values[a % 8]);
         }
+    if (b->n_rows % 2)
+        gw_view_attr_set_rows(v, GW_SLICE("fresh and of more bytes than are copied in one step of the encoder"),
+                              &values[b->n_attrs % 8]);
+    if (b->n_rows % 3 == 0)
+        gw_view_attr_delete_rows(v, GW_SLICE("fresh"));
 }
 
 static void round_trip(const struct gw_batch *b, bool drop_one)
