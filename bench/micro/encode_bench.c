@@ -114,6 +114,7 @@ static void run(struct micro_set *set)
 {
     open_views(set);
     micro_run("untouched", set, encode);
+    micro_run_hot("untouched, 4 batches", set, encode);
     micro_run("each row alone", set, encode_rows);
     change_resources(set);
     micro_run("one attribute added to each resource", set, encode);

@@ -88,13 +88,14 @@ static inline void micro_load(struct micro_set *set, const char *dir, const char
     }
 }
 
-/* The fastest of some rounds over all payloads, each long enough to be measured. CASE=text picks cases. */
+/* The fastest of some rounds over all payloads, each long enough to be measured. CASE=text picks cases, KIND=text
+ * payloads. */
 static inline void micro_run(const char *what, struct micro_set *set, uint64_t (*round)(struct micro_set *set))
 {
     uint64_t out, mallocs, passes = 1 + 40000000 / (set->bytes + 1);
     double best = 1e30;
 
-    if (getenv("CASE") && !strstr(what, getenv("CASE")))
+    if ((getenv("CASE") && !strstr(what, getenv("CASE"))) || (getenv("KIND") && !strstr(set->name, getenv("KIND"))))
         return;
     out = round(set);
     (void)round(set); /* warm: steady state counts */
