@@ -76,6 +76,7 @@ enum gw_http_failure {
 struct gw_http_response {
     enum gw_http_failure failure;
     int status;
+    bool http2;
     const char *error; /* a sentence, when failure is not GW_HTTP_OK */
     struct gw_slice body;
     const struct gw_header *headers; /* names in lower case */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "core/call_meter.h"
 #include "core/logger.h"
 #include "exporters/common/client_settings.h"
 #include "exporters/common/otlp_answer.h"
@@ -87,6 +88,7 @@ try {
     struct gw_attempt *a;
     struct gw_buf packed, auth;
     struct gw_header *headers;
+    uint64_t begin_ns;
     struct try *next;
 };
 
@@ -309,7 +311,10 @@ static void on_done(struct gw_rpc_request *rq, const struct gw_rpc_response *rs)
     struct gw_otlp_status st;
     char message[320];
     const char *name = rs->status >= 0 && rs->status < N_STATUS ? status_names[rs->status] : "unknown";
+    const struct gw_ctx *ctx = t->s->ctx;
 
+    if (ctx->detailed)
+        gw_meter_rpc_client(ctx->meter, rq->method, rs->status, gw_mono_ns(ctx->env) - t->begin_ns);
     if (rs->status == OK) {
         delivered(t, rs);
         return;
@@ -401,6 +406,7 @@ static void otlp_send(void *self, struct gw_attempt *a)
         fail_early(t, GW_SENT_RETRY, "auth", err.text);
         return;
     }
+    t->begin_ns = gw_mono_ns(s->ctx->env);
     s->client->ops->call(s->client, &t->rq);
 }
 

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "core/call_meter.h"
 #include "core/logger.h"
 #include "exporters/common/client_settings.h"
 #include "exporters/common/otlp_answer.h"
@@ -51,6 +52,7 @@ try {
     struct gw_attempt *a;
     struct gw_buf json, packed, auth;
     struct gw_header *headers;
+    uint64_t begin_ns;
     struct try *next;
 };
 
@@ -263,15 +265,32 @@ static void refused(struct try *t, const struct gw_http_response *rs, bool json)
               });
 }
 
+static const char *const failures[] = {"", "connect", "timeout", "connection", "too_large", "cancelled"};
+
 static void unanswered(struct try *t, const struct gw_http_response *rs)
 {
-    static const char *const reasons[] = {"", "connect", "timeout", "connection", "too_large", "cancelled"};
-
     settle(t, &(struct gw_sent_info){
                   .sent = GW_SENT_RETRY,
-                  .reason = reasons[rs->failure],
+                  .reason = failures[rs->failure],
                   .message = rs->error,
               });
+}
+
+static void observe(const struct try *t, const struct gw_http_response *rs)
+{
+    const struct gw_ctx *ctx = t->s->ctx;
+    struct gw_http_call c = {.method = GW_SLICE("POST"),
+                             .endpoint = t->rq.url,
+                             .status = rs->status,
+                             .error = failures[rs->failure],
+                             .http2 = rs->http2,
+                             .tls = strncasecmp(t->rq.url, "https:", 6) == 0,
+                             .request_bytes = t->rq.body.n};
+
+    if (!ctx->detailed)
+        return;
+    c.ns = gw_mono_ns(ctx->env) - t->begin_ns;
+    gw_meter_http_client(ctx->meter, &c);
 }
 
 static void on_done(struct gw_http_request *rq, const struct gw_http_response *rs)
@@ -279,6 +298,7 @@ static void on_done(struct gw_http_request *rq, const struct gw_http_response *r
     struct try *t = rq->arg;
     bool json = t->s->conf->encoding == JSON;
 
+    observe(t, rs);
     for (unsigned i = 0; i < rs->n_headers; i++) /* the body's type says how it is written, not what we sent */
         if (gw_slice_is(rs->headers[i].name, "content-type"))
             json = rs->headers[i].value.n >= 16 && memcmp(rs->headers[i].value.p, "application/json", 16) == 0;
@@ -392,6 +412,7 @@ static void otlp_send(void *self, struct gw_attempt *a)
     t->rq.timeout_ns = a->timeout_ns;
     t->rq.done = on_done;
     t->rq.arg = t;
+    t->begin_ns = gw_mono_ns(s->ctx->env);
     s->client->ops->send(s->client, &t->rq);
 }
 

@@ -193,8 +193,9 @@ static void recycle(struct transfer *t)
 static void answer(struct transfer *t, enum gw_http_failure failure, const char *error)
 {
     struct gw_http_request *rq = t->rq;
-    long status = 0;
+    long status = 0, version = 0;
 
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
     if (failure == GW_HTTP_OK || failure == GW_HTTP_TOO_LARGE)
         curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     for (unsigned i = 0; i < t->n_headers; i++) {
@@ -206,6 +207,7 @@ static void answer(struct transfer *t, enum gw_http_failure failure, const char 
     rq->done(rq, &(struct gw_http_response){
                      .failure = failure,
                      .status = (int)status,
+                     .http2 = version == CURL_HTTP_VERSION_2_0,
                      .error = failure == GW_HTTP_OK ? NULL : error,
                      .body = gw_buf_slice(&t->body),
                      .headers = t->out,

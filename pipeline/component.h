@@ -47,6 +47,7 @@ struct gw_ctx { /* lives as long as the instance */
     const char *pipeline;  /* "traces/eu", or NULL for receivers, exporters, extensions */
     enum gw_signal signal; /* of a processor or connector instance */
     struct gw_meter *meter;
+    bool detailed; /* metrics::level: those that cost a look-up a request are wanted too */
     struct gw_logger logger;
     unsigned worker, n_workers;
     struct gw_host *host; /* other instances that a setting names (pipeline/host.h) */

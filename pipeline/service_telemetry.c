@@ -103,7 +103,7 @@ static const struct gw_field metrics_fields[] = {
     GW_ENUM_FIELD(
         struct metrics_conf, level, "level", "normal", metric_levels,
         "none: no self-metrics are served; basic: without those of the batch processor; detailed: also sizes of "
-        "requests and batches at the queue, and the time spent in processors."),
+        "requests and batches at the queue, the time spent in processors, and each HTTP and gRPC call."),
     {GW_FIELD_(struct metrics_conf, address, "address", GW_F_STRING, "", 0, 0, "use readers"),
      .flags = GW_FF_DEPRECATED},
     GW_LIST_FIELD(struct metrics_conf, readers, "readers", struct reader_conf, reader_fields,

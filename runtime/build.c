@@ -27,6 +27,7 @@ static void fill_ctx(struct gw_engine *e, struct gw_ctx *ctx, const struct gw_se
         .pipeline = pipeline,
         .signal = signal,
         .meter = e->conf.meter,
+        .detailed = e->conf.service->telemetry.metrics_level >= GW_LEVEL_DETAILED,
         .logger = {.sink = e->conf.log,
                    .kind = gw_kind_name(c->kind),
                    .id = c->id,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "core/call_meter.h"
 #include "receivers/otlp/otlp.h"
 
 #define COLLECTOR "/opentelemetry.proto.collector."
@@ -86,11 +87,23 @@ static void answer_error(struct gw_otlp_request *rq, const struct gw_verdict *v)
     gw_hs_respond(rq->s, &r);
 }
 
+/* Calls of methods that are not ours have no name here: a peer could make up as many as it likes. */
+static void observe(const struct gw_otlp_request *rq, int grpc_status)
+{
+    const struct gw_otlp *o = rq->door->l->o;
+
+    for (unsigned i = 0; o->ctx.detailed && rq->signal && i < GW_OTLP_METHODS; i++)
+        if (gw_otlp_methods[i].signal == rq->signal)
+            gw_meter_rpc_server(o->ctx.meter, gw_otlp_methods[i].path, grpc_status,
+                                gw_mono_ns(o->ctx.env) - rq->begin_ns);
+}
+
 void gw_otlp_grpc_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
 {
     struct gw_buf *b = &rq->door->l->answer;
     uint32_t n;
 
+    observe(rq, v->grpc_status);
     if (v->grpc_status != GW_OK) {
         answer_error(rq, v);
         return;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "core/call_meter.h"
 #include "receivers/otlp/otlp.h"
 
 enum { MAX_HEADERS = 2 + GW_OTLP_CORS_HEADERS + GW_OTLP_RESPONSE_HEADERS };
@@ -16,6 +17,27 @@ static struct gw_otlp_door *door_of(struct gw_hs_handler *h)
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------- */
+
+static void observe(struct gw_otlp_request *rq, const struct gw_hs_response *r)
+{
+    const struct gw_hs_head *d = gw_hs_head_of(rq->s);
+    struct gw_otlp_local *l = rq->door->l;
+    struct gw_http_call c = {.method = d->method,
+                             .endpoint = rq->door->shared->e->endpoint,
+                             .status = r->status,
+                             .http2 = d->http2,
+                             .tls = d->tls,
+                             .request_bytes = rq->n_body,
+                             .response_bytes = r->body.n};
+
+    if (!l->o->ctx.detailed)
+        return;
+    for (unsigned i = 0; i < 3 && rq->signal; i++)
+        if (l->o->paths[i].signal == rq->signal)
+            c.route = (const char *)l->o->paths[i].path.p;
+    c.ns = gw_mono_ns(l->o->ctx.env) - rq->begin_ns;
+    gw_meter_http_server(l->o->ctx.meter, &c);
+}
 
 /* With what every answer carries: CORS, and the operator's headers. */
 static void respond(struct gw_otlp_request *rq, struct gw_hs_response *r, const char *type, const char *retry_after)
@@ -33,6 +55,7 @@ static void respond(struct gw_otlp_request *rq, struct gw_hs_response *r, const 
         h[n++] = o->response_headers[i];
     r->headers = h;
     r->n_headers = n;
+    observe(rq, r);
     gw_hs_respond(rq->s, r);
 }
 
@@ -53,6 +76,7 @@ static void respond_preflight(struct gw_otlp_request *rq, const struct gw_hs_hea
     r.n_headers = gw_otlp_cors_preflight(&o->conf->protocols.http, d, &rq->door->l->text, h);
     for (unsigned i = 0; i < o->n_response_headers; i++)
         h[r.n_headers++] = o->response_headers[i];
+    observe(rq, &r);
     gw_hs_respond(rq->s, &r);
 }
 

@@ -195,6 +195,7 @@ struct gw_otlp_request {
     bool answered;
     enum gw_otlp_health health;
     uint64_t granted;           /* bytes that the intake was asked for */
+    uint64_t begin_ns, n_body;  /* for the meter, at level detailed: when it came, how long it is */
     struct gw_payload *payload; /* the body, when it is long or may be */
     struct gw_buf wire;         /* the body otherwise */
     struct gw_grpc_reader reader;
@@ -234,7 +235,7 @@ int gw_otlp_origin(struct gw_otlp_door *d, const struct gw_hs_head *head, struct
 /* answer.c: all append */
 void gw_otlp_put_response(struct gw_buf *b, const struct gw_verdict *v, bool json);
 void gw_otlp_put_status(struct gw_buf *b, const struct gw_verdict *v, bool json);
-/** With 14 a delay of at least a second, with all others none. */
+/** With 14 a delay, a second when the verdict has none; with all others none. */
 uint64_t gw_otlp_delay_ns(const struct gw_verdict *v);
 
 enum gw_otlp_outcome gw_otlp_outcome_of(const struct gw_verdict *v);

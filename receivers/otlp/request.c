@@ -27,7 +27,7 @@ struct gw_otlp_request *gw_otlp_request_new(struct gw_otlp_door *d, struct gw_hs
             return NULL;
         gw_buf_init(&wire, 0);
     }
-    *rq = (struct gw_otlp_request){.door = d, .s = s, .wire = wire};
+    *rq = (struct gw_otlp_request){.door = d, .s = s, .wire = wire, .begin_ns = gw_loop_now_ns(l->loop)};
     rq->wire.max_bytes = d->shared->max_body_bytes;
     gw_buf_reset(&rq->wire);
     gw_hs_set_user(s, rq);
@@ -235,6 +235,7 @@ bool gw_otlp_append(struct gw_otlp_request *rq, struct gw_slice chunk)
 {
     size_t have = rq->payload ? rq->payload->n : rq->wire.n;
 
+    rq->n_body += chunk.n;
     if (chunk.n > rq->door->shared->max_body_bytes - have) {
         too_large(rq);
         return false;

@@ -329,6 +329,35 @@ static void settings_of_the_connection_reach_the_client(void **state)
     gw_rig_close(&r);
 }
 
+/* Scenario: a call at metrics level detailed and below. Guarantees: at detailed it is measured; below it is not. */
+static void calls_are_measured_at_level_detailed(void **state)
+{
+    static const struct gw_exposition how = {0};
+
+    (void)state;
+    for (unsigned detailed = 0; detailed < 2; detailed++) {
+        struct gw_buf out;
+
+        gw_rig_open(&r, "otlp_grpc", "endpoint: c:1");
+        r.ctx.detailed = detailed;
+        r.ctx.meter = gw_meter_new();
+        send_rows(GW_LOGS, 1);
+        r.mono_ns += 500000000;
+        gw_rig_called(&r, 0, 14, "away", NOTHING, NOTHING);
+        gw_buf_init(&out, 1 << 20);
+        gw_meter_write(r.ctx.meter, &how, &out);
+        gw_buf_put_u8(&out, 0);
+        assert_int_equal(!!strstr((char *)out.p,
+                                  "rpc_client_call_duration_sum{rpc_method=\"opentelemetry.proto.collector."
+                                  "logs.v1.LogsService/Export\",rpc_response_status_code="
+                                  "\"UNAVAILABLE\",rpc_system_name=\"grpc\"} 0.5\n"),
+                         detailed);
+        gw_buf_clear(&out);
+        gw_meter_free(r.ctx.meter);
+        gw_rig_close(&r);
+    }
+}
+
 /* Scenario: settings that cannot work.
  * Guarantees: each is found before anything starts, and named. */
 static void mistakes_are_found_in_the_settings(void **state)
@@ -364,6 +393,7 @@ int main(void)
         cmocka_unit_test(headers_credentials_and_cancel_reach_the_call),
         cmocka_unit_test(the_level_of_compression_is_used),
         cmocka_unit_test(settings_of_the_connection_reach_the_client),
+        cmocka_unit_test(calls_are_measured_at_level_detailed),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
     };
 

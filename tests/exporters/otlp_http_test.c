@@ -424,6 +424,43 @@ static void settings_of_the_connection_reach_the_client(void **state)
     gw_rig_close(&r);
 }
 
+/* Scenario: a request that is answered, one that is not, at metrics level detailed and below.
+ * Guarantees: at detailed each is measured, from the send to the answer; below none is. */
+static void requests_are_measured_at_level_detailed(void **state)
+{
+    static const struct gw_exposition how = {0};
+
+    (void)state;
+    for (unsigned detailed = 0; detailed < 2; detailed++) {
+        struct gw_buf out;
+
+        gw_rig_open(&r, "otlp_http", "endpoint: http://c:1");
+        r.ctx.detailed = detailed;
+        r.ctx.meter = gw_meter_new();
+        for (unsigned i = 0; i < 2; i++) {
+            send_traces();
+            r.mono_ns += 500000000;
+            if (i)
+                gw_rig_http_fail(&r, 0, GW_HTTP_CONNECT, "refused");
+            else
+                gw_rig_http(&r, 0, 200, NULL, GW_SLICE(""));
+        }
+        gw_buf_init(&out, 1 << 20);
+        gw_meter_write(r.ctx.meter, &how, &out);
+        gw_buf_put_u8(&out, 0);
+        assert_int_equal(!!strstr((char *)out.p, "http_client_request_duration_sum{http_request_method=\"POST\","
+                                                 "http_response_status_code=\"200\",network_protocol_name=\"http\","
+                                                 "network_protocol_version=\"1.1\",server_address=\"c\","
+                                                 "server_port=\"1\",url_scheme=\"http\"} 0.5\n"),
+                         detailed);
+        assert_int_equal(!!strstr((char *)out.p, "http_client_request_body_size_count{error_type=\"connect\""),
+                         detailed);
+        gw_buf_clear(&out);
+        gw_meter_free(r.ctx.meter);
+        gw_rig_close(&r);
+    }
+}
+
 /* Scenario: settings that cannot work.
  * Guarantees: each is found before anything starts, and named. */
 static void mistakes_are_found_in_the_settings(void **state)
@@ -474,6 +511,7 @@ int main(void)
         cmocka_unit_test(rejected_rows_are_counted),
         cmocka_unit_test(a_body_over_the_limit_of_otlp_is_split),
         cmocka_unit_test(settings_of_the_connection_reach_the_client),
+        cmocka_unit_test(requests_are_measured_at_level_detailed),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
         cmocka_unit_test(insecure_is_warned_about_where_it_does_nothing),
     };

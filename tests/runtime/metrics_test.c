@@ -247,6 +247,9 @@ static const char *const from_detailed[] = {
     "otelcol_exporter_queue_batch_send_size_bytes_count",
     "otelcol_processor_batch_batch_send_size_bytes_count",
     "otelcol_processor_internal_duration_count",
+    "http_server_request_duration_count",
+    "http_server_request_body_size_count",
+    "http_server_response_body_size_count",
 };
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -10,7 +10,9 @@ from gateway import *  # noqa: E402,F403
 
 CONFIG = """
 extensions: {{ health_check: {{ endpoint: "127.0.0.1:{health}" }} }}
-receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: "127.0.0.1:{http}" }} }} }} }}
+receivers:
+  otlp: {{ protocols: {{ http: {{ endpoint: "127.0.0.1:{http}" }} }} }}
+  otlp/self: {{ protocols: {{ grpc: {{ endpoint: "127.0.0.1:{grpc}" }} }} }}
 processors:
   memory_limiter: {{ check_interval: 1s, limit_mib: 400 }}
   attributes: {{ actions: [ {{ key: a, value: b, action: upsert }} ] }}
@@ -22,12 +24,14 @@ exporters:
   debug: {{ use_internal_logger: false, output_paths: ["{dir}/debug.txt"] }}
   file: {{ path: "{dir}/file.jsonl" }}
   otlp_http/away: {{ endpoint: "http://127.0.0.1:1", retry_on_failure: {{ enabled: false }}, sending_queue: {{ batch: {{ flush_timeout: 50ms }} }} }}
+  otlp_grpc/self: {{ endpoint: "127.0.0.1:{grpc}", tls: {{ insecure: true }} }}
 service:
   extensions: [health_check]
   telemetry:
     metrics: {{ level: {level}, readers: [ {{ pull: {{ exporter: {{ prometheus: {{ host: 127.0.0.1, port: {metrics} }} }} }} }} ] }}
   pipelines:
-    traces: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, probabilistic_sampler, batch], exporters: [nop, debug, file, otlp_http/away] }}
+    traces: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, probabilistic_sampler, batch], exporters: [nop, debug, file, otlp_http/away, otlp_grpc/self] }}
+    traces/self: {{ receivers: [otlp/self], exporters: [nop] }}
     metrics: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, batch], exporters: [debug, otlp_http/away] }}
     logs: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, probabilistic_sampler, batch], exporters: [debug, otlp_http/away] }}
 """
@@ -49,13 +53,13 @@ VALUES = ("otelcol_receiver_accepted_", "otelcol_exporter_sent_", "otelcol_proce
 
 
 def families(text):
-    """({name: type}, {name: {labels: value}}) of otelcol_ metrics; histograms as their _count."""
+    """({name: type}, {name: {labels: value}}) of otelcol_, http_ and rpc_ metrics; histograms as their _count."""
     types, series = {}, {}
     for line in text.splitlines():
-        if line.startswith("# TYPE otelcol_"):
+        if line.startswith(("# TYPE otelcol_", "# TYPE http_", "# TYPE rpc_")):
             _, _, name, kind = line.split()
             types[name] = kind
-        elif line.startswith("otelcol_"):
+        elif line.startswith(("otelcol_", "http_", "rpc_")):
             head, _, value = line.rpartition(" ")
             name, _, labels = head.partition("{")
             if name.endswith(("_bucket", "_sum")) and name.rsplit("_", 1)[0] in types:
@@ -77,8 +81,8 @@ def compare(level):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     their_port = 18888
-    with collector(CONFIG.format(health=COLLECTOR_HEALTH, http=14318, metrics=their_port, level=level, dir=folders["theirs"])), \
-            Gateway(CONFIG.format(health=HEALTH, http=HTTP, metrics=METRICS, level=level, dir=folders["ours"]), ports=(HTTP, METRICS)):
+    with collector(CONFIG.format(health=COLLECTOR_HEALTH, http=14318, grpc=14317, metrics=their_port, level=level, dir=folders["theirs"])), \
+            Gateway(CONFIG.format(health=HEALTH, http=HTTP, grpc=GRPC, metrics=METRICS, level=level, dir=folders["ours"]), ports=(HTTP, METRICS)):
         for _ in range(4):
             for s, body in BODIES.items():
                 for port in (14318, HTTP):
@@ -88,6 +92,7 @@ def compare(level):
             for item in ("spans", "metric_points", "log_records"):
                 wait_for(f"failed {item} at {port}", 10, lambda: metric(f"otelcol_exporter_send_failed_{item}", port=port) >= 4)
                 wait_for(f"{item} at {port}", 10, lambda: metric(f"otelcol_exporter_sent_{item}", port=port, exporter="debug") >= 4)
+            wait_for(f"calls at {port}", 10, lambda: metric("otelcol_exporter_sent_spans", port=port, exporter="otlp_grpc/self") >= 4)
             wait_for(f"the file at {port}", 10, lambda: metric("otelcol_exporter_sent_spans", port=port, exporter="file") >= 4)
         (types, theirs), (our_types, ours) = (families(get(f"http://127.0.0.1:{port}/metrics")) for port in (their_port, METRICS))
     n = 0
