@@ -92,7 +92,7 @@ static void talk(struct peer *p, unsigned n)
 
     for (; n > 0; n--) {
         const uint8_t *out;
-        ssize_t k;
+        ssize_t k = 0;
 
         while (!p->mute && (k = nghttp2_session_mem_send(p->ng, &out)) > 0)
             if (send(p->fd, out, (size_t)k, MSG_NOSIGNAL) < 0)
