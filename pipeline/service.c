@@ -157,7 +157,7 @@ static void build_service(struct gw_build *b, const struct gw_node *root)
     static const char *const words[] = {"extensions", "pipelines", "telemetry", "runtime", NULL};
     const struct gw_node *service = gw_node_get(root, "service"), *c;
 
-    for (c = service ? service->first : NULL; c; c = c->next) {
+    for (c = service && service->type == GW_NODE_MAP ? service->first : NULL; c; c = c->next) {
         bool known = false;
 
         for (const char *const *w = words; *w; w++)

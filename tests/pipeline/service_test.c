@@ -284,6 +284,8 @@ static void the_root_is_checked(void **state)
          "t.yaml:1:36: error: receivers::otlp: must be a map, not a list\n"
          "t.yaml:2:27: error: size: never 7\n"
          "error: queue_size: never 13\n");
+    says("service: [a]\n", "t.yaml:1:1: error: service::pipelines: there must be at least one pipeline\n"
+                           "t.yaml:1:10: error: service: must be a map\n");
 }
 
 /* Scenario: connectors on one side only, across signals. Guarantees: each is named with what is missing. */
