@@ -367,7 +367,7 @@ int gw_encode(const struct gw_view *v, struct gw_buf *out)
     gw_enc_begin(&e, v, out, expected_bytes(v));
     e.kvs = kvs;
     for (unsigned i = 0; i < GW_N_KVS; i++)
-        kvs[i].edit = 0; /* their bytes need no clearing */
+        kvs[i].edit = kvs[i].turn = 0; /* their bytes need no clearing */
     if (gw_view_is_untouched(v)) {
         put_wire(&e);
     } else {

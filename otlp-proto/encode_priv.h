@@ -6,14 +6,15 @@
 #include "otlp-proto/encode.h"
 #include "otlp-proto/wire.h"
 
-enum { GW_KV_BYTES = 120, GW_N_KVS = 16, GW_COPY_STEP = 64 };
+enum { GW_KV_BYTES = 116, GW_N_KVS = 16, GW_COPY_STEP = 64 };
 
 /** A KeyValue as it is written, but for the tag: rows that are set to the same copy it. */
 struct gw_enc_kv {
     uint32_t edit, n; /* index of the view's edit, + 1; bytes */
+    uint32_t turn;    /* = gw_enc.turn: what is to be written next needs it */
     uint8_t p[GW_KV_BYTES];
 };
-_Static_assert(GW_KV_BYTES + 8 == 2 * GW_COPY_STEP, "an array of them may be read over its items");
+_Static_assert(GW_KV_BYTES + 12 == 2 * GW_COPY_STEP, "an array of them may be read over its items");
 
 /** Writes into a buffer's memory; [p, end) is what is left of it. Errors are kept in rc and end all writing. */
 struct gw_enc {
@@ -23,6 +24,7 @@ struct gw_enc {
     uint8_t *p, *end;
     int rc;
     uint32_t only;         /* this row alone, or UINT32_MAX: the view's */
+    uint32_t turn;         /* of kvs */
     struct gw_enc_kv *kvs; /* GW_N_KVS + 1 of them, by the edit's index, modulo */
 };
 

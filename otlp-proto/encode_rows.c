@@ -28,6 +28,7 @@ struct cuts {
     struct cut *first, **end;
     struct cut *free; /* of items */
     size_t in;        /* bytes of all kv */
+    uint32_t turn;    /* that kv are marked with as long as cuts need them */
     uint8_t attr_tag;
     struct cut items[MAX_CUTS];
 };
@@ -80,6 +81,7 @@ static __attribute__((noinline)) void put_exact(const struct cuts *cs, const uin
 
 static void forget_cuts(struct cuts *cs)
 {
+    cs->turn = ++cs->e->turn;
     cs->first = NULL;
     cs->end = &cs->first;
     cs->free = cs->items;
@@ -105,20 +107,10 @@ static const uint8_t *flush(struct cuts *cs, const uint8_t *from)
 
 /* ---- looking ------------------------------------------------------------------------------------------------ */
 
-/*
- * A KeyValue that is not at hand. NULL: it is long, or a cut may need what stands in its place: one of an earlier row,
- * or one of this, which begin with *before.
- */
-static __attribute__((noinline)) const struct gw_enc_kv *new_kv(struct cuts *cs, uint32_t edit, struct cut **before)
+/* A KeyValue that is not at hand. False: it is long, or a cut needs what stands in its place. */
+static __attribute__((noinline)) bool make_kv(const struct cuts *cs, uint32_t edit, struct gw_enc_kv *kv)
 {
-    struct gw_enc_kv *kv = &cs->kvs[edit % GW_N_KVS];
-
-    if (before != &cs->first)
-        return NULL;
-    for (const struct cut *c = *before; c; c = c->next)
-        if (c->kv == kv)
-            return NULL;
-    return gw_enc_make_kv(cs->e, edit, kv) ? kv : NULL;
+    return kv->turn != cs->turn && gw_enc_make_kv(cs->e, edit, kv);
 }
 
 /* Where new attributes stand: behind the last one. */
@@ -164,10 +156,11 @@ static inline bool add_row(struct cuts *cs, uint32_t row, uint32_t head, const u
         c->kv = NULL;
         c->length = NULL;
         if (p->op == GW_P_ATTR_SET) {
-            const struct gw_enc_kv *kv = &cs->kvs[p->edit % GW_N_KVS];
+            struct gw_enc_kv *kv = &cs->kvs[p->edit % GW_N_KVS];
 
-            if (__builtin_expect(kv->edit != p->edit + 1, 0) && !(kv = new_kv(cs, p->edit, before)))
+            if (__builtin_expect(kv->edit != p->edit + 1, 0) && !make_kv(cs, p->edit, kv))
                 goto undo;
+            kv->turn = cs->turn;
             in += kv->n;
             c->kv = kv;
         }
@@ -237,6 +230,7 @@ static const uint8_t *put_alone(struct cuts *cs, unsigned field, uint32_t row, c
 {
     gw_enc_put(cs->e, from, (size_t)(start - from));
     gw_enc_message(cs->e, field, GW_OWN_ROW, row, cs->e->b->raw[row]);
+    forget_cuts(cs); /* what the row had begun with */
     return end_of(cs->e->b, row);
 }
 
