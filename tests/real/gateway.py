@@ -168,7 +168,7 @@ def collector(config=None):
 
 def kafka_messages(broker, topic):
     """[(partition, key or None, value)] of all that stands in a topic now."""
-    raw = subprocess.run(["kcat", "-C", "-b", broker, "-t", topic, "-e", "-q", "-o", "beginning", "-f", "%p %K %S\n%k%s"],
+    raw = subprocess.run(["kcat", "-C", "-b", broker, "-t", topic, "-e", "-q", "-o", "beginning", "-X", "fetch.wait.max.ms=10", "-f", "%p %K %S\n%k%s"],
                          check=True, capture_output=True).stdout
     out, at = [], 0
     while at < len(raw):
