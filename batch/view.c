@@ -424,13 +424,20 @@ static __attribute__((noinline)) struct gw_patch *patch_to_set(const struct gw_v
 }
 
 static inline __attribute__((always_inline)) void set_one(struct gw_view *v, enum gw_owner o, uint32_t index,
-                                                          const struct probe *k, uint32_t edit)
+                                                          const struct probe *k, uint32_t edit, enum gw_set how)
 {
     struct gw_range r = range_of(v, o, index);
     uint32_t at = find_index(v->batch, r.begin, r.end, k);
+    bool patched = gw_view_is_patched(v, o, index);
     struct gw_patch *p = NULL;
 
-    if (gw_view_is_patched(v, o, index))
+    if (how != GW_UPSERT) {
+        bool is_there = patched ? gw_view_attr_get(v, o, index, k->key, NULL) : at != NO_ATTR;
+
+        if (is_there != (how == GW_UPDATE))
+            return;
+    }
+    if (patched)
         p = patch_to_set(v, o, index, k, &at, r.end);
     if (!p) {
         p = push(v, o, index);
@@ -484,7 +491,7 @@ void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct
     uint32_t edit;
 
     if (edit_of(v, key, value, &edit))
-        set_one(v, o, index, &k, edit);
+        set_one(v, o, index, &k, edit, GW_UPSERT);
 }
 
 bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key)
@@ -500,7 +507,7 @@ static inline uint32_t next_row(const struct gw_view *v, uint32_t row)
     return v->kept ? gw_view_next(v, row) : row;
 }
 
-void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value)
+void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value, enum gw_set how)
 {
     const struct probe k = probe_of(key);
     uint32_t edit, n = v->batch->n_rows;
@@ -508,7 +515,7 @@ void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct 
     if (!edit_of(v, key, value, &edit))
         return;
     for (uint32_t row = gw_view_next(v, 0); row < n; row = next_row(v, row + 1))
-        set_one(v, GW_OWN_ROW, row, &k, edit);
+        set_one(v, GW_OWN_ROW, row, &k, edit, how);
 }
 
 void gw_view_attr_delete_rows(struct gw_view *v, struct gw_slice key)

@@ -123,8 +123,9 @@ void gw_view_attr_set(struct gw_view *v, enum gw_owner o, uint32_t index, struct
                       const struct gw_value *value);
 /** False when there was none. All attributes of that key go (a key that stands twice is not left behind). */
 bool gw_view_attr_delete(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key);
+enum gw_set { GW_UPSERT, GW_INSERT, GW_UPDATE }; /* always; only where there is none; only where there is one */
 /** The same to all kept rows, for half the cost. */
-void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value);
+void gw_view_attr_set_rows(struct gw_view *v, struct gw_slice key, const struct gw_value *value, enum gw_set how);
 void gw_view_attr_delete_rows(struct gw_view *v, struct gw_slice key);
 
 struct gw_attr_iter {

@@ -546,13 +546,14 @@ void gw_actions_run(struct gw_actions *a, struct gw_view *v, enum gw_owner o, ui
 /* Rows do not see each other, so that one action on all of them, then the next, comes to the same. */
 void gw_actions_run_rows(struct gw_actions *a, struct gw_view *v)
 {
+    static const enum gw_set ways[] = {[INSERT] = GW_INSERT, [UPDATE] = GW_UPDATE, [UPSERT] = GW_UPSERT};
     uint32_t n = v->batch->n_rows;
 
     for (size_t i = 0; i < a->n; i++) {
         const struct action *x = &a->items[i];
 
-        if (x->op == UPSERT && (x->has_value || x->has_context))
-            gw_view_attr_set_rows(v, x->key, x->has_value ? &x->value : &x->context);
+        if (x->op <= UPSERT && (x->has_value || x->has_context))
+            gw_view_attr_set_rows(v, x->key, x->has_value ? &x->value : &x->context, ways[x->op]);
         else if (x->op == DELETE && !x->pattern)
             gw_view_attr_delete_rows(v, x->key);
         else

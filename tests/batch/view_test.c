@@ -363,15 +363,15 @@ static void all_rows_are_edited_at_once(void **state)
 
     (void)state;
     open_fixture(&f, 130);
-    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &one);
-    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &one);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &one, GW_UPSERT);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &one, GW_UPSERT);
     assert_string_equal(row_text(&f.v, 0), "a=1 b=one c=3 x=one");
     assert_string_equal(row_text(&f.v, 129), "a=1 b=one c=3 x=one");
     (void)gw_view_attr_delete(&f.v, GW_OWN_ROW, 70, GW_SLICE("b"));
     for (uint32_t r = 0; r < 130; r++)
         if (r % 3 == 0)
             assert_int_equal(gw_view_remove(&f.v, r), 0);
-    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &two);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &two, GW_UPSERT);
     gw_view_attr_delete_rows(&f.v, GW_SLICE("x"));
     gw_view_attr_delete_rows(&f.v, GW_SLICE("a"));
     assert_string_equal(row_text(&f.v, 0), "a=1 b=one c=3 x=one");
@@ -379,6 +379,36 @@ static void all_rows_are_edited_at_once(void **state)
     assert_string_equal(row_text(&f.v, 70), "c=3 b=two");
     assert_string_equal(row_text(&f.v, 128), "b=two c=3");
     assert_string_equal(row_text(&f.v, 129), "a=1 b=one c=3 x=one");
+    close_fixture(&f);
+}
+
+/*
+ * Scenario: all rows, some of them with patches, are set only where there is an attribute, or only where there is none
+ * Guarantees: a deleted one is none, an appended one is one; where nothing was to be done there is no patch
+ */
+static void all_rows_are_inserted_or_updated(void **state)
+{
+    struct fixture f;
+    struct gw_value one = text("one"), two = text("two");
+
+    (void)state;
+    open_fixture(&f, 4);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &one, GW_UPDATE);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &one, GW_INSERT);
+    assert_true(gw_view_is_untouched(&f.v));
+    (void)gw_view_attr_delete(&f.v, GW_OWN_ROW, 1, GW_SLICE("b"));
+    gw_view_attr_set(&f.v, GW_OWN_ROW, 2, GW_SLICE("x"), &one);
+    gw_view_attr_set(&f.v, GW_OWN_ROW, 3, GW_SLICE("b"), &one);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &two, GW_UPDATE);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &two, GW_INSERT);
+    assert_string_equal(row_text(&f.v, 0), "a=1 b=two c=3 x=two");
+    assert_string_equal(row_text(&f.v, 1), "a=1 c=3 x=two");
+    assert_string_equal(row_text(&f.v, 2), "a=1 b=two c=3 x=one");
+    assert_string_equal(row_text(&f.v, 3), "a=1 b=two c=3 x=two");
+    gw_view_attr_set_rows(&f.v, GW_SLICE("b"), &one, GW_INSERT);
+    gw_view_attr_set_rows(&f.v, GW_SLICE("x"), &one, GW_UPDATE);
+    assert_string_equal(row_text(&f.v, 0), "a=1 b=two c=3 x=one");
+    assert_string_equal(row_text(&f.v, 1), "a=1 c=3 x=one b=one");
     close_fixture(&f);
 }
 
@@ -396,6 +426,7 @@ int main(void)
         cmocka_unit_test(keys_of_every_length_are_told_apart),
         cmocka_unit_test(rows_that_are_set_to_the_same_share_an_edit),
         cmocka_unit_test(all_rows_are_edited_at_once),
+        cmocka_unit_test(all_rows_are_inserted_or_updated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,7 +186,7 @@ static void edit(struct gw_view *v)
         }
     if (b->n_rows % 2)
         gw_view_attr_set_rows(v, GW_SLICE("fresh and of more bytes than are copied in one step of the encoder"),
-                              &values[b->n_attrs % 8]);
+                              &values[b->n_attrs % 8], b->n_rows % 4 == 1 ? GW_INSERT : GW_UPSERT);
     if (b->n_rows % 3 == 0)
         gw_view_attr_delete_rows(v, GW_SLICE("fresh"));
 }

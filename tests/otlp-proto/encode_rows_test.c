@@ -499,7 +499,7 @@ static void edits_of_all_rows_leave_byte_for_byte(void **state)
             bool set = rw_below(&f.m.r, 2);
 
             if (set)
-                gw_view_attr_set_rows(&f.v, key, value);
+                gw_view_attr_set_rows(&f.v, key, value, GW_UPSERT);
             else
                 gw_view_attr_delete_rows(&f.v, key);
             for (uint32_t row = 0; row < f.b->n_rows; row++) {
