@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "batch/pool.h"
 
@@ -37,7 +38,10 @@ static size_t held_by(const struct gw_payload *pl)
 
 static void destroy(struct gw_payload *pl)
 {
-    free(pl->p);
+    if (pl->paged)
+        (void)munmap(pl->p, held_by(pl));
+    else
+        free(pl->p);
     free(pl);
 }
 
@@ -61,7 +65,7 @@ static void shelve(struct gw_payload_pool *p, struct gw_payload *pl)
 {
     unsigned log2 = class_log2(pl->cap);
 
-    if (log2 > CLASS_MAX_LOG2 || held_by(pl) > p->keep_bytes - p->held_bytes) {
+    if (pl->paged || log2 > CLASS_MAX_LOG2 || held_by(pl) > p->keep_bytes - p->held_bytes) {
         destroy(pl);
         return;
     }
@@ -139,6 +143,43 @@ int gw_payload_reserve(struct gw_payload *pl, size_t more)
     bigger->p = p;
     bigger->cap = cap;
     (void)gw_payload_unref(bigger);
+    return 0;
+}
+
+enum { PAGED_BYTES = 32 << 10, PAGES_BYTES = 64 << 10 };
+
+/* The first pages, with what the heap has so far; NULL: none. */
+static void *move_to_pages(struct gw_payload *pl, size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    memcpy(p, pl->p, pl->n);
+    free(pl->p);
+    pl->paged = true;
+    return p;
+}
+
+int gw_payload_reserve_paged(struct gw_payload *pl, size_t more)
+{
+    size_t want = pl->n + more, grown = pl->cap + (size_t)pl->cap / 2;
+    void *p;
+
+    if (more <= pl->cap - pl->n)
+        return 0;
+    if (more >= 1u << 31 || want >= 1u << 31)
+        return -E2BIG;
+    if (want < PAGED_BYTES && !pl->paged)
+        return gw_payload_reserve(pl, more);
+    if (want < grown && grown < 1u << 31)
+        want = grown;
+    want = (want + GW_PAYLOAD_PAD + PAGES_BYTES - 1) & ~(size_t)(PAGES_BYTES - 1);
+    p = pl->paged ? mremap(pl->p, held_by(pl), want, MREMAP_MAYMOVE) : move_to_pages(pl, want);
+    if (!p || p == MAP_FAILED)
+        return -ENOMEM;
+    pl->p = p;
+    pl->cap = (uint32_t)(want - GW_PAYLOAD_PAD);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define GW_BATCH_PAYLOAD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "core/inbox.h"
 #include "core/slice.h"
@@ -20,6 +21,7 @@ struct gw_payload {
     _Atomic uint32_t refs;
     uint32_t n;   /* bytes in use */
     uint32_t cap; /* bytes that may be used; GW_PAYLOAD_PAD more are allocated */
+    bool paged;   /* p has pages of its own, from gw_payload_reserve_paged */
     uint8_t *p;
     struct gw_payload_pool *pool; /* where the last reference goes, or NULL: free */
 };
@@ -33,6 +35,12 @@ struct gw_payload {
 struct gw_payload *gw_payload_new(size_t cap);
 /** Grow to hold `more` bytes behind n; the payload must not be shared. Errors: -ENOMEM, -E2BIG. */
 int gw_payload_reserve(struct gw_payload *pl, size_t more);
+/**
+ * The same for a body whose end is not known, and that may come slowly beside many others: once it is large it has
+ * pages of its own, which grow without a copy and go back to the system. What grows on the heap leaves a hole at every
+ * size, and holes between others' are never given back.
+ */
+int gw_payload_reserve_paged(struct gw_payload *pl, size_t more);
 struct gw_payload *gw_payload_ref(struct gw_payload *pl);
 /** Returns NULL; takes NULL. Threads: any: the last reference sends the payload home to its pool. */
 struct gw_payload *gw_payload_unref(struct gw_payload *pl);

@@ -249,9 +249,7 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
 
     /* glibc's own limit is eight arenas a core, each with free lists of its own: one a core is enough here. */
     (void)mallopt(M_ARENA_MAX, (int)sysconf(_SC_NPROCESSORS_ONLN) + 2);
-    /* A body that grows leaves a hole behind at every size, and holes between others are never given back: what is
-     * large is mapped. Bodies of the usual sizes come out of a pool (batch/payload.c) and do not feel it. */
-    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
     r.sink =
         (struct gw_log_sink){.env = env, .level = service->telemetry.log_level, .json = service->telemetry.log_json};

@@ -258,8 +258,7 @@ static bool begin_message(struct gw_otlp_request *rq)
         rq->codec = GW_IDENTITY;
     if (rq->health)
         return true;
-    return gw_otlp_grow(rq, rq->reader.want_bytes) &&
-           (rq->codec != GW_IDENTITY || gw_otlp_expect(rq, rq->reader.want_bytes));
+    return gw_otlp_grow(rq, rq->reader.want_bytes) && gw_otlp_expect(rq, rq->reader.want_bytes);
 }
 
 static void fail_read(struct gw_otlp_request *rq, int rc, const struct gw_err *err)

@@ -196,7 +196,7 @@ static void look_at_head(struct gw_otlp_request *rq, const struct gw_hs_head *d)
     }
     if (!find_codec(rq, d) || !gw_otlp_admit(rq, d->content_length))
         return;
-    if (d->content_length > 0 && rq->codec == GW_IDENTITY)
+    if (d->content_length > 0)
         (void)gw_otlp_expect(rq, (uint64_t)d->content_length);
 }
 

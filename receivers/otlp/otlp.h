@@ -219,7 +219,7 @@ bool gw_otlp_room(struct gw_hs_handler *h, struct gw_hs_stream *s, uint64_t more
 /** All of these answer the client themselves on failure; false: it was answered, stop. */
 bool gw_otlp_admit(struct gw_otlp_request *rq, int64_t content_length);
 bool gw_otlp_grow(struct gw_otlp_request *rq, uint64_t bytes);
-/** A body of known length that will not be decompressed comes into a payload of its own. */
+/** Room for a body of known length: in a payload of its own, unless it will be decompressed into one. */
 bool gw_otlp_expect(struct gw_otlp_request *rq, uint64_t bytes);
 bool gw_otlp_append(struct gw_otlp_request *rq, struct gw_slice chunk);
 /** From now on the client waits until rq->deadline_ns, and no longer. */

@@ -212,17 +212,22 @@ bool gw_otlp_expect(struct gw_otlp_request *rq, uint64_t bytes)
 {
     if (bytes < GW_OTLP_SMALL_BYTES)
         return true;
+    if (rq->codec != GW_IDENTITY) { /* in one piece: growing leaves holes */
+        if (gw_buf_reserve(&rq->wire, bytes) < 0)
+            no_memory(rq);
+        return !rq->answered;
+    }
     rq->payload = gw_payload_new(bytes);
     if (!rq->payload)
         no_memory(rq);
     return rq->payload != NULL;
 }
 
-/* It turned out long: on in a payload. */
+/* It turned out long: on in a payload, and in pages, for nobody knows how long it will be. */
 static bool move_to_payload(struct gw_otlp_request *rq, size_t more)
 {
-    rq->payload = gw_payload_new(4 * (rq->wire.n + more));
-    if (!rq->payload)
+    rq->payload = gw_payload_new(0);
+    if (!rq->payload || gw_payload_reserve_paged(rq->payload, 2 * (rq->wire.n + more)) < 0)
         return false;
     if (rq->wire.n)
         memcpy(rq->payload->p, rq->wire.p, rq->wire.n);
@@ -253,7 +258,7 @@ bool gw_otlp_append(struct gw_otlp_request *rq, struct gw_slice chunk)
             no_memory(rq);
         return !rq->wire.failed;
     }
-    if (rq->payload->cap - rq->payload->n < chunk.n && gw_payload_reserve(rq->payload, chunk.n) < 0) {
+    if (rq->payload->cap - rq->payload->n < chunk.n && gw_payload_reserve_paged(rq->payload, chunk.n) < 0) {
         no_memory(rq);
         return false;
     }

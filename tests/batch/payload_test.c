@@ -29,6 +29,42 @@ static void growing_keeps_what_was_written(void **state)
 }
 
 /*
+ * Scenario: a payload grows piece by piece from 10 bytes to 3 MB, out of a pool and without one; then it is given back
+ * Guarantees: what was written stays; large ones have pages of their own, and none of those is kept in the pool
+ */
+static void what_grows_for_long_has_its_own_pages(void **state)
+{
+    (void)state;
+    for (int pooled = 0; pooled < 2; pooled++) {
+        struct gw_payload_pool *p = pooled ? gw_payload_pool_new(64 << 20) : NULL;
+        struct gw_payload *pl, *next;
+
+        gw_payload_pool_enter(p);
+        pl = gw_payload_new(10);
+        for (uint32_t i = 0; i < 3000000 / 1000; i++) {
+            assert_int_equal(gw_payload_reserve_paged(pl, 1000), 0);
+            memset(pl->p + pl->n, (int)(i % 251), 1000);
+            pl->n += 1000;
+            if (i == 20)
+                assert_false(pl->paged);
+        }
+        assert_true(pl->paged);
+        assert_true(pl->cap <= 5000000);
+        for (uint32_t i = 0; i < 3000; i++)
+            assert_true(pl->p[i * 1000] == i % 251 && pl->p[i * 1000 + 999] == i % 251);
+        memset(pl->p + pl->cap, 0, GW_PAYLOAD_PAD);
+        assert_int_equal(gw_payload_reserve_paged(pl, (size_t)1 << 31), -E2BIG);
+        next = gw_payload_new(pl->cap);
+        assert_null(gw_payload_unref(pl));
+        assert_null(gw_payload_unref(next));
+        pl = gw_payload_new(3000000);
+        assert_false(pl->paged);
+        assert_null(gw_payload_unref(pl));
+        gw_payload_pool_free(p);
+    }
+}
+
+/*
  * Scenario: payloads of one class are given back and asked for again, on the owner's thread
  * Guarantees: the same memory comes back; a class that nothing was given back to makes a new one
  */
@@ -110,9 +146,8 @@ static void payloads_come_home_from_any_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growing_keeps_what_was_written),
-        cmocka_unit_test(a_pool_hands_out_what_came_back),
-        cmocka_unit_test(a_full_pool_frees_the_rest),
+        cmocka_unit_test(growing_keeps_what_was_written),     cmocka_unit_test(what_grows_for_long_has_its_own_pages),
+        cmocka_unit_test(a_pool_hands_out_what_came_back),    cmocka_unit_test(a_full_pool_frees_the_rest),
         cmocka_unit_test(payloads_come_home_from_any_thread),
     };
 
