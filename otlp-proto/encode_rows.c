@@ -40,6 +40,22 @@ static inline const uint8_t *end_of(const struct gw_batch *b, uint32_t row)
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
+/* Nearly all rows have a length of two bytes. */
+static inline bool two_bytes(uint32_t len)
+{
+    return len - 0x80 < 0x4000 - 0x80;
+}
+
+static inline void put_length(uint8_t *p, uint32_t len)
+{
+    if (__builtin_expect(two_bytes(len), 1)) {
+        p[0] = (uint8_t)(len | 0x80);
+        p[1] = (uint8_t)(len >> 7);
+    } else {
+        (void)gw_varint_put(p, len);
+    }
+}
+
 static uint8_t *put_fast(const struct cuts *cs, uint8_t *p, const uint8_t *from)
 {
     uint8_t tag = cs->attr_tag;
@@ -49,7 +65,7 @@ static uint8_t *put_fast(const struct cuts *cs, uint8_t *p, const uint8_t *from)
 
         p = gw_copy_over(p, from, (size_t)(c->from - from));
         if (c->length)
-            (void)gw_varint_put(at + (c->length - from), c->len);
+            put_length(at + (c->length - from), c->len);
         from = c->to;
         if (c->kv) {
             memcpy(p, c->kv->p, GW_COPY_STEP);
@@ -143,6 +159,7 @@ static inline bool add_row(struct cuts *cs, uint32_t row, uint32_t head, const u
     const struct gw_patch *patches = cs->e->v->patches, *p;
     struct cut **before = cs->end, **end = before, *c = cs->free;
     uint32_t len = b->raw[row].len, in = 0;
+    size_t header;
 
     for (uint32_t i = head; i; i = p->next) {
         struct cut **link;
@@ -176,7 +193,8 @@ static inline bool add_row(struct cuts *cs, uint32_t row, uint32_t head, const u
             end = link;
     }
     len += in;
-    if (gw_varint_size(len) != (size_t)(b->base + b->raw[row].off - start - 1))
+    header = (size_t)(b->base + b->raw[row].off - start);
+    if (!(header == 3 && two_bytes(len)) && header != 1 + gw_varint_size(len))
         goto undo;
     if (*before) {
         (*before)->length = start + 1;

@@ -218,6 +218,15 @@ static void make_row(struct model *m, unsigned attrs)
         make_other(m, row, 97, rw_below(&m->r, 200));
 }
 
+/* A row of one field, `n` bytes with its tag and length. */
+static void make_text_row(struct model *m, unsigned n)
+{
+    struct row *row = &m->rows[m->n_rows++];
+
+    *row = (struct row){0};
+    make_other(m, row, 5, n - (n < 130 ? 2 : n < 16387 ? 3 : 4));
+}
+
 /* ---- editing ------------------------------------------------------------------------------------------------ */
 
 static void model_set(struct row *row, struct gw_slice key, const struct gw_value *value)
@@ -297,6 +306,7 @@ static void drop(struct model *m, struct gw_view *v, uint32_t row)
 /* ---- the request -------------------------------------------------------------------------------------------- */
 
 struct shape {
+    unsigned text;          /* bytes of each row's only field, or 0: as it comes */
     unsigned rows[2];       /* of two scopes */
     unsigned attrs;         /* of each row; 0: a few */
     bool gap, wide, edited; /* something between rows; a row's length in more bytes than needed; as edited */
@@ -405,7 +415,10 @@ static void open_fixture(struct fixture *f, enum gw_signal signal, unsigned seed
     f->m.attr_field = signal == GW_TRACES ? 9 : signal == GW_LOGS ? 6 : 7;
     gw_arena_init(&f->m.arena, 1 << 16, SIZE_MAX);
     for (unsigned i = 0; i < shape.rows[0] + shape.rows[1]; i++)
-        make_row(&f->m, shape.attrs);
+        if (shape.text)
+            make_text_row(&f->m, shape.text);
+        else
+            make_row(&f->m, shape.attrs);
     gw_buf_init(&in, 1 << 22);
     put_request(&f->m, &shape, &in);
     f->b = gw_batch_new(signal);
@@ -565,6 +578,29 @@ static void many_attributes_are_deleted(void **state)
 }
 
 /*
+ * Scenario: rows of each size around those where a length takes one more byte, which an attribute makes nine longer
+ * Guarantees: the length is in as few bytes as it needs, on both sides of the edge
+ */
+static void lengths_get_longer_by_a_byte(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        for (unsigned edge = 128; edge <= 16384; edge *= 128) {
+            struct shape shape = {.rows = {3, 1}, .text = edge - 30 + i};
+            struct fixture f;
+
+            open_fixture(&f, GW_TRACES, i, shape);
+            for (uint32_t row = 0; row < f.b->n_rows; row++) {
+                gw_view_attr_set(&f.v, GW_OWN_ROW, row, GW_SLICE("a"), &values[1]);
+                model_set(&f.m.rows[row], GW_SLICE("a"), &values[1]);
+            }
+            check_bytes(&f);
+            close_fixture(&f);
+        }
+    }
+}
+
+/*
  * Scenario: the first row, the last, the first of the second scope, all of a scope, or all are dropped.
  * Guarantees: the others are as they were; a scope without rows is left out.
  */
@@ -647,6 +683,7 @@ int main(void)
         cmocka_unit_test(edits_of_all_rows_leave_byte_for_byte),
         cmocka_unit_test(attributes_of_their_own_and_many_of_them),
         cmocka_unit_test(many_attributes_are_deleted),
+        cmocka_unit_test(lengths_get_longer_by_a_byte),
         cmocka_unit_test(rows_at_the_edges_are_dropped),
         cmocka_unit_test(every_other_of_many_rows_is_dropped),
     };
