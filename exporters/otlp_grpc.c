@@ -180,6 +180,27 @@ static enum gw_codec codec_of(const struct conf *c)
     return strcmp(name, "none") == 0 ? GW_IDENTITY : gw_codec_parse(gw_slice_cstr(name));
 }
 
+/** Requests go out by grpc core, which has no zstd and snappy. */
+static bool is_cores(const struct conf *c)
+{
+    return codec_of(c) != GW_ZSTD && codec_of(c) != GW_SNAPPY_FRAMED;
+}
+
+/** grpc core speaks 1.2 and 1.3, and nothing changes that; the library for zstd and snappy can be told. */
+static void check_versions(const struct conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *at = node ? gw_node_get(node, "tls") : NULL;
+    const struct gw_client_tls t = gw_tls_of(&c->tls);
+
+    if (!is_cores(c) || ((!*t.min_version || strcmp(t.min_version, "1.2") == 0) &&
+                         (!*t.max_version || strcmp(t.max_version, "1.3") == 0)))
+        return;
+    gw_diag_add(
+        diag, GW_DIAG_ERROR, at ? &at->place : NULL,
+        "tls: grpc speaks TLS 1.2 and 1.3; min_version and max_version cannot be changed, unless compression is "
+        "zstd or snappy");
+}
+
 static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
 {
     const struct conf *c = conf;
@@ -195,8 +216,9 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     else if (!has_prefix(target, "unix:") && !has_port(target))
         gw_diag_add(diag, GW_DIAG_ERROR, place, "endpoint: \"%s\" has no port: write host:4317", c->endpoint);
     at = node ? gw_node_get(node, "compression") : NULL;
-    if ((codec_of(c) == GW_ZSTD || codec_of(c) == GW_SNAPPY_FRAMED) &&
-        (c->wait_for_ready || c->has_keepalive || c->balancer_name))
+    if (!insecure)
+        check_versions(c, node, diag);
+    if (!is_cores(c) && (c->wait_for_ready || c->has_keepalive || c->balancer_name))
         gw_diag_add(diag, GW_DIAG_WARNING, at ? &at->place : NULL,
                     "compression: %s is sent by a library that has no wait_for_ready, keepalive and balancer_name",
                     compressions[c->compression]);

@@ -369,6 +369,8 @@ static void mistakes_are_found_in_the_settings(void **state)
         {"{endpoint: 'c:1', compression: lz4}", "compression"},
         {"{endpoint: 'c:1', compression: snappy, compression_params: {level: 1}}", "level"},
         {"{endpoint: 'c:1', balancer_name: random}", "balancer_name"},
+        {"{endpoint: 'c:1', tls: {min_version: '1.3'}}", "cannot be changed"},
+        {"{endpoint: 'c:1', tls: {max_version: '1.2'}}", "cannot be changed"},
     };
 
     (void)state;
@@ -378,6 +380,12 @@ static void mistakes_are_found_in_the_settings(void **state)
             fail_msg("%s: %s", cases[i][0], r.said);
         gw_rig_close(&r);
     }
+    /* Where TLS is not spoken, or by the other library, they are none. */
+    assert_int_equal(gw_rig_configure(&r, "otlp_grpc", "{endpoint: 'http://c:1', tls: {min_version: '1.3'}}"), 0);
+    gw_rig_close(&r);
+    assert_int_equal(
+        gw_rig_configure(&r, "otlp_grpc", "{endpoint: 'c:1', compression: zstd, tls: {min_version: '1.3'}}"), 0);
+    gw_rig_close(&r);
 }
 
 int main(void)
