@@ -102,7 +102,7 @@ void gw_put_base64(struct gw_buf *b, struct gw_slice s)
     uint8_t *o;
     size_t i = 0;
 
-    if (s.n > SIZE_MAX / 2 || gw_buf_reserve(b, (s.n + 2) / 3 * 4) < 0)
+    if (s.n == 0 || s.n > SIZE_MAX / 2 || gw_buf_reserve(b, (s.n + 2) / 3 * 4) < 0)
         return;
     o = b->p + b->n;
     for (; i + 3 <= s.n; i += 3, o += 4) {

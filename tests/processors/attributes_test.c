@@ -236,8 +236,9 @@ static void rows_are_told_apart_from_actions(void **state)
         "{key: d, value: x, action: upsert}, {key: e, from_attribute: d, action: insert}, {key: d, action: delete}",
         "{key: a, action: delete}, {key: b, action: hash}, {key: c, value: 9, action: update}",
         "{pattern: '^[ab]$', action: delete}, {key: b, value: z, action: upsert}, {key: c, value: z, action: upsert}",
-        "{key: a, value: x, action: insert}, {key: b, value: y, action: update}, {key: d, value: 1, action: insert}, "
-        "{key: d, value: 2, action: update}, {key: a, action: delete}, {key: a, value: z, action: insert}",
+        "{key: a, value: x, action: insert}, {key: b, value: y, action: update}, {key: d, value: 1, action: insert}",
+        "{key: d, value: 1, action: insert}, {key: d, value: 2, action: update}, {key: a, action: delete}",
+        "{key: a, value: x, action: insert}, {key: a, action: delete}, {key: a, value: z, action: insert}",
         "{key: c, converted_type: string, action: convert}, {key: b, from_attribute: c, action: upsert}",
     };
 
