@@ -230,6 +230,17 @@ static bool once_more(struct transfer *t, CURLcode code)
     return curl_multi_add_handle(t->c->multi, t->easy) == CURLM_OK;
 }
 
+/**
+ * A server that hangs up at the end of a handshake, because of our certificate, may be gone before curl asks for its
+ * address: then curl (7.88) keeps the text of that and drops what follows.
+ */
+static const char *words_of(const struct transfer *t, CURLcode code)
+{
+    if (strncmp(t->error, "getpeername()", 13) == 0)
+        return "the server closed the connection at once; over TLS it may want another certificate of ours";
+    return t->error[0] ? t->error : curl_easy_strerror(code);
+}
+
 /** Hand out what curl has finished. */
 static void collect(struct client *c)
 {
@@ -249,9 +260,7 @@ static void collect(struct client *c)
             continue;
         list_take(t);
         failure = t->too_large ? GW_HTTP_TOO_LARGE : failure_of(code);
-        answer(t, failure,
-               t->too_large ? "the answer is longer than allowed"
-                            : (t->error[0] ? t->error : curl_easy_strerror(code)));
+        answer(t, failure, t->too_large ? "the answer is longer than allowed" : words_of(t, code));
     }
 }
 
