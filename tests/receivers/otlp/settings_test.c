@@ -3,6 +3,7 @@
 #include <nghttp2/nghttp2.h>
 #include <sys/un.h>
 
+#include "otlp-proto/decode.h"
 #include "tests/harness_tls.h"
 #include "tests/receivers/otlp/rig.h"
 
@@ -555,6 +556,74 @@ static void url_paths_are_as_set(void **state)
     rig_close(&r);
 }
 
+/* ---- limits of a request ---------------------------------------------------------------------------------- */
+
+/* A field around what is in b. */
+static void wrap(struct gw_buf *b, uint8_t tag)
+{
+    size_t n = b->n;
+    uint8_t head[6] = {tag};
+    unsigned k = 1;
+
+    for (; n > 127; n >>= 7)
+        head[k++] = (uint8_t)(n | 128);
+    head[k++] = (uint8_t)n;
+    assert_int_equal(gw_buf_reserve(b, k), 0);
+    memmove(b->p + k, b->p, b->n);
+    memcpy(b->p, head, k);
+    b->n += k;
+}
+
+/* What the door would say to it, with the limits that the receiver has told it. */
+static int decode_with(const char *limits, enum gw_signal signal, struct gw_slice body)
+{
+    struct gw_batch *b = gw_batch_new(signal);
+    struct gw_err err = {""};
+    struct gw_ref at;
+    char yaml[256];
+    struct rig r;
+    int rc;
+
+    (void)snprintf(yaml, sizeof(yaml), "{protocols: {grpc: {endpoint: '127.0.0.1:0'}}, limits: {%s}}", limits);
+    rig_open(&r, yaml, NULL);
+    assert_int_equal(gw_batch_append(b, body, &at), 0);
+    rc = gw_decode(b, gw_batch_slice(b, at), r.intake.limits, NULL, &err);
+    (void)gw_batch_unref(b);
+    rig_close(&r);
+    return rc;
+}
+
+/* Scenario: four spans with records 3 and 4; a log body of four levels with depth 3 and 5; a million empty attributes
+ * with decoded_bytes_per_byte 1 and 40. Guarantees: refused, and taken. */
+static void limits_say_what_a_request_may_hold(void **state)
+{
+    const struct gw_slice four_spans = GW_SLICE("\x0a\x0a\x12\x08\x12\x00\x12\x00\x12\x00\x12\x00");
+    struct gw_buf b;
+
+    (void)state;
+    assert_int_equal(decode_with("records: 3", GW_TRACES, four_spans), -E2BIG);
+    assert_int_equal(decode_with("records: 4", GW_TRACES, four_spans), 0);
+
+    gw_buf_init(&b, 4 << 20);
+    for (unsigned level = 0; level < 3; level++) { /* AnyValue.array_value { values { ... } } */
+        wrap(&b, 0x0a);
+        wrap(&b, 0x2a);
+    }
+    for (const char *tag = "\x2a\x12\x12\x0a"; *tag; tag++) /* body, log_records, scope_logs, resource_logs */
+        wrap(&b, (uint8_t)*tag);
+    assert_int_equal(decode_with("depth: 3", GW_LOGS, gw_buf_slice(&b)), -E2BIG);
+    assert_int_equal(decode_with("depth: 5", GW_LOGS, gw_buf_slice(&b)), 0);
+
+    gw_buf_reset(&b);
+    for (unsigned i = 0; i < 1 << 20; i++)
+        gw_buf_put(&b, "\x0a\x00", 2);
+    wrap(&b, 0x0a); /* resource, resource_spans */
+    wrap(&b, 0x0a);
+    assert_int_equal(decode_with("decoded_bytes_per_byte: 1", GW_TRACES, gw_buf_slice(&b)), -E2BIG);
+    assert_int_equal(decode_with("decoded_bytes_per_byte: 40", GW_TRACES, gw_buf_slice(&b)), 0);
+    gw_buf_clear(&b);
+}
+
 /* ---- TLS -------------------------------------------------------------------------------------------------- */
 
 struct tls_subject {
@@ -647,6 +716,7 @@ int main(void)
         cmocka_unit_test(connections_age),
         cmocka_unit_test(pings_are_policed),
         cmocka_unit_test(url_paths_are_as_set),
+        cmocka_unit_test(limits_say_what_a_request_may_hold),
         cmocka_unit_test(tls_shows_the_identity_that_was_set),
         cmocka_unit_test(tls_lets_in_whom_the_authority_knows),
         cmocka_unit_test(tls_is_spoken_as_set),
