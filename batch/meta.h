@@ -19,7 +19,7 @@ struct gw_meta {
     uint32_t n_pairs, n_auth;
     uint64_t hash;                /* of everything: equal metas have equal hashes */
     struct gw_slice tenant, peer; /* peer "127.0.0.1:5678" */
-    const char *transport;        /* "grpc" or "http" */
+    const char *transport;        /* a receiver's word: "grpc", "http"; one of its component's transports */
     const struct gw_meta_pair *pairs, *auth;
 };
 

@@ -65,6 +65,8 @@ struct gw_component {
     unsigned expands;           /* output bytes per input byte that consume() may emit, at most */
     bool holds;                 /* keeps rows beyond consume(): forces the ack point before it */
     bool must_be_started;       /* an extension that pipelines do not name */
+    /** A receiver's, NULL-ended, at most GW_MAX_TRANSPORTS: what gw_meta's may be, a label. NULL: "internal" alone. */
+    const char *const *transports;
 
     const struct gw_field *fields;
     size_t conf_size;
@@ -101,7 +103,7 @@ struct gw_component {
     const struct gw_auth_ops *auth;         /* authenticator extensions */
 };
 
-enum { GW_DONE = 0, GW_MORE = 1 };
+enum { GW_DONE = 0, GW_MORE = 1, GW_MAX_TRANSPORTS = 2 };
 
 /** Built from components.def; NULL-ended. */
 extern const struct gw_component *const gw_components[];

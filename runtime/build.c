@@ -232,11 +232,12 @@ static struct gw_metric *items(struct gw_engine *e, const struct gw_service_comp
 
 static void receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal)
 {
-    static const char *const transports[] = {"grpc", "http"};
+    static const char *const internal[] = {"internal", NULL};
+    const char *const *transports = x->comp->type->transports ? x->comp->type->transports : internal;
     unsigned s = gw_signal_index(signal);
     char name[96];
 
-    for (unsigned t = 0; t < 2; t++) {
+    for (unsigned t = 0; t < GW_MAX_TRANSPORTS && transports[t]; t++) {
         const struct gw_label l[] = {{"receiver", x->comp->id}, {"transport", transports[t]}};
 
         (void)snprintf(name, sizeof(name), "otelcol_receiver_accepted_%s", gw_signal_item_name(signal));

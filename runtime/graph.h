@@ -76,7 +76,8 @@ struct instance {
     struct gw_err err;
     /* Receivers. */
     struct route routes[GW_N_SIGNALS];
-    struct gw_metric *accepted[GW_N_SIGNALS][2], *refused[GW_N_SIGNALS][2], *failed[GW_N_SIGNALS][2]; /* [http] */
+    struct gw_metric *accepted[GW_N_SIGNALS][GW_MAX_TRANSPORTS], *refused[GW_N_SIGNALS][GW_MAX_TRANSPORTS],
+        *failed[GW_N_SIGNALS][GW_MAX_TRANSPORTS]; /* [transport] */
     struct gw_metric *produced[GW_N_SIGNALS][N_ITEM_OUTCOMES];
     /* Extensions. */
     void *local;
@@ -129,7 +130,7 @@ struct chain {
 struct ticket {
     struct gw_ticket t; /* first */
     struct intake *home;
-    bool http;
+    uint8_t transport; /* index of its label */
 };
 
 /** A batch that takes in requests until the turn ends. */

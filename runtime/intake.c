@@ -232,9 +232,15 @@ static void on_released(struct gw_ticket *t)
     free(k);
 }
 
-static bool is_http(const struct gw_meta *m)
+/* Index of the label that the receiver's counters have for it. */
+static uint8_t transport_of(const struct intake *in, const struct gw_meta *m)
 {
-    return m && m->transport && strcmp(m->transport, "http") == 0;
+    const char *const *known = in->receiver->comp->type->transports;
+
+    for (uint8_t t = 0; known && m && m->transport && t < GW_MAX_TRANSPORTS && known[t]; t++)
+        if (strcmp(m->transport, known[t]) == 0)
+            return t;
+    return 0;
 }
 
 static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
@@ -244,7 +250,7 @@ static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
     if (!k)
         return NULL;
     k->home = in;
-    k->http = is_http(rq->meta);
+    k->transport = transport_of(in, rq->meta);
     k->t.refs = 1;
     k->t.ack = rq->ack;
     k->t.ack.worker = in->worker->index;
@@ -295,9 +301,9 @@ static void count_verdict(struct ticket *k, const struct gw_verdict *v)
 
     uint32_t refused = v->grpc_status != 0 ? v->rows : v->rejected;
 
-    gw_metric_add(r->accepted[s][k->http], v->rows - refused);
+    gw_metric_add(r->accepted[s][k->transport], v->rows - refused);
     gw_metric_add(r->produced[s][ITEMS_SUCCESS], v->rows - refused);
-    gw_metric_add(r->refused[s][k->http], refused);
+    gw_metric_add(r->refused[s][k->transport], refused);
     gw_metric_add(r->produced[s][ITEMS_REFUSED], refused);
 }
 
@@ -312,7 +318,7 @@ static void count_failed(struct intake *in, const struct gw_request *rq, struct 
 
     if (gw_count_rows(rq->hold->signal, bytes, &rows) < 0)
         return;
-    gw_metric_add(in->receiver->failed[s][is_http(rq->meta)], rows);
+    gw_metric_add(in->receiver->failed[s][transport_of(in, rq->meta)], rows);
     gw_metric_add(in->receiver->produced[s][ITEMS_FAILURE], rows);
 }
 
@@ -630,7 +636,7 @@ static void count_turned_away(struct intake *in, const struct gw_request *rq, st
 {
     unsigned s = gw_signal_index(rq->hold->signal);
 
-    gw_metric_add(in->receiver->refused[s][is_http(rq->meta)], rows);
+    gw_metric_add(in->receiver->refused[s][transport_of(in, rq->meta)], rows);
     gw_metric_add(in->receiver->produced[s][ITEMS_REFUSED], rows);
     if (rc == -ENOMEM)
         count_failed(in, rq, bytes);

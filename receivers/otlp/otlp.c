@@ -294,10 +294,13 @@ static bool is_idle(void *local)
            (!l->http.server || gw_hs_server_is_idle(l->http.server));
 }
 
+static const char *const transports[] = {"grpc", "http", NULL};
+
 const struct gw_component gw_receiver_otlp = {
     .kind = GW_RECEIVER,
     .name = "otlp",
-    .summary = "OTLP over gRPC and HTTP",
+    .summary = "Receive OTLP over gRPC and HTTP.",
+    .transports = transports,
     .signals = GW_ALL_SIGNALS,
     .fields = gw_otlp_fields,
     .conf_size = sizeof(struct gw_otlp_conf),

@@ -29,7 +29,7 @@ static const char simple[] = ENDS "service:\n  pipelines:\n"
  */
 static void requests_of_one_turn_leave_together_and_are_answered_alone(void **state)
 {
-    const struct gw_label l[] = {{"receiver", "scripted"}, {"transport", "grpc"}};
+    const struct gw_label l[] = {{"receiver", "scripted"}, {"transport", "internal"}};
     struct gw_test_engine t;
     struct gw_test_door *d;
     struct gw_test_sink *s;
