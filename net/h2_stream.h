@@ -23,8 +23,8 @@ struct gw_h2_stream {
     struct gw_hs_stream s;
     struct gw_h2_stream *next, **link; /* the session's list; next: the free list, too */
     bool headers_done, remote_ended, end_sent, own_reset, too_big, expects_continue;
-    uint32_t window;           /* ours, for this stream */
-    uint32_t held;             /* bytes that came and were told, but for which no window was opened again: see let_on */
+    uint32_t window; /* ours, for this stream */
+    uint32_t held;   /* bytes that came and were told, but for which no window was opened again: h2_window.h */
     uint64_t held_ns, look_ns; /* since when, and when to ask again */
     uint64_t slack_ns;         /* time in which we let it send nothing */
     uint64_t rx_bytes, opened_ns, moved_ns;

@@ -12,6 +12,7 @@
 #include "net/h2_bucket.h"
 #include "net/h2_frames.h"
 #include "net/h2_stream.h"
+#include "net/h2_window.h"
 #include "net/hs.h"
 
 enum {
@@ -21,11 +22,9 @@ enum {
     REPLY_HEADERS = 32,
     PING_STRIKES = 2,        /* as grpc-go */
     BOMB_COST = 20,          /* tokens for a header list several times over its limit: decoding it was not free */
-    CONN_WINDOWS = 16,       /* the connection's window, in stream windows */
     BODY_BYTES_PER_S = 1024, /* slower ones are cut off, however steadily they come (after body_idle_timeout) */
 };
 static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
-static const uint64_t HOLD_NS = 1000 * 1000000ull, LOOK_NS = 20 * 1000000ull; /* windows that wait for memory */
 static const uint8_t PING_ALIVE[8] = "alive?  ", PING_DRAIN[8] = "draining";
 
 enum drain { NOT_DRAINING, NOTICED, LAST_WORD };
@@ -39,7 +38,7 @@ struct session {
     struct gw_h2_frames frames;
     size_t n_out; /* of w->out, while in a pump */
     uint64_t opened_ns, rx_ns, header_since_ns, ping_sent_ns, last_ping_ns, answered_ns, drain_ns;
-    uint32_t window;     /* the connection's */
+    struct gw_h2_window window;
     uint32_t n_told;     /* call-backs out of the piece that is being fed */
     uint64_t late_bytes; /* that may still come for streams that we have ended early */
     uint32_t doom;       /* error code of the GOAWAY that ends it, or 0 */
@@ -219,7 +218,7 @@ static void reset(struct session *x, struct gw_h2_stream *st, uint32_t code)
 static void last_word(struct session *x)
 {
     x->drain = LAST_WORD;
-    x->late_bytes += x->window; /* streams that were opened too late to be served */
+    x->late_bytes += x->window.bytes; /* streams that were opened too late to be served */
     nghttp2_submit_goaway(x->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(x->ng), NGHTTP2_NO_ERROR,
                           NULL, 0);
 }
@@ -314,76 +313,6 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
     return 0;
 }
 
-/* ---- windows ---------------------------------------------------------------------------------------------- */
-
-static bool has_room(const struct session *x, struct gw_h2_stream *st, uint64_t more)
-{
-    struct gw_hs_handler *h = x->c->server->handler;
-
-    return !h->room || h->room(h, &st->s, more);
-}
-
-/** A stream that is going to be read may have a larger window, when its body is larger and there is room for it. */
-static void widen(struct session *x, struct gw_h2_stream *st, uint64_t to)
-{
-    uint32_t max = x->c->conf->max_window_bytes;
-    uint64_t all = (uint64_t)max * CONN_WINDOWS < INT32_MAX ? (uint64_t)max * CONN_WINDOWS : INT32_MAX;
-
-    if (to > max)
-        to = max;
-    if (to <= st->window || !has_room(x, st, to))
-        return;
-    st->window = (uint32_t)to;
-    nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, (int32_t)st->window);
-    if (x->window < all) {
-        x->window = (uint32_t)all;
-        nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
-    }
-}
-
-/** The peer may send as much again as it has sent. */
-static void let_on(struct session *x, struct gw_h2_stream *st, size_t n)
-{
-    nghttp2_session_consume_connection(x->ng, n);
-    nghttp2_session_consume_stream(x->ng, (int32_t)st->s.id, n);
-    if (st->rx_bytes > st->window / 2)
-        widen(x, st, 4 * (uint64_t)st->window);
-}
-
-/** Not while there is no memory: what it has of its window is all that it gets, of the connection's, too. */
-static void hold(struct session *x, struct gw_h2_stream *st, size_t n)
-{
-    if (st->held == 0) {
-        st->held_ns = gw_conn_now_ns(x->c);
-        st->look_ns = st->held_ns + LOOK_NS;
-        arm(x, st->look_ns);
-    }
-    st->held += (uint32_t)n;
-}
-
-/** Is there memory again? Returns when to look the next time. */
-static uint64_t look_at_held(struct session *x, struct gw_h2_stream *st, uint64_t now)
-{
-    uint32_t n = st->held;
-
-    if (n == 0)
-        return UINT64_MAX;
-    if (now < st->look_ns)
-        return st->look_ns;
-    if (!st->s.responded && now < st->held_ns + HOLD_NS && !has_room(x, st, st->window)) {
-        st->look_ns = now + LOOK_NS;
-        return st->look_ns;
-    }
-    st->held = 0;
-    st->slack_ns += now - st->held_ns;
-    st->moved_ns = now;
-    if (st->s.responded)
-        nghttp2_session_consume_connection(x->ng, n);
-    else
-        let_on(x, st, n);
-    return UINT64_MAX;
-}
-
 static void respond(struct gw_hs_stream *s, const struct gw_hs_response *r);
 
 /** Errors: NGHTTP2_ERR_CALLBACK_FAILURE when the peer has to go. */
@@ -405,7 +334,7 @@ static int on_head(struct session *x, struct gw_h2_stream *st)
         nghttp2_submit_headers(x->ng, NGHTTP2_FLAG_NONE, (int32_t)st->s.id, NULL, &nv, 1, NULL);
     }
     if (st->s.head.content_length > 0)
-        widen(x, st, (uint64_t)st->s.head.content_length);
+        gw_h2_window_widen(&x->window, st, (uint64_t)st->s.head.content_length);
     arm(x, stream_due(x, st));
     return 0;
 }
@@ -419,18 +348,16 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
 
     x->n_told++;
     if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
-        nghttp2_session_consume_connection(ng, n);
+        gw_h2_window_last(&x->window, n);
         return 0;
     }
     st->moved_ns = gw_conn_now_ns(x->c);
     st->rx_bytes += n;
     gw_stream_body(&st->s, gw_slice_of(p, n));
     if (st->s.responded || (flags & NGHTTP2_FLAG_END_STREAM)) /* the last ones: nothing comes after them */
-        nghttp2_session_consume_connection(ng, n);
-    else if (st->held || !has_room(x, st, st->window))
-        hold(x, st, n);
-    else
-        let_on(x, st, n);
+        gw_h2_window_last(&x->window, n);
+    else if (!gw_h2_window_took(&x->window, st, n))
+        arm(x, st->look_ns);
     return 0;
 }
 
@@ -580,7 +507,7 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
     if (st->end_sent && !st->too_big)
         gw_h2_bucket_completed(&x->bucket);
     if (st->held)
-        nghttp2_session_consume_connection(ng, st->held);
+        gw_h2_window_last(&x->window, st->held);
     if (st->remote_ended)
         gw_h2_frames_ended(&x->frames, st->s.id);
     stream_end(x, st);
@@ -763,11 +690,8 @@ static int open_session(struct gw_hs_conn *c)
     x->opened_ns = x->rx_ns = gw_conn_now_ns(c);
     gw_h2_frames_init(&x->frames);
     gw_h2_bucket_init(&x->bucket, conf->bucket_burst, conf->bucket_per_s, x->opened_ns);
-    x->window = conf->max_window_bytes > NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE
-                    ? conf->max_window_bytes
-                    : NGHTTP2_INITIAL_CONNECTION_WINDOW_SIZE;
     nghttp2_submit_settings(x->ng, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings);
-    nghttp2_session_set_local_window_size(x->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)x->window);
+    gw_h2_window_begin(&x->window, c, x->ng);
     arm(x, session_due(x));
     flush(c);
     return 0;
@@ -859,7 +783,7 @@ static void on_timeout(struct gw_hs_conn *c)
     if (x->drain == NOTICED && now >= x->drain_ns + S)
         last_word(x);
     for (struct gw_h2_stream *st = x->streams; st; st = st->next) {
-        uint64_t look = look_at_held(x, st, now), mine = stream_due(x, st);
+        uint64_t look = gw_h2_window_look(&x->window, st, now), mine = stream_due(x, st);
 
         if (look < due)
             due = look;
