@@ -3,6 +3,7 @@
 #include "config/yaml.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { MAX_NUMBER = 127 }; /* no number is written longer */
@@ -192,4 +193,41 @@ void gw_yaml_type(struct gw_node *n)
         n->type = GW_NODE_FLOAT;
         n->f = f;
     }
+}
+
+static const char *float_value(double f, char buf[GW_YAML_VALUE_BYTES])
+{
+    if (isnan(f))
+        return ".nan";
+    if (isinf(f))
+        return f < 0 ? "-.inf" : ".inf";
+    (void)snprintf(buf, GW_YAML_VALUE_BYTES, "%.17g", f);
+    if (!strpbrk(buf, ".e"))
+        strcat(buf, ".0");
+    return buf;
+}
+
+const char *gw_yaml_value(const struct gw_node *n, char buf[GW_YAML_VALUE_BYTES])
+{
+    struct gw_node alone = {.text = n->text};
+
+    gw_yaml_type(&alone);
+    if (alone.type == n->type)
+        return n->text;
+    switch (n->type) {
+    case GW_NODE_NULL:
+        return "null";
+    case GW_NODE_BOOL:
+        return n->b ? "true" : "false";
+    case GW_NODE_INT:
+        (void)snprintf(buf, GW_YAML_VALUE_BYTES, "%lld", (long long)n->i);
+        return buf;
+    case GW_NODE_FLOAT:
+        return float_value(n->f, buf);
+    case GW_NODE_STRING:
+    case GW_NODE_MAP:
+    case GW_NODE_LIST:
+        break;
+    }
+    return n->text;
 }

@@ -105,13 +105,15 @@ static void fill_u64(struct fill *fl, const struct gw_field *f, const struct gw_
 {
     uint64_t v;
     double d;
+    char buf[GW_YAML_VALUE_BYTES];
+    const char *text = gw_yaml_value(n, buf);
 
     if (n->type == GW_NODE_BOOL || !is_scalar(n)) {
         wrong_type(fl, n, "a whole number");
         return;
     }
-    if (!gw_parse_u64(n->text, &v)) {
-        if (!gw_parse_f64(n->text, &d)) {
+    if (!gw_parse_u64(text, &v)) {
+        if (!gw_parse_f64(text, &d)) {
             wrong_type(fl, n, "a whole number");
             return;
         }
@@ -131,13 +133,15 @@ static void fill_i64(struct fill *fl, const struct gw_field *f, const struct gw_
 {
     int64_t v;
     double d;
+    char buf[GW_YAML_VALUE_BYTES];
+    const char *text = gw_yaml_value(n, buf);
 
     if (n->type == GW_NODE_BOOL || !is_scalar(n)) {
         wrong_type(fl, n, "a whole number");
         return;
     }
-    if (!gw_parse_i64(n->text, &v)) {
-        if (!gw_parse_f64(n->text, &d)) {
+    if (!gw_parse_i64(text, &v)) {
+        if (!gw_parse_f64(text, &d)) {
             wrong_type(fl, n, "a whole number");
             return;
         }
@@ -155,9 +159,10 @@ static void fill_i64(struct fill *fl, const struct gw_field *f, const struct gw_
 
 static void fill_f64(struct fill *fl, const struct gw_field *f, const struct gw_node *n, void *p)
 {
+    char buf[GW_YAML_VALUE_BYTES];
     double v;
 
-    if (n->type == GW_NODE_BOOL || !is_scalar(n) || !gw_parse_f64(n->text, &v))
+    if (n->type == GW_NODE_BOOL || !is_scalar(n) || !gw_parse_f64(gw_yaml_value(n, buf), &v))
         wrong_type(fl, n, "a number");
     else if (!is_in_range(f, v))
         out_of_range(fl, n, f);

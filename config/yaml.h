@@ -29,6 +29,12 @@ struct gw_node *gw_yaml_parse(struct gw_slice text, const char *source, struct g
 
 /** Sets type and value of a scalar from its text, as an unquoted YAML scalar. */
 void gw_yaml_type(struct gw_node *n);
+enum { GW_YAML_VALUE_BYTES = 40 };
+/**
+ * A scalar's value as YAML spells it: its text, unless what stands there says more than the value, as an expansion's
+ * may: "5 # five", "!!int 5". Then it is written to buf.
+ */
+const char *gw_yaml_value(const struct gw_node *n, char buf[GW_YAML_VALUE_BYTES]);
 
 /** Whole numbers as YAML and Go write them: sign, 0x, 0o, 0b, leading 0 = octal, underscores. False when s is none. */
 bool gw_parse_i64(const char *s, int64_t *ret);

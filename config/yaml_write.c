@@ -65,12 +65,14 @@ static void put_text(struct gw_buf *out, const char *s)
 
 static void put_scalar(struct gw_buf *out, const struct gw_node *n)
 {
+    char buf[GW_YAML_VALUE_BYTES];
+
     if (n->type == GW_NODE_NULL)
         gw_buf_put_str(out, "null");
     else if (n->type == GW_NODE_STRING)
         put_text(out, n->text);
     else
-        gw_buf_put_str(out, n->text);
+        gw_buf_put_str(out, gw_yaml_value(n, buf));
 }
 
 static void put_indent(struct gw_buf *out, unsigned depth)

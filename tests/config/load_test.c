@@ -74,6 +74,8 @@ static const char *variable(void *arg, const char *name)
         {"ODD", "[not yaml"},
         {"QUOTED", "'12'"},
         {"PW", "a: b"},
+        {"NOTED", "4317 # the port"},
+        {"TAGGED", "!x .5"},
         {"BOMB1", "${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}${env:BOMB2}"},
         {"BOMB2", "${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}${env:BOMB3}"},
         {"BOMB3", "${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}${env:BOMB1}"},
@@ -362,6 +364,34 @@ static void written_yaml_reads_back(void **state)
     free(first);
 }
 
+/*
+ * Scenario: variables whose value is a number with a comment, with a tag.
+ * Guarantees: a key that wants a number gets it, one that wants a text gets the whole; what is written reads back.
+ */
+static void a_number_may_have_a_comment(void **state)
+{
+    struct noted {
+        uint64_t port;
+        double share;
+        const char *text;
+    } c;
+    static const struct gw_field noted_fields[] = {
+        GW_U64_FIELD(struct noted, port, "port", "1", 1, 65535, "Port."),
+        GW_F64_FIELD(struct noted, share, "share", "1", 0, 1, "Share."),
+        GW_STRING_FIELD(struct noted, text, "text", "", "Text."),
+        {0},
+    };
+    const struct gw_node *r = load_text("port: ${NOTED}\nshare: ${TAGGED}\ntext: ${NOTED}\n");
+
+    (void)state;
+    assert_non_null(r);
+    assert_int_equal(gw_schema_fill(noted_fields, sizeof(c), r, &c, &arena, &diag), 0);
+    assert_int_equal(c.port, 4317);
+    assert_true(c.share == 0.5);
+    assert_string_equal(c.text, "4317 # the port");
+    assert_string_equal(written(r), "port: 4317\nshare: 0.5\ntext: 4317\n");
+}
+
 /* ---- over the network ------------------------------------------------------------------------------------- */
 
 static char asked[200];
@@ -533,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mistakes_of_all_sources_are_told_together, setup, teardown),
         cmocka_unit_test_setup_teardown(written_yaml_reads_back, setup, teardown),
         cmocka_unit_test_setup_teardown(the_built_in_configuration_loads, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_number_may_have_a_comment, setup, teardown),
         cmocka_unit_test_setup_teardown(urls_are_read_as_files_are, with_network, without_network),
         cmocka_unit_test_setup_teardown(mistakes_behind_urls_are_told_without_passwords, with_network, without_network),
         cmocka_unit_test_setup_teardown(a_source_is_shown_without_secrets, setup, teardown),
