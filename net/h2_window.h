@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to net/http2.c: how much a peer may send. Streams begin with a small window, and get a larger one, or the same
- * again, when the handler has room for what it lets in. While there is none it waits, a second at most: then the peer
- * may go on, and is refused if it has to be.
+ * Private to net/http2.c: how much a peer may send. Streams begin with a small window, and get a larger one, or the
+ * same again, when the handler has room for what it lets in. While there is none it waits, a second at most: then the
+ * peer may go on, and is refused if it has to be.
  *
  *   took: told ─► room? ──yes─► open again, wider for a long body
  *                   └──no──► held ─► look every 20 ms ─► open
