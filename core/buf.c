@@ -52,18 +52,24 @@ void gw_buf_put(struct gw_buf *b, const void *p, size_t n)
     b->n += n;
 }
 
+/* Straight into what room there is; the rare text that does not fit is made a second time. */
 void gw_buf_printf(struct gw_buf *b, const char *fmt, ...)
 {
+    size_t room = b->cap - b->n;
     va_list ap, again;
     int n;
 
     va_start(ap, fmt);
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, ap);
-    if (n > 0 && gw_buf_reserve(b, (size_t)n + 1) == 0) {
-        (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);
-        b->n += (size_t)n;
+    n = vsnprintf(room ? (char *)b->p + b->n : NULL, room, fmt, ap);
+    if (n > 0 && (size_t)n >= room) {
+        if (gw_buf_reserve(b, (size_t)n + 1) == 0)
+            (void)vsnprintf((char *)b->p + b->n, (size_t)n + 1, fmt, again);
+        else
+            n = 0;
     }
+    if (n > 0)
+        b->n += (size_t)n;
     va_end(again);
     va_end(ap);
 }

@@ -93,6 +93,29 @@ static void a_buffer_stops_at_its_maximum(void **state)
 }
 
 /*
+ * Scenario    texts printed into an empty buffer, into the room that is left to the byte, over it, over the maximum
+ * Guarantees  all of a text or nothing of it
+ */
+static void a_printed_text_is_whole(void **state)
+{
+    struct gw_buf b;
+
+    (void)state;
+    for (size_t before = 245; before <= 256; before++) {
+        gw_buf_init(&b, 1000);
+        gw_buf_printf(&b, "%*s", (int)before, "");
+        gw_buf_printf(&b, "%s-%d", "abcdef", 123);
+        assert_false(b.failed);
+        assert_int_equal(b.n, before + 10);
+        assert_memory_equal(b.p + before, "abcdef-123", 10);
+        gw_buf_printf(&b, "%*s", 1000, "");
+        assert_true(b.failed);
+        assert_int_equal(b.n, before + 10);
+        gw_buf_clear(&b);
+    }
+}
+
+/*
  * Scenario    admission up to the soft mark, growth up to the hard mark, amounts that would overflow
  * Guarantees  both marks hold exactly, and what is given back can be taken again
  */
@@ -195,6 +218,7 @@ int main(void)
         cmocka_unit_test(an_arena_gives_aligned_room_up_to_its_maximum),
         cmocka_unit_test(an_arena_keeps_its_chunks),
         cmocka_unit_test(a_buffer_stops_at_its_maximum),
+        cmocka_unit_test(a_printed_text_is_whole),
         cmocka_unit_test(credit_holds_both_marks),
         cmocka_unit_test(an_inbox_brings_everything_in_order),
         cmocka_unit_test(only_the_first_push_asks_for_a_wake),
