@@ -7,6 +7,7 @@
  *   /overload    200 with grpc-status: 14 and nothing else (Trailers-Only), as a refusal, at the end
  *   /refuse      413 at the head
  *   /later       kept; the test answers by rig_answer
+ *   /early       the same, before its body is over
  *   /big         200 with a body of 1 MiB
  *   /stream      200 with 5 bytes at the end of the request, left open; the test pushes and ends it
  */
@@ -72,6 +73,8 @@ static inline void rig_head(struct gw_hs_handler *h, struct gw_hs_stream *s, con
     r->content_length = head->content_length;
     r->http2 = head->http2;
     r->tls = head->tls;
+    if (gw_slice_is(head->path, "/early"))
+        r->later = gw_hs_name_of(s);
     if (gw_slice_is(head->path, "/refuse"))
         gw_hs_respond(s, &(struct gw_hs_response){.status = 413, .refusal = true});
 }

@@ -168,6 +168,30 @@ static void a_window_waits_for_a_second_at_most(void **state)
     assert_int_equal(client_answer(&client, id)->status, 200);
 }
 
+/* Scenario: no memory; forty bodies of 300 KB are answered while they are held, then a small one comes.
+ * Guarantees: an answer gives back what was held of the connection's window, or the last ones would find none. */
+static void an_answer_frees_what_was_held(void **state)
+{
+    int32_t id;
+
+    (void)state;
+    rig.heard.no_room = true;
+    for (unsigned i = 1; i <= 40; i++) {
+        id = client_post(&client, "/early", 300 * 1000);
+        talk(&rig, &client, 6);
+        assert_int_equal(rig.heard.n_body, i * 65535);
+        rig_answer(&rig);
+        rig.fake.mono_ns += 25 * MS;
+        talk(&rig, &client, 3);
+        assert_int_equal(client_answer(&client, id)->status, 200);
+        rig.fake.mono_ns += 102 * MS;
+        talk_until_closed(&rig, &client, i);
+    }
+    id = client_post(&client, "/ok", 1000);
+    talk_until_closed(&rig, &client, 41);
+    assert_int_equal(client_answer(&client, id)->status, 200);
+}
+
 /* Scenario: bodies that come in steps of 10 s: 20 KB each, and 1 KB each, less than 1 KiB a second.
  * Guarantees: the first one is heard to its end; the second one is reset after body_idle_timeout and what its bytes are
  * worth, though it never stands still for long. */
@@ -656,6 +680,7 @@ int main(void)
         CASE(a_window_grows_only_for_a_body_that_needs_it),
         CASE(windows_wait_for_memory),
         CASE(a_window_waits_for_a_second_at_most),
+        CASE(an_answer_frees_what_was_held),
         CASE(a_body_that_trickles_is_reset),
         CASE(an_answer_may_come_later_and_its_name_dies_with_the_stream),
         CASE(an_answer_left_open_goes_on_until_its_end),

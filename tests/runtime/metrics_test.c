@@ -296,6 +296,8 @@ static void every_metric_of_the_collector_is_there_and_moves(void **state)
     free(m);
     answer_all(&t, &OK, &OK);
     m = scrape(&t);
+    assert_true(value(m, "otelcol_receiver_accepted_log_records", "receiver=\"otlp\",transport=\"http\"") == 2);
+    assert_true(value(m, "otelcol_receiver_accepted_log_records", "receiver=\"otlp\",transport=\"grpc\"") == 0);
     for (unsigned i = 0; i < N(per_item) * 3; i++) {
         (void)snprintf(name, sizeof(name), "%s%s", per_item[i / 3], gw_signal_item_name(signals[i % 3]));
         assert_moved(m, name, NULL);
