@@ -7,7 +7,8 @@
  *
  * The queue, batching, time-outs and retries are the runtime's (queue/), configured by the Collector's keys
  * (sending_queue, retry_on_failure, timeout), which the runtime adds to the settings of every exporter that sets
- * `queued`. No exporter contains retry code.
+ * `queued`. No exporter decides about retries: one that cuts a body into requests of its own (own_tries) asks the
+ * queue after each failure what to do.
  */
 #ifndef GW_PIPELINE_EXPORTER_H
 #define GW_PIPELINE_EXPORTER_H
@@ -17,6 +18,8 @@
 #include "core/status.h"
 
 struct gw_loop;
+struct gw_node;
+struct gw_queue_settings;
 
 /**
  * How chunks are put together before an attempt: `sending_queue.batch` of the exporter, else the `batch` processor
@@ -44,6 +47,7 @@ enum gw_sent {
     GW_SENT_RETRY,     /* nothing of what is left was taken; again after a back-off */
     GW_SENT_PERMANENT, /* the sink will never take it: dead letter, counted */
     GW_SENT_TOO_LARGE, /* halves may pass: split; a single row becomes a dead letter */
+    GW_SENT_OVER,      /* own_tries: `again` said that what is left is not to be tried any more */
 };
 
 struct gw_sent_info {
@@ -54,8 +58,27 @@ struct gw_sent_info {
     const char *reason;      /* short name for metrics: "http_400", "timeout" */
     const char *message;     /* a sentence; copied */
     struct gw_slice left;    /* with RETRY: only these bytes (a valid body of left_rows) are to be sent again;
-                                n == 0 = the whole body. Copied before done returns */
+                                n == 0 = the whole body. With OVER: what is given up. Copied before done returns */
     uint32_t left_rows;
+};
+
+/** The tries of one request of an exporter with own_tries; zeroed before the first. */
+struct gw_tries {
+    unsigned failures;
+    double interval_ns;
+    uint64_t first_ns; /* monotonic: of the first failure */
+    bool wished;       /* the pause is the sink's own wish: draining does not shorten it */
+    const char *over;  /* why `again` said no: "retry_exhausted", "retry_disabled", "deadline", "shutdown" */
+};
+
+/** Rows that can never be delivered. */
+struct gw_death {
+    const char *class_; /* "sink_rejected", "limit_size", "schema" (it has no form that the sink knows) */
+    const char *reason; /* short name for metrics: "http_400" */
+    const char *message;
+    int code;             /* the sink's own, such as an HTTP status; 0 = none */
+    struct gw_slice body; /* OTLP: these rows alone; copied */
+    uint32_t rows;
 };
 
 /** One try of one body. Lives until done; owned by the queue. */
@@ -68,8 +91,16 @@ struct gw_attempt {
     const struct gw_meta *meta; /* of all its rows, or NULL */
     void *impl;                 /* the exporter's own */
     void (*done)(struct gw_attempt *a, const struct gw_sent_info *info);
-    /** Some rows can never be sent (one oversized record): kept as a dead letter; may be called before done. */
-    void (*dead)(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message);
+    /**
+     * Some rows can never be delivered: they become a dead letter, which waits for room when there is none, or a
+     * counted drop. Any number of times before done; those rows then no longer belong to the attempt.
+     */
+    void (*dead)(struct gw_attempt *a, const struct gw_death *d);
+    /**
+     * For own_tries: a request of this attempt has failed. True: try it again after *ret_pause_ns. False: its tries are
+     * over, see t->over; when the others are settled too, the attempt ends as GW_SENT_OVER with what is left.
+     */
+    bool (*again)(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns);
 };
 
 struct gw_exporter_ops {
@@ -77,6 +108,15 @@ struct gw_exporter_ops {
     bool queued;           /* sending_queue, retry_on_failure, timeout belong to its settings */
     bool queue_by_default; /* sending_queue.enabled when the key is absent */
     uint64_t default_timeout_ns;
+    /**
+     * A body becomes several requests, each tried until it is settled: the queue sets no timer and never sends an
+     * attempt twice. timeout_ns is of each request. Attempts come in the order of the queue, num_consumers at once.
+     */
+    bool own_tries;
+    /** Other defaults than those of gw_queue_fields (pipeline/queue_settings.h). May be NULL. */
+    void (*queue_defaults)(struct gw_queue_settings *s);
+    /** What the exporter's own keys say about the queue; its conf and block have been read. May be NULL. */
+    void (*queue_adjust)(const void *conf, const struct gw_node *node, struct gw_queue_settings *s);
 
     /**
      * Append the view's rows as bytes. NULL: OTLP protobuf (otlp-proto/encode.h).
@@ -92,6 +132,8 @@ struct gw_exporter_ops {
     void (*send)(void *self, struct gw_attempt *a);
     /** Time is up (timeout_ns passed, or the drain ended): a->done must follow soon. May be NULL. */
     void (*cancel)(void *self, struct gw_attempt *a);
+    /** For own_tries: the gateway drains, so that pauses that are not a sink's wish should end within pause_ns. */
+    void (*hurry)(void *self, uint64_t pause_ns);
     /** All attempts are done; write out what is buffered. */
     void (*close)(void *self);
 };

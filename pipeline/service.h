@@ -88,8 +88,9 @@ struct gw_extra_settings {
     size_t conf_size;
     /** Defaults that depend on the exporter, before the file is read. */
     void (*adjust)(void *conf, const void *exporter_ops);
-    /** What depends on the keys written, and the rules between settings. */
-    void (*finish)(void *conf, const struct gw_node *node, struct gw_diag *diag);
+    /** What depends on the keys written, and the rules between settings; exporter_conf has been read. */
+    void (*finish)(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+                   struct gw_diag *diag);
 };
 
 struct gw_service_options {

@@ -203,7 +203,7 @@ static void fill(struct gw_build *b, struct gw_service_component *c)
     if (rc < 0)
         return;
     if (queued && b->extra->finish)
-        b->extra->finish(extra, c->node, b->diag);
+        b->extra->finish(extra, t->exporter, conf, c->node, b->diag);
     if (t->check)
         t->check(conf, c->node, b->diag);
 }

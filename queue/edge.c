@@ -125,6 +125,7 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
         e->lanes[i].edge = e;
         e->lanes[i].signal = (enum gw_signal)(1u << i);
         e->lanes[i].pending_last = &e->lanes[i].pending;
+        e->lanes[i].graves_last = &e->lanes[i].graves;
         if (conf->signals & e->lanes[i].signal)
             make_metrics(e, &e->lanes[i]);
     }

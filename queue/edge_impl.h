@@ -35,13 +35,11 @@ struct gw_job {
     struct gw_lane *lane;
     struct gw_job *next; /* in lane->jobs */
     struct gw_chunk *chunk;
-    uint8_t *left;          /* what a partial retry left over; or NULL */
-    uint64_t first_ns;      /* monotonic: of the first attempt */
-    double interval_ns;     /* the next pause, before its random part */
+    uint8_t *left; /* what a partial retry left over; or NULL */
+    struct gw_tries tries;
     uint32_t dead_rows;     /* of this attempt */
     uint32_t rejected_rows; /* so far, for the tickets */
     bool sending, timed_out, cancelled;
-    bool wished;           /* the pause is the sink's own wish */
     struct gw_fate *fate;  /* waits for room in the dead letter queue */
     struct gw_timer timer; /* time-out of the attempt, or end of the pause */
 };
@@ -52,6 +50,16 @@ struct gw_fate {
     int grpc_status;
     uint64_t retry_after_ns;
     enum gw_outcome outcome; /* without a dead letter port */
+    int code;                /* the sink's own, for the dead letter; 0: grpc_status */
+};
+
+/** A dead letter that is written already and waits for room in its queue. Nothing new is sent meanwhile. */
+struct gw_grave {
+    struct gw_grave *next;
+    uint32_t rows;
+    char reason[64];
+    size_t n;
+    uint8_t letter[];
 };
 
 /** A batch that is being put together. */
@@ -81,6 +89,8 @@ struct gw_lane {
     /* The exporter's thread only. */
     struct gw_chunk *pending, **pending_last;
     struct gw_job *jobs;
+    struct gw_grave *graves, **graves_last;
+    struct gw_timer graves_timer;
     struct gw_open_batch *open;
     unsigned n_open;
     bool pumping;

@@ -9,8 +9,11 @@
  *                                   └─ PERMANENT: buried
  *   buried = a dead letter, when that port is wired; else counted by reason and logged
  *
- * A job keeps its place among num_consumers until its verdict, pauses included, as the Collector's consumers do.
+ * A job keeps its place among num_consumers until its verdict, pauses included, as the Collector's consumers do. An
+ * exporter with own_tries gets its job once and asks `again` for each of its requests. Dead letters that find no room
+ * wait as graves; nothing new is sent while there are any, so that their number is bounded by the jobs under way.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "queue/dead_letter.h"
@@ -53,14 +56,15 @@ static void finish(struct gw_job *j, uint32_t rejected, enum gw_outcome outcome,
     gw_edge_done(l, c);
 }
 
-static bool write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f,
+                              struct gw_buf *out)
 {
     struct gw_edge *e = j->lane->edge;
     struct gw_dead_letter d = {
         .class_ = f->class_,
         .reason = f->reason,
         .message = f->message,
-        .code = f->grpc_status,
+        .code = f->code ? f->code : f->grpc_status,
         .component = e->conf.id,
         .signal = j->chunk->signal,
         .rows = rows,
@@ -70,14 +74,18 @@ static bool write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
         .meta = j->chunk->meta,
         .body = body,
     };
-    unsigned taken = 0;
-    struct gw_buf out;
 
-    gw_buf_init(&out, MAX_DEAD_LETTER_BYTES);
-    gw_dead_letter_put(e->conf.env, &d, &out);
-    for (unsigned i = 0; i < e->n_dead_letters && !out.failed; i++)
-        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, gw_buf_slice(&out), 1, NULL);
-    gw_buf_clear(&out);
+    gw_buf_init(out, MAX_DEAD_LETTER_BYTES);
+    gw_dead_letter_put(e->conf.env, &d, out);
+}
+
+/* False: no dead letter queue has room. */
+static bool post_dead_letter(struct gw_edge *e, struct gw_slice letter)
+{
+    unsigned taken = 0;
+
+    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++)
+        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, letter, 1, NULL);
     return taken > 0;
 }
 
@@ -87,31 +95,40 @@ static void count_dead_letter(struct gw_lane *l, uint32_t rows, const char *reas
         {"component", l->edge->conf.id}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
 
     atomic_fetch_add_explicit(&l->dead_lettered, rows, memory_order_relaxed);
+    gw_metric_add(l->failed, rows);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dead_letter_items",
                                "Items that a sink will never take and that were written to the dead letter port.",
                                labels, 3),
                   rows);
 }
 
+static void drop(struct gw_lane *l, uint32_t rows, const struct gw_fate *f)
+{
+    gw_metric_add(l->failed, rows);
+    gw_edge_drop(l, rows, f->reason);
+    gw_log(&l->edge->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)",
+           f->reason, f->message ? f->message : "no more is known", rows);
+}
+
 /* Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
 static bool bury(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
 {
-    struct gw_lane *l = j->lane;
-    struct gw_edge *e = l->edge;
+    struct gw_edge *e = j->lane->edge;
+    struct gw_buf letter;
+    bool taken;
 
     if (e->n_dead_letters) {
-        if (write_dead_letter(j, body, rows, f)) {
-            count_dead_letter(l, rows, f->reason);
-            gw_metric_add(l->failed, rows);
+        write_dead_letter(j, body, rows, f, &letter);
+        taken = !letter.failed && post_dead_letter(e, gw_buf_slice(&letter));
+        gw_buf_clear(&letter);
+        if (taken) {
+            count_dead_letter(j->lane, rows, f->reason);
             return true;
         }
         if (!e->closing)
             return false;
     }
-    gw_metric_add(l->failed, rows);
-    gw_edge_drop(l, rows, f->reason);
-    gw_log(&e->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)", f->reason,
-           f->message ? f->message : "no more is known", rows);
+    drop(j->lane, rows, f);
     return true;
 }
 
@@ -120,16 +137,57 @@ static void start(struct gw_job *j);
 /* ---- pauses ----------------------------------------------------------------------------------------------- */
 
 /* interval × (1 ± randomization_factor), and the next interval. */
-static uint64_t next_pause_ns(struct gw_job *j)
+static uint64_t next_pause_ns(const struct gw_edge *e, struct gw_tries *t)
 {
-    const struct gw_retry_settings *r = &j->lane->edge->conf.settings.retry;
-    double unit = (double)(gw_random_u64(j->lane->edge->conf.env) >> 11) * 0x1p-53; /* [0, 1) */
-    double pause = j->interval_ns * (1 + r->randomization_factor * (2 * unit - 1));
+    const struct gw_retry_settings *r = &e->conf.settings.retry;
+    double unit = (double)(gw_random_u64(e->conf.env) >> 11) * 0x1p-53; /* [0, 1) */
+    double pause = t->interval_ns * (1 + r->randomization_factor * (2 * unit - 1));
 
-    j->interval_ns *= r->multiplier;
-    if (j->interval_ns > (double)r->max_interval_ns)
-        j->interval_ns = (double)r->max_interval_ns;
+    t->interval_ns *= r->multiplier;
+    if (t->interval_ns > (double)r->max_interval_ns)
+        t->interval_ns = (double)r->max_interval_ns;
     return pause < 0 ? 0 : (uint64_t)pause;
+}
+
+static bool over(struct gw_tries *t, const char *why)
+{
+    t->over = why;
+    return false;
+}
+
+/* One more failure: whether it is worth another try, and when. */
+static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
+{
+    struct gw_job *j = (struct gw_job *)a;
+    struct gw_edge *e = j->lane->edge;
+    const struct gw_retry_settings *r = &e->conf.settings.retry;
+    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), pause;
+
+    if (t->failures++ == 0)
+        t->interval_ns = (double)r->initial_interval_ns;
+    if (!t->first_ns)
+        t->first_ns = now;
+    if (e->closing || j->cancelled)
+        return over(t, "shutdown");
+    if (!r->enabled)
+        return over(t, "retry_disabled");
+    if (r->max_retries && t->failures > r->max_retries)
+        return over(t, "retry_exhausted");
+    pause = next_pause_ns(e, t);
+    if (atomic_load_explicit(&e->draining, memory_order_relaxed) && pause > DRAIN_PAUSE_NS)
+        pause = DRAIN_PAUSE_NS;
+    t->wished = info->retry_after_ns > pause;
+    if (t->wished)
+        pause = info->retry_after_ns;
+    if (r->max_elapsed_time_ns && now + pause > t->first_ns + r->max_elapsed_time_ns)
+        return over(t, "retry_exhausted");
+    if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) /* nobody would hear of it */
+        return over(t, "deadline");
+    gw_log(&e->conf.logger, GW_LOG_INFO,
+           "Exporting failed. Will retry the request after interval. %s: %s (interval: %.3fs)",
+           info->reason ? info->reason : "retry", info->message ? info->message : "", (double)pause / 1e9);
+    *ret_pause_ns = pause;
+    return true;
 }
 
 static void give_up(struct gw_job *j, const struct gw_fate *f);
@@ -196,47 +254,27 @@ static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_
     return true;
 }
 
+/* What is left will not be tried again; `why` says the reason. */
+static void give_up_trying(struct gw_job *j, const char *why, const struct gw_sent_info *info)
+{
+    const struct gw_fate f = {
+        why, why, info->message, info->grpc_status ? info->grpc_status : 14, info->retry_after_ns, GW_REFUSED, 0};
+
+    give_up(j, &f);
+}
+
 static void retry(struct gw_job *j, const struct gw_sent_info *info)
 {
-    const struct gw_retry_settings *r = &j->lane->edge->conf.settings.retry;
-    struct gw_edge *e = j->lane->edge;
-    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), pause;
-    struct gw_fate f = {"retry_exhausted",    "retry_exhausted",
-                        info->message,        info->grpc_status ? info->grpc_status : 14,
-                        info->retry_after_ns, GW_REFUSED};
+    uint64_t pause;
 
     if (info->left.n && info->left_rows <= j->a.rows)
         (void)keep_left(j, info, j->a.rows - info->left_rows);
-    if (e->closing || j->cancelled) {
-        f.class_ = f.reason = "shutdown";
-        give_up(j, &f);
+    if (!again(&j->a, &j->tries, info, &pause)) {
+        give_up_trying(j, j->tries.over, info);
         return;
     }
-    if (!r->enabled) {
-        f.class_ = f.reason = "retry_disabled";
-        give_up(j, &f);
-        return;
-    }
-    pause = next_pause_ns(j);
-    if (atomic_load_explicit(&e->draining, memory_order_relaxed) && pause > DRAIN_PAUSE_NS)
-        pause = DRAIN_PAUSE_NS;
-    j->wished = info->retry_after_ns > pause;
-    if (j->wished)
-        pause = info->retry_after_ns;
-    if (r->max_elapsed_time_ns && now + pause > j->first_ns + r->max_elapsed_time_ns) {
-        give_up(j, &f);
-        return;
-    }
-    if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) { /* nobody would hear of it */
-        f.class_ = f.reason = "deadline";
-        give_up(j, &f);
-        return;
-    }
-    gw_log(&e->conf.logger, GW_LOG_INFO,
-           "Exporting failed. Will retry the request after interval. %s: %s (interval: %.3fs)",
-           info->reason ? info->reason : "retry", info->message ? info->message : "", (double)pause / 1e9);
     j->timer.fire = on_pause_end;
-    gw_timer_arm(loop_of(j->lane), &j->timer, now + pause);
+    gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + pause);
 }
 
 /* ---- verdicts --------------------------------------------------------------------------------------------- */
@@ -283,8 +321,8 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
 {
     struct gw_job *j = (struct gw_job *)a;
     struct gw_lane *l = j->lane;
-    struct gw_fate f = {"sink_rejected", info->reason ? info->reason : "permanent", info->message, info->grpc_status, 0,
-                        GW_FAILED};
+    struct gw_fate f = {
+        "sink_rejected", info->reason ? info->reason : "permanent", info->message, info->grpc_status, 0, GW_FAILED, 0};
     enum gw_sent sent = info->sent;
     struct gw_sent_info late;
 
@@ -313,27 +351,92 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         retry(j, info);
         break;
     case GW_SENT_TOO_LARGE:
-        f = (struct gw_fate){"limit_size", "too_large", info->message, 0, 0, GW_FAILED};
+        f = (struct gw_fate){"limit_size", "too_large", info->message, 0, 0, GW_FAILED, 0};
         if (!split(j))
             give_up(j, &f);
         break;
     case GW_SENT_PERMANENT:
         give_up(j, &f);
         break;
+    case GW_SENT_OVER:
+        if (info->left.n && info->left_rows <= j->a.rows)
+            (void)keep_left(j, info, j->a.rows - info->left_rows);
+        give_up_trying(j, info->reason ? info->reason : "retry_exhausted", info);
+        break;
     }
     gw_sender_pump(l);
 }
 
-static void on_dead(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message)
+/* ---- graves ----------------------------------------------------------------------------------------------- */
+
+static void on_graves_pause(struct gw_timer *t);
+
+static void watch_graves(struct gw_lane *l)
+{
+    l->graves_timer.fire = on_graves_pause;
+    gw_timer_arm(loop_of(l), &l->graves_timer, gw_loop_now_ns(loop_of(l)) + DEAD_LETTER_PAUSE_NS);
+}
+
+/* The first grave is settled: as a dead letter, or dropped because of `why`. */
+static void close_grave(struct gw_lane *l, const char *why)
+{
+    struct gw_grave *g = l->graves;
+
+    l->graves = g->next;
+    if (!l->graves)
+        l->graves_last = &l->graves;
+    if (why)
+        drop(l, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
+    else
+        count_dead_letter(l, g->rows, g->reason);
+    free(g);
+    atomic_fetch_sub(&l->edge->n_chunks, 1);
+}
+
+static void on_graves_pause(struct gw_timer *t)
+{
+    struct gw_lane *l = (struct gw_lane *)((char *)t - offsetof(struct gw_lane, graves_timer));
+
+    while (l->graves && post_dead_letter(l->edge, (struct gw_slice){l->graves->letter, l->graves->n}))
+        close_grave(l, NULL);
+    if (l->graves)
+        watch_graves(l);
+    else
+        gw_sender_pump(l);
+}
+
+/* There is no room now. False: no memory either. */
+static bool dig(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+{
+    struct gw_lane *l = j->lane;
+    struct gw_grave *g = NULL;
+    struct gw_buf letter;
+
+    write_dead_letter(j, body, rows, f, &letter);
+    if (!letter.failed)
+        g = malloc(sizeof(*g) + letter.n);
+    if (g) {
+        *g = (struct gw_grave){.rows = rows, .n = letter.n};
+        snprintf(g->reason, sizeof(g->reason), "%s", f->reason);
+        memcpy(g->letter, letter.p, letter.n);
+        *l->graves_last = g;
+        l->graves_last = &g->next;
+        atomic_fetch_add(&l->edge->n_chunks, 1); /* an edge with a grave is not empty */
+        watch_graves(l);
+    }
+    gw_buf_clear(&letter);
+    return g != NULL;
+}
+
+static void on_dead(struct gw_attempt *a, const struct gw_death *d)
 {
     struct gw_job *j = (struct gw_job *)a;
-    struct gw_fate f = {"limit_size", reason, message, 0, 0, GW_FAILED};
+    uint32_t rows = d->rows < a->rows ? d->rows : a->rows;
+    struct gw_fate f = {.class_ = d->class_, .reason = d->reason, .message = d->message, .code = d->code};
 
-    rows = rows < a->rows ? rows : a->rows;
-    /* A full dead letter queue cannot make this one wait: the rows stand in the exporter's hands. */
-    if (!bury(j, body, rows, &f)) {
-        gw_metric_add(j->lane->failed, rows);
-        gw_edge_drop(j->lane, rows, "dead_letter_full");
+    if (!bury(j, d->body, rows, &f) && !dig(j, d->body, rows, &f)) {
+        f.reason = "dead_letter_full";
+        drop(j->lane, rows, &f);
     }
     a->rows -= rows;
     j->rejected_rows += rows;
@@ -354,8 +457,8 @@ static void start(struct gw_job *j)
 {
     struct gw_edge *e = j->lane->edge;
     uint64_t now = gw_loop_now_ns(loop_of(j->lane));
-    const struct gw_fate late = {"deadline", "deadline", "the deadline passed before the sink was asked",
-                                 4,          0,          GW_REFUSED};
+    const struct gw_fate late = {"deadline", "deadline", "the deadline passed before the sink was asked", 4, 0,
+                                 GW_REFUSED, 0};
 
     if (j->chunk->deadline_ns && now >= j->chunk->deadline_ns) { /* as in retry: nobody would hear of it */
         give_up(j, &late);
@@ -363,10 +466,10 @@ static void start(struct gw_job *j)
     }
     j->a.number++;
     if (j->a.number == 1)
-        j->first_ns = now;
+        j->tries.first_ns = now;
     j->sending = true;
     j->timed_out = false;
-    if (j->a.timeout_ns) {
+    if (j->a.timeout_ns && !e->ops->own_tries) {
         j->timer.fire = on_timeout;
         gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
     }
@@ -375,22 +478,21 @@ static void start(struct gw_job *j)
 
 static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
 {
-    const struct gw_queue_settings *s = &l->edge->conf.settings;
     struct gw_job *j = calloc(1, sizeof(*j));
 
     if (!j)
         return NULL;
     j->lane = l;
     j->chunk = c;
-    j->interval_ns = (double)s->retry.initial_interval_ns;
     j->a = (struct gw_attempt){
         .signal = c->signal,
         .body = c->body,
         .rows = c->rows,
-        .timeout_ns = s->timeout_ns,
+        .timeout_ns = l->edge->conf.settings.timeout_ns,
         .meta = c->meta,
         .done = on_done,
         .dead = on_dead,
+        .again = again,
     };
     j->next = l->jobs;
     l->jobs = j;
@@ -414,7 +516,7 @@ void gw_sender_pump(struct gw_lane *l)
     if (l->pumping) /* an answer from inside of send: the loop below goes on by itself */
         return;
     l->pumping = true;
-    while (l->pending && !l->edge->closing &&
+    while (l->pending && !l->edge->closing && !l->graves &&
            (!q->enabled || atomic_load_explicit(&l->in_flight, memory_order_relaxed) < q->num_consumers)) {
         struct gw_chunk *c = l->pending;
         struct gw_job *j = new_job(l, c);
@@ -434,15 +536,17 @@ void gw_sender_hurry(struct gw_lane *l)
 {
     uint64_t soon = gw_loop_now_ns(loop_of(l)) + DRAIN_PAUSE_NS;
 
+    if (l->edge->ops->hurry)
+        l->edge->ops->hurry(l->edge->conf.self, DRAIN_PAUSE_NS);
     for (struct gw_job *j = l->jobs; j; j = j->next)
-        if (!j->sending && !j->wished && !j->fate && gw_timer_is_armed(&j->timer) && j->timer.due_ns > soon)
+        if (!j->sending && !j->tries.wished && !j->fate && gw_timer_is_armed(&j->timer) && j->timer.due_ns > soon)
             gw_timer_arm(loop_of(l), &j->timer, soon);
 }
 
 void gw_sender_cut(struct gw_lane *l)
 {
-    const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered",
-                              14,         0,          GW_REFUSED};
+    const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered", 14, 0,
+                              GW_REFUSED, 0};
     struct gw_edge *e = l->edge;
 
     for (struct gw_job *j = l->jobs, *next; j; j = next) {
@@ -455,6 +559,10 @@ void gw_sender_cut(struct gw_lane *l)
                 e->ops->cancel(e->conf.self, &j->a);
         }
     }
+    gw_timer_disarm(&l->graves_timer);
+    while (l->graves)
+        close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}) ? NULL
+                                                                                               : "dead_letter_full");
     while (l->pending) {
         struct gw_chunk *c = l->pending;
 

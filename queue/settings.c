@@ -70,6 +70,8 @@ static void adjust(void *conf, const void *exporter_ops)
 
     s->queue.enabled = ops->queue_by_default;
     s->timeout_ns = ops->default_timeout_ns;
+    if (ops->queue_defaults)
+        ops->queue_defaults(s);
 }
 
 static bool batches_by_bytes(const struct gw_sending_queue_settings *q)
@@ -132,10 +134,14 @@ static void check_retry(const struct gw_retry_settings *r, const struct gw_node 
                     "'max_elapsed_time' must not be less than 'max_interval'");
 }
 
-static void finish(void *conf, const struct gw_node *node, struct gw_diag *diag)
+static void finish(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+                   struct gw_diag *diag)
 {
-    const struct gw_queue_settings *s = conf;
+    const struct gw_exporter_ops *ops = exporter_ops;
+    struct gw_queue_settings *s = conf;
 
+    if (ops->queue_adjust)
+        ops->queue_adjust(exporter_conf, node, s);
     if (s->queue.enabled && s->queue.has_batch)
         check_batch(&s->queue, gw_node_get(node, "sending_queue"), diag);
     check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);

@@ -369,7 +369,6 @@ static void rig_new(struct gw_rig *r)
 
 int gw_rig_configure(struct gw_rig *r, const char *name, const char *yaml)
 {
-    struct gw_queue_settings queue;
     const struct gw_node *node;
     struct gw_buf text;
     bool old;
@@ -384,21 +383,23 @@ int gw_rig_configure(struct gw_rig *r, const char *name, const char *yaml)
         struct gw_settings tables[] = {
             {.fields = r->component->fields, .conf_size = r->component->conf_size, .conf = r->conf},
             {.fields = gw_queue_fields,
-             .conf_size = sizeof(queue),
-             .conf = &queue,
+             .conf_size = sizeof(r->queue),
+             .conf = &r->queue,
              .adjust = gw_queue_extra.adjust,
              .arg = r->component->exporter},
         };
 
         gw_schema_fill_tables(tables, 2, node, &r->arena, &r->diag);
     }
+    if (!r->diag.n_errors)
+        gw_queue_extra.finish(&r->queue, r->component->exporter, r->conf, node, &r->diag);
     if (r->component->check && !r->diag.n_errors)
         r->component->check(r->conf, node, &r->diag);
     gw_buf_init(&text, sizeof(r->said));
     gw_diag_write(&r->diag, &text);
     snprintf(r->said, sizeof(r->said), "%.*s", (int)text.n, text.p ? (const char *)text.p : "");
     gw_buf_clear(&text);
-    r->a.timeout_ns = queue.timeout_ns;
+    r->a.timeout_ns = r->queue.timeout_ns;
     return r->diag.n_errors ? -EINVAL : 0;
 }
 
@@ -443,16 +444,30 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     }
 }
 
-static void on_dead(struct gw_attempt *a, struct gw_slice body, uint32_t rows, const char *reason, const char *message)
+static void on_dead(struct gw_attempt *a, const struct gw_death *death)
 {
     struct gw_rig_dead *d = &rig->dead[rig->n_dead++];
 
+    d->body = (uint8_t *)text_of(death->body);
+    d->n_body = death->body.n;
+    d->rows = death->rows;
+    d->code = death->code;
+    snprintf(d->class_, sizeof(d->class_), "%s", death->class_);
+    snprintf(d->reason, sizeof(d->reason), "%s", death->reason);
+    snprintf(d->message, sizeof(d->message), "%s", death->message ? death->message : "");
+    if (rig->component->exporter->own_tries)
+        a->rows -= death->rows;
+}
+
+static bool on_again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
+{
     (void)a;
-    d->body = (uint8_t *)text_of(body);
-    d->n_body = body.n;
-    d->rows = rows;
-    snprintf(d->reason, sizeof(d->reason), "%s", reason);
-    snprintf(d->message, sizeof(d->message), "%s", message);
+    rig->n_again++;
+    t->failures++;
+    t->wished = info->retry_after_ns > 0;
+    t->over = "retry_exhausted";
+    *ret_pause_ns = info->retry_after_ns ? info->retry_after_ns : rig->pause_ns ? rig->pause_ns : 1000000000;
+    return rig->most_failures == 0 || t->failures <= rig->most_failures;
 }
 
 static void forget(struct gw_rig *r)
@@ -488,7 +503,8 @@ void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, 
                                .timeout_ns = timeout_ns,
                                .meta = meta,
                                .done = on_done,
-                               .dead = on_dead};
+                               .dead = on_dead,
+                               .again = on_again};
     r->component->exporter->send(r->self, &r->a);
 }
 

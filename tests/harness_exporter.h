@@ -16,6 +16,7 @@
 #include "pipeline/component.h"
 #include "pipeline/exporter.h"
 #include "pipeline/host.h"
+#include "pipeline/queue_settings.h"
 
 enum { GW_RIG_MAX = 512 };
 
@@ -36,7 +37,8 @@ struct gw_rig_dead {
     uint8_t *body;
     size_t n_body;
     uint32_t rows;
-    char reason[64], message[256];
+    int code;
+    char class_[32], reason[64], message[512];
 };
 
 struct gw_rig {
@@ -51,6 +53,7 @@ struct gw_rig {
     char said[4096]; /* what the settings' check wrote */
     const struct gw_component *component;
     void *conf, *self;
+    struct gw_queue_settings queue;
     struct gw_ctx ctx;
     struct gw_host host;
     struct gw_err err;
@@ -79,6 +82,11 @@ struct gw_rig {
     uint8_t *left;
     struct gw_rig_dead dead[GW_RIG_MAX];
     unsigned n_dead;
+
+    /* The answer to `again`: no after so many failures of a request (0 = never), else this pause or the sink's wish. */
+    unsigned most_failures;
+    uint64_t pause_ns; /* 1 s when it is 0 */
+    unsigned n_again;
 };
 
 /** Fill the settings and check them; 0 or -EINVAL with r->said. */

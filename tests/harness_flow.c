@@ -122,6 +122,36 @@ const struct gw_component gw_test_exporter = {
     .exporter = &sink_ops,
 };
 
+static void hurry_sink(void *self, uint64_t pause_ns)
+{
+    assert_int_equal(pause_ns, 500000000);
+    ((struct gw_test_sink *)self)->n_hurried++;
+}
+
+static const struct gw_exporter_ops trying_ops = {
+    .merge = GW_MERGE_OTLP,
+    .queued = true,
+    .queue_by_default = true,
+    .default_timeout_ns = 5000000000u,
+    .own_tries = true,
+    .open = open_sink,
+    .send = send_sink,
+    .cancel = cancel_sink,
+    .hurry = hurry_sink,
+    .close = close_sink,
+};
+const struct gw_component gw_test_trying_exporter = {
+    .kind = GW_EXPORTER,
+    .name = "trying",
+    .summary = "A puppet.",
+    .signals = GW_ALL_SIGNALS,
+    .fields = no_fields,
+    .conf_size = sizeof(struct conf),
+    .create = create_sink,
+    .destroy = free,
+    .exporter = &trying_ops,
+};
+
 static int encode_text(void *self, const struct gw_view *v, struct gw_buf *out)
 {
     (void)self;

@@ -16,7 +16,7 @@ enum { GW_TEST_WAITING = 4096 };
 /** `scripted`, an exporter: every attempt waits for gw_test_sink_answer. */
 struct gw_test_sink {
     struct gw_attempt *waiting[GW_TEST_WAITING];
-    unsigned n_waiting, n_sends, n_cancelled, n_most;
+    unsigned n_waiting, n_sends, n_cancelled, n_most, n_hurried;
     const char *knows_why; /* what a cancelled attempt says */
     struct gw_loop *loop;
     const struct gw_logger *logger; /* tells of the first attempt */
@@ -25,6 +25,8 @@ struct gw_test_sink {
     struct gw_sent_info info; /* with that */
 };
 extern const struct gw_component gw_test_exporter;
+/** As gw_test_exporter, with own_tries: n_hurried counts. */
+extern const struct gw_component gw_test_trying_exporter;
 /** As gw_test_exporter, with an encode() that writes a text line per row: "time;". */
 extern const struct gw_component gw_test_text_exporter;
 /** Answer the oldest attempt that waits; false when there is none. */

@@ -317,7 +317,11 @@ static void send_groups(struct self *s, struct gw_attempt *a)
             gw_buf_put_slice(&again, gw_buf_slice(&s->request));
             info.left_rows += rows;
         } else {
-            a->dead(a, gw_buf_slice(&s->request), rows, segment.p ? "write" : "no_path_segment", err.text);
+            a->dead(a, &(struct gw_death){.class_ = "sink_rejected",
+                                          .reason = segment.p ? "write" : "no_path_segment",
+                                          .message = err.text,
+                                          .body = gw_buf_slice(&s->request),
+                                          .rows = rows});
         }
     }
     if (again.n) {

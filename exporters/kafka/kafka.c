@@ -69,7 +69,11 @@ static void finish(struct gw_kafka_job *j)
         for (const struct gw_kafka_chunk *c = j->chunks; c; c = c->next)
             for (unsigned i = 0; i < c->n; i++)
                 if (c->messages[i].refused)
-                    a->dead(a, gw_kafka_piece(&c->messages[i]), c->messages[i].rows, c->messages[i].reason, j->message);
+                    a->dead(a, &(struct gw_death){.class_ = "sink_rejected",
+                                                  .reason = c->messages[i].reason,
+                                                  .message = j->message,
+                                                  .body = gw_kafka_piece(&c->messages[i]),
+                                                  .rows = c->messages[i].rows});
         if (j->left_rows) {
             info = (struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = j->reason, .message = j->message};
             if (j->left_rows < a->rows && !j->left.failed) {

@@ -85,7 +85,11 @@ static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
                  "a single row makes a message of %zu bytes, over max_message_bytes (%llu)", n_value,
                  (unsigned long long)j->s->conf->producer.max_message_bytes);
         gw_log(&j->s->ctx->logger, GW_LOG_WARN, "%s", j->message);
-        j->a->dead(j->a, piece, rows, "message_too_large", j->message);
+        j->a->dead(j->a, &(struct gw_death){.class_ = "limit_size",
+                                            .reason = "message_too_large",
+                                            .message = j->message,
+                                            .body = piece,
+                                            .rows = rows});
         return 0;
     }
     m = message_new(c);

@@ -69,9 +69,11 @@ static void adjust(void *conf, const void *ops)
 {
     ((struct extra *)conf)->timeout_ns = ((const struct gw_exporter_ops *)ops)->default_timeout_ns;
 }
-static void finish(void *conf, const struct gw_node *node, struct gw_diag *diag)
+static void finish(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+                   struct gw_diag *diag)
 {
-    (void)node;
+    (void)node, (void)exporter_conf;
+    assert_non_null(exporter_ops);
     if (((struct extra *)conf)->queue_size == 13)
         gw_diag_add(diag, GW_DIAG_ERROR, NULL, "queue_size: never 13");
 }

@@ -31,7 +31,7 @@ static unsigned fill(struct rig *r, const struct gw_exporter_ops *ops, const cha
     gw_diag_init(&r->diag);
     n = gw_yaml_parse(gw_slice_cstr(yaml), "test.yaml", &r->arena, &r->diag);
     if (gw_schema_fill_tables(&table, 1, n, &r->arena, &r->diag) == 0)
-        gw_queue_extra.finish(&r->s, n, &r->diag);
+        gw_queue_extra.finish(&r->s, ops, NULL, n, &r->diag);
     gw_buf_init(&text, sizeof(r->said) - 1);
     gw_diag_write(&r->diag, &text);
     if (text.n)
@@ -139,9 +139,52 @@ static void mistakes_are_told(void **state)
     says(&r, "sending_queue: { queue_sice: 3 }", "queue_size");
 }
 
+static void own_defaults(struct gw_queue_settings *s)
+{
+    s->queue.queue_size = 10;
+    s->queue.has_batch = true;
+    s->queue.batch.min_size = 1000000;
+    s->queue.batch.max_size = 5000000;
+    s->queue.batch.sizer = GW_BATCH_BYTES;
+}
+
+static void own_keys(const void *conf, const struct gw_node *node, struct gw_queue_settings *s)
+{
+    assert_null(conf);
+    if (gw_node_get(node, "timeout"))
+        s->retry.max_retries = 2;
+}
+
+static const struct gw_exporter_ops special = {
+    .queue_by_default = true, .queue_defaults = own_defaults, .queue_adjust = own_keys};
+
+/* Scenario: an exporter with defaults and keys of its own; one key of its batch written, others not.
+ * Guarantees: its defaults hold where nothing is written, beside what is; its own keys come last. */
+static void an_exporter_may_have_other_defaults(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    assert_int_equal(fill(&r, &special, "{}"), 0);
+    assert_int_equal(r.s.queue.queue_size, 10);
+    assert_true(gw_queue_batching(&r.s).enabled);
+    assert_int_equal(r.s.queue.batch.max_size, 5000000);
+    assert_int_equal(r.s.retry.max_retries, 0);
+    gw_arena_clear(&r.arena);
+    assert_int_equal(fill(&r, &special, "{sending_queue: {batch: {flush_timeout: 1s}, queue_size: 7}, timeout: 3s}"),
+                     0);
+    assert_int_equal(r.s.retry.max_retries, 2);
+    assert_int_equal(r.s.queue.queue_size, 7);
+    assert_int_equal(r.s.queue.batch.flush_timeout_ns, 1000000000);
+    assert_int_equal(r.s.queue.batch.min_size, 1000000);
+    assert_int_equal(r.s.queue.batch.sizer, GW_BATCH_BYTES);
+    gw_arena_clear(&r.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_exporter_may_have_other_defaults),
         cmocka_unit_test(defaults_are_the_collectors),
         cmocka_unit_test(a_batch_counts_in_its_own_unit_or_the_queues),
         cmocka_unit_test(mistakes_are_told),
