@@ -16,22 +16,14 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#include "core/call_meter.h"
 #include "core/logger.h"
-#include "exporters/common/client_settings.h"
+#include "exporters/common/http_post.h"
 #include "exporters/common/otlp_answer.h"
-#include "net/compress.h"
-#include "net/loop.h"
 #include "otlp-proto/json.h"
-#include "pipeline/component.h"
-#include "pipeline/exporter.h"
 
 enum {
     MAX_REQUEST_BYTES = 64 << 20, /* OTLP specification: not sent beyond it, before compression */
     MAX_ANSWER_BYTES = 64 << 10,
-    MAX_BODY_BYTES = 256 << 20, /* JSON is two to three times as long as protobuf */
-    OWN_HEADERS = 3,            /* type, encoding, the authenticator's */
-    KEPT_TRIES = 16,
 };
 
 enum encoding { PROTO, JSON };
@@ -44,27 +36,11 @@ struct conf {
     int encoding;
 };
 
-/** One attempt under way; kept for the next one. */
-struct
-try {
-    struct gw_http_request rq;
-    struct self *s;
-    struct gw_attempt *a;
-    struct gw_buf json, packed, auth;
-    struct gw_header *headers;
-    uint64_t begin_ns;
-    struct try *next;
-};
-
 struct self {
+    struct gw_poster poster; /* first: a post leads back to here */
     const struct conf *conf;
     const struct gw_ctx *ctx;
-    struct gw_auth auth;
-    struct gw_http_client *client;
-    enum gw_codec codec;
     char *urls[3]; /* traces, metrics, logs; NULL = no endpoint for it */
-    struct try *free;
-    unsigned n_free;
 };
 
 static const struct gw_field fields[] = {
@@ -139,290 +115,130 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     gw_http_settings_check(&c->http, node, diag);
 }
 
-/* ---- tries ------------------------------------------------------------------------------------------------------ */
+/* ---- answers ------------------------------------------------------------------------------------------------ */
 
-static void try_free(struct try *t)
+static struct self *self_of(const struct gw_post *p)
 {
-    gw_buf_clear(&t->json);
-    gw_buf_clear(&t->packed);
-    gw_buf_clear(&t->auth);
-    free(t->headers);
-    free(t);
+    return (struct self *)p->poster;
 }
 
-static struct try *try_get(struct self *s)
+/** The end of an attempt: everything that info points to has to live until done has returned. */
+static void settle(struct gw_post *p, const struct gw_sent_info *info)
 {
-    struct try *t = s->free;
+    struct gw_attempt *a = p->arg;
 
-    if (t) {
-        s->free = t->next;
-        s->n_free--;
-        return t;
-    }
-    t = calloc(1, sizeof(*t));
-    if (!t)
-        return NULL;
-    t->s = s;
-    t->headers = calloc(s->conf->http.headers.n + OWN_HEADERS, sizeof(*t->headers));
-    gw_buf_init(&t->json, MAX_BODY_BYTES);
-    gw_buf_init(&t->packed, MAX_BODY_BYTES);
-    gw_buf_init(&t->auth, 64 << 10);
-    if (!t->headers) {
-        free(t);
-        return NULL;
-    }
-    return t;
-}
-
-static void try_put(struct try *t)
-{
-    struct self *s = t->s;
-
-    t->a->impl = NULL;
-    t->a = NULL;
-    gw_buf_reset(&t->json);
-    gw_buf_reset(&t->packed);
-    gw_buf_reset(&t->auth);
-    if (s->n_free >= KEPT_TRIES) {
-        try_free(t);
-        return;
-    }
-    t->next = s->free;
-    s->free = t;
-    s->n_free++;
-}
-
-/** The end of a try: everything that info points to has to live until done has returned. */
-static void settle(struct try *t, const struct gw_sent_info *info)
-{
-    struct gw_attempt *a = t->a;
-
-    try_put(t);
+    a->impl = NULL;
+    gw_post_free(p);
     a->done(a, info);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------ */
-
-static void delivered(struct try *t, const struct gw_http_response *rs, bool json)
+static void delivered(struct gw_post *p, const struct gw_http_response *rs, bool json)
 {
-    struct gw_otlp_partial p;
+    const struct gw_attempt *a = p->arg;
+    struct gw_otlp_partial partial;
 
-    gw_otlp_partial_read(rs->body, json, &p);
-    if (p.rejected_rows || p.message[0])
-        gw_log(&t->s->ctx->logger, GW_LOG_WARN, "partial success: the server rejected %u rows: %s", p.rejected_rows,
-               p.message);
-    settle(t, &(struct gw_sent_info){
+    gw_otlp_partial_read(rs->body, json, &partial);
+    if (partial.rejected_rows || partial.message[0])
+        gw_log(&self_of(p)->ctx->logger, GW_LOG_WARN, "partial success: the server rejected %u rows: %s",
+               partial.rejected_rows, partial.message);
+    settle(p, &(struct gw_sent_info){
                   .sent = GW_SENT_OK,
-                  .rejected_rows = p.rejected_rows > t->a->rows ? t->a->rows : p.rejected_rows,
-                  .message = p.message[0] ? p.message : NULL,
+                  .rejected_rows = partial.rejected_rows > a->rows ? a->rows : partial.rejected_rows,
+                  .message = partial.message[0] ? partial.message : NULL,
               });
 }
 
-static enum gw_sent verdict_of(int status)
-{
-    switch (status) {
-    case 429:
-    case 502:
-    case 503:
-    case 504:
-        return GW_SENT_RETRY;
-    case 413:
-        return GW_SENT_TOO_LARGE;
-    default:
-        return GW_SENT_PERMANENT;
-    }
-}
-
-static uint64_t retry_after(const struct self *s, const struct gw_http_response *rs)
-{
-    uint64_t ns = 0;
-
-    if (rs->status != 429 && rs->status != 503)
-        return 0;
-    for (unsigned i = 0; i < rs->n_headers; i++)
-        if (gw_slice_is(rs->headers[i].name, "retry-after") &&
-            gw_retry_after_parse(rs->headers[i].value, gw_wall_ns(s->ctx->env), &ns))
-            return ns;
-    return 0;
-}
-
-static void refused(struct try *t, const struct gw_http_response *rs, bool json)
+static void refused(struct gw_post *p, const struct gw_http_response *rs, bool json)
 {
     struct gw_otlp_status st = {0};
-    char reason[24], message[320];
+    struct gw_http_outcome o;
 
     if (rs->status >= 400)
         gw_otlp_status_read(rs->body, json, &st);
-    snprintf(reason, sizeof(reason), "http_%d", rs->status);
-    snprintf(message, sizeof(message), "the server answered HTTP %d%s%s", rs->status, st.message[0] ? ": " : "",
-             st.message);
-    settle(t, &(struct gw_sent_info){
-                  .sent = verdict_of(rs->status),
-                  .retry_after_ns = retry_after(t->s, rs),
-                  .grpc_status = gw_grpc_of_http(rs->status),
-                  .reason = reason,
-                  .message = message,
-              });
+    gw_http_outcome_of(self_of(p)->ctx, rs, gw_slice_cstr(st.message), &o);
+    settle(p, &o.info);
 }
 
-static const char *const failures[] = {"", "connect", "timeout", "connection", "too_large", "cancelled"};
-
-static void unanswered(struct try *t, const struct gw_http_response *rs)
+static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
 {
-    settle(t, &(struct gw_sent_info){
-                  .sent = GW_SENT_RETRY,
-                  .reason = failures[rs->failure],
-                  .message = rs->error,
-              });
-}
+    struct gw_slice type = gw_http_response_header(rs, "content-type");
+    bool json = self_of(p)->conf->encoding == JSON;
 
-static void observe(const struct try *t, const struct gw_http_response *rs)
-{
-    const struct gw_ctx *ctx = t->s->ctx;
-    struct gw_http_call c = {.method = GW_SLICE("POST"),
-                             .endpoint = t->rq.url,
-                             .status = rs->status,
-                             .error = failures[rs->failure],
-                             .http2 = rs->http2,
-                             .tls = strncasecmp(t->rq.url, "https:", 6) == 0,
-                             .request_bytes = t->rq.body.n};
-
-    if (!ctx->detailed)
-        return;
-    c.ns = gw_mono_ns(ctx->env) - t->begin_ns;
-    gw_meter_http_client(ctx->meter, &c);
-}
-
-static void on_done(struct gw_http_request *rq, const struct gw_http_response *rs)
-{
-    struct try *t = rq->arg;
-    bool json = t->s->conf->encoding == JSON;
-
-    observe(t, rs);
-    for (unsigned i = 0; i < rs->n_headers; i++) /* the body's type says how it is written, not what we sent */
-        if (gw_slice_is(rs->headers[i].name, "content-type"))
-            json = rs->headers[i].value.n >= 16 && memcmp(rs->headers[i].value.p, "application/json", 16) == 0;
-    if (rs->failure != GW_HTTP_OK && rs->failure != GW_HTTP_TOO_LARGE)
-        unanswered(t, rs);
-    else if (rs->status >= 200 && rs->status < 300)
-        delivered(t, rs, json);
+    if (type.p) /* it says how the body is written, not what we sent */
+        json = type.n >= 16 && memcmp(type.p, "application/json", 16) == 0;
+    if (gw_http_verdict(rs) == GW_SENT_OK)
+        delivered(p, rs, json);
     else
-        refused(t, rs, json);
+        refused(p, rs, json);
 }
 
 /* ---- requests ----------------------------------------------------------------------------------------------- */
 
-static void put_header(struct try *t, const char *name, struct gw_slice value)
+static void fail_early(struct gw_post *p, enum gw_sent sent, const char *reason, const char *message)
 {
-    if (!gw_map_header(&t->s->conf->http.headers, name)) /* what is configured wins */
-        t->headers[t->rq.n_headers++] = (struct gw_header){gw_slice_cstr(name), value};
+    settle(p, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message});
 }
 
-static int set_headers(struct try *t, struct gw_err *err)
+static int set_body(struct self *s, struct gw_post *p, struct gw_err *err)
 {
-    const struct self *s = t->s;
-    const struct gw_map *map = &s->conf->http.headers;
-
-    t->rq.n_headers = 0;
-    for (size_t i = 0; i < map->n; i++)
-        t->headers[t->rq.n_headers++] =
-            (struct gw_header){gw_slice_cstr(map->entries[i].key), gw_slice_cstr(map->entries[i].value)};
-    put_header(t, "Content-Type",
-               s->conf->encoding == JSON ? GW_SLICE("application/json") : GW_SLICE("application/x-protobuf"));
-    if (s->codec != GW_IDENTITY)
-        put_header(t, "Content-Encoding", gw_slice_cstr(gw_http_compressions[s->conf->http.compression]));
-    t->rq.headers = t->headers;
-    if (s->auth.ops) {
-        const char *name;
-        int r = s->auth.ops->header(s->auth.self, &name, &t->auth, err);
-
-        if (r < 0)
-            return r;
-        t->headers[t->rq.n_headers++] = (struct gw_header){gw_slice_cstr(name), gw_buf_slice(&t->auth)};
-    }
-    return 0;
-}
-
-static int set_body(struct try *t, struct gw_err *err)
-{
-    const struct self *s = t->s;
-    struct gw_slice body = t->a->body;
+    const struct gw_attempt *a = p->arg;
+    struct gw_slice body = a->body;
     int r;
 
     if (s->conf->encoding == JSON) {
-        r = gw_proto_to_json(t->a->signal, body, &t->json);
+        r = gw_proto_to_json(a->signal, body, &p->text);
         if (r < 0)
             return gw_fail(err, r, "the body cannot be written as JSON");
-        body = gw_buf_slice(&t->json);
+        body = gw_buf_slice(&p->text);
     }
-    if (s->codec != GW_IDENTITY) {
-        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->http.compression_params.level), body,
-                        &t->packed, err);
-        if (r < 0)
-            return r;
-        body = gw_buf_slice(&t->packed);
-    }
-    t->rq.body = body;
-    return 0;
-}
-
-static void fail_early(struct try *t, enum gw_sent sent, const char *reason, const char *message)
-{
-    settle(t, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message});
+    gw_post_header(p, "Content-Type",
+                   s->conf->encoding == JSON ? GW_SLICE("application/json") : GW_SLICE("application/x-protobuf"));
+    if (s->poster.codec != GW_IDENTITY)
+        gw_post_header(p, "Content-Encoding", gw_slice_cstr(gw_http_compressions[s->conf->http.compression]));
+    return gw_post_pack(p, body, err);
 }
 
 static void otlp_send(void *self, struct gw_attempt *a)
 {
     struct self *s = self;
-    struct try *t = try_get(s);
+    struct gw_post *p = gw_post_new(&s->poster);
     struct gw_err err = {{0}};
     const char *url = s->urls[index_of(a->signal)];
     int r;
 
-    if (!t) {
+    if (!p) {
         a->done(a,
                 &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
         return;
     }
-    t->a = a;
-    a->impl = t;
+    p->arg = a;
+    a->impl = p;
     if (!url) {
-        fail_early(t, GW_SENT_PERMANENT, "no_endpoint", "otlp_http has no endpoint for this signal");
+        fail_early(p, GW_SENT_PERMANENT, "no_endpoint", "otlp_http has no endpoint for this signal");
         return;
     }
     if (a->body.n > MAX_REQUEST_BYTES) {
-        fail_early(t, GW_SENT_TOO_LARGE, "too_large", "a request is longer than the 64 MiB that OTLP allows");
+        fail_early(p, GW_SENT_TOO_LARGE, "too_large", "a request is longer than the 64 MiB that OTLP allows");
         return;
     }
-    r = set_body(t, &err);
+    r = set_body(s, p, &err);
     if (r < 0) {
-        fail_early(t,
+        fail_early(p,
                    r == -E2BIG    ? GW_SENT_TOO_LARGE
                    : r == -ENOMEM ? GW_SENT_RETRY
                                   : GW_SENT_PERMANENT,
                    "encode", err.text);
         return;
     }
-    if (set_headers(t, &err) < 0) { /* a token that has expired may be there again next time */
-        fail_early(t, GW_SENT_RETRY, "auth", err.text);
-        return;
-    }
-    t->rq.method = "POST";
-    t->rq.url = url;
-    t->rq.timeout_ns = a->timeout_ns;
-    t->rq.done = on_done;
-    t->rq.arg = t;
-    t->begin_ns = gw_mono_ns(s->ctx->env);
-    s->client->ops->send(s->client, &t->rq);
+    if (gw_post_send(p, url, a->timeout_ns, on_answer, a, &err) < 0) /* an expired token may be there again next time */
+        fail_early(p, GW_SENT_RETRY, "auth", err.text);
 }
 
 static void otlp_cancel(void *self, struct gw_attempt *a)
 {
-    struct self *s = self;
-    struct try *t = a->impl;
-
-    if (t)
-        s->client->ops->cancel(s->client, &t->rq);
+    (void)self;
+    if (a->impl)
+        gw_post_cancel(a->impl);
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
@@ -433,12 +249,7 @@ static void destroy(void *self)
 
     if (!s)
         return;
-    while (s->free) {
-        struct try *t = s->free;
-
-        s->free = t->next;
-        try_free(t);
-    }
+    gw_poster_close(&s->poster);
     for (unsigned i = 0; i < 3; i++)
         free(s->urls[i]);
     free(s);
@@ -452,39 +263,24 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return gw_fail(err, -ENOMEM, "out of memory");
     s->conf = conf;
     s->ctx = ctx;
-    s->codec = gw_http_codec(&s->conf->http);
     for (unsigned i = 0; i < 3; i++)
         s->urls[i] = url_for(s->conf, i);
     *ret_self = s;
     return 0;
 }
 
-static int start(void *self, struct gw_err *err)
-{
-    struct self *s = self;
-
-    return gw_auth_find(s->ctx, &s->conf->http.auth, &s->auth, err);
-}
-
 static int otlp_open(void *self, struct gw_loop *loop, struct gw_err *err)
 {
     struct self *s = self;
-    struct gw_http_client_conf conf = gw_http_client_conf_of(&s->conf->http, gw_user_agent());
-    struct gw_env *env = s->ctx->env;
 
-    conf.max_response_bytes = MAX_ANSWER_BYTES;
-    if (!env->ops->http_client_new)
-        return gw_fail(err, -ENOTSUP, "this program has no HTTP client");
-    return env->ops->http_client_new(env, loop, &conf, &s->client, err);
+    return gw_poster_open(&s->poster, s->ctx, &s->conf->http, loop, MAX_ANSWER_BYTES, err);
 }
 
 static void otlp_close(void *self)
 {
     struct self *s = self;
 
-    if (s->client)
-        s->client->ops->free(s->client);
-    s->client = NULL;
+    gw_poster_close(&s->poster);
 }
 
 static const struct gw_exporter_ops ops = {
@@ -510,7 +306,6 @@ const struct gw_component gw_exporter_otlp_http = {
     .conf_size = sizeof(struct conf),
     .check = check,
     .create = create,
-    .start = start,
     .destroy = destroy,
     .exporter = &ops,
 };
