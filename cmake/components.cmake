@@ -32,6 +32,10 @@ target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_otlp-
   PkgConfig::libpcre2-8 PkgConfig::libcrypto)
 
 function(gw_component_tests)
+  file(GLOB shared CONFIGURE_DEPENDS tests/exporters/common/*_test.c)
+  foreach(t IN LISTS shared)
+    gw_test(exporters/common ${t})
+  endforeach()
   foreach(path IN LISTS doorless)
     file(GLOB parts CONFIGURE_DEPENDS tests/${path}/*_test.c)
     foreach(t IN LISTS parts)

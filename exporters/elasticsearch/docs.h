@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a batch to the lines of a _bulk request: an action line and a document, one pair per span, span event, log record
- * or group of points that share resource, scope, attributes and time.
+ * From a batch to the lines of a _bulk request: an action line and a document, one pair per span, span event, log
+ * record or group of points that share resource, scope, attributes and time.
  *
  *   batch ─► mapping mode (per scope) ─► index ─► {"create":{"_index":…}}\n{"@timestamp":…}\n
  *
@@ -17,7 +17,11 @@ enum gw_es_mode { GW_ES_NONE, GW_ES_ECS, GW_ES_OTEL, GW_ES_RAW, GW_ES_BODYMAP, G
 /** "none", "ecs", "otel", "raw", "bodymap"; NULL-ended. */
 extern const char *const gw_es_modes[];
 
-enum gw_es_id { GW_ES_ID_NONE, GW_ES_ID_RECORD, GW_ES_ID_CONTENT }; /* `document_id`: by record identity, or by content */
+enum gw_es_id {
+    GW_ES_ID_NONE,
+    GW_ES_ID_RECORD,
+    GW_ES_ID_CONTENT
+}; /* `document_id`: by record identity, or by content */
 
 /** What the settings say about documents and where they go. Texts are borrowed for the writer's life. */
 struct gw_es_options {

@@ -17,10 +17,10 @@
 
 enum gw_rw_version { GW_RW_1, GW_RW_2 };
 enum gw_rw_strategy { /* translation_strategy, in the order of its names in the settings */
-    GW_RW_UNDERSCORE_ESCAPING_WITH_SUFFIXES,
-    GW_RW_UNDERSCORE_ESCAPING_WITHOUT_SUFFIXES,
-    GW_RW_NO_UTF8_ESCAPING_WITH_SUFFIXES,
-    GW_RW_NO_TRANSLATION,
+                      GW_RW_UNDERSCORE_ESCAPING_WITH_SUFFIXES,
+                      GW_RW_UNDERSCORE_ESCAPING_WITHOUT_SUFFIXES,
+                      GW_RW_NO_UTF8_ESCAPING_WITH_SUFFIXES,
+                      GW_RW_NO_TRANSLATION,
 };
 
 /** What the settings say about names and shapes. Texts are borrowed for the translator's life. */
@@ -33,19 +33,19 @@ struct gw_rw_options {
     bool exclude_service_attributes;
     const struct gw_list *included, *excluded; /* resource_constant_labels: globs, const char *; may be NULL */
     bool send_metadata;
-    bool nhcb, keep_classic;      /* explicit histograms as native ones; and the classic series too */
-    bool delta_to_cumulative;     /* `cumulative`: delta points are summed up, not refused */
+    bool nhcb, keep_classic;  /* explicit histograms as native ones; and the classic series too */
+    bool delta_to_cumulative; /* `cumulative`: delta points are summed up, not refused */
     unsigned n_shards;
-    size_t max_request_bytes;     /* of the body before snappy; a single row may be longer */
-    uint64_t series_cache_bytes;  /* most memory for label sets */
-    uint64_t seed;                /* of the table's hash */
+    size_t max_request_bytes;    /* of the body before snappy; a single row may be longer */
+    uint64_t series_cache_bytes; /* most memory for label sets */
+    uint64_t seed;               /* of the table's hash */
 };
 
 /** One request to be. The buffers are the translator's: valid during emit. */
 struct gw_rw_request {
     unsigned shard;
-    struct gw_slice body;  /* WriteRequest or io.prometheus.write.v2.Request, not compressed */
-    const uint32_t *rows;  /* whose points it carries, ascending */
+    struct gw_slice body; /* WriteRequest or io.prometheus.write.v2.Request, not compressed */
+    const uint32_t *rows; /* whose points it carries, ascending */
     uint32_t n_rows;
     uint32_t n_series, n_samples, n_histograms, n_exemplars;
 };
