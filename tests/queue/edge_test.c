@@ -951,6 +951,41 @@ static void tries_end_by_number_too(void **state)
 }
 
 /*
+ * Scenario    the edge is closed while an attempt is under way; asked inside of cancel
+ * Guarantees  there is no other try, because of the shutdown
+ */
+static struct gw_tries at_the_end;
+static void cancel_and_ask(void *self, struct gw_attempt *a)
+{
+    struct gw_test_sink *s = self;
+    uint64_t pause;
+
+    assert_false(a->again(a, &at_the_end, &AWAY, &pause));
+    gw_test_sink_answer(s, &(struct gw_sent_info){.sent = GW_SENT_OVER, .reason = at_the_end.over});
+}
+
+static void at_the_end_nothing_is_tried_again(void **state)
+{
+    struct gw_exporter_ops ops = *gw_test_trying_exporter.exporter;
+    struct gw_component type = gw_test_trying_exporter;
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    ops.cancel = cancel_and_ask;
+    type.exporter = &ops;
+    at_the_end = (struct gw_tries){0};
+    r.edge = new_edge(&r, &type, "scripted", &r.sink);
+    assert_int_equal(gw_edge_open(r.edge, r.loop, NULL), 0);
+    put(&r, GW_LOGS, 1, 2, NULL);
+    turn(&r);
+    gw_edge_close(r.edge);
+    assert_string_equal(at_the_end.over, "shutdown");
+    assert_int_equal(dropped(&r, "shutdown"), 2);
+    tear_down(&r);
+}
+
+/*
  * Scenario    of five rows one is refused by the sink, two are given up, two are delivered; no dead letter port
  * Guarantees  each is counted as what it is
  */
@@ -1015,6 +1050,7 @@ static void a_grave_waits_for_room_and_holds_up_what_follows(void **state)
                                   .body = GW_SLICE("the rows"),
                                   .rows = 2});
     gw_test_sink_answer(r.sink, &OK);
+    assert_false(gw_edge_is_empty(r.edge));
     put(&r, GW_LOGS, 9, 1, NULL);
     pass(&r, S);
     assert_int_equal(r.sink->n_sends, 1);
@@ -1029,6 +1065,10 @@ static void a_grave_waits_for_room_and_holds_up_what_follows(void **state)
     assert_true(contains(letters->waiting[0]->body, "the rows", 8));
     assert_true(contains(letters->waiting[0]->body, "sink_rejected", 13));
     assert_true(contains(letters->waiting[0]->body, "too old", 7));
+    assert_true(contains(letters->waiting[0]->body,
+                         "dlq.code\x12\x05\x0a\x03"
+                         "400",
+                         15));
     assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).delivered, 2);
     gw_test_sink_answer(letters, &OK);
     gw_edge_close(r.edge);
@@ -1083,6 +1123,7 @@ int main(void)
         cmocka_unit_test(a_dead_letter_waits_for_room_and_keeps_its_reason),
         cmocka_unit_test(who_tries_itself_hears_the_rules_of_the_queue),
         cmocka_unit_test(tries_end_by_number_too),
+        cmocka_unit_test(at_the_end_nothing_is_tried_again),
         cmocka_unit_test(what_is_left_of_own_tries_is_given_up_alone),
         cmocka_unit_test(a_grave_waits_for_room_and_holds_up_what_follows),
         cmocka_unit_test(a_grave_without_room_is_dropped_at_the_end),
