@@ -150,8 +150,8 @@ def kafka():
 
 
 @contextlib.contextmanager
-def collector(config=None):
-    """The real Collector, by default writing {traces,metrics,logs}.jsonl; gives the folder."""
+def collector(config=None, gates=""):
+    """The real Collector, by default writing {traces,metrics,logs}.jsonl; gives the folder. gates: its --feature-gates."""
     folder = RUN / "otelcol"
     shutil.rmtree(folder, ignore_errors=True)
     path = []
@@ -159,7 +159,7 @@ def collector(config=None):
         file = RUN / "otelcol-test.yaml"
         file.write_text(config)
         path = [str(file)]
-    part("otelcol.sh", "start", *path)
+    part("otelcol.sh", "start", *path, env={"OTELCOL_GATES": gates})
     try:
         yield folder
     finally:
