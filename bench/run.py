@@ -33,7 +33,7 @@ PATHS = {
 }
 PAYLOADS = {"traces100": ("traces", 100), "logs500": ("logs", 500), "metrics1000": ("metrics", 1000), "traces1": ("traces", 1)}
 
-# name: (rig, payload, protocol, extra arguments of load, pass ratio, stretch)
+# name: (rig, payload, protocol, extra arguments of load, pass ratio, stretch); a mark that is a text stands for itself
 ROWS = {
     "discard-spans-grpc": ("discard", "traces100", "grpc", [], 5.5, 8),
     "discard-spans-http": ("discard", "traces100", "h1", [], 6.5, 8),
@@ -53,7 +53,16 @@ ROWS = {
     "kafka-logs": ("kafka", "logs500", "h1", [], 4, 5),
     "kafka-lz4-spans": ("kafka_lz4", "traces100", "h1", [], 5, 7),
     "kafka-lz4-logs": ("kafka_lz4", "logs500", "h1", [], 4, 5),
+    "rw1-points": ("rw1", "metrics1000", "h1", [], 7, 12),
+    "rw2-points": ("rw2", "metrics1000", "h1", [], "as rw1", "as rw1"),
+    "bulk-logs-gzip": ("bulk_gzip", "logs500", "h1", [], "≤ 1.2", "0.9"),
+    "bulk-logs": ("bulk", "logs500", "h1", [], "≤ 0.8", "0.6"),
 }
+# What stands behind a rig: floor for OTLP, sink for the rest.
+SINKS = {"forward": "floor", "attributes": "floor", "rw1": "sink", "rw2": "sink", "rw_stopped": "sink", "bulk": "sink", "bulk_gzip": "sink"}
+STOPPED = "rw-stopped-sink"
+STOPPED_QUEUE = 256  # requests, as rigs/rw_stopped.yaml says
+GATES = {"rw2": ["--feature-gates=exporter.prometheusremotewritexporter.enableSendingRW2"]}
 
 
 def cpu_s(pid):
@@ -115,7 +124,14 @@ def peer_argv(peer, rig):
     if peer == "floor":
         return [str(HERE / "build/floor"), str(GRPC)]
     binary = HERE.parent / "build/staunch" if peer == "staunch" else CACHE / "bin/real-otelcol"
-    return [str(binary), f"--config={HERE}/rigs/common.yaml", f"--config={HERE}/rigs/{rig}.yaml"]
+    gates = GATES.get(rig, []) if peer == "otelcol" else []
+    return [str(binary), *gates, f"--config={HERE}/rigs/common.yaml", f"--config={HERE}/rigs/{rig}.yaml"]
+
+
+def peers_of(rig):
+    """The floor receives and no more; our build of the Collector has no elasticsearch exporter."""
+    without = {"floor"} if rig != "discard" else set()
+    return [p for p in PEERS if p not in without | ({"otelcol"} if rig.startswith("bulk") else set())]
 
 
 def load(port, payload, proto, extra, *how):
@@ -136,16 +152,24 @@ def certificate():
     return {"CERT": str(crt), "KEY": str(key)}
 
 
-def sink_requests():
+def sink_stats():
     with urllib.request.urlopen(f"http://127.0.0.1:{SINK}/stats") as r:
-        return json.load(r)["requests"]
+        return json.load(r)
+
+
+def start_sink(rig):
+    return Server(LOAD_CORE, [str(HERE / "build" / SINKS[rig]), str(SINK)], SINK, log="sink") if rig in SINKS else None
+
+
+def environment():
+    return {"GRPC_PORT": str(GRPC), "HTTP_PORT": str(HTTP), "SINK_PORT": str(SINK), **certificate(),
+            "KAFKA": os.environ.get("KAFKA", "127.0.0.1:27092")}
 
 
 def measure(peer, row, half_load=False):
     rig, payload, proto, extra, _, _ = ROWS[row]
-    env = {"GRPC_PORT": str(GRPC), "HTTP_PORT": str(HTTP), "SINK_PORT": str(SINK), **certificate()}
-    env["KAFKA"] = os.environ.get("KAFKA", "127.0.0.1:27092")
-    sink = Server(LOAD_CORE, [str(HERE / "build/floor"), str(SINK)], SINK, log="sink") if rig in ("forward", "attributes") else None
+    env = environment()
+    sink = start_sink(rig)
     port = GRPC if proto == "grpc" or peer == "floor" else HTTP
     server = None
     try:
@@ -156,11 +180,13 @@ def measure(peer, row, half_load=False):
         server.idle()
         best = None
         for _ in range(REPEATS):
-            c0 = cpu_s(server.pid)
+            c0, sunk = cpu_s(server.pid), sink_stats() if sink else {}
             r = load(port, payload, proto, extra, "--seconds", str(SECONDS))
             server.idle()
             r["records"] = r["ok"] * PAYLOADS[payload][1]
             r["cpu_s_per_million"] = (cpu_s(server.pid) - c0) / r["records"] * 1e6 if r["records"] else float("inf")
+            if sink and r["records"]:
+                r["sink"] = {k: v - sunk[k] for k, v in sink_stats().items()}
             if best is None or r["cpu_s_per_million"] < best["cpu_s_per_million"]:
                 best = r
         best["rss_mib"] = status_kib(server.pid, "VmHWM") / 1024
@@ -169,8 +195,6 @@ def measure(peer, row, half_load=False):
         if half_load:
             rate = warm["ok"] / warm["wall_s"] / 2
             best["p99_half_us"] = load(port, payload, proto, extra, "--seconds", str(SECONDS), "--rate", str(rate))["p99_us"]
-        if sink and peer != "floor":
-            best["sink_requests"] = sink_requests()
         return best
     finally:
         if server:
@@ -179,25 +203,57 @@ def measure(peer, row, half_load=False):
             sink.stop()
 
 
+def stopped(peer):
+    """Highest RSS with a sink that never answers, and what idled before, in MiB."""
+    sink = start_sink("rw_stopped")
+    server = Server(SERVER_CORE, peer_argv(peer, "rw_stopped"), HTTP, environment(), peer)
+    try:
+        time.sleep(0.3)
+        idle = status_kib(server.pid, "VmRSS") / 1024
+        r = load(HTTP, "metrics1000", "h1", [], "--seconds", str(max(SECONDS, 10)))
+        return {"idle_mib": idle, "rss_mib": status_kib(server.pid, "VmHWM") / 1024, "taken": r["ok"], "refused": r["bad"],
+                "bytes": r["bytes"] / max(1, r["ok"] + r["bad"])}
+    finally:
+        server.p.kill()  # what it still has nobody takes
+        server.p.wait()
+        sink.stop()
+
+
+def print_stopped():
+    for peer in peers_of("rw_stopped"):
+        r = stopped(peer)
+        print(f"{STOPPED}: {peer} RSS {r['rss_mib']:.0f} MiB, idle {r['idle_mib']:.0f}, {r['taken']} requests taken, {r['refused']} refused; "
+              f"a queue of {STOPPED_QUEUE} requests holds {STOPPED_QUEUE * r['bytes'] / 2**20:.0f} MiB")
+
+
+def print_sunk(results):
+    """What a record weighs on the wire, before compression in brackets."""
+    for name, peers in results.items():
+        for peer, r in peers.items():
+            if r.get("sink", {}).get("raw_bytes"):
+                sunk = r["sink"]
+                print(f"{name}: {peer} sent {sunk['requests']} requests, {sunk['bytes'] / r['records']:.1f} bytes a record "
+                      f"({sunk['raw_bytes'] / r['records']:.1f})")
+
+
 def kafka(action):
     subprocess.run([HERE.parent / "tests/real/parts/kafka.sh", action], check=True, stdout=subprocess.DEVNULL)
 
 
 def main():
-    names = [a for a in sys.argv[1:] if not a.startswith("--")] or list(ROWS)
+    names = [a for a in sys.argv[1:] if not a.startswith("--")] or [*ROWS, STOPPED]
     if "--list" in sys.argv:
-        print(*ROWS, sep="\n")
+        print(*ROWS, STOPPED, sep="\n")
         return
+    rows = [n for n in names if n != STOPPED]
     if any(n.startswith("kafka") for n in names):
         kafka("start")
     out = ["| row | Staunch | Collector | ratio | pass | floor | × floor | RSS MiB | bad |", "|---|---|---|---|---|---|---|---|---|"]
     print(*out, sep="\n", flush=True)
     results = {}
-    for name in names:
+    for name in rows:
         r = {}
-        for peer in PEERS:
-            if peer == "floor" and ROWS[name][0] != "discard":
-                continue
+        for peer in peers_of(ROWS[name][0]):
             r[peer] = measure(peer, name, half_load=name == "discard-spans-grpc")
         results[name] = r
         s, c, f = (r.get(p, {}).get("cpu_s_per_million") for p in ("staunch", "otelcol", "floor"))
@@ -209,6 +265,9 @@ def main():
         print(line, flush=True)
     (HERE / "results/table.md").write_text("\n".join(out) + "\n")
     (HERE / "results/raw.json").write_text(json.dumps(results, indent=1))
+    print_sunk(results)
+    if STOPPED in names:
+        print_stopped()
     first = results.get("discard-spans-grpc", {})
     for peer, r in first.items():
         print(f"{peer}: idle RSS {r['idle_mib']:.1f} MiB, start to listening {r['start_ms']:.0f} ms, "

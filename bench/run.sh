@@ -13,6 +13,7 @@ mkdir -p results build
 for c in load floor; do
     [ build/$c -nt $c.c ] || gcc -O2 -D_GNU_SOURCE -o build/$c $c.c -lnghttp2 -lssl -lcrypto -lz
 done
+[ build/sink -nt sink.c ] || gcc -O2 -D_GNU_SOURCE -o build/sink sink.c -lsnappy -ldeflate
 [ -x ../build/staunch ] || { cmake -S .. -B ../build -G Ninja >/dev/null && ninja -C ../build staunch; } >&2
 [ -e payloads/.done ] || { "$python" gen_payloads.py payloads >&2 && touch payloads/.done; }
 exec "$python" run.py "$@"
