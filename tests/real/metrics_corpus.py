@@ -70,10 +70,10 @@ INTS = [0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, -2**63]
 
 
 class Maker:
-    """Requests of its own random numbers."""
+    """Requests of its own random numbers; a point is at most step_ms later than the one before."""
 
-    def __init__(self, seed, base_ns=BASE_NS):
-        self.r, self.base = random.Random(seed), base_ns
+    def __init__(self, seed, base_ns=BASE_NS, step_ms=5000):
+        self.r, self.base, self.step_ms = random.Random(seed), base_ns, step_ms
         self.now = base_ns
 
     def request(self, resource=None, scope=None):
@@ -106,7 +106,7 @@ class Maker:
 
     def point(self, data, kind, attributes=None, time=None, flags=0, plain=False):
         """One more point, later than all before; plain: no oddities."""
-        self.now += 1_000_000 * self.r.randint(1, 5000)
+        self.now += 1_000_000 * self.r.randint(1, self.step_ms)
         p = data.data_points.add(time_unix_nano=self.now if time is None else time, start_time_unix_nano=self.base - 60_000_000_000, flags=flags)
         p.attributes.extend(key_values(attributes or {}))
         getattr(self, {"sum": "number", "gauge": "number", "updown": "number"}.get(kind, kind))(p, plain)
@@ -317,8 +317,8 @@ def mixed(mk):
     return q
 
 
-def requests(seed=1, base_ns=BASE_NS, n_steady=4, n_mixed=20):
-    mk = Maker(seed, base_ns)
+def requests(seed=1, base_ns=BASE_NS, step_ms=5000, n_steady=4, n_mixed=20):
+    mk = Maker(seed, base_ns, step_ms)
     odd = (names_and_units, attributes, resources_and_scopes, values_and_times, temporalities, histograms, exponentials, summaries)
     out = [(f.__name__, f(mk)) for f in odd]
     out += [(f"steady{i}", steady(mk)) for i in range(n_steady)]

@@ -32,6 +32,7 @@ OK = Answer()
 @dataclasses.dataclass
 class Request:
     path: str
+    query: str
     headers: dict      # names in lower case
     body: bytes
     number: int        # of this path, from 0
@@ -72,8 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_one(self):
         sink = self.server.sink
         body = self.read_body()
-        request, a = sink.take(self.command, self.path.split("?")[0], {k.lower(): v for k, v in self.headers.items()}, body,
-                               self.client_address)
+        path, _, query = self.path.partition("?")
+        request, a = sink.take(self.command, path, query, {k.lower(): v for k, v in self.headers.items()}, body, self.client_address)
         if a.delay:
             sink.ended.wait(a.delay)
         if a.stall:
@@ -128,20 +129,22 @@ class HttpSink:
     def get(self, path, command):
         return Answer(200)
 
-    def take(self, command, path, headers, body, client):
+    def take(self, command, path, query, headers, body, client):
         if command != "POST":
             return None, self.get(path, command)
         with self.lock:
             number = self.counts[path] = self.counts.get(path, -1) + 1
-        request = Request(path, headers, body, number, client, time.monotonic())
+        request = Request(path, query, headers, body, number, client, time.monotonic())
         request.data = self.read(request)
         with self.lock:
             script = self.scripts.get(path)
             a = script.pop(0) if isinstance(script, list) and script else None
         if callable(script):
             a = script(request)
-        if a is None or (a.status == 0 and not (a.stall or a.close or a.raw is not None)):
+        plain = a is None or (a.status == 0 and not (a.stall or a.close or a.raw is not None))
+        if plain or a.store:
             own = self.own(request)
+        if plain:
             a = dataclasses.replace(own, delay=a.delay, store=a.store, headers={**own.headers, **a.headers}) if a else own
         request.answer = a
         return request, a
