@@ -117,6 +117,8 @@ struct gw_exporter_ops {
     void (*queue_defaults)(struct gw_queue_settings *s);
     /** What the exporter's own keys say about the queue; its conf and block have been read. May be NULL. */
     void (*queue_adjust)(const void *conf, const struct gw_node *node, struct gw_queue_settings *s);
+    /** How the queue is set in the end, for an exporter that goes by it. May be NULL. */
+    void (*queue_seen)(void *conf, const struct gw_queue_settings *s);
 
     /**
      * Append the view's rows as bytes. NULL: OTLP protobuf (otlp-proto/encode.h).

@@ -89,7 +89,7 @@ struct gw_extra_settings {
     /** Defaults that depend on the exporter, before the file is read. */
     void (*adjust)(void *conf, const void *exporter_ops);
     /** What depends on the keys written, and the rules between settings; exporter_conf has been read. */
-    void (*finish)(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+    void (*finish)(void *conf, const void *exporter_ops, void *exporter_conf, const struct gw_node *node,
                    struct gw_diag *diag);
 };
 

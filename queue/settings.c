@@ -134,7 +134,7 @@ static void check_retry(const struct gw_retry_settings *r, const struct gw_node 
                     "'max_elapsed_time' must not be less than 'max_interval'");
 }
 
-static void finish(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+static void finish(void *conf, const void *exporter_ops, void *exporter_conf, const struct gw_node *node,
                    struct gw_diag *diag)
 {
     const struct gw_exporter_ops *ops = exporter_ops;
@@ -142,6 +142,8 @@ static void finish(void *conf, const void *exporter_ops, const void *exporter_co
 
     if (ops->queue_adjust)
         ops->queue_adjust(exporter_conf, node, s);
+    if (ops->queue_seen)
+        ops->queue_seen(exporter_conf, s);
     if (s->queue.enabled && s->queue.has_batch)
         check_batch(&s->queue, gw_node_get(node, "sending_queue"), diag);
     check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);

@@ -69,7 +69,7 @@ static void adjust(void *conf, const void *ops)
 {
     ((struct extra *)conf)->timeout_ns = ((const struct gw_exporter_ops *)ops)->default_timeout_ns;
 }
-static void finish(void *conf, const void *exporter_ops, const void *exporter_conf, const struct gw_node *node,
+static void finish(void *conf, const void *exporter_ops, void *exporter_conf, const struct gw_node *node,
                    struct gw_diag *diag)
 {
     (void)node, (void)exporter_conf;

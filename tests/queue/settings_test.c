@@ -155,11 +155,20 @@ static void own_keys(const void *conf, const struct gw_node *node, struct gw_que
         s->retry.max_retries = 2;
 }
 
+static struct gw_queue_settings seen;
+
+static void see(void *conf, const struct gw_queue_settings *s)
+{
+    assert_null(conf);
+    seen = *s;
+}
+
 static const struct gw_exporter_ops special = {
-    .queue_by_default = true, .queue_defaults = own_defaults, .queue_adjust = own_keys};
+    .queue_by_default = true, .queue_defaults = own_defaults, .queue_adjust = own_keys, .queue_seen = see};
 
 /* Scenario: an exporter with defaults and keys of its own; one key of its batch written, others not.
- * Guarantees: its defaults hold where nothing is written, beside what is; its own keys come last. */
+ * Guarantees: its defaults hold where nothing is written, beside what is; its own keys come last; it sees the result.
+ */
 static void an_exporter_may_have_other_defaults(void **state)
 {
     struct rig r;
@@ -174,6 +183,8 @@ static void an_exporter_may_have_other_defaults(void **state)
     assert_int_equal(fill(&r, &special, "{sending_queue: {batch: {flush_timeout: 1s}, queue_size: 7}, timeout: 3s}"),
                      0);
     assert_int_equal(r.s.retry.max_retries, 2);
+    assert_int_equal(seen.retry.max_retries, 2);
+    assert_int_equal(seen.queue.queue_size, 7);
     assert_int_equal(r.s.queue.queue_size, 7);
     assert_int_equal(r.s.queue.batch.flush_timeout_ns, 1000000000);
     assert_int_equal(r.s.queue.batch.min_size, 1000000);
