@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which server it is, asked once before the first request: Elasticsearch from 8.12 on takes require_data_stream,
+ * OpenSearch refuses it. Without an answer documents go out without it, and the question is asked again later.
+ */
+#include "core/logger.h"
+#include "exporters/elasticsearch/bulk.h"
+
+static const uint64_t PATIENCE_NS = 5ull * 1000000000, AGAIN_NS = 60ull * 1000000000;
+
+static void settle(struct gw_es *s, const struct gw_http_response *rs)
+{
+    struct gw_es_server server = {0};
+
+    if (rs->failure == GW_HTTP_OK && rs->status == 200)
+        gw_es_server_read(rs->body, &server);
+    if (server.product == GW_ES_UNKNOWN) {
+        s->probe_again_ns = gw_mono_ns(s->ctx->env) + AGAIN_NS;
+        gw_log(&s->ctx->logger, GW_LOG_INFO,
+               "the server's version is not known (%s %d); documents go out without "
+               "require_data_stream",
+               rs->error ? rs->error : "HTTP", rs->status);
+        return;
+    }
+    s->probe_again_ns = 0;
+    s->options.require_data_stream = gw_es_takes_require_data_stream(&server);
+    gw_log(&s->ctx->logger, GW_LOG_INFO, "the server is %s %u.%u",
+           server.product == GW_ES_ELASTICSEARCH ? "Elasticsearch" : "none of Elastic's, its version", server.major,
+           server.minor);
+}
+
+static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
+{
+    struct gw_es *s = p->arg;
+
+    s->probe = NULL;
+    if (rs->failure != GW_HTTP_CANCELLED)
+        settle(s, rs);
+    gw_post_free(p);
+    s->probed = true;
+    gw_es_jobs_release(s);
+}
+
+static bool ask(struct gw_es *s)
+{
+    struct gw_post *p = gw_post_new(&s->poster);
+    struct gw_es_node *n;
+    bool awake;
+
+    if (!p)
+        return false;
+    n = gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &awake);
+    p->rq.method = "GET";
+    if (n->authorization)
+        gw_post_header(p, "Authorization", gw_slice_cstr(n->authorization));
+    if (gw_post_send(p, n->root_url, PATIENCE_NS, on_answer, s, NULL) < 0) {
+        gw_post_free(p);
+        return false;
+    }
+    s->probe = p;
+    return true;
+}
+
+bool gw_es_probe(struct gw_es *s)
+{
+    uint64_t now = gw_mono_ns(s->ctx->env);
+
+    if (!s->probe && (!s->probed || (s->probe_again_ns && now >= s->probe_again_ns)) && !ask(s)) {
+        s->probed = true;
+        s->probe_again_ns = now + AGAIN_NS;
+    }
+    return !s->probed;
+}
+
+void gw_es_probe_stop(struct gw_es *s)
+{
+    if (!s->probe)
+        return;
+    gw_post_cancel(s->probe);
+    for (unsigned turn = 0; turn < 8 && s->probe; turn++)
+        gw_loop_turn(s->loop, 0);
+    if (s->probe)
+        gw_post_free(s->probe);
+    s->probe = NULL;
+}
