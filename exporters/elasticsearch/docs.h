@@ -35,6 +35,7 @@ struct gw_es_options {
     const char *logstash_prefix_separator, *logstash_date_format;
     enum gw_es_id id;
     bool require_data_stream; /* the server takes it; may change between two calls */
+    uint64_t now_ns;          /* wall clock, the date of logstash_format (UTC): set before each call */
 };
 
 /** One action and its document, both inside the buffer that was written to. */
@@ -59,13 +60,22 @@ struct gw_es_writer;
 int gw_es_writer_new(const struct gw_es_options *o, struct gw_es_writer **ret);
 void gw_es_writer_free(struct gw_es_writer *w);
 
-/** A row that has no document, such as a histogram of a shape that has none; a short name and a sentence. */
+/** Why no index can have that name ("holds a capital letter"), or NULL: what a static index is checked by. */
+const char *gw_es_index_problem(struct gw_slice name);
+
+/**
+ * A row that has no document; a short name and a sentence. Names: mapping_mode (not allowed, unknown, or without
+ * documents of the signal), data_stream_type, index_name, body_not_a_map, cumulative_histogram, histogram_shape,
+ * not_a_number, no_value, duplicate_metric, too_large; and noindex: it was asked for (hint _noindex), nothing is lost.
+ */
 typedef void (*gw_es_refuse_fn)(void *arg, uint32_t row, const char *reason, const char *message);
 
 /**
  * Append the kept rows' lines to `out` and their places to `docs` (which is emptied first).
  *
- * Shape     every kept row is in at least one document, or refused
+ * Shape     every kept row is in at least one document, or refused; a row of a group may be refused while its
+ *           document stands. A document is one line of valid JSON
+ * Owner     v: just decoded, rows may have been removed, nothing edited
  * Errors    -ENOMEM, -E2BIG when `out` is full; what is written then is undefined
  * Cost      logs in otel mode: about 250 ns; no malloc in steady state
  */
