@@ -45,7 +45,7 @@ struct gw_rw_options {
 struct gw_rw_request {
     unsigned shard;
     struct gw_slice body; /* WriteRequest or io.prometheus.write.v2.Request, not compressed */
-    const uint32_t *rows; /* whose points it carries, ascending */
+    const uint32_t *rows; /* whose points it carries, ascending; none when it is target_info alone */
     uint32_t n_rows;
     uint32_t n_series, n_samples, n_histograms, n_exemplars;
 };
@@ -56,6 +56,7 @@ struct gw_rw_sink {
     int (*emit)(void *arg, const struct gw_rw_request *rq);
     /** A row that has no translation, such as a delta histogram; reason is a short name, message a sentence. */
     void (*refuse)(void *arg, uint32_t row, const char *reason, const char *message);
+    bool rows_only; /* no target_info, no metadata: rows that are sent again, to find the one that is to blame */
 };
 
 struct gw_rw_translator;
@@ -64,15 +65,17 @@ struct gw_rw_stats { /* since the start; one thread */
     uint64_t series, cache_hits, cache_misses, cache_evictions, cache_bytes, failed;
 };
 
-/** Owner: gives *ret. Errors: -ENOMEM. Threads: one. */
+/** Owner: gives *ret. Errors: -ENOMEM; -EINVAL: an external label without name or value. Threads: one. */
 int gw_rw_translator_new(const struct gw_rw_options *o, struct gw_rw_translator **ret);
 void gw_rw_translator_free(struct gw_rw_translator *t);
 
 /**
- * Translate the kept rows of a metrics view.
+ * Translate the kept rows of a metrics view without patches: one of a batch that was decoded for this.
  *
- * Shape     emit is called per shard, in ascending order of rows within a shard
- * Errors    -ENOMEM, or what emit returned
+ * Shape     emit is called shard after shard; within a shard in the order of the series' first rows, and the points of
+ *           one series stand together, in order of time. target_info has the time of the resource's newest row in the
+ *           batch, kept or not: rows that are sent again bring no older one
+ * Errors    -ENOMEM, -EINVAL (patches), or what emit returned
  * Cost      a number row of a known series: 35 ns and its bytes; no malloc in steady state
  */
 int gw_rw_translate(struct gw_rw_translator *t, const struct gw_view *v, enum gw_rw_version version,
