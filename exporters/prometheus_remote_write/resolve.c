@@ -255,8 +255,9 @@ static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d
         if (r < 0) {
             gw_rw_release(&t->cache, n);
             free(n);
+        } else {
+            *ret = n;
         }
-        *ret = n;
     } else if (r == 0) {
         r = -ENOMEM;
     }

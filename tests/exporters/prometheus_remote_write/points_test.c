@@ -59,9 +59,12 @@ static void keeps_odd_times(void **state)
 {
     struct rig *r = *state;
 
-    rig_metrics(r, GAUGE("a", "{\"asInt\":\"1\"}") "," GAUGE("b", "{\"asInt\":\"1\",\"timeUnixNano\":"
-                                                                  "\"9223372036854775807\"}") "," GAUGE(
-                       "c", "{\"asInt\":\"1\",\"timeUnixNano\":\"18446744073709551615\"}"));
+    rig_metrics(
+        r,
+        GAUGE("a", "{\"asInt\":\"1\"}") "," GAUGE(
+            "b",
+            "{\"asInt\":\"1\",\"timeUnixNano\":"
+            "\"9223372036854775807\"}") "," GAUGE("c", "{\"asInt\":\"1\",\"timeUnixNano\":\"18446744073709551615\"}"));
     RIG_EXPECT(r, "{__name__=\"a\",job=\"svc\"} 1@0", "{__name__=\"b\",job=\"svc\"} 1@9223372036854",
                "{__name__=\"c\",job=\"svc\"} 1@0");
 }
@@ -324,36 +327,31 @@ static void has_no_target_to_tell_of(void **state)
 /* Guarantees: rows that are sent again without the newest one bring no older target_info. */
 static void keeps_the_time_of_the_target(void **state)
 {
-    static const char json[] = "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[" STR(
-        "service.name", "s") "," STR("a",
-                                     "b") "]},"
-                                          "\"scopeMetrics\":[{\"metrics\":[" GAUGE(
-                                              "g",
-                                              "{\"asInt\":\"1\",\"timeUnixNano\":\"1000000\"},{\"asInt\":\"2\","
-                                              "\"timeUnixNano\":\"9000000\"}") "]}]},{\"resource\":{\"attributes\":"
-                                                                               "[" STR("service.name",
-                                                                                       "gone") "," STR("a",
-                                                                                                       "b") "]},"
-                                                                                                            "\"scopeMet"
-                                                                                                            "rics\":[{"
-                                                                                                            "\"metrics"
-                                                                                                            "\":"
-                                                                                                            "[" GAUGE(
-                                                                                                                "g",
-                                                                                                                "{\"asI"
-                                                                                                                "nt\":"
-                                                                                                                "\"1\","
-                                                                                                                "\"time"
-                                                                                                                "UnixNa"
-                                                                                                                "no\":"
-                                                                                                                "\"1000"
-                                                                                                                "000\""
-                                                                                                                "}") "]"
-                                                                                                                     "}"
-                                                                                                                     "]"
-                                                                                                                     "}"
-                                                                                                                     "]"
-                                                                                                                     "}";
+    static const char json[] = "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[" STR("service.name", "s") "," STR(
+        "a", "b") "]},"
+                  "\"scopeMetrics\":[{\"metrics\":[" GAUGE(
+                      "g", "{\"asInt\":\"1\",\"timeUnixNano\":\"1000000\"},{\"asInt\":\"2\","
+                           "\"timeUnixNano\":\"9000000\"}") "]}]},{\"resource\":{\"attributes\":"
+                                                            "[" STR("service.name",
+                                                                    "gone") "," STR("a", "b") "]},"
+                                                                                              "\"scopeMet"
+                                                                                              "rics\":[{"
+                                                                                              "\"metrics"
+                                                                                              "\":"
+                                                                                              "[" GAUGE("g", "{\"asI"
+                                                                                                             "nt\":"
+                                                                                                             "\"1\","
+                                                                                                             "\"time"
+                                                                                                             "UnixNa"
+                                                                                                             "no\":"
+                                                                                                             "\"1000"
+                                                                                                             "000\""
+                                                                                                             "}") "]"
+                                                                                                                  "}"
+                                                                                                                  "]"
+                                                                                                                  "}"
+                                                                                                                  "]"
+                                                                                                                  "}";
     struct rig *r = *state;
     bool keep[] = {true, false, false};
 
@@ -393,23 +391,17 @@ static void writes_exemplars_of_counters(void **state)
         "c", COUNTER,
         POINT("", "\"asInt\":\"1\",\"exemplars\":[" EXEMPLAR(
                       "\"asDouble\":2,\"traceId\":\"000102030405060708090a0b0c0d0e0f\",\"spanId\":\"0001020304050607\","
-                      "\"filteredAttributes\":[" STR(
-                          "b.c", "x") "," STR("trace_id",
-                                              "no") "," STR("a",
-                                                            "y") "]") "," EXEMPLAR("\"asInt\":\"-1\",\"traceId\":"
-                                                                                   "\"00000000000000000000000000000000"
-                                                                                   "\"") "]")) "," GAUGE("g",
-                                                                                                         POINT(
-                                                                                                             "",
-                                                                                                             "\"asInt\""
-                                                                                                             ":\"1\","
-                                                                                                             "\"exempla"
-                                                                                                             "rs\":"
-                                                                                                             "[" EXEMPLAR(
-                                                                                                                 "\"asI"
-                                                                                                                 "nt\":"
-                                                                                                                 "\"4"
-                                                                                                                 "\"") "]"));
+                      "\"filteredAttributes\":[" STR("b.c", "x") "," STR("trace_id", "no") "," STR(
+                          "a", "y") "]") "," EXEMPLAR("\"asInt\":\"-1\",\"traceId\":"
+                                                      "\"00000000000000000000000000000000"
+                                                      "\"") "]")) "," GAUGE("g", POINT("", "\"asInt\""
+                                                                                           ":\"1\","
+                                                                                           "\"exempla"
+                                                                                           "rs\":"
+                                                                                           "[" EXEMPLAR("\"asI"
+                                                                                                        "nt\":"
+                                                                                                        "\"4"
+                                                                                                        "\"") "]"));
 
     rig_metrics(r, metrics);
     RIG_EXPECT(r,
