@@ -80,7 +80,7 @@ static void run(struct micro_set *set, const char *what, enum gw_rw_version vers
                               .max_request_bytes = 3000000,
                               .series_cache_bytes = 256 << 20};
     struct bench x = {.set = set, .version = version};
-    double best[N_STEPS], least = 1e30, n = (double)set->rows;
+    double best[N_STEPS] = {0}, least = 1e30, n = (double)set->rows;
     uint64_t mallocs;
 
     if (getenv("CASE") && !strstr(what, getenv("CASE")))
