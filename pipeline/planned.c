@@ -90,7 +90,6 @@ const struct gw_planned gw_planned[] = {
     E("prometheus_remote_write"),
     E("prometheusremotewrite"),
     E("prometheus"),
-    E("elasticsearch"),
     E("load_balancing"),
     E("loadbalancing"),
     E("otel_arrow"),

@@ -30,9 +30,14 @@ struct labels {
     unsigned n;
 };
 
+/* Sorted by name, as the exposition of other programs has them. */
 static void add(struct labels *ls, const char *key, const char *value)
 {
-    ls->list[ls->n++] = (struct gw_label){key, value};
+    unsigned i = ls->n++;
+
+    for (; i > 0 && strcmp(ls->list[i - 1].key, key) > 0; i--)
+        ls->list[i] = ls->list[i - 1];
+    ls->list[i] = (struct gw_label){key, value};
 }
 
 /* A list of texts, as the Collector shows an attribute that is one. */

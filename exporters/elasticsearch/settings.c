@@ -194,12 +194,16 @@ static void check_indices(const struct gw_es_conf *c, const struct gw_node *node
     char key[32];
 
     for (unsigned i = 0; i < 3; i++) {
+        const char *problem = *signals[i].index ? gw_es_index_problem(gw_slice_cstr(signals[i].index)) : NULL;
         const struct gw_node *at;
 
-        if (!*signals[i].index || !signals[i].dynamic)
-            continue;
         snprintf(key, sizeof(key), "%s_index", signals[i].name);
         at = gw_node_get(node, key);
+        if (problem)
+            gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : NULL, "%s: \"%s\" is no name of an index: it %s", key,
+                        signals[i].index, problem);
+        if (!*signals[i].index || !signals[i].dynamic)
+            continue;
         gw_diag_add(
             diag, GW_DIAG_ERROR, at ? &at->place : NULL,
             "must not specify both %s_index and %s_dynamic_index; %s_index should be empty unless all documents "
