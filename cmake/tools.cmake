@@ -30,7 +30,8 @@ foreach(f IN LISTS fuzzers)
   endif()
 endforeach()
 
-foreach(t otlp-proto_malloc_test runtime_metrics_test exporters_elasticsearch_test)
+foreach(t otlp-proto_malloc_test runtime_metrics_test exporters_elasticsearch_test
+        exporters_prometheus_remote_write_malloc_test)
   if(TARGET ${t})
     gw_wrap_malloc(${t})
   endif()

@@ -87,8 +87,6 @@ const struct gw_planned gw_planned[] = {
     C("signaltometrics"),
     C("journal"),
 
-    E("prometheus_remote_write"),
-    E("prometheusremotewrite"),
     E("prometheus"),
     E("load_balancing"),
     E("loadbalancing"),

@@ -36,8 +36,10 @@ int gw_rows_decode(struct gw_batch **b, enum gw_signal signal, struct gw_slice b
 
 int gw_rows_init(struct gw_rows *r, uint32_t n_bits)
 {
-    *r = (struct gw_rows){.n_bits = n_bits, .bits = calloc(n_bits / 64 + 1, sizeof(uint64_t))};
-    return r->bits ? 0 : -ENOMEM;
+    uint64_t *bits = calloc(n_bits / 64 + 1, sizeof(*bits));
+
+    *r = (struct gw_rows){.bits = bits, .n_bits = bits ? n_bits : 0};
+    return bits ? 0 : -ENOMEM;
 }
 
 void gw_rows_clear(struct gw_rows *r)

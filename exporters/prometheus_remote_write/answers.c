@@ -324,10 +324,10 @@ bool gw_rw_named_next(struct gw_rw_named *it)
     return false;
 }
 
-bool gw_rw_named_is(const struct gw_rw_named *it, const struct gw_rw_body *b, const struct gw_rw_series *s)
+bool gw_rw_named_is(const struct gw_rw_named *it, const struct gw_rw_body *b, const struct gw_rw_body_series *s)
 {
     struct gw_slice name, value;
-    struct gw_rw_labels labels;
+    struct gw_rw_label_iter labels;
     uint32_t n = 0;
 
     gw_rw_labels_begin(b, s, &labels);

@@ -42,6 +42,6 @@ void gw_rw_named_begin(struct gw_rw_named *it, struct gw_slice text);
 bool gw_rw_named_next(struct gw_rw_named *it);
 void gw_rw_named_clear(struct gw_rw_named *it);
 /** Whether the series has these labels and no others. */
-bool gw_rw_named_is(const struct gw_rw_named *it, const struct gw_rw_body *b, const struct gw_rw_series *s);
+bool gw_rw_named_is(const struct gw_rw_named *it, const struct gw_rw_body *b, const struct gw_rw_body_series *s);
 
 #endif

@@ -30,7 +30,7 @@ static int grow(void **p, uint32_t n, uint32_t *cap, size_t item_bytes)
 static int read_series(struct gw_rw_body *b, struct gw_slice message)
 {
     struct gw_wire_walk w = gw_wire_walk(message);
-    struct gw_rw_series s = {.message = message};
+    struct gw_rw_body_series s = {.message = message};
     struct gw_wire_field f;
     bool v2 = b->version == GW_RW_2;
     int r;
@@ -87,12 +87,12 @@ void gw_rw_body_clear(struct gw_rw_body *b)
 
 /* ---- labels --------------------------------------------------------------------------------------------------- */
 
-void gw_rw_labels_begin(const struct gw_rw_body *b, const struct gw_rw_series *s, struct gw_rw_labels *it)
+void gw_rw_labels_begin(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_rw_label_iter *it)
 {
-    *it = (struct gw_rw_labels){.body = b, .walk = gw_wire_walk(s->message)};
+    *it = (struct gw_rw_label_iter){.body = b, .walk = gw_wire_walk(s->message)};
 }
 
-static bool next_symbol(struct gw_rw_labels *it, struct gw_slice *ret)
+static bool next_symbol(struct gw_rw_label_iter *it, struct gw_slice *ret)
 {
     uint64_t ref;
 
@@ -116,7 +116,7 @@ static void read_label(struct gw_slice message, struct gw_slice *ret_name, struc
             *(f.number == 1 ? ret_name : ret_value) = f.val;
 }
 
-bool gw_rw_labels_next(struct gw_rw_labels *it, struct gw_slice *ret_name, struct gw_slice *ret_value)
+bool gw_rw_labels_next(struct gw_rw_label_iter *it, struct gw_slice *ret_name, struct gw_slice *ret_value)
 {
     struct gw_wire_field f;
 
@@ -136,10 +136,10 @@ bool gw_rw_labels_next(struct gw_rw_labels *it, struct gw_slice *ret_name, struc
     }
 }
 
-uint64_t gw_rw_labels_hash(const struct gw_rw_body *b, const struct gw_rw_series *s)
+uint64_t gw_rw_labels_hash(const struct gw_rw_body *b, const struct gw_rw_body_series *s)
 {
     struct gw_slice name, value;
-    struct gw_rw_labels it;
+    struct gw_rw_label_iter it;
     uint64_t h = 0;
 
     gw_rw_labels_begin(b, s, &it);
@@ -148,11 +148,11 @@ uint64_t gw_rw_labels_hash(const struct gw_rw_body *b, const struct gw_rw_series
     return h;
 }
 
-bool gw_rw_labels_eq(const struct gw_rw_body *a, const struct gw_rw_series *s, const struct gw_rw_body *b,
-                     const struct gw_rw_series *t)
+bool gw_rw_labels_eq(const struct gw_rw_body *a, const struct gw_rw_body_series *s, const struct gw_rw_body *b,
+                     const struct gw_rw_body_series *t)
 {
     struct gw_slice name[2], value[2];
-    struct gw_rw_labels it[2];
+    struct gw_rw_label_iter it[2];
     bool more[2];
 
     gw_rw_labels_begin(a, s, &it[0]);
@@ -196,11 +196,11 @@ void gw_rw_body_write(const struct gw_rw_body *b, struct gw_range range, struct 
 }
 
 /* A message whose length is known only behind it is written to a scratch buffer first. */
-static void put_labels_1(const struct gw_rw_body *b, const struct gw_rw_series *s, struct gw_buf *label,
+static void put_labels_1(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_buf *label,
                          struct gw_buf *out)
 {
     struct gw_slice name, value;
-    struct gw_rw_labels it;
+    struct gw_rw_label_iter it;
 
     gw_rw_labels_begin(b, s, &it);
     while (gw_rw_labels_next(&it, &name, &value)) {
@@ -214,7 +214,7 @@ static void put_labels_1(const struct gw_rw_body *b, const struct gw_rw_series *
 static void put_exemplar_1(const struct gw_rw_body *b, struct gw_slice message, struct gw_buf *label,
                            struct gw_buf *exemplar)
 {
-    const struct gw_rw_series as_series = {.message = message}; /* its labels stand in the same field */
+    const struct gw_rw_body_series as_series = {.message = message}; /* its labels stand in the same field */
     struct gw_wire_walk w = gw_wire_walk(message);
     struct gw_wire_field f;
 
@@ -225,7 +225,7 @@ static void put_exemplar_1(const struct gw_rw_body *b, struct gw_slice message, 
             gw_buf_put(exemplar, f.at, (size_t)(w.p - f.at));
 }
 
-static void put_series_1(const struct gw_rw_body *b, const struct gw_rw_series *s, struct gw_buf scratch[3])
+static void put_series_1(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_buf scratch[3])
 {
     struct gw_buf *label = &scratch[0], *exemplar = &scratch[1], *series = &scratch[2];
     struct gw_wire_walk w = gw_wire_walk(s->message);

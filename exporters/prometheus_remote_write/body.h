@@ -13,7 +13,7 @@
 #include "exporters/prometheus_remote_write/translate.h"
 #include "otlp-proto/wire.h"
 
-struct gw_rw_series {
+struct gw_rw_body_series {
     struct gw_slice message; /* TimeSeries */
     uint32_t n_samples, n_histograms, n_exemplars;
     bool out;     /* no longer to be sent */
@@ -23,7 +23,7 @@ struct gw_rw_series {
 struct gw_rw_body {
     enum gw_rw_version version;
     struct gw_slice bytes; /* borrowed */
-    struct gw_rw_series *series;
+    struct gw_rw_body_series *series;
     struct gw_slice *symbols;
     uint32_t n_series, cap_series, n_symbols, cap_symbols;
 };
@@ -44,17 +44,17 @@ void gw_rw_body_write(const struct gw_rw_body *b, struct gw_range range, struct 
 /** The same as 1.0. Metadata of 2.0, which belongs to no series there, is left out. */
 void gw_rw_body_write_1(const struct gw_rw_body *b, struct gw_range range, struct gw_buf *out);
 
-struct gw_rw_labels {
+struct gw_rw_label_iter {
     const struct gw_rw_body *body;
     struct gw_wire_walk walk;  /* of the series */
     const uint8_t *refs, *end; /* 2.0: what is left of a run of references */
 };
-void gw_rw_labels_begin(const struct gw_rw_body *b, const struct gw_rw_series *s, struct gw_rw_labels *it);
-bool gw_rw_labels_next(struct gw_rw_labels *it, struct gw_slice *ret_name, struct gw_slice *ret_value);
+void gw_rw_labels_begin(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_rw_label_iter *it);
+bool gw_rw_labels_next(struct gw_rw_label_iter *it, struct gw_slice *ret_name, struct gw_slice *ret_value);
 /** Of all names and values, in their order. */
-uint64_t gw_rw_labels_hash(const struct gw_rw_body *b, const struct gw_rw_series *s);
+uint64_t gw_rw_labels_hash(const struct gw_rw_body *b, const struct gw_rw_body_series *s);
 /** The same names and values in the same order. */
-bool gw_rw_labels_eq(const struct gw_rw_body *a, const struct gw_rw_series *s, const struct gw_rw_body *b,
-                     const struct gw_rw_series *t);
+bool gw_rw_labels_eq(const struct gw_rw_body *a, const struct gw_rw_body_series *s, const struct gw_rw_body *b,
+                     const struct gw_rw_body_series *t);
 
 #endif

@@ -4,8 +4,9 @@
  *
  *   stack of ranges of series, the last one under way      refused 0..8: 4..8, 0..4 ─► 4..8, 2..4, 0..2 ─► …
  *
- * k culprits among n series take 2 k log2 n requests. There is a limit: when it is reached, a range that is refused is
- * refused as a whole, so that a request of which nothing is wanted does not hold up its shard.
+ * k culprits among n series take 2 k log2 n requests. There is a limit for each request, and one for all in a time:
+ * when it is reached, a range that is refused is refused as a whole, so that a request of which nothing is wanted does
+ * not hold up its shard.
  *
  * What is refused in the end are series; which rows they came from is found by translating the rows one by one. A
  * series of no row, target_info, is left out of what is sent and counted.
@@ -19,7 +20,9 @@
 
 enum {
     MAX_RANGES = 64,
-    CULPRITS = 16, /* that may stand alone in the end */
+    CULPRITS = 16,          /* that may stand alone in the end */
+    MOST_HALVINGS = 1000,   /* of all requests: a server that refuses all it gets is not flooded with pieces */
+    HALVINGS_A_SECOND = 50, /* are given back */
     FINDER_CACHE_BYTES = 1 << 20,
 };
 
@@ -116,7 +119,7 @@ int gw_rw_fall_back(struct gw_rw_send *rq)
 
 struct wanted {
     uint64_t hash;
-    const struct gw_rw_series *series;
+    const struct gw_rw_body_series *series;
     bool found;
 };
 
@@ -134,7 +137,7 @@ static int by_hash(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void look_up(struct finder *f, const struct gw_rw_body *b, const struct gw_rw_series *s)
+static void look_up(struct finder *f, const struct gw_rw_body *b, const struct gw_rw_body_series *s)
 {
     uint64_t hash = gw_rw_labels_hash(b, s);
     uint32_t lo = 0, hi = f->n_wanted;
@@ -175,13 +178,12 @@ static int translate_rows(struct finder *f, uint32_t *ret_rows, uint32_t *ret_n)
     struct gw_rw_job *j = f->rq->job;
     struct gw_rw *s = j->s;
     struct gw_rw_options o = s->options;
-    const struct gw_rw_sink sink = {.arg = f, .emit = on_row, .refuse = on_refuse};
+    const struct gw_rw_sink sink = {.arg = f, .emit = on_row, .refuse = on_refuse, .rows_only = true};
     struct gw_rw_translator *t = NULL;
     uint64_t *kept = NULL;
     int r = gw_rows_decode(&s->batch, j->a->signal, j->a->body, NULL);
 
     o.n_shards = 1;
-    o.target_info = false;
     o.series_cache_bytes = FINDER_CACHE_BYTES;
     if (r == 0)
         r = gw_rw_translator_new(&o, &t);
@@ -209,7 +211,7 @@ static int translate_rows(struct finder *f, uint32_t *ret_rows, uint32_t *ret_n)
     return r;
 }
 
-static bool is_wanted(const struct gw_rw_series *s, bool refused)
+static bool is_wanted(const struct gw_rw_body_series *s, bool refused)
 {
     return refused ? s->refused : !s->out;
 }
@@ -311,7 +313,7 @@ void gw_rw_hunt_end(struct gw_rw_send *rq)
     rq->hunt = NULL;
 }
 
-static void refuse_series(struct gw_rw_hunt *h, struct gw_rw_series *s)
+static void refuse_series(struct gw_rw_hunt *h, struct gw_rw_body_series *s)
 {
     s->out = s->refused = true;
     h->n_refused++;
@@ -345,6 +347,19 @@ static void deliver(struct gw_rw_hunt *h, struct gw_range r)
 {
     for (uint32_t i = r.begin; i < r.end; i++)
         h->body.series[i].out = true;
+}
+
+static bool may_halve(struct gw_rw *s)
+{
+    uint64_t now = gw_loop_now_ns(s->loop);
+    double more = (double)(now - s->halvings_ns) * HALVINGS_A_SECOND / 1e9;
+
+    s->halvings = s->halvings_ns && s->halvings + more < MOST_HALVINGS ? s->halvings + more : MOST_HALVINGS;
+    s->halvings_ns = now;
+    if (s->halvings < 1)
+        return false;
+    s->halvings -= 1;
+    return true;
 }
 
 /** The first half of what is still in the range is tried next. */
@@ -392,8 +407,10 @@ bool gw_rw_hunt_refused(struct gw_rw_send *rq, const struct gw_rw_refused *why)
         deliver(h, r);
     else if (!h->requests_left || (!named && (why->whole || living(h, r) < 2 || h->n_ranges == MAX_RANGES)))
         refuse_range(h, r);
-    else if (!named)
+    else if (!named && may_halve(rq->job->s))
         halve(h);
+    else if (!named)
+        refuse_range(h, r);
     return next_piece(rq);
 }
 
@@ -407,8 +424,10 @@ bool gw_rw_hunt_written(struct gw_rw_send *rq)
 
 void gw_rw_hunt_leave(struct gw_rw_send *rq, const char *why, const char *message)
 {
-    uint32_t n, rowless, *rows = rows_of(rq, /* refused= */ false, &n, &rowless);
+    uint32_t n, rowless, *rows;
 
+    bury_refused(rq); /* a row of which a series is refused is dead, and not left */
+    rows = rows_of(rq, /* refused= */ false, &n, &rowless);
     if (!rows)
         n = rq->n_rows;
     gw_rw_job_leave(rq->job, rows ? rows : rq->rows, n, why, message);

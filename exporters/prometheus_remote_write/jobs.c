@@ -5,7 +5,7 @@
 #include "core/logger.h"
 #include "exporters/prometheus_remote_write/rw.h"
 
-enum { KEPT_ARENA_BYTES = 256 << 10, MAX_LEFT_BYTES = 1 << 30 };
+enum { KEPT_ARENA_BYTES = 256 << 10, KEPT_PACKED_BYTES = 1 << 20, MAX_LEFT_BYTES = 1 << 30 };
 
 /* ---- what is kept --------------------------------------------------------------------------------------------- */
 
@@ -38,6 +38,8 @@ void gw_rw_send_put(struct gw_rw *s, struct gw_rw_send *rq)
         send_free(rq);
         return;
     }
+    if (rq->packed.cap > KEPT_PACKED_BYTES)
+        gw_buf_clear(&rq->packed);
     gw_buf_reset(&rq->packed);
     rq->n_rows = 0;
     rq->strikes = 0;
@@ -91,11 +93,12 @@ void gw_rw_jobs_clear(struct gw_rw *s)
         free(j);
     }
     s->n_kept_sends = s->n_kept_jobs = 0;
+    gw_buf_clear(&s->scratch);
 }
 
 /* ---- rows that end badly -------------------------------------------------------------------------------------- */
 
-/* False when it was there, or for want of memory. Where `left` itself has none, the whole body counts as left. */
+/* False when it was there, or for want of memory. */
 static bool mark(struct gw_rw_job *j, struct gw_rows *set, uint32_t row)
 {
     if (!set->n_bits && gw_rows_init(set, j->n_rows) < 0)
@@ -110,8 +113,8 @@ void gw_rw_job_leave(struct gw_rw_job *j, const uint32_t *rows, uint32_t n, cons
         snprintf(j->message, sizeof(j->message), "%s", message ? message : why);
     }
     for (uint32_t i = 0; i < n; i++)
-        if (!gw_rows_has(&j->dead, rows[i]))
-            (void)mark(j, &j->left, rows[i]);
+        if (!gw_rows_has(&j->dead, rows[i]) && !mark(j, &j->left, rows[i]) && !gw_rows_has(&j->left, rows[i]))
+            j->all_left = true; /* no memory to say which: twice is better than never */
 }
 
 static bool write_dead_letter(struct gw_rw_job *j, const struct gw_rows *rows, const struct gw_rw_verdict *why)
@@ -152,7 +155,7 @@ void gw_rw_job_bury(struct gw_rw_job *j, const uint32_t *rows, uint32_t n, const
 static void bury_refusals(struct gw_rw_job *j)
 {
     for (unsigned i = 0; i < j->n_refusals; i++) {
-        struct gw_rw_refusal *f = &j->refusals[i];
+        struct gw_rw_lost *f = &j->refusals[i];
         const struct gw_rw_verdict why = {"schema", f->reason, f->message, 0};
 
         if (!write_dead_letter(j, &f->rows, &why))
@@ -174,9 +177,9 @@ static void finish(struct gw_rw_job *j)
 
     gw_buf_init(&left, MAX_LEFT_BYTES);
     bury_refusals(j);
-    if (j->why[0]) {
+    if (j->left.n || j->all_left) {
         info = (struct gw_sent_info){.sent = GW_SENT_OVER, .reason = j->why, .message = j->message};
-        if (j->left.n && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, &left) == 0) {
+        if (!j->all_left && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, &left) == 0) {
             info.left = gw_buf_slice(&left);
             info.left_rows = j->left.n;
         }
@@ -213,9 +216,24 @@ static int keep_rows(struct gw_rw_send *rq, const uint32_t *rows, uint32_t n)
         rq->rows = more;
         rq->cap_rows = n;
     }
-    memcpy(rq->rows, rows, n * sizeof(*rows));
+    if (n)
+        memcpy(rq->rows, rows, n * sizeof(*rows));
     rq->n_rows = n;
     return 0;
+}
+
+/** Room for the worst case is lent, so that a request that waits takes what it needs. */
+static int pack(struct gw_rw *s, struct gw_rw_send *rq, struct gw_slice body)
+{
+    int r;
+
+    gw_buf_reset(&s->scratch);
+    r = gw_compress(GW_SNAPPY, 0, body, &s->scratch, NULL);
+    if (r == 0)
+        r = gw_buf_reserve(&rq->packed, s->scratch.n);
+    if (r == 0)
+        gw_buf_put_slice(&rq->packed, gw_buf_slice(&s->scratch));
+    return r;
 }
 
 static int emit(void *arg, const struct gw_rw_request *r)
@@ -226,7 +244,7 @@ static int emit(void *arg, const struct gw_rw_request *r)
     int rc = rq ? keep_rows(rq, r->rows, r->n_rows) : -ENOMEM;
 
     if (rc == 0)
-        rc = gw_compress(GW_SNAPPY, 0, r->body, &rq->packed, NULL);
+        rc = pack(s, rq, r->body);
     if (rc < 0) {
         if (rq)
             gw_rw_send_put(s, rq);
@@ -249,7 +267,7 @@ static void refuse(void *arg, uint32_t row, const char *reason, const char *mess
 {
     struct harvest *h = arg;
     struct gw_rw_job *j = h->job;
-    struct gw_rw_refusal *f = NULL;
+    struct gw_rw_lost *f = NULL;
 
     h->failed = true;
     for (unsigned i = 0; i < j->n_refusals && !f; i++)
@@ -257,11 +275,10 @@ static void refuse(void *arg, uint32_t row, const char *reason, const char *mess
             f = &j->refusals[i];
     if (!f) {
         f = &j->refusals[j->n_refusals++];
-        *f = (struct gw_rw_refusal){0};
+        *f = (struct gw_rw_lost){0};
         snprintf(f->reason, sizeof(f->reason), "%s", reason);
         snprintf(f->message, sizeof(f->message), "%s", message);
     }
-    (void)mark(j, &j->dead, row);
     if (!mark(j, &f->rows, row) && !gw_rows_has(&f->rows, row))
         gw_rw_job_leave(j, &row, 1, "out_of_memory", "out of memory");
 }

@@ -42,51 +42,45 @@ static void shown_endpoint(const char *url, char *buf, size_t size)
         snprintf(buf, size, "%.*s", (int)strcspn(url, "?#"), url);
 }
 
-static struct gw_metric *counter(const struct gw_rw *s, const char *name, const char *help, const char *outcome)
+static struct gw_metric *counter(const struct gw_rw *s, const char *endpoint, const char *name, const char *help)
 {
-    char endpoint[MAX_ENDPOINT_LABEL];
-    const struct gw_label labels[] = {{"exporter", s->ctx->id}, {"endpoint", endpoint}, {"outcome", outcome}};
+    const struct gw_label labels[] = {{"exporter", s->ctx->id}, {"endpoint", endpoint}};
 
-    shown_endpoint(gw_rw_http(s->conf)->endpoint, endpoint, sizeof(endpoint));
-    return gw_meter_get(s->ctx->meter, GW_COUNTER, name, help, labels, outcome ? 3 : 2);
+    return gw_meter_get(s->ctx->meter, GW_COUNTER, name, help, labels, 2);
+}
+
+static struct gw_metric *outcome(const struct gw_rw *s, const char *endpoint, const char *which)
+{
+    const struct gw_label labels[] = {{"component", s->ctx->id}, {"endpoint", endpoint}, {"outcome", which}};
+
+    return gw_meter_get(s->ctx->meter, GW_COUNTER, "staunch_endpoint_requests",
+                        "Requests to one endpoint of an exporter: answered, or failed (no answer, 5xx).", labels, 3);
 }
 
 static void open_metrics(struct gw_rw *s)
 {
-    static const char *const outcomes[] = {"delivered", "throttled", "unavailable", "refused"};
     char endpoint[MAX_ENDPOINT_LABEL];
     const struct gw_label labels[] = {{"exporter", s->ctx->id}, {"endpoint", endpoint}};
     struct gw_rw_metrics *m = &s->metrics;
 
     shown_endpoint(gw_rw_http(s->conf)->endpoint, endpoint, sizeof(endpoint));
-#define NAME(x) "otelcol_exporter_prometheusremotewrite_" x
-    m->failed_translations =
-        counter(s, NAME("failed_translations"),
-                "Number of translation operations that failed to translate metrics from Otel to Prometheus", NULL);
-    m->translated = counter(s, NAME("translated_time_series"),
-                            "Number of Prometheus time series that were translated from OTel metrics", NULL);
-    m->sent_batches = counter(
-        s, NAME("sent_batches"),
-        "Number of remote write request batches sent to the remote write endpoint regardless of success or failure",
-        NULL);
-    m->written_samples =
-        counter(s, NAME("written_samples"), "Samples that the server says it has written (2.0).", NULL);
-    m->written_histograms =
-        counter(s, NAME("written_histograms"), "Histograms that the server says it has written (2.0).", NULL);
-    m->written_exemplars =
-        counter(s, NAME("written_exemplars"), "Exemplars that the server says it has written (2.0).", NULL);
-    m->consumers = gw_meter_get(s->ctx->meter, GW_GAUGE, NAME("consumers"),
-                                "Number of configured workers to use to fan out the outgoing requests", labels, 2);
-#undef NAME
+#define COUNTER(name, help) counter(s, endpoint, "otelcol_exporter_prometheusremotewrite_" name, help)
+    m->failed_translations = COUNTER("failed_translations", "Bodies of which some points could not be translated.");
+    m->translated = COUNTER("translated_time_series", "Time series that points were translated to.");
+    m->sent_batches = COUNTER("sent_batches", "Requests that were sent, whatever became of them.");
+    m->written_samples = COUNTER("written_samples", "Samples that the server says it has written (2.0).");
+    m->written_histograms = COUNTER("written_histograms", "Histograms that the server says it has written (2.0).");
+    m->written_exemplars = COUNTER("written_exemplars", "Exemplars that the server says it has written (2.0).");
+#undef COUNTER
+    m->consumers = gw_meter_get(s->ctx->meter, GW_GAUGE, "otelcol_exporter_prometheusremotewrite_consumers",
+                                "Requests that may be under way at once.", labels, 2);
     gw_metric_set(m->consumers, s->options.n_shards);
-    m->unwritten =
-        counter(s, "staunch_exporter_unwritten_points",
-                "Samples and histograms of requests that were taken, but not written, without a reason.", NULL);
-    m->refused_series =
-        counter(s, "staunch_exporter_refused_series",
-                "Series of requests that the server did not want; their points are dead letters.", NULL);
-    for (unsigned i = 0; i < 4; i++)
-        m->outcomes[i] = counter(s, "staunch_exporter_requests", "Answers to requests.", outcomes[i]);
+    m->unwritten = counter(s, endpoint, "staunch_exporter_unwritten_points",
+                           "Samples and histograms of requests that were taken, but not written, without a reason.");
+    m->refused_series = counter(s, endpoint, "staunch_exporter_refused_series",
+                                "Series of requests that the server did not want; their points are dead letters.");
+    m->answered = outcome(s, endpoint, "answered");
+    m->failed = outcome(s, endpoint, "failed");
 }
 
 /* ---- life -----------------------------------------------------------------------------------------------------------
@@ -118,6 +112,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->options = gw_rw_options_of(s->conf);
     s->options.seed = gw_random_u64(ctx->env);
     gw_arena_init(&s->arena, ARENA_CHUNK_BYTES, ARENA_MAX_BYTES);
+    gw_buf_init(&s->scratch, GW_RW_MAX_BODY_BYTES);
     *ret_self = s;
     return 0;
 }

@@ -31,7 +31,7 @@ struct gw_rw;
 struct gw_rw_hunt;
 
 /** Rows that are dead for one reason. */
-struct gw_rw_refusal {
+struct gw_rw_lost {
     struct gw_rows rows;
     char reason[48], message[320];
 };
@@ -43,9 +43,9 @@ struct gw_rw_job {
     uint32_t n_rows; /* of its body; a->rows shrinks with every dead letter */
     uint32_t open;   /* requests that are not settled */
     uint32_t rejected;
-    bool cancelled;
+    bool cancelled, all_left;
     struct gw_rows dead, left; /* n_bits == 0: none yet */
-    struct gw_rw_refusal refusals[GW_RW_REFUSALS];
+    struct gw_rw_lost refusals[GW_RW_REFUSALS];
     unsigned n_refusals;
     char why[32], message[320]; /* of what is left */
     struct gw_rw_job *next;
@@ -58,7 +58,7 @@ struct gw_rw_send {
     unsigned shard;
     enum gw_rw_version version;
     struct gw_buf packed;
-    uint32_t *rows;
+    uint32_t *rows; /* none: target_info alone */
     uint32_t n_rows, cap_rows;
     uint32_t n_samples, n_histograms, n_exemplars;
     struct gw_tries tries;
@@ -77,9 +77,8 @@ struct gw_rw_shard {
 struct gw_rw_metrics {
     struct gw_metric *failed_translations, *translated, *sent_batches, *consumers, *written_samples,
         *written_histograms, *written_exemplars, *unwritten, *refused_series;
-    struct gw_metric *outcomes[4]; /* enum gw_rw_outcome */
+    struct gw_metric *answered, *failed;
 };
-enum gw_rw_outcome { GW_RW_DELIVERED, GW_RW_THROTTLED, GW_RW_UNAVAILABLE, GW_RW_REFUSED };
 
 struct gw_rw {
     const struct gw_rw_conf *conf;
@@ -89,9 +88,12 @@ struct gw_rw {
     struct gw_rw_options options;
     struct gw_rw_translator *translator;
     enum gw_rw_version speaks; /* what the server understands, as far as is known */
+    double halvings;           /* that hunts may still do, at halvings_ns */
+    uint64_t halvings_ns;
     struct gw_rw_metrics metrics;
     struct gw_batch *batch; /* kept for the next body */
     struct gw_arena arena;
+    struct gw_buf scratch; /* a request while it is packed */
     struct gw_rw_shard *shards;
     unsigned n_shards;
     struct gw_rw_send *kept_sends;

@@ -8,13 +8,12 @@
 enum { DEFAULT_BATCH_BYTES = 3000000, DEFAULT_CONSUMERS = 5, DEFAULT_QUEUE_SIZE = 10000 };
 static const uint64_t DEFAULT_INTERVAL_NS = 50ull * 1000000;
 
-static const char *const strategies[] = {"UnderscoreEscapingWithSuffixes",
+static const char *const strategies[] = {"",
+                                         "UnderscoreEscapingWithSuffixes",
                                          "UnderscoreEscapingWithoutSuffixes",
                                          "NoUTF8EscapingWithSuffixes",
                                          "NoTranslation",
-                                         "",
                                          NULL};
-enum { STRATEGY_UNSET = 4 }; /* then add_metric_suffixes decides */
 static const char *const messages[] = {"prometheus.WriteRequest", "io.prometheus.write.v2.Request", NULL};
 
 /* Set by the protocol. */
@@ -92,7 +91,7 @@ const struct gw_field gw_rw_fields[] = {
                "use translation_strategy: UnderscoreEscapingWithoutSuffixes instead of false"),
      .flags = GW_FF_DEPRECATED},
     GW_ENUM_FIELD(
-        C, strategy, "translation_strategy", "", strategies,
+        C, strategy, "translation_strategy", NULL, strategies,
         "How names are written. Not set: UnderscoreEscapingWithSuffixes, unless add_metric_suffixes is false."),
     GW_BOOL_FIELD(C, send_metadata, "send_metadata", "false", "Type, unit and help with 1.0; 2.0 always has them."),
     GW_ENUM_FIELD(C, message, "protobuf_message", "prometheus.WriteRequest", messages,
@@ -104,8 +103,9 @@ const struct gw_field gw_rw_fields[] = {
     GW_BOOL_FIELD(C, keep_classic, "keep_classic_histograms", "false", "And their classic series, too."),
     GW_OPTIONAL_BLOCK_FIELD(C, wal, has_wal, "wal", wal_fields, GW_FF_NULL_IS_ON,
                             "The queue is on, and data is tried until it is delivered."),
-    GW_BOOL_FIELD(C, cumulative, "cumulative", "false",
-                  "Points of delta temporality are summed up. false: they become dead letters."),
+    {GW_FIELD_(C, cumulative, "cumulative", GW_F_BOOL, "false", 0, 0,
+               "Points of delta temporality are summed up, instead of becoming dead letters."),
+     .flags = GW_FF_PLANNED},
     GW_U64_FIELD(C, series_cache_bytes, "series_cache", "67108864", 1 << 16, 1e12,
                  "Most memory, in bytes, for the label sets of known series."),
     {0},
@@ -194,14 +194,25 @@ static void check_headers(const struct gw_rw_conf *c, const struct gw_node *node
     }
 }
 
+/** Not set: add_metric_suffixes decides. */
+static enum gw_rw_strategy strategy_of(const struct gw_rw_conf *c)
+{
+    if (c->strategy > 0)
+        return (enum gw_rw_strategy)(c->strategy - 1);
+    return c->add_metric_suffixes ? GW_RW_UNDERSCORE_ESCAPING_WITH_SUFFIXES
+                                  : GW_RW_UNDERSCORE_ESCAPING_WITHOUT_SUFFIXES;
+}
+
 static void check_labels(const struct gw_rw_conf *c, const struct gw_node *node, struct gw_diag *diag)
 {
+    enum gw_rw_strategy strategy = strategy_of(c);
+
     for (size_t i = 0; i < c->external_labels.n; i++)
         if (!*c->external_labels.entries[i].key || !*c->external_labels.entries[i].value)
             MISTAKE("external_labels",
                     "prometheus remote write: external labels configuration contains an empty key or value");
     if (gw_rw_version(c) == GW_RW_1 &&
-        (c->strategy == GW_RW_NO_UTF8_ESCAPING_WITH_SUFFIXES || c->strategy == GW_RW_NO_TRANSLATION))
+        (strategy == GW_RW_NO_UTF8_ESCAPING_WITH_SUFFIXES || strategy == GW_RW_NO_TRANSLATION))
         MISTAKE("translation_strategy", "translation strategy %s requires Prometheus Remote Write 2.0 (UTF-8 support)",
                 strategies[c->strategy]);
     if (c->keep_classic && !c->nhcb)
@@ -278,13 +289,10 @@ unsigned gw_rw_shards(const struct gw_rw_conf *c)
 
 struct gw_rw_options gw_rw_options_of(const struct gw_rw_conf *c)
 {
-    enum gw_rw_strategy unset =
-        c->add_metric_suffixes ? GW_RW_UNDERSCORE_ESCAPING_WITH_SUFFIXES : GW_RW_UNDERSCORE_ESCAPING_WITHOUT_SUFFIXES;
-
     return (struct gw_rw_options){
         .namespace_ = c->namespace_,
         .external_labels = &c->external_labels,
-        .strategy = c->strategy == STRATEGY_UNSET ? unset : (enum gw_rw_strategy)c->strategy,
+        .strategy = strategy_of(c),
         .target_info = c->target_info.enabled,
         .scope_info = !c->disable_scope_info,
         .resource_labels = c->resource_labels.enabled,

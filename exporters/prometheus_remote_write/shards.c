@@ -184,17 +184,8 @@ void gw_rw_shards_pump(struct gw_rw *s)
 
 static void count_outcome(struct gw_rw *s, const struct gw_http_response *rs)
 {
-    enum gw_rw_outcome o = GW_RW_REFUSED;
-
-    if (rs->failure == GW_HTTP_CANCELLED)
-        return;
-    if (rs->status == 0 || rs->status >= 500)
-        o = GW_RW_UNAVAILABLE;
-    else if (rs->status == 429)
-        o = GW_RW_THROTTLED;
-    else if (rs->status < 300)
-        o = GW_RW_DELIVERED;
-    gw_metric_add(s->metrics.outcomes[o], 1);
+    if (rs->failure != GW_HTTP_CANCELLED)
+        gw_metric_add(rs->status == 0 || rs->status >= 500 ? s->metrics.failed : s->metrics.answered, 1);
 }
 
 /** 2.0 that this server does not understand: from now on it gets 1.0, and this request at once. */

@@ -75,7 +75,7 @@ static void put_body_2(struct gw_buf *b)
 static void check_label(const struct gw_rw_body *b, uint32_t series, unsigned at, const char *name, const char *value)
 {
     struct gw_slice n = {0}, v = {0};
-    struct gw_rw_labels it;
+    struct gw_rw_label_iter it;
 
     gw_rw_labels_begin(b, &b->series[series], &it);
     for (unsigned i = 0; i <= at; i++)

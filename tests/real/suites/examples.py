@@ -13,6 +13,8 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
 
+from sinks.remote_write import RemoteWriteSink, bits  # noqa: E402
+
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
@@ -92,6 +94,18 @@ def gateway_kafka():
             check(any(text in v and b"gateway.name" in v for v in values), f"{topic}: {values!r}")
 
 
+def prometheus_remote_write():
+    d = pathlib.Path(tempfile.mkdtemp())
+    env = {"REMOTE_WRITE": "http://127.0.0.1:25402/api/v1/write", "ARCHIVE_DIR": str(d)}
+    with RemoteWriteSink(25402) as sink, Example("prometheus-remote-write.yaml", env) as gw:
+        send(("metrics",))
+        gw.stop()
+        records = sink.records("/api/v1/write")
+        equal([(dict(r[1])["__name__"], dict(r[1])["gateway"], r[3]) for r in records], [("example_metric_ratio", "staunch", bits(7.0))], "what was written")
+        equal(sink.wrong("/api/v1/write"), [], "what is wrong with it")
+    shutil.rmtree(d)
+
+
 def sampling():
     d = pathlib.Path(tempfile.mkdtemp())
     with Example("sampling.yaml", {"ARCHIVE_DIR": str(d), "SAMPLING_PERCENTAGE": "100"}) as gw:
@@ -157,6 +171,7 @@ def auth_tls():
 
 
 TESTS = {"agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+         "prometheus-remote-write.yaml": prometheus_remote_write,
          "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 
 
