@@ -30,7 +30,7 @@ enum {
     GW_ES_RANGES = 48,     /* halves of halves: 2^32 documents, and room */
     GW_ES_BISECTIONS = 40, /* requests spent on finding the document that makes a server refuse them all */
     GW_ES_MAX_ANSWER = 32 << 20,
-    GW_ES_MAX_LINES = 512 << 20, /* documents of one attempt; beyond it, rows are written in several portions */
+    GW_ES_MAX_LINES = 128 << 20, /* documents of one attempt; beyond it, rows are written in several portions */
 };
 
 enum gw_es_fate {
@@ -132,6 +132,8 @@ void gw_es_range_push(struct gw_es_job *j, uint32_t lo, uint32_t hi, const struc
 void gw_es_bury_row(struct gw_es_job *j, uint32_t row, const struct gw_es_refusal *why);
 /** All rows of a document. */
 void gw_es_bury_doc(struct gw_es_job *j, uint32_t doc, const struct gw_es_refusal *why);
+/** Rows of documents that were given up are left: before the documents are forgotten. */
+void gw_es_rows_collect(struct gw_es_job *j);
 /** Tell the queue, and forget the attempt. */
 void gw_es_job_end(struct gw_es_job *j);
 

@@ -129,7 +129,7 @@ static int write_portion(struct gw_es_job *j)
 {
     uint32_t from = j->to, to = j->n_rows;
     const struct gw_es_refusal why = {
-        .class_ = "limit_size", .reason = "too_large", .message = "one row makes more than 512 MiB of documents"};
+        .class_ = "limit_size", .reason = "too_large", .message = "one row makes more than 128 MiB of documents"};
     int r;
 
     while ((r = write_rows(j, from, to)) == -E2BIG && to - from > 1)
@@ -179,6 +179,7 @@ static int write_lines(struct gw_es_job *j, struct gw_err *err)
 
     if (r < 0)
         return r;
+    gw_es_rows_collect(j); /* of the portion before */
     j->is_read = true;
     j->n_rows = s->batch->n_rows;
     r = write_portion(j);

@@ -89,8 +89,7 @@ static void tell_dead(struct gw_es_job *j, const struct gw_es_refusal *g)
     gw_buf_clear(&body);
 }
 
-/* Rows of documents that were given up, and those that never became documents. */
-static void collect_left(struct gw_es_job *j)
+void gw_es_rows_collect(struct gw_es_job *j)
 {
     for (uint32_t i = 0; i < j->docs.n_docs; i++) {
         const struct gw_es_doc *d = &j->docs.docs[i];
@@ -102,6 +101,12 @@ static void collect_left(struct gw_es_job *j)
             if (!gw_rows_has(&j->dead, j->docs.rows[d->rows + k]))
                 leave_row(j, j->docs.rows[d->rows + k]);
     }
+}
+
+/* Rows of documents that were given up, and those that never became documents. */
+static void collect_left(struct gw_es_job *j)
+{
+    gw_es_rows_collect(j);
     for (uint32_t row = j->to; row < j->n_rows; row++)
         if (!gw_rows_has(&j->dead, row))
             leave_row(j, row);

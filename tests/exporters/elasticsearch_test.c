@@ -636,6 +636,40 @@ static void what_is_tried_too_often_is_left(void **state)
     close_es();
 }
 
+/* Scenario: documents of 144 MiB, more than are written at once; a server that takes none of the first half.
+ * Guarantees: the rows of the first half are left when those of the second have been delivered. */
+static void what_was_given_up_is_remembered_by_the_next_portion(void **state)
+{
+    enum { N = 12, EACH = 2 << 20 }; /* every byte makes six: \\u0001 */
+    char *texts[N];
+
+    (void)state;
+    for (unsigned i = 0; i < N; i++) {
+        texts[i] = malloc(EACH + 1);
+        memset(texts[i], 1, EACH);
+        texts[i][snprintf(texts[i], EACH, "m%02u.", i)] = 1;
+        texts[i][EACH] = '\0';
+    }
+    open_es("{" NONE "endpoint: http://es, max_request_bytes: 90000000}");
+    r.most_failures = 1;
+    send_records_of((const char *const *)texts, N);
+    for (unsigned i = 0; i < 2; i++) { /* it goes once more, and is given up */
+        assert_non_null(strstr((char *)gw_rig_sent(&r, i)->body, "m00."));
+        gw_rig_http(&r, i, 503, NULL, GW_SLICE(""));
+        pass(SECOND);
+    }
+    while (!r.done)
+        answer_well(r.n_sent - 1);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_int_equal(r.info.left_rows, docs_in(&r.sent[0]));
+    assert_int_equal(rows_in(GW_LOGS, r.left, r.info.left.n), r.info.left_rows);
+    assert_true(has_text(r.left, r.info.left.n, "m00."));
+    assert_false(has_text(r.left, r.info.left.n, "m11."));
+    close_es();
+    for (unsigned i = 0; i < N; i++)
+        free(texts[i]);
+}
+
 /* Scenario: the same with a server that stays away: each further request has one try.
  * Guarantees: an attempt of many requests does not take many times as long; all its rows are left. */
 static void later_requests_of_an_attempt_do_not_begin_anew(void **state)
@@ -949,6 +983,7 @@ int main(void)
         cmocka_unit_test(servers_take_turns_and_rest_when_they_fail),
         cmocka_unit_test(a_server_that_is_alone_is_asked_again),
         cmocka_unit_test(what_is_tried_too_often_is_left),
+        cmocka_unit_test(what_was_given_up_is_remembered_by_the_next_portion),
         cmocka_unit_test(later_requests_of_an_attempt_do_not_begin_anew),
         cmocka_unit_test(a_document_that_is_never_taken_is_left_alone),
         cmocka_unit_test(a_stop_ends_an_attempt_with_what_is_open),
