@@ -65,6 +65,7 @@ struct gw_es_job {
     bool waits_for_probe, stopped;  /* stopped: nothing more is sent */
     struct gw_timer timer;          /* end of a pause */
 
+    uint64_t number;     /* of s->n_attempts */
     bool is_read;        /* n_rows is known */
     uint32_t n_rows, to; /* of the body; rows before `to` were written as lines, the last portion is here */
     struct gw_buf lines;
@@ -97,6 +98,7 @@ struct gw_es {
     size_t request_bytes; /* as the settings say, or less when a server found that too large */
 
     struct gw_es_options options;
+    uint64_t gateway, n_attempts; /* name an attempt: a random number, and a count */
     struct gw_es_writer *writer;
     struct gw_batch *batch; /* decoded rows, only while they are written */
     struct gw_arena arena;

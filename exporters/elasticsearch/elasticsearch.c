@@ -74,6 +74,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return gw_fail(err, -ENOMEM, "out of memory");
     s->conf = conf;
     s->ctx = ctx;
+    s->gateway = gw_random_u64(ctx->env);
     s->request_bytes = s->conf->max_request_bytes;
     s->stop_timer.fire = gw_es_on_stop_timer;
     gw_arena_init(&s->arena, ARENA_CHUNK_BYTES, ARENA_MAX_BYTES);

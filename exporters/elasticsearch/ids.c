@@ -2,6 +2,9 @@
 /*
  * Ids that are the same when the same is sent again, so that a document is created once. Hashes are XXH3 of 128 bits
  * in base64url: 22 characters.
+ *
+ * record    the attempt and the row: two records never share an id, and a lost answer stores none twice
+ * content   the index and the document: what a client sends again is stored once, too, and so is what only looks alike
  */
 #include <stdio.h>
 
@@ -39,64 +42,22 @@ static void put_id(XXH128_hash_t h, char id[80])
     id[GW_ES_ID_BYTES] = 0;
 }
 
-/** Resource and scope as they came, once for all rows of a scope. */
-static XXH128_hash_t envelope_of(struct gw_es_writer *w)
+/** A record is its place in an attempt: what looks the same may be meant twice, and an attempt sends lines again. */
+static XXH128_hash_t place_of(const struct gw_es_writer *w, uint32_t row, uint64_t part)
 {
-    const struct gw_batch *b = w->b;
-    const struct gw_scope *s = &b->scopes[w->scope.scope];
-    const struct gw_resource *r = &b->resources[s->resource];
-    XXH128_hash_t h;
+    const uint64_t place[] = {w->o->attempt[0], w->o->attempt[1], row, part};
 
-    if (!w->scope.has_hash) {
-        const XXH128_hash_t parts[] = {hash_of(gw_batch_slice(b, r->raw)), hash_of(gw_batch_slice(b, r->schema_url)),
-                                       hash_of(gw_batch_slice(b, s->raw)), hash_of(gw_batch_slice(b, s->schema_url))};
-
-        h = join(parts, 4);
-        w->scope.hash[0] = h.low64;
-        w->scope.hash[1] = h.high64;
-        w->scope.has_hash = true;
-    }
-    h.low64 = w->scope.hash[0];
-    h.high64 = w->scope.hash[1];
-    return h;
-}
-
-static XXH128_hash_t row_hash(struct gw_es_writer *w, uint32_t row)
-{
-    const XXH128_hash_t parts[] = {envelope_of(w), hash_of(gw_batch_slice(w->b, w->b->raw[row]))};
-
-    return join(parts, 2);
+    return XXH3_128bits(place, sizeof(place));
 }
 
 void gw_es_id_log(struct gw_es_writer *w, uint32_t row, char id[80])
 {
-    put_id(row_hash(w, row), id);
+    put_id(place_of(w, row, 0), id);
 }
 
-static size_t put_hex(const uint8_t *p, size_t n, char *to)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < n; i++) {
-        to[2 * i] = digits[p[i] >> 4];
-        to[2 * i + 1] = digits[p[i] & 15];
-    }
-    return 2 * n;
-}
-
-/** A span has a name that is its own, unless it lacks one of its two ids. */
 void gw_es_id_span(struct gw_es_writer *w, uint32_t row, char id[80])
 {
-    const struct gw_batch *b = w->b;
-    size_t n;
-
-    if (gw_es_is_zero(b->trace_id[row], 16) || gw_es_is_zero(b->span_id[row], 8)) {
-        put_id(row_hash(w, row), id);
-        return;
-    }
-    n = put_hex(b->trace_id[row], 16, id);
-    n += put_hex(b->span_id[row], 8, id + n);
-    id[n] = 0;
+    put_id(place_of(w, row, 0), id);
 }
 
 void gw_es_id_event(struct gw_es_writer *w, uint32_t row, uint32_t event, char id[80])
@@ -110,12 +71,7 @@ void gw_es_id_event(struct gw_es_writer *w, uint32_t row, uint32_t event, char i
 
 void gw_es_id_points(const struct gw_es_writer *w, const struct gw_es_group *g, struct gw_slice names, char id[80])
 {
-    XXH128_hash_t parts[5];
-
-    for (unsigned i = 0; i < 4; i++)
-        parts[i] = hash_of(gw_es_group_part(w, g, i));
-    parts[4] = hash_of(names);
-    put_id(join(parts, 5), id);
+    put_id(place_of(w, g->first_row, gw_es_names_hash(names)), id);
 }
 
 void gw_es_id_content(struct gw_slice index, struct gw_slice document, uint8_t *id)

@@ -111,6 +111,8 @@ static int write_rows(struct gw_es_job *j, uint32_t from, uint32_t to)
     gw_buf_reset(&j->lines);
     gw_arena_reset(&s->arena, ARENA_CHUNK);
     gw_view_init(&v, s->batch, &s->arena);
+    s->options.attempt[0] = s->gateway;
+    s->options.attempt[1] = j->number;
     s->options.now_ns = gw_wall_ns(s->ctx->env);
     v.meta = j->a->meta ? gw_meta_ref(j->a->meta) : NULL;
     for (uint32_t row = 0; row < j->n_rows && r == 0; row++)
@@ -309,6 +311,7 @@ static void job_reset(struct gw_es_job *j, struct gw_attempt *a)
     j->a = a;
     a->impl = j;
     j->waits_for_probe = j->stopped = false;
+    j->number = j->s->n_attempts++;
     j->is_read = false;
     j->n_rows = j->to = 0;
     j->docs.n_docs = j->docs.n_rows = 0;

@@ -268,6 +268,50 @@ static void a_conflict_with_our_own_id_is_delivered(void **state)
     }
 }
 
+/** The k-th _id of the last request. */
+static struct gw_slice id_of(unsigned k)
+{
+    const char *at = (const char *)gw_rig_sent(&r, r.n_sent - 1)->body;
+
+    for (unsigned i = 0; i <= k; i++) {
+        at = strstr(at, "\"_id\":\"");
+        assert_non_null(at);
+        at += 7;
+    }
+    return gw_slice_of(at, strcspn(at, "\""));
+}
+
+/* Scenario: two records that look the same, in one attempt and again in another; a lost answer; with document_id record
+ * and content.
+ * Guarantees: record: each has an _id of its own, and keeps it when its lines are sent again. content: one _id for all.
+ */
+static void an_id_of_ours_is_the_records_or_its_contents(void **state)
+{
+    static const char *const same[] = {"m0.", "m0."};
+
+    (void)state;
+    for (unsigned content = 0; content < 2; content++) {
+        char ids[4][64];
+
+        open_es(content ? "{" NONE "endpoint: http://es, document_id: content}"
+                        : "{" NONE "endpoint: http://es, document_id: record}");
+        for (unsigned i = 0; i < 4; i += 2) {
+            send_records_of(same, 2);
+            for (unsigned k = 0; k < 2; k++)
+                snprintf(ids[i + k], sizeof(ids[0]), "%.*s", (int)id_of(k).n, (const char *)id_of(k).p);
+            gw_rig_http_fail(&r, 0, GW_HTTP_TIMEOUT, "timed out");
+            pass(SECOND);
+            assert_true(gw_slice_is(id_of(0), ids[i]) && gw_slice_is(id_of(1), ids[i + 1]));
+            answer(1, "409 201");
+            is_done(0);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            for (unsigned k = 0; k < i; k++)
+                assert_int_equal(strcmp(ids[i], ids[k]) == 0, content);
+        close_es();
+    }
+}
+
 /* Scenario: a span with two events; one of the events is refused, the other is to be sent again, the span is stored.
  * Guarantees: the row is a dead letter, once; what is open of it is still sent. */
 static void a_row_of_several_documents_is_delivered_when_all_are(void **state)
@@ -972,6 +1016,7 @@ int main(void)
         cmocka_unit_test(each_documents_own_result_counts),
         cmocka_unit_test(statuses_that_go_again_can_be_named),
         cmocka_unit_test(a_conflict_with_our_own_id_is_delivered),
+        cmocka_unit_test(an_id_of_ours_is_the_records_or_its_contents),
         cmocka_unit_test(a_row_of_several_documents_is_delivered_when_all_are),
         cmocka_unit_test(many_kinds_of_refusal_make_few_dead_letters),
         cmocka_unit_test(a_refused_request_has_its_verdict),
