@@ -43,6 +43,7 @@ struct gw_rw_job {
     uint32_t n_rows; /* of its body; a->rows shrinks with every dead letter */
     uint32_t open;   /* requests that are not settled */
     uint32_t rejected;
+    uint64_t first_ns; /* of the first failure since something was written: max_elapsed_time is for the whole body */
     bool cancelled, all_left;
     struct gw_rows dead, left; /* n_bits == 0: none yet */
     struct gw_rw_lost refusals[GW_RW_REFUSALS];

@@ -87,12 +87,16 @@ static void pump(struct gw_rw_shard *sh);
 static void try_again(struct gw_rw_shard *sh, const struct gw_sent_info *info)
 {
     struct gw_rw_send *rq = sh->first;
+    struct gw_rw_job *j = rq->job;
     struct gw_loop *loop = sh->s->loop;
     uint64_t pause;
 
-    if (rq->job->cancelled)
+    if (!j->first_ns)
+        j->first_ns = gw_loop_now_ns(loop);
+    rq->tries.first_ns = j->first_ns;
+    if (j->cancelled)
         give_up(sh, rq, "shutdown", info->message);
-    else if (rq->job->a->again(rq->job->a, &rq->tries, info, &pause))
+    else if (j->a->again(j->a, &rq->tries, info, &pause))
         gw_timer_arm(loop, &sh->timer, gw_loop_now_ns(loop) + pause);
     else
         give_up(sh, rq, rq->tries.over, info->message);
@@ -235,6 +239,7 @@ static void written(struct gw_rw_shard *sh)
     struct gw_rw_send *rq = sh->first;
 
     rq->tries = (struct gw_tries){0};
+    rq->job->first_ns = 0;
     if (!rq->hunt || !gw_rw_hunt_written(rq))
         settle(sh, rq);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Allocations of the exporter: none per row once it is warm, and no harm when one of them fails. */
-#include "tests/exporters/prometheus_remote_write/rw_rig.h"
+#include "tests/exporters/prometheus_remote_write/server_rig.h"
 #include "tests/harness_malloc.h"
 
 #include "core/env.h"
@@ -37,7 +37,6 @@ static int client_new(struct gw_env *env, struct gw_loop *loop, const struct gw_
     return 0;
 }
 
-static struct gw_rig r;
 static struct gw_attempt attempt;
 static unsigned n_done;
 static uint32_t dead_rows, left_rows;
@@ -62,7 +61,7 @@ static bool on_again(struct gw_attempt *a, struct gw_tries *t, const struct gw_s
     return ++t->failures < 3;
 }
 
-static void open_rig(const char *yaml)
+static void open_with_client(const char *yaml)
 {
     assert_int_equal(gw_rig_configure(&r, "prometheus_remote_write", yaml), 0);
     gw_env_real_ops(r.env)->http_client_new = client_new;
@@ -98,12 +97,12 @@ static void answer_all(bool refuse)
     }
 }
 
-static void start(const struct gw_buf *body, uint32_t rows)
+static void start(uint32_t rows)
 {
     n_done = 0;
     dead_rows = left_rows = 0;
     attempt = (struct gw_attempt){.signal = GW_METRICS,
-                                  .body = gw_buf_slice(body),
+                                  .body = gw_buf_slice(&body),
                                   .rows = rows,
                                   .number = 1,
                                   .timeout_ns = 1000000000,
@@ -124,9 +123,8 @@ static void a_row_takes_no_allocation(void **state)
     for (unsigned v = 0; v < 2; v++) {
         uint64_t counts[2];
 
-        open_rig(yaml[v]);
+        open_with_client(yaml[v]);
         for (unsigned k = 0; k < 2; k++) {
-            struct gw_buf body;
             unsigned n = k ? 2000 : 100;
 
             gw_buf_init(&body, 64 << 20);
@@ -134,7 +132,7 @@ static void a_row_takes_no_allocation(void **state)
             for (unsigned i = 0; i < 4; i++) {
                 uint64_t before;
 
-                start(&body, n);
+                start(n);
                 before = gw_malloc_count();
                 answer_all(false);
                 counts[k] = gw_malloc_count() - before;
@@ -152,21 +150,20 @@ static void a_row_takes_no_allocation(void **state)
  * Guarantees: the attempt is done once, and no more rows than there are end as dead or left; the next one passes. */
 static void a_failed_allocation_does_no_harm(void **state)
 {
-    struct gw_buf body;
     unsigned n = 0;
 
     (void)state;
     gw_buf_init(&body, 1 << 20);
     put_gauges(&body, 0, 10, 1000);
     do {
-        open_rig("{endpoint: http://p/w, max_batch_request_parallelism: 2}");
-        start(&body, 10);
+        open_with_client("{endpoint: http://p/w, max_batch_request_parallelism: 2}");
+        start(10);
         gw_malloc_fail_at(++n);
         answer_all(true);
         gw_malloc_fail_at(0);
         assert_int_equal(n_done, 1);
         assert_in_range(dead_rows + left_rows, 1, 10);
-        start(&body, 10);
+        start(10);
         answer_all(true);
         assert_int_equal(n_done, 1);
         assert_int_equal(dead_rows, 2);

@@ -1,26 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The settings of prometheus_remote_write: each changes something; mistakes are found. */
-#include "tests/exporters/prometheus_remote_write/rw_rig.h"
+#include "tests/exporters/prometheus_remote_write/server_rig.h"
 
 #include "exporters/prometheus_remote_write/rw.h"
-
-#define SECOND 1000000000ull
-
-static struct gw_rig r;
-static struct gw_buf body;
-
-static void open_rig(const char *yaml)
-{
-    gw_buf_init(&body, 64 << 20);
-    gw_rig_open(&r, "prometheus_remote_write", yaml);
-}
-
-static void close_rig(void)
-{
-    gw_rig_close(&r);
-    gw_buf_clear(&body);
-    forget_body();
-}
 
 static void send_point(const char *name, bool delta, const char *service)
 {
@@ -274,7 +256,6 @@ static const char *written(struct gw_buf *out)
 #define COUNTER                                                                                                        \
     "{\"name\":\"req.s\",\"unit\":\"s\",\"sum\":{\"aggregationTemporality\":2,\"isMonotonic\":true,\"dataPoints\":[{"  \
     "\"timeUnixNano\":\"1000000000\",\"asInt\":\"5\"}]}}"
-#define V2 "protobuf_message: io.prometheus.write.v2.Request, "
 
 /* Scenario: namespace, external_labels, resource_to_telemetry_conversion: enabled and exclude_service_attributes,
  * resource_constant_labels: included and excluded, target_info: enabled, disable_scope_info, add_metric_suffixes,

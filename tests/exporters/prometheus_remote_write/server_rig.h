@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies of metrics, and what remote write requests hold, for tests of the exporter behind the scripted client. */
-#ifndef GW_TESTS_EXPORTERS_PROMETHEUS_REMOTE_WRITE_RW_RIG_H
-#define GW_TESTS_EXPORTERS_PROMETHEUS_REMOTE_WRITE_RW_RIG_H
+#ifndef GW_TESTS_EXPORTERS_PROMETHEUS_REMOTE_WRITE_SERVER_RIG_H
+#define GW_TESTS_EXPORTERS_PROMETHEUS_REMOTE_WRITE_SERVER_RIG_H
 
 #include "tests/harness_exporter.h"
 
@@ -212,6 +212,42 @@ static inline void pass(struct gw_rig *r, uint64_t ns)
 {
     r->mono_ns += ns + 2000000;
     gw_loop_turn(r->loop, 0);
+}
+
+/* ---- the rig of a test ------------------------------------------------------------------------------------------- */
+
+#define SECOND 1000000000ull
+#define V2     "protobuf_message: io.prometheus.write.v2.Request, "
+#define ONE    "{endpoint: http://p/w, max_batch_request_parallelism: 1}"
+#define ONE_V2 "{endpoint: http://p/w, max_batch_request_parallelism: 1, " V2 "}"
+
+static struct gw_rig r;
+static struct gw_buf body;
+
+static inline void open_rig(const char *yaml)
+{
+    gw_buf_init(&body, 64 << 20);
+    gw_rig_open(&r, "prometheus_remote_write", yaml);
+}
+
+static inline void close_rig(void)
+{
+    gw_rig_close(&r);
+    gw_buf_clear(&body);
+    forget_body();
+}
+
+/* n gauges m0 … in one attempt. */
+static inline void send_gauges(unsigned n)
+{
+    gw_buf_reset(&body);
+    put_gauges(&body, 0, n, 1000);
+    gw_rig_send(&r, GW_METRICS, gw_buf_slice(&body), n);
+}
+
+static inline void answer(unsigned i, int status, const char *headers, const char *text)
+{
+    gw_rig_http(&r, i, status, headers, gw_slice_cstr(text));
 }
 
 #endif
