@@ -83,7 +83,7 @@ static void run(struct micro_set *set, const char *what, enum gw_rw_version vers
     double best[N_STEPS] = {0}, least = 1e30, n = (double)set->rows;
     uint64_t mallocs;
 
-    if (getenv("CASE") && !strstr(what, getenv("CASE")))
+    if ((getenv("CASE") && !strstr(what, getenv("CASE"))) || (getenv("KIND") && !strstr(set->name, getenv("KIND"))))
         return;
     gw_arena_init(&x.arena, 1 << 16, SIZE_MAX);
     gw_buf_init(&x.packed, 1 << 28);

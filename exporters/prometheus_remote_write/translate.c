@@ -397,6 +397,11 @@ static int add_series(struct gw_rw_translator *t, struct pending *p, struct gw_r
     return gw_rw_new_series(t, p->row, p->key, p->hash, true, why, ret);
 }
 
+static size_t data_bytes(const struct gw_rw_translator *t, const struct gw_rw_node *n)
+{
+    return t->cache.version == GW_RW_2 ? n->data_n * sizeof(uint32_t) : n->data_n;
+}
+
 static int gather_row(struct gw_rw_translator *t, struct pending *p)
 {
     const struct gw_rw_refusal *why;
@@ -428,6 +433,8 @@ static int gather_row(struct gw_rw_translator *t, struct pending *p)
             return r;
     }
     link_row(t, n, p->row);
+    for (const uint8_t *k = gw_rw_data(n->canon), *end = k + data_bytes(t, n->canon); k < end; k += 64)
+        __builtin_prefetch(k, 0, 2); /* written when all rows are gathered */
     return 0;
 }
 
@@ -451,7 +458,7 @@ static int gather_block(struct gw_rw_translator *t, struct pending *p, uint32_t 
         if (s->hash != p[i].hash)
             continue;
         __builtin_prefetch(node, 1);
-        for (size_t k = 64; k < 64 + p[i].key.n; k += 64)
+        for (size_t k = 64; k < 64 + p[i].key.n + 8; k += 64)
             __builtin_prefetch(node + k);
     }
     for (uint32_t i = 0; i < n && r == 0; i++)
