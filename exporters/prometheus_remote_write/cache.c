@@ -7,7 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { FIRST_SLOTS = 1024, MALLOC_BYTES = 16 /* what an allocation costs beyond its size */ };
+enum { FIRST_SLOTS = 1024 };
 
 static int table_init(struct gw_rw_table *t)
 {
@@ -180,19 +180,19 @@ bool gw_rw_make_room(struct gw_rw_cache *c, uint64_t bytes)
 
 struct gw_rw_node *gw_rw_node_new(uint8_t kind, struct gw_rw_node *parent, struct gw_slice key, size_t n_data)
 {
-    size_t size = sizeof(struct gw_rw_node) + ((key.n + 7) & ~(size_t)7) + n_data;
+    size_t size = gw_rw_node_bytes(key.n, n_data);
     struct gw_rw_node *n;
 
-    if (size > UINT32_MAX - MALLOC_BYTES)
+    if (size > UINT32_MAX)
         return NULL;
-    n = aligned_alloc(64, (size + 63) & ~(size_t)63);
+    n = aligned_alloc(64, size - GW_RW_MALLOC_BYTES);
     if (!n)
         return NULL;
-    memset(n, 0, size);
+    memset(n, 0, size - GW_RW_MALLOC_BYTES);
     n->parent = parent;
     n->kind = kind;
     n->key_n = (uint32_t)key.n;
-    n->bytes = (uint32_t)(((size + 63) & ~(size_t)63) + MALLOC_BYTES);
+    n->bytes = (uint32_t)size;
     n->head = n->tail = GW_RW_NO_ROW;
     if (key.n)
         memcpy(n + 1, key.p, key.n);

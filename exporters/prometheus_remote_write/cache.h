@@ -28,6 +28,7 @@ enum gw_rw_kind {
 enum gw_rw_shape { GW_RW_NUMBER, GW_RW_CLASSIC, GW_RW_NATIVE, GW_RW_SUMMARY };
 
 enum { GW_RW_NO_ROW = UINT32_MAX };
+enum { GW_RW_MALLOC_BYTES = 16 /* what an allocation costs beyond its size */ };
 
 /**
  * One line of the cache, then key and data. Data of a series: its labels, encoded for 1.0 or symbols for 2.0. The name
@@ -111,6 +112,12 @@ static inline struct gw_rw_node *gw_rw_find(const struct gw_rw_cache *c, uint64_
             (key.n == 0 || memcmp(n + 1, key.p, key.n) == 0))
             return n;
     }
+}
+
+/** Memory of a node. */
+static inline size_t gw_rw_node_bytes(size_t key_n, size_t n_data)
+{
+    return ((sizeof(struct gw_rw_node) + ((key_n + 7) & ~(size_t)7) + n_data + 63) & ~(size_t)63) + GW_RW_MALLOC_BYTES;
 }
 
 /** Room for `bytes` more, by eviction. False: all that is left belongs to this window, or is held by what does. */

@@ -47,10 +47,10 @@ static int compare_labels(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static void sort(struct gw_rw_labels *l, uint32_t from)
+static void sort(struct gw_rw_labels *l)
 {
-    struct gw_rw_label *v = l->v + from;
-    uint32_t n = l->n - from;
+    struct gw_rw_label *v = l->v;
+    uint32_t n = l->n;
 
     if (n > SMALL) {
         qsort(v, n, sizeof(*v), compare_labels);
@@ -220,7 +220,7 @@ static int rename_all(struct gw_rw_labels *l, enum gw_rw_label_style style)
     uint32_t to = 0;
     int r = 0;
 
-    sort(l, 0);
+    sort(l);
     for (uint32_t at = 0, end; at < l->n && r == 0; at = end) {
         for (end = at + 1; end < l->n && gw_slice_eq(l->v[at].name, l->v[end].name);)
             end++;
@@ -322,7 +322,7 @@ static int settle(struct gw_rw_labels *l)
     uint32_t to = 0;
     int r = 0;
 
-    sort(l, 0);
+    sort(l);
     for (uint32_t at = 0, end; at < l->n && r == 0; at = end) {
         struct gw_slice value;
         uint32_t first = at;
@@ -441,6 +441,6 @@ int gw_rw_labels_of_exemplar(struct gw_rw_labels *l, const struct gw_batch *b, c
     if (n > EXEMPLAR_RUNES)
         l->n = ids;
     if (sorted)
-        sort(l, 0);
+        sort(l);
     return r;
 }

@@ -230,9 +230,15 @@ static void put_full_name(struct gw_buf *out, const struct gw_rw_metric_name *n)
         put_token(out, base, token, last);
     split_unit(n->unit, &main, &per);
     gw_buf_init(&words, 2 * (main.n + per.n) + 64);
-    put_clean_unit(&words, main);
+    if (gw_buf_reserve(&words, main.n + 1) == 0)
+        put_clean_unit(&words, main);
     from = words.n;
     put_clean_per(&words, per);
+    out->failed |= words.failed;
+    if (out->failed) {
+        gw_buf_clear(&words);
+        return;
+    }
     main = gw_slice_of(words.p, from);
     per = gw_slice_of(words.p + from, words.n - from);
     if (gw_slice_is(per, "per_"))
@@ -246,7 +252,6 @@ static void put_full_name(struct gw_buf *out, const struct gw_rw_metric_name *n)
     put_token(out, base, main, last);
     put_token(out, base, per, last);
     put_token(out, base, gw_slice_cstr(last), NULL);
-    out->failed |= words.failed;
     gw_buf_clear(&words);
     if (out->n > base && is_digit(out->p[base]))
         put_before(out, base, "_");
@@ -333,6 +338,8 @@ int gw_rw_put_metric_name(struct gw_buf *out, const struct gw_rw_metric_name *n)
     size_t base = out->n;
     bool utf8 = gw_rw_utf8(n->strategy);
 
+    if (gw_buf_reserve(out, n->name.n + 1) < 0)
+        return -ENOMEM;
     if (utf8)
         put_utf8_name(out, n);
     else if (gw_rw_suffixes(n->strategy))

@@ -55,7 +55,7 @@ static int resolve_plain(struct gw_rw_translator *t, uint8_t kind, struct gw_rw_
     struct gw_rw_node *n = gw_rw_find(&t->cache, hash, parent, kind, key);
 
     if (!n) {
-        (void)gw_rw_make_room(&t->cache, sizeof(*n) + key.n);
+        (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(key.n, 0));
         n = gw_rw_node_new(kind, parent, key, 0);
         if (!n || gw_rw_insert(&t->cache, n, hash) < 0) {
             free(n);
@@ -240,7 +240,7 @@ static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d
     gw_buf_init(&x.out, SIZE_MAX / 4);
     r = key.p ? metric_texts(t, d, &x) : -ENOMEM;
     if (r == 0) {
-        (void)gw_rw_make_room(&t->cache, sizeof(*n) + key.n + sizeof(x.head) + x.out.n);
+        (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(key.n, sizeof(x.head) + x.out.n));
         n = gw_rw_node_new(GW_RW_METRIC, scope, key, sizeof(x.head) + x.out.n);
     }
     if (n) {
@@ -407,7 +407,7 @@ static int insert_series(struct gw_rw_translator *t, struct gw_rw_node *parent, 
     struct gw_rw_node *n;
     int r;
 
-    if (!gw_rw_make_room(&t->cache, sizeof(*n) + key.n + bytes + symbol_bytes(t)) && !force)
+    if (!gw_rw_make_room(&t->cache, gw_rw_node_bytes(key.n, bytes) + symbol_bytes(t)) && !force)
         return -ENOSPC;
     n = gw_rw_node_new(kind, parent, key, bytes);
     if (!n)
@@ -551,7 +551,7 @@ static struct gw_rw_node *new_edges_1(struct gw_rw_translator *t, uint8_t kind, 
         return NULL;
     }
     at[n] = (uint32_t)(head + out.n);
-    (void)gw_rw_make_room(&t->cache, sizeof(*node) + doubles.n + head + out.n);
+    (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(doubles.n, head + out.n));
     node = gw_rw_node_new(kind, NULL, doubles, head + out.n);
     if (node) {
         e = (struct gw_rw_edges *)(void *)gw_rw_data(node);
@@ -571,7 +571,7 @@ static struct gw_rw_node *new_edges_2(struct gw_rw_translator *t, uint8_t kind, 
     struct gw_rw_node *node;
     struct gw_rw_edges *e;
 
-    (void)gw_rw_make_room(&t->cache, sizeof(*node) + doubles.n + bytes);
+    (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(doubles.n, bytes));
     node = gw_rw_node_new(kind, NULL, doubles, bytes);
     if (!node)
         return NULL;
