@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # fuzz-proof.sh BUILD [TARGET...]: does the fuzzer find what it is for? Each tests/fuzz/planted/<target>.patch makes the
-# code read one byte too far. It is applied to a copy of its file below BUILD/proof, the target is linked with that, and
-# must find it within 10 seconds from the kept corpus. One line a target.
+# code read one byte too far, or write what it must not. It is applied to a copy of its file below BUILD/proof, the
+# target is linked with that, and must find it within 10 seconds from the kept corpus. One line a target.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 [ $# -ge 1 ] && [ -d "$1" ] || { sed -n '3,5p' "$0"; exit 64; }
@@ -40,11 +40,11 @@ prove() {
     mkdir -p "$dir/corpus"
     if (cd "$dir" && "./fuzz_$what" -seed=1 -max_total_time=10 -rss_limit_mb=1024 -close_fd_mask=1 -detect_leaks=0 -artifact_prefix="$dir/" \
         corpus "$root/tests/fuzz/corpus/$what") >"$dir/log" 2>&1; then
-        printf '%-11s the planted overread was NOT found in 10 s, log %s\n' "$what" "$dir/log"
+        printf '%-11s the planted mistake was NOT found in 10 s, log %s\n' "$what" "$dir/log"
         return 1
     fi
     ms=$(((${EPOCHREALTIME/./} - from) / 1000))
-    printf '%-11s planted overread found in %d.%03d s: %s\n' "$what" $((ms / 1000)) $((ms % 1000)) \
+    printf '%-11s planted mistake found in %d.%03d s: %s\n' "$what" $((ms / 1000)) $((ms % 1000)) \
         "$(grep -o -m 1 'AddressSanitizer: [a-z-]*\|_fuzz: .*\|libFuzzer: .*' "$dir/log" | head -n 1)"
 }
 bad=

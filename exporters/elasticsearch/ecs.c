@@ -243,7 +243,7 @@ const struct gw_es_target *gw_es_ecs_event_route(struct gw_es_writer *w, uint32_
 
         GW_ES_PUT(&w->text, "apm.app.");
         gw_es_put_bytes(&w->text, b->base + service->val.ref.off, service->val.ref.len);
-        dataset = gw_arena_dup(&w->doc_arena, gw_slice_of(w->text.p + from, w->text.n - from));
+        dataset = gw_arena_dup(&w->doc_arena, gw_es_from(&w->text, from));
         w->text.n = from;
         gw_es_sanitize(w, &w->text, dataset.p ? dataset : GW_SLICE("apm.app"), GW_ES_NOT_IN_DATASET, GW_SLICE(""));
     } else {
@@ -253,8 +253,10 @@ const struct gw_es_target *gw_es_ecs_event_route(struct gw_es_writer *w, uint32_
     gw_es_sanitize(w, &w->text, ns ? gw_es_as_string(w, ns) : GW_SLICE("default"), GW_ES_NOT_IN_NAMESPACE,
                    GW_SLICE(""));
     gw_es_route_stream(&w->row_targets[GW_ES_EVENT], gw_slice_of(w->text.p + at, middle - at),
-                       gw_slice_of(w->text.p + middle, w->text.n - middle));
+                       gw_es_from(&w->text, middle));
     w->text.n = at;
+    if (w->row_targets[GW_ES_EVENT].name_json.failed)
+        w->rc = -ENOMEM;
     w->row_targets[GW_ES_EVENT].resolved = false; /* not by gw_es_route: it shall not take it for its own */
     return &w->row_targets[GW_ES_EVENT];
 }

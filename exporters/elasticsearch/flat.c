@@ -82,7 +82,7 @@ static bool put_link_attributes(struct gw_es_writer *w, struct gw_buf *to, struc
     bool comma = false;
 
     if (!order) {
-        w->fields_full = true;
+        w->too_large = true;
         return true;
     }
     for (uint32_t i = 0; i < n; i++)
@@ -142,9 +142,9 @@ static void add_links(struct gw_es_writer *w, uint32_t row)
         ok = put_link(w, &w->text, &w->b->links[i]);
     }
     GW_ES_PUT(&w->text, "]");
-    text = gw_arena_dup(&w->doc_arena, gw_slice_of(w->text.p + at, w->text.n - at));
+    text = gw_arena_dup(&w->doc_arena, gw_es_from(&w->text, at));
     w->text.n = at;
-    w->fields_full |= !text.p;
+    w->too_large |= !text.p;
     if (ok && text.p)
         gw_es_field_text(w, GW_SLICE("Link"), text);
 }
@@ -154,7 +154,7 @@ static void add_events(struct gw_es_writer *w, uint32_t row)
     struct gw_slice path = w->scope.mode == GW_ES_NONE ? GW_SLICE("Events") : GW_SLICE("");
     struct gw_range r = w->b->events_of[row];
 
-    for (uint32_t i = r.begin; i < r.end && !w->fields_full; i++) {
+    for (uint32_t i = r.begin; i < r.end && !w->too_large; i++) {
         const struct gw_event *e = &w->b->events[i];
         struct gw_slice name = gw_es_join(w, path, gw_batch_slice(w->b, e->name));
 

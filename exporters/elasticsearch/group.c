@@ -48,26 +48,16 @@ enum { NUMBERS_AT = 10 }; /* of resource and scope, 4 bytes each, in the identit
 struct gw_slice gw_es_group_part(const struct gw_es_writer *w, const struct gw_es_group *g, unsigned part)
 {
     const uint8_t *p = w->identities.p + g->at;
-    bool otel = p[0] == 'O';
     uint32_t number;
 
-    switch (part) {
-    case 0:
-        return gw_slice_of(p, otel ? NUMBERS_AT : g->n);
-    case 1:
-    case 2:
-        if (!otel)
-            break;
-        memcpy(&number, p + NUMBERS_AT + 4 * (part - 1), 4);
-        return gw_slice_of(w->identities.p + w->groups[number].at, w->groups[number].n);
-    case 3:
-        if (!otel)
-            break;
+    if (p[0] != 'O')
+        return part == 0 ? gw_slice_of(p, g->n) : gw_slice_of(p, 0);
+    if (part == 0)
+        return gw_slice_of(p, NUMBERS_AT);
+    if (part == 3)
         return gw_slice_of(p + NUMBERS_AT + 8, g->n - NUMBERS_AT - 8);
-    default:
-        break;
-    }
-    return (struct gw_slice){0};
+    memcpy(&number, p + NUMBERS_AT + 4 * (size_t)(part - 1), 4);
+    return gw_slice_of(w->identities.p + w->groups[number].at, w->groups[number].n);
 }
 
 /* ---- identities ------------------------------------------------------------------------------------------------ */
@@ -184,7 +174,7 @@ static bool grow_slots(struct gw_es_writer *w)
 /** The number of the identity that was appended from `at` on; an old one's bytes are taken back. */
 static uint32_t number_of(struct gw_es_writer *w, size_t at, uint32_t row)
 {
-    struct gw_slice identity = {w->identities.p + at, w->identities.n - at};
+    struct gw_slice identity = gw_es_from(&w->identities, at);
     uint64_t hash = gw_hash_table(identity);
     uint32_t *slot;
 

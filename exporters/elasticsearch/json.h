@@ -25,12 +25,18 @@ static inline uint8_t *gw_es_room(struct gw_buf *b, size_t n)
 
 static inline void gw_es_put_bytes(struct gw_buf *b, const void *p, size_t n)
 {
-    uint8_t *o = gw_es_room(b, n);
+    uint8_t *o = n ? gw_es_room(b, n) : NULL;
 
-    if (!o || n == 0)
+    if (!o)
         return;
     memcpy(o, p, n);
     b->n += n;
+}
+
+/** What a buffer holds from `at` on. */
+static inline struct gw_slice gw_es_from(const struct gw_buf *b, size_t at)
+{
+    return b->n > at ? gw_slice_of(b->p + at, b->n - at) : gw_slice_of("", 0);
 }
 
 static inline void gw_es_put_buf(struct gw_buf *b, const struct gw_buf *from)
@@ -142,6 +148,14 @@ static inline void gw_es_put_id(struct gw_buf *b, const uint8_t *id, size_t n)
     gw_put_hex(b, gw_slice_of(id, n));
     gw_buf_put_u8(b, '"');
 #endif
+}
+
+static inline void gw_es_put_bool(struct gw_buf *b, bool v)
+{
+    if (v)
+        GW_ES_PUT(b, "true");
+    else
+        GW_ES_PUT(b, "false");
 }
 
 void gw_es_put_double(struct gw_buf *b, double v);

@@ -236,7 +236,7 @@ static void add_ecs_numbers(struct gw_es_writer *w, struct gw_slice name, const 
 {
     struct gw_slice copy = gw_arena_dup(&w->doc_arena, numbers);
 
-    w->fields_full |= !copy.p;
+    w->too_large |= !copy.p;
     gw_es_field(w, kind, gw_es_join(w, name, gw_slice_cstr(part)), (struct gw_value){.type = GW_V_BYTES, .s = copy});
 }
 
@@ -292,7 +292,7 @@ static void put_group(struct gw_es_writer *w, const struct gw_es_group *g, uint3
 
     gw_es_control_of(w->b, w->b->attr[rows[0]], &c);
     a.target = gw_es_route(w, &c, GW_ES_ITEM);
-    names = gw_slice_of(w->text.p + o->names, w->text.n - o->names);
+    names = gw_es_from(&w->text, o->names);
     hash = gw_es_names_hash(names);
     if (w->o->id == GW_ES_ID_RECORD)
         gw_es_id_points(w, g, names, a.record_id);
@@ -332,7 +332,9 @@ static void write_group(struct gw_es_writer *w, const struct gw_es_group *g)
             put_template(w, rows[i], &p);
         rows[o.n++] = rows[i];
     }
-    if (o.n)
+    if (w->templates.failed)
+        w->rc = -ENOMEM;
+    else if (o.n)
         put_group(w, g, rows, &o);
     w->text.n = o.names;
 }

@@ -98,12 +98,15 @@ void gw_es_otel_scope(struct gw_es_writer *w)
     bool strings = w->b->signal == GW_METRICS; /* time series cannot have objects as dimensions */
 
     gw_es_forget_keys(w);
+    w->too_large = false;
     render_resource(w, &w->b->resources[s->resource], strings);
     gw_buf_reset(&w->scope.tail);
     gw_es_put_buf(&w->scope.tail, &w->scope.resource_json);
     render_scope(w, s, strings);
     gw_es_forget_keys(w);
-    w->out->failed |= w->scope.tail.failed || w->scope.resource_json.failed;
+    w->scope.too_large = w->too_large;
+    if (w->scope.tail.failed || w->scope.resource_json.failed)
+        w->rc = -ENOMEM;
 }
 
 /* ---- logs ----------------------------------------------------------------------------------------------------- */

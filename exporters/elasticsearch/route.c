@@ -14,11 +14,17 @@ enum { MAX_STREAM_FIELD = 100, REPLACEMENT_BYTES = 3 };
 
 /* ---- characters ------------------------------------------------------------------------------------------------ */
 
+/** Bytes of the character that c begins. */
+static size_t rune_bytes(uint8_t c)
+{
+    return c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 1;
+}
+
 /** One character of sound UTF-8; a byte that begins none stands for itself. Returns its bytes. */
 static size_t read_rune(struct gw_slice s, uint32_t *ret)
 {
     uint8_t c = s.p[0];
-    size_t n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 1;
+    size_t n = rune_bytes(c);
     uint32_t rune = n == 1 ? c : c & (0xffu >> (n + 1));
 
     if (n > s.n)
@@ -53,7 +59,6 @@ static void mend_end(struct gw_buf *to, size_t from)
 {
     static const char replacement[] = "\xef\xbf\xbd";
     size_t start = to->n, pieces;
-    uint32_t rune;
 
     while (start > from && (to->p[start - 1] & 0xc0) == 0x80)
         start--;
@@ -61,7 +66,7 @@ static void mend_end(struct gw_buf *to, size_t from)
         return;
     start--;
     pieces = to->n - start;
-    if (read_rune(gw_slice_of(to->p + start, pieces), &rune) == pieces)
+    if (rune_bytes(to->p[start]) == pieces)
         return;
     to->n = start;
     while (pieces-- > 0)
@@ -215,8 +220,8 @@ static void reset(struct gw_es_target *t)
 /** An index with a date in its name is no data stream. */
 static void name_stream(struct gw_es_target *t, bool is_dated)
 {
-    struct gw_slice text = gw_buf_slice(&t->text), type = gw_slice_cstr(t->stream_type);
-    struct gw_slice dataset = {text.p, t->dataset_n}, namespace = {text.p + t->dataset_n, text.n - t->dataset_n};
+    struct gw_slice dataset = {t->text.p, t->dataset_n}, namespace = gw_es_from(&t->text, t->dataset_n);
+    struct gw_slice type = gw_slice_cstr(t->stream_type);
 
     gw_es_put_bytes(&t->name, type.p, type.n);
     GW_ES_PUT(&t->name, "-");
@@ -284,8 +289,8 @@ static void resolve(struct gw_es_writer *w, struct gw_es_target *t, enum gw_es_k
     reset(t);
     if (index && *index) {
         gw_buf_put_str(&t->name, index);
-    } else if (t->index.p) {
-        gw_es_put_bytes(&t->name, t->index.p, t->index.n);
+    } else if (t->index.p) { /* one byte too many is enough to say so */
+        gw_es_put_bytes(&t->name, t->index.p, t->index.n <= GW_ES_MAX_INDEX ? t->index.n : GW_ES_MAX_INDEX + 1);
         checked = true;
     } else {
         if (!resolve_type(t, default_type(w, kind)))
@@ -306,6 +311,8 @@ static void resolve(struct gw_es_writer *w, struct gw_es_target *t, enum gw_es_k
     if (why)
         fail(t, "index_name", gw_buf_slice(&t->name), why);
     put_name_json(t);
+    if (t->text.failed || t->name.failed || t->name_json.failed || t->stream_json.failed)
+        w->rc = -ENOMEM;
 }
 
 /** The row's attribute, the scope's, the resource's. */

@@ -142,7 +142,7 @@ void gw_es_begin(struct gw_es_writer *w, struct gw_es_action *a)
     gw_es_forget_keys(w);
     gw_arena_reset(&w->doc_arena, KEPT_BYTES);
     w->n_fields = 0;
-    w->fields_full = false;
+    w->too_large = w->scope.too_large;
     a->at = o->n;
     a->id_at = SIZE_MAX;
     GW_ES_PUT(o, "{\"create\":{");
@@ -185,13 +185,12 @@ bool gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *r
     struct gw_buf *o = w->out;
     uint32_t first = d->n_rows;
 
-    if (w->fields_full) {
+    if (w->too_large) {
         o->n = a->at;
         return false;
     }
     if (a->id_at != SIZE_MAX && a->id_at && !o->failed)
-        gw_es_id_content(gw_buf_slice(&a->target->name), gw_slice_of(o->p + a->source, o->n - a->source),
-                         o->p + a->id_at);
+        gw_es_id_content(gw_buf_slice(&a->target->name), gw_es_from(o, a->source), o->p + a->id_at);
     if (!add_rows(w, rows, n_rows) || !gw_es_grow(w, (void **)&d->docs, d->n_docs, &d->cap_docs, sizeof(*d->docs)))
         return true; /* w->rc says it */
     d->docs[d->n_docs++] = (struct gw_es_doc){.at = a->at,
@@ -222,7 +221,7 @@ void gw_es_enter_scope(struct gw_es_writer *w, uint32_t index)
 
     to->scope = index;
     to->resource = s->resource;
-    to->has_hash = false;
+    to->has_hash = to->too_large = false;
     for (int k = 0; k < GW_ES_N_KINDS; k++)
         to->targets[k].resolved = w->row_targets[k].resolved = false;
     gw_es_control_of(w->b, s->attrs, &to->own);
@@ -430,7 +429,9 @@ int gw_es_write(struct gw_es_writer *w, const struct gw_view *v, struct gw_buf *
     }
     if (w->b->signal == GW_METRICS && !out->failed && !w->rc)
         gw_es_metrics_end(w);
-    if (out->failed || w->text.failed)
+    if (w->text.failed)
+        w->rc = -ENOMEM;
+    if (out->failed)
         return out->cap >= out->max_bytes / 2 ? -E2BIG : -ENOMEM;
     return w->rc;
 }

@@ -5,9 +5,9 @@
  *   write.c    rows in order, the scope that they are in, action lines
  *   mode.c     which mapping mode; control attributes
  *   route.c    which index
- *   value.c    AnyValues as JSON
- *   otel.c     documents of mode otel (straight from columns)
- *   fields.c   documents that are a sorted list of fields: flat.c (raw, none), ecs.c
+ *   value.c    AnyValues as JSON;  go_json.c  as strings;  keys.c  sets of keys
+ *   otel.c     documents of mode otel (straight from columns);  attributes.c  their attributes
+ *   fields.c   documents that are a sorted list of fields, fields_write.c as JSON: flat.c (raw, none), ecs.c
  *   group.c    which points share a document;  points.c  what a point's value is;  metrics.c  their documents
  *   ids.c      deterministic ids
  *
@@ -57,7 +57,7 @@ enum gw_es_kind { GW_ES_ITEM, GW_ES_EVENT, GW_ES_N_KINDS };
 struct gw_es_scope {
     uint32_t scope, resource; /* UINT32_MAX: none yet */
     enum gw_es_mode mode;
-    bool bad_mode;
+    bool bad_mode, too_large;
     struct gw_es_control own, of_resource;
     struct gw_slice dataset;                    /* by the scope's name or format; p NULL: not so */
     struct gw_es_target targets[GW_ES_N_KINDS]; /* of rows that say nothing of their own */
@@ -89,7 +89,7 @@ struct gw_es_field {
 
 /** An entry of the set of keys that an object has. */
 struct gw_es_key {
-    uint32_t turn; /* of the writer's `turn`: others are free */
+    uint64_t turn; /* of the writer's `turn`: others are free */
     uint32_t n, value;
     const uint8_t *p;
     const void *object;
@@ -140,11 +140,12 @@ struct gw_es_writer {
 
     /* scratch, kept from call to call */
     struct gw_es_key *keys;
-    uint32_t n_keys, cap_keys, turn;
+    uint32_t n_keys, cap_keys;
+    uint64_t turn;
     struct gw_es_field *fields;
     uint32_t *order, *order_tmp; /* as many as fields */
     uint32_t n_fields, cap_fields;
-    bool fields_full; /* the document's texts do not fit: it is refused */
+    bool too_large; /* the document's texts do not fit into the scratch: it is refused */
     struct gw_es_pair *pairs;
     uint32_t n_pairs, cap_pairs;
     bool html;
@@ -213,10 +214,16 @@ static inline struct gw_value gw_es_value_of(const struct gw_batch *b, const str
 }
 /** As modes otel and bodymap have values; `strings`: maps as a string of JSON. */
 void gw_es_put_value(struct gw_es_writer *w, struct gw_buf *to, const struct gw_value *v, bool strings);
+
+/* ---- go_json.c ---------------------------------------------------------------------------------------------- */
+
 /** As encoding/json has it: sorted keys; `html`: < > & escaped. False: it holds a number that JSON has not. */
 bool gw_es_put_go_json(struct gw_es_writer *w, struct gw_buf *to, const struct gw_value *v, bool html);
 /** pcommon.Value.AsString; lives until the end of the call. */
 struct gw_slice gw_es_as_string(struct gw_es_writer *w, const struct gw_attr *a);
+
+/* ---- keys.c, attributes.c -------------------------------------------------------------------------------------- */
+
 /** A key that the object has not had yet: remembered. */
 bool gw_es_is_new_key(struct gw_es_writer *w, const void *object, struct gw_slice key);
 /** A number that goes with a key, 0 at first; NULL: no memory. */
@@ -241,8 +248,12 @@ void gw_es_field_value(struct gw_es_writer *w, struct gw_slice key, const struct
 void gw_es_field_attributes(struct gw_es_writer *w, struct gw_slice path, struct gw_range r);
 void gw_es_field_stream(struct gw_es_writer *w, struct gw_slice path, const struct gw_es_target *t);
 struct gw_slice gw_es_join(struct gw_es_writer *w, struct gw_slice path, struct gw_slice key);
+/** The same of a KeyValueList. */
+void gw_es_field_map(struct gw_es_writer *w, struct gw_slice path, struct gw_slice list, unsigned depth);
 /** A list of names that no field may push aside. */
 typedef bool (*gw_es_protected_fn)(struct gw_slice key);
+/** Sort fields [base, n_fields) and leave one of each key. Returns how many stand in order[base ...]. */
+uint32_t gw_es_settle_fields(struct gw_es_writer *w, uint32_t base, gw_es_protected_fn is_protected);
 /** All fields as one object; `nested`: a.b as an object in an object. */
 void gw_es_put_fields(struct gw_es_writer *w, bool nested, gw_es_protected_fn is_protected);
 /** Nanoseconds as "2006-01-02T15:04:05.000000000Z". */

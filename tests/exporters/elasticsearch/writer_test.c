@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings of the writer of documents, and requests that are large, deep or cut into. */
+#include "tests/exporters/elasticsearch/run.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static const char two_logs[] = "{\"resourceLogs\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+                               "\"stringValue\":\"shop\"}}]},"
+                               "\"scopeLogs\":[{\"scope\":{\"name\":\"s\"},\"logRecords\":["
+                               "{\"timeUnixNano\":\"1\",\"body\":{\"stringValue\":\"one\"}},{\"timeUnixNano\":\"2\","
+                               "\"body\":{\"stringValue\":\"two\"}}"
+                               "]}]}]}";
+
+static const char one_span[] =
+    "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":"
+    "\"1112131415161718\",\"name\":\"a\",\"events\":[{\"name\":\"e\"},{\"name\":\"f\"}]},{\"name\":\"no "
+    "ids\",\"events\":[{"
+    "\"name\":\"g\"}]}]}]}]}";
+
+static struct gw_slice doc_line(const struct run *r, uint32_t i, bool source)
+{
+    const struct gw_es_doc *d = &r->docs.docs[i];
+
+    assert_true(i < r->docs.n_docs);
+    return source ? gw_slice_of(r->out.p + d->source, d->end - d->source - 1)
+                  : gw_slice_of(r->out.p + d->at, d->source - d->at - 1);
+}
+
+static void assert_action(const struct run *r, uint32_t i, const char *want)
+{
+    struct gw_slice got = doc_line(r, i, false);
+
+    if (!gw_slice_is(got, want))
+        fail_msg("%.*s", (int)got.n, (const char *)got.p);
+}
+
+/** The text of "_id", which stands first. */
+static struct gw_slice id_of(const struct run *r, uint32_t i)
+{
+    static const struct gw_slice lead = GW_SLICE("{\"create\":{\"_id\":\"");
+    struct gw_slice line = doc_line(r, i, false);
+    const uint8_t *end;
+
+    assert_true(line.n > lead.n && memcmp(line.p, lead.p, lead.n) == 0);
+    end = memchr(line.p + lead.n, '"', line.n - lead.n);
+    assert_non_null(end);
+    return gw_slice_of(line.p + lead.n, (size_t)(end - line.p) - lead.n);
+}
+
+/* Scenario: an index for each signal; a pipeline for all; a server that does not know require_data_stream.
+ * Guarantees: each signal goes where it is told, span events where logs go; no data_stream in the document. */
+static void a_static_index_is_where_everything_goes(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    struct run r;
+
+    (void)state;
+    o.traces_index = "Spans"; /* what the settings say is not judged here */
+    o.logs_index = "records";
+    o.pipeline = "a \"pipe\"";
+    open_json(&r, &o, GW_TRACES, gw_slice_cstr(one_span));
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 5);
+    assert_action(&r, 0,
+                  "{\"create\":{\"_index\":\"Spans\",\"pipeline\":\"a \\\"pipe\\\"\",\"require_data_stream\":true}}");
+    r.o.require_data_stream = false;
+    write_docs(&r);
+    assert_action(&r, 1, "{\"create\":{\"_index\":\"records\",\"pipeline\":\"a \\\"pipe\\\"\"}}");
+    assert_null(memmem(r.out.p, r.out.n, "data_stream", 11));
+    assert_false(r.docs.docs[0].event);
+    assert_true(r.docs.docs[1].event && r.docs.docs[2].event);
+    assert_int_equal(r.docs.rows[r.docs.docs[4].rows], 1);
+    assert_false(r.docs.docs[0].own_id);
+    close_run(&r);
+}
+
+/* Scenario: logstash_format with an index and with a data stream, on the last day of a leap year.
+ * Guarantees: the date in UTC behind the name; no data stream any more; an exception of mode ecs keeps its own. */
+static void logstash_format_puts_the_date_behind_the_name(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_NONE);
+    struct run r;
+
+    (void)state;
+    o.logstash_format = true;
+    o.now_ns = UINT64_C(1735689599999999999); /* 2024-12-31T23:59:59 */
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(two_logs));
+    write_docs(&r);
+    assert_action(&r, 0, "{\"create\":{\"_index\":\"logs-generic-default-2024.12.31\"}}");
+    assert_null(memmem(r.out.p, r.out.n, "data_stream", 11));
+    r.o.logs_index = "shop";
+    r.o.logstash_prefix_separator = ".";
+    r.o.logstash_date_format = "%j-%G-%V";
+    r.o.now_ns++;
+    write_docs(&r);
+    assert_action(&r, 0, "{\"create\":{\"_index\":\"shop.001-2025-01\"}}");
+    close_run(&r);
+}
+
+/* Scenario: the request's header names a mode in any case, one that is not allowed, none that there is, two.
+ * Guarantees: the first is taken; otherwise every row is refused, with what was named. */
+static void a_header_names_the_mode(void **state)
+{
+    static const struct {
+        const char *mode, *second, *message;
+    } cases[] = {
+        {"ECS", NULL, NULL},
+        {"no", NULL, NULL},
+        {"raw", NULL, "refused 0 mapping_mode: the request's mapping mode \"raw\" is not allowed\n"},
+        {"yaml", NULL, "refused 0 mapping_mode: the request's mapping mode \"yaml\" is none that there is\n"},
+        {"otel", "otel", "refused 0 mapping_mode: the request names more than one mapping mode\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct gw_slice key = GW_SLICE("x-elastic-mapping-mode");
+        const struct gw_meta_pair pairs[] = {{key, gw_slice_cstr(cases[i].mode)},
+                                             {key, gw_slice_cstr(cases[i].second)}};
+        const struct gw_meta meta = {.n_pairs = cases[i].second ? 2 : 1, .pairs = pairs};
+        struct gw_es_options o = usual(GW_ES_OTEL);
+        struct run r;
+
+        o.allowed[GW_ES_RAW] = false;
+        open_json(&r, &o, GW_LOGS, gw_slice_cstr(two_logs));
+        r.v.meta = gw_meta_new(&meta);
+        write_docs(&r);
+        assert_int_equal(r.docs.n_docs, cases[i].message ? 0 : 2);
+        if (cases[i].message)
+            assert_memory_equal(r.refused.p, cases[i].message, strlen(cases[i].message));
+        else
+            assert_non_null(memmem(r.out.p, r.out.n, i ? "\"Body\"" : "\"message\"", i ? 6 : 9));
+        close_run(&r);
+    }
+}
+
+/* Scenario: ids by record, of the same rows alone and with others, written twice; of spans with and without ids.
+ * Guarantees: a row's id is its own and does not depend on its neighbours; a span's is its trace's and its own. */
+static void an_id_by_the_record_is_the_same_again(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    uint8_t first[22], second[22];
+    struct run r;
+
+    (void)state;
+    o.id = GW_ES_ID_RECORD;
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(two_logs));
+    write_docs(&r);
+    assert_int_equal(id_of(&r, 0).n, 22);
+    memcpy(first, id_of(&r, 0).p, 22);
+    memcpy(second, id_of(&r, 1).p, 22);
+    assert_memory_not_equal(first, second, 22);
+    assert_true(r.docs.docs[0].own_id);
+    assert_int_equal(gw_view_remove(&r.v, 0), 0);
+    r.o.mode = GW_ES_ECS; /* another document, the same record */
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 1);
+    assert_memory_equal(second, id_of(&r, 0).p, 22);
+    close_run(&r);
+
+    open_json(&r, &o, GW_TRACES, gw_slice_cstr(one_span));
+    write_docs(&r);
+    assert_true(gw_slice_is(id_of(&r, 0), "0102030405060708090a0b0c0d0e0f101112131415161718"));
+    assert_true(gw_slice_is(id_of(&r, 1), "0102030405060708090a0b0c0d0e0f101112131415161718-0"));
+    assert_true(gw_slice_is(id_of(&r, 2), "0102030405060708090a0b0c0d0e0f101112131415161718-1"));
+    assert_int_equal(id_of(&r, 3).n, 22);
+    assert_int_equal(id_of(&r, 4).n, 24);
+    close_run(&r);
+}
+
+/* Scenario: ids by content of two records that are the same, one that is not, and the same in another index.
+ * Guarantees: equal documents have equal ids, others have others; the id is in its place and the line whole. */
+static void an_id_by_the_content_is_the_contents(void **state)
+{
+    static const char logs[] =
+        "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":{\"stringValue\":\"a\"}},{\"body\":{"
+        "\"stringValue\":\"a\"}},{\"body\":{\"stringValue\":\"b\"}}]}]}]}";
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    uint8_t first[22];
+    struct run r;
+
+    (void)state;
+    o.id = GW_ES_ID_CONTENT;
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(logs));
+    write_docs(&r);
+    memcpy(first, id_of(&r, 0).p, 22);
+    assert_true(gw_slice_eq(id_of(&r, 0), id_of(&r, 1)));
+    assert_false(gw_slice_eq(id_of(&r, 0), id_of(&r, 2)));
+    r.o.logs_index = "elsewhere";
+    write_docs(&r);
+    assert_memory_not_equal(first, id_of(&r, 0).p, 22);
+    close_run(&r);
+}
+
+/* Scenario: ids of points by record: the same series alone and beside others, in requests that number them otherwise.
+ * Guarantees: the same id; another metric, time or resource has another. */
+static void an_id_of_points_does_not_depend_on_the_request(void **state)
+{
+    static const char point[] =
+        "{\"scope\":{\"name\":\"s\"},\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\","
+        "\"timeUnixNano\":\"5\",\"attributes\":[{\"key\":\"k\",\"value\":{\"stringValue\":\"v\"}}]}]}}]}";
+    static const char other[] =
+        "{\"scope\":{\"name\":\"t\"},\"metrics\":[{\"name\":\"n\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\","
+        "\"timeUnixNano\":\"5\"}]}}]}";
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    uint8_t alone[22];
+    char json[2048];
+    struct run r;
+
+    (void)state;
+    o.id = GW_ES_ID_RECORD;
+    (void)snprintf(json, sizeof(json), "{\"resourceMetrics\":[{\"scopeMetrics\":[%s]}]}", point);
+    open_json(&r, &o, GW_METRICS, gw_slice_cstr(json));
+    write_docs(&r);
+    memcpy(alone, id_of(&r, 0).p, 22);
+    close_run(&r);
+    (void)snprintf(
+        json, sizeof(json),
+        "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"r\",\"value\":{\"intValue\":\"1\"}}]},"
+        "\"scopeMetrics\":[%s,%s]},{\"scopeMetrics\":[%s,%s]}]}",
+        other, point, other, point);
+    open_json(&r, &o, GW_METRICS, gw_slice_cstr(json));
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 4);
+    assert_memory_not_equal(alone, id_of(&r, 1).p, 22);
+    assert_memory_equal(alone, id_of(&r, 3).p, 22);
+    close_run(&r);
+}
+
+/* Scenario: some rows were removed.
+ * Guarantees: the others' documents, with their row numbers; points that are left group without them. */
+static void removed_rows_are_not_there(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    struct gw_buf json;
+    struct run r;
+
+    (void)state;
+    gw_buf_init(&json, 1 << 20);
+    gw_buf_put_str(
+        &json, "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[");
+    for (int i = 0; i < 1000; i++) /* 500 series of two points: more than the table begins with */
+        gw_buf_printf(&json, "%s{\"asInt\":\"%d\",\"timeUnixNano\":\"%d\"}", i ? "," : "", i, i / 2 + 1);
+    gw_buf_put_str(&json, "]}}]}]}]}");
+    open_json(&r, &o, GW_METRICS, gw_buf_slice(&json));
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 500);
+    assert_int_equal(r.n_refused, 500); /* a name twice in a document */
+    for (uint32_t row = 0; row < 1000; row += 2)
+        assert_int_equal(gw_view_remove(&r.v, row), 0);
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 500);
+    assert_int_equal(r.n_refused, 0);
+    assert_int_equal(r.docs.rows[r.docs.docs[7].rows], 15);
+    close_run(&r);
+    gw_buf_clear(&json);
+}
+
+/* ---- large and deep ------------------------------------------------------------------------------------------ */
+
+static double cpu_s(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/** In all modes, in less time than a square of the attributes' number would take. */
+static void write_in_every_mode(enum gw_signal signal, struct gw_slice json)
+{
+    struct gw_err err = {""};
+    struct gw_buf proto;
+
+    gw_buf_init(&proto, 1 << 28);
+    assert_int_equal(gw_json_to_proto(signal, json, &run_limits, &proto, &err), 0);
+    for (int m = 0; m < GW_ES_N_MODES; m++) {
+        struct gw_es_options o = usual((enum gw_es_mode)m);
+        double begin;
+        struct run r;
+
+        open_proto(&r, &o, signal, gw_buf_slice(&proto));
+        begin = cpu_s();
+        write_docs(&r);
+        if (cpu_s() - begin > 10)
+            fail_msg("mode %s took %.1f s", gw_es_modes[m], cpu_s() - begin);
+        close_run(&r);
+    }
+    gw_buf_clear(&proto);
+}
+
+static void put_attributes(struct gw_buf *json, unsigned n, const char *format)
+{
+    char key[64];
+
+    gw_buf_put_str(json, "\"attributes\":[");
+    for (unsigned i = 0; i < n; i++) {
+        (void)snprintf(key, sizeof(key), "%s%u", format, i);
+        gw_buf_printf(json, "%s{\"key\":\"%s\",\"value\":{\"intValue\":\"%u\"}}", i ? "," : "", key, i);
+    }
+    gw_buf_put_str(json, "]");
+}
+
+/* Scenario: 100,000 attributes: all different, all the same key, each a place, as points' dimensions, in a map.
+ * Guarantees: documents, in time. */
+static void many_attributes_are_no_trouble(void **state)
+{
+    struct gw_buf json;
+
+    (void)state;
+    gw_buf_init(&json, 1 << 28);
+    gw_buf_put_str(&json, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{");
+    put_attributes(&json, 100000, "key.");
+    gw_buf_put_str(&json, "},{\"attributes\":[");
+    for (int i = 0; i < 100000; i++)
+        gw_buf_printf(&json, "%s{\"key\":\"same\",\"value\":{\"boolValue\":true}}", i ? "," : "");
+    gw_buf_put_str(&json, "]},{\"attributes\":[");
+    for (int i = 0; i < 100000; i++)
+        gw_buf_printf(&json, "%s{\"key\":\"%d.geo.location.lat\",\"value\":{\"doubleValue\":%d}}", i ? "," : "", i, i);
+    gw_buf_put_str(&json, "]},{\"body\":{\"kvlistValue\":{\"values\":[");
+    for (int i = 0; i < 100000; i++)
+        gw_buf_printf(&json, "%s{\"key\":\"%d\",\"value\":{\"stringValue\":\"v\"}}", i ? "," : "", i % 60000);
+    gw_buf_put_str(&json, "]}}}]}]}]}");
+    write_in_every_mode(GW_LOGS, gw_buf_slice(&json));
+    gw_buf_reset(&json);
+    gw_buf_put_str(&json, "{\"resourceMetrics\":[{\"resource\":{");
+    put_attributes(&json, 100000, "r");
+    gw_buf_put_str(&json,
+                   "},\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\",");
+    put_attributes(&json, 100000, "p");
+    gw_buf_put_str(&json, "}]}}]}]}]}");
+    write_in_every_mode(GW_METRICS, gw_buf_slice(&json));
+    gw_buf_clear(&json);
+}
+
+/* Scenario: keys that are each the beginning of the next, a chain of names that are values and objects, a value that is
+ *           nested as deep as the decoder lets it be, a long key around many leaves.
+ * Guarantees: documents of bounded work and memory; what does not fit is refused. */
+static void names_that_fight_are_no_trouble(void **state)
+{
+    struct gw_buf json, key;
+
+    (void)state;
+    gw_buf_init(&json, 1 << 28);
+    gw_buf_init(&key, 1 << 22);
+    gw_buf_put_str(&json, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[");
+    for (int i = 0; i < 2000; i++) {
+        gw_buf_put_str(&key, i % 2 ? "-" : "a");
+        gw_buf_printf(&json, "{\"key\":\"%.*s\",\"value\":{\"intValue\":\"1\"}},", (int)key.n, (char *)key.p);
+    }
+    gw_buf_reset(&key);
+    gw_buf_put_str(&key, "v");
+    for (int i = 0; i < 200; i++) {
+        gw_buf_printf(&json, "{\"key\":\"%.*s.x\",\"value\":{\"intValue\":\"1\"}},", (int)key.n, (char *)key.p);
+        gw_buf_put_str(&key, ".value");
+    }
+    gw_buf_put_str(&json, "{\"key\":\"v\",\"value\":{\"intValue\":\"1\"}}]},{\"body\":");
+    for (int i = 0; i < 25; i++) /* two values a turn, each in a message or two */
+        gw_buf_put_str(&json, "{\"kvlistValue\":{\"values\":[{\"key\":\"k\",\"value\":{\"arrayValue\":{\"values\":[");
+    gw_buf_put_str(&json, "{\"doubleValue\":\"NaN\"}");
+    for (int i = 0; i < 25; i++)
+        gw_buf_put_str(&json, "]}}}]}}");
+    gw_buf_put_str(&json, "},{\"attributes\":[{\"key\":\"");
+    for (int i = 0; i < 60000; i++)
+        gw_buf_put_u8(&json, 'x');
+    gw_buf_put_str(&json, "\",\"value\":{\"kvlistValue\":{\"values\":[");
+    for (int i = 0; i < 2000; i++)
+        gw_buf_printf(&json, "%s{\"key\":\"%d\",\"value\":{\"boolValue\":false}}", i ? "," : "", i);
+    gw_buf_put_str(&json, "]}}}]}]}]}]}");
+    write_in_every_mode(GW_LOGS, gw_buf_slice(&json));
+    gw_buf_clear(&json);
+    gw_buf_clear(&key);
+}
+
+/* Scenario: names of indices that the server takes, and that it does not.
+ * Guarantees: a sentence for each of the latter, as the settings' check says it. */
+static void a_name_of_an_index_is_judged(void **state)
+{
+    static const char *const good[] = {"logs", "a.b-c_d+e", "école", "0", ".hidden", "日本"};
+    static const char *const bad[] = {"", ".", "..", "-a", "_a", "+a", "A", "É", "a b", "a:b", "a/b", "a#"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_null(gw_es_index_problem(gw_slice_cstr(good[i])));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_non_null(gw_es_index_problem(gw_slice_cstr(bad[i])));
+}
+
+/* Scenario: a buffer that is smaller than the documents.
+ * Guarantees: -E2BIG. */
+static void a_full_buffer_is_told(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    struct run r;
+
+    (void)state;
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(two_logs));
+    gw_buf_init(&r.out, 300);
+    assert_int_equal(gw_es_write(r.w, &r.v, &r.out, &r.docs, note, &r), -E2BIG);
+    close_run(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_static_index_is_where_everything_goes),
+        cmocka_unit_test(logstash_format_puts_the_date_behind_the_name),
+        cmocka_unit_test(a_header_names_the_mode),
+        cmocka_unit_test(an_id_by_the_record_is_the_same_again),
+        cmocka_unit_test(an_id_by_the_content_is_the_contents),
+        cmocka_unit_test(an_id_of_points_does_not_depend_on_the_request),
+        cmocka_unit_test(removed_rows_are_not_there),
+        cmocka_unit_test(many_attributes_are_no_trouble),
+        cmocka_unit_test(names_that_fight_are_no_trouble),
+        cmocka_unit_test(a_name_of_an_index_is_judged),
+        cmocka_unit_test(a_full_buffer_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
