@@ -43,23 +43,6 @@ void gw_es_groups_reset(struct gw_es_writer *w)
         memset(w->row_group, 0xff, w->b->n_rows * sizeof(*w->row_group)); /* of no group */
 }
 
-enum { NUMBERS_AT = 10 }; /* of resource and scope, 4 bytes each, in the identity of a group of mode otel */
-
-struct gw_slice gw_es_group_part(const struct gw_es_writer *w, const struct gw_es_group *g, unsigned part)
-{
-    const uint8_t *p = w->identities.p + g->at;
-    uint32_t number;
-
-    if (p[0] != 'O')
-        return part == 0 ? gw_slice_of(p, g->n) : gw_slice_of(p, 0);
-    if (part == 0)
-        return gw_slice_of(p, NUMBERS_AT);
-    if (part == 3)
-        return gw_slice_of(p + NUMBERS_AT + 8, g->n - NUMBERS_AT - 8);
-    memcpy(&number, p + NUMBERS_AT + 4 * (size_t)(part - 1), 4);
-    return gw_slice_of(w->identities.p + w->groups[number].at, w->groups[number].n);
-}
-
 /* ---- identities ------------------------------------------------------------------------------------------------ */
 
 static void put_u32(struct gw_buf *to, uint32_t v)

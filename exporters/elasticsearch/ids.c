@@ -50,28 +50,23 @@ static XXH128_hash_t place_of(const struct gw_es_writer *w, uint32_t row, uint64
     return XXH3_128bits(place, sizeof(place));
 }
 
-void gw_es_id_log(struct gw_es_writer *w, uint32_t row, char id[80])
+void gw_es_id_row(const struct gw_es_writer *w, uint32_t row, char id[80])
 {
     put_id(place_of(w, row, 0), id);
 }
 
-void gw_es_id_span(struct gw_es_writer *w, uint32_t row, char id[80])
-{
-    put_id(place_of(w, row, 0), id);
-}
-
-void gw_es_id_event(struct gw_es_writer *w, uint32_t row, uint32_t event, char id[80])
+void gw_es_id_event(const struct gw_es_writer *w, uint32_t row, uint32_t event, char id[80])
 {
     size_t n;
 
-    gw_es_id_span(w, row, id);
+    gw_es_id_row(w, row, id);
     n = strlen(id);
     (void)snprintf(id + n, 80 - n, "-%u", event - w->b->events_of[row].begin);
 }
 
-void gw_es_id_points(const struct gw_es_writer *w, const struct gw_es_group *g, struct gw_slice names, char id[80])
+void gw_es_id_points(const struct gw_es_writer *w, uint32_t row, uint64_t names_hash, char id[80])
 {
-    put_id(place_of(w, g->first_row, gw_es_names_hash(names)), id);
+    put_id(place_of(w, row, names_hash), id);
 }
 
 void gw_es_id_content(struct gw_slice index, struct gw_slice document, uint8_t *id)

@@ -287,15 +287,13 @@ static void put_group(struct gw_es_writer *w, const struct gw_es_group *g, uint3
 {
     struct gw_es_action a = {.templates = &w->templates};
     struct gw_es_control c;
-    struct gw_slice names;
     uint64_t hash;
 
     gw_es_control_of(w->b, w->b->attr[rows[0]], &c);
     a.target = gw_es_route(w, &c, GW_ES_ITEM);
-    names = gw_es_from(&w->text, o->names);
-    hash = gw_es_names_hash(names);
+    hash = gw_es_names_hash(gw_es_from(&w->text, o->names));
     if (w->o->id == GW_ES_ID_RECORD)
-        gw_es_id_points(w, g, names, a.record_id);
+        gw_es_id_points(w, g->first_row, hash, a.record_id);
     gw_es_begin(w, &a);
     if (w->scope.mode == GW_ES_OTEL)
         put_otel(w, a.target, rows, o, hash);

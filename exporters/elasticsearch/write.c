@@ -221,7 +221,7 @@ void gw_es_enter_scope(struct gw_es_writer *w, uint32_t index)
 
     to->scope = index;
     to->resource = s->resource;
-    to->has_hash = to->too_large = false;
+    to->too_large = false;
     for (int k = 0; k < GW_ES_N_KINDS; k++)
         to->targets[k].resolved = w->row_targets[k].resolved = false;
     gw_es_control_of(w->b, s->attrs, &to->own);
@@ -291,7 +291,7 @@ static void write_log(struct gw_es_writer *w, uint32_t row)
     a.event = false;
     a.record_id[0] = 0;
     if (w->o->id == GW_ES_ID_RECORD)
-        gw_es_id_log(w, row, a.record_id);
+        gw_es_id_row(w, row, a.record_id);
     gw_es_begin(w, &a);
     put_log(w, row, t, &c);
     if (!gw_es_end(w, &a, &row, 1))
@@ -345,7 +345,7 @@ static void put_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_co
     }
     a.pipeline = w->o->traces_dynamic_pipeline ? c->pipeline : NULL;
     if (w->o->id == GW_ES_ID_RECORD)
-        gw_es_id_span(w, row, a.record_id);
+        gw_es_id_row(w, row, a.record_id);
     gw_es_begin(w, &a);
     if (w->scope.mode == GW_ES_OTEL)
         gw_es_otel_span(w, row, t);

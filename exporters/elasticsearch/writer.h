@@ -62,9 +62,7 @@ struct gw_es_scope {
     struct gw_slice dataset;                    /* by the scope's name or format; p NULL: not so */
     struct gw_es_target targets[GW_ES_N_KINDS]; /* of rows that say nothing of their own */
     struct gw_buf resource_json, tail;          /* mode otel: "resource":{…} and ,"resource":{…},"scope":{…} */
-    bool has_hash;
-    uint64_t hash[2];     /* of resource and scope as they came */
-    uint32_t resource_id; /* metrics: equal resources, equal scopes */
+    uint32_t resource_id;                       /* metrics: equal resources, equal scopes */
     uint32_t scope_id;
 };
 
@@ -284,19 +282,17 @@ void gw_es_groups_reset(struct gw_es_writer *w);
 void gw_es_group_scope(struct gw_es_writer *w);
 /** False: too large. */
 bool gw_es_group_row(struct gw_es_writer *w, uint32_t row, const struct gw_es_target *t);
-/** A group's identity in four parts that do not depend on the batch; some are empty. */
-struct gw_slice gw_es_group_part(const struct gw_es_writer *w, const struct gw_es_group *g, unsigned part);
 /** Rows in order of their groups: of group g they are by_group[g->begin ... + n_rows]. */
 void gw_es_group_sort(struct gw_es_writer *w);
 /** The point's value; false: it has none, w->message says why, *ret_reason in a word. */
 bool gw_es_point(struct gw_es_writer *w, uint32_t row, struct gw_es_point *ret, const char **ret_reason);
 uint64_t gw_es_names_hash(struct gw_slice names);
 
-/** Ids by the record, each NUL-ended: of a log record, a span, a span's event (its number in the span), points. */
-void gw_es_id_log(struct gw_es_writer *w, uint32_t row, char id[80]);
-void gw_es_id_span(struct gw_es_writer *w, uint32_t row, char id[80]);
-void gw_es_id_event(struct gw_es_writer *w, uint32_t row, uint32_t event, char id[80]);
-void gw_es_id_points(const struct gw_es_writer *w, const struct gw_es_group *g, struct gw_slice names, char id[80]);
+/** Ids by the record, each NUL-ended: of a log record or span, a span's event, points (their first row, their names).
+ */
+void gw_es_id_row(const struct gw_es_writer *w, uint32_t row, char id[80]);
+void gw_es_id_event(const struct gw_es_writer *w, uint32_t row, uint32_t event, char id[80]);
+void gw_es_id_points(const struct gw_es_writer *w, uint32_t row, uint64_t names_hash, char id[80]);
 /** By the content: the index and the document. GW_ES_ID_BYTES characters. */
 void gw_es_id_content(struct gw_slice index, struct gw_slice document, uint8_t *id);
 

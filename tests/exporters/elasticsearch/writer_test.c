@@ -134,37 +134,42 @@ static void a_header_names_the_mode(void **state)
     }
 }
 
-/* Scenario: ids by record, of the same rows alone and with others, written twice; of spans with and without ids.
- * Guarantees: a row's id is its own and does not depend on its neighbours; a span's is its trace's and its own. */
+/* Scenario: ids by record of two records that look the same, written twice, alone, in another mode, of another attempt;
+ * of spans with events. Guarantees: each has an id of its own, which depends on attempt and row alone; an event's is
+ * its span's with its number. */
 static void an_id_by_the_record_is_the_same_again(void **state)
 {
+    static const char same[] = "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{},{}]}]}]}";
     struct gw_es_options o = usual(GW_ES_OTEL);
-    uint8_t first[22], second[22];
+    uint8_t ids[2][22];
     struct run r;
 
     (void)state;
     o.id = GW_ES_ID_RECORD;
-    open_json(&r, &o, GW_LOGS, gw_slice_cstr(two_logs));
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(same));
     write_docs(&r);
-    assert_int_equal(id_of(&r, 0).n, 22);
-    memcpy(first, id_of(&r, 0).p, 22);
-    memcpy(second, id_of(&r, 1).p, 22);
-    assert_memory_not_equal(first, second, 22);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(id_of(&r, i).n, 22);
+        memcpy(ids[i], id_of(&r, i).p, 22);
+    }
+    assert_memory_not_equal(ids[0], ids[1], 22);
     assert_true(r.docs.docs[0].own_id);
     assert_int_equal(gw_view_remove(&r.v, 0), 0);
-    r.o.mode = GW_ES_ECS; /* another document, the same record */
+    r.o.mode = GW_ES_ECS;
     write_docs(&r);
     assert_int_equal(r.docs.n_docs, 1);
-    assert_memory_equal(second, id_of(&r, 0).p, 22);
+    assert_memory_equal(ids[1], id_of(&r, 0).p, 22);
+    r.o.attempt[1]++;
+    write_docs(&r);
+    assert_memory_not_equal(ids[1], id_of(&r, 0).p, 22);
     close_run(&r);
 
     open_json(&r, &o, GW_TRACES, gw_slice_cstr(one_span));
     write_docs(&r);
-    assert_true(gw_slice_is(id_of(&r, 0), "0102030405060708090a0b0c0d0e0f101112131415161718"));
-    assert_true(gw_slice_is(id_of(&r, 1), "0102030405060708090a0b0c0d0e0f101112131415161718-0"));
-    assert_true(gw_slice_is(id_of(&r, 2), "0102030405060708090a0b0c0d0e0f101112131415161718-1"));
-    assert_int_equal(id_of(&r, 3).n, 22);
-    assert_int_equal(id_of(&r, 4).n, 24);
+    assert_int_equal(id_of(&r, 2).n, 24);
+    assert_memory_equal(id_of(&r, 2).p, id_of(&r, 0).p, 22);
+    assert_memory_equal(id_of(&r, 2).p + 22, "-1", 2);
+    assert_memory_not_equal(id_of(&r, 3).p, id_of(&r, 0).p, 22);
     close_run(&r);
 }
 
@@ -192,41 +197,6 @@ static void an_id_by_the_content_is_the_contents(void **state)
     close_run(&r);
 }
 
-/* Scenario: ids of points by record: the same series alone and beside others, in requests that number them otherwise.
- * Guarantees: the same id; another metric, time or resource has another. */
-static void an_id_of_points_does_not_depend_on_the_request(void **state)
-{
-    static const char point[] =
-        "{\"scope\":{\"name\":\"s\"},\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\","
-        "\"timeUnixNano\":\"5\",\"attributes\":[{\"key\":\"k\",\"value\":{\"stringValue\":\"v\"}}]}]}}]}";
-    static const char other[] =
-        "{\"scope\":{\"name\":\"t\"},\"metrics\":[{\"name\":\"n\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\","
-        "\"timeUnixNano\":\"5\"}]}}]}";
-    struct gw_es_options o = usual(GW_ES_OTEL);
-    uint8_t alone[22];
-    char json[2048];
-    struct run r;
-
-    (void)state;
-    o.id = GW_ES_ID_RECORD;
-    (void)snprintf(json, sizeof(json), "{\"resourceMetrics\":[{\"scopeMetrics\":[%s]}]}", point);
-    open_json(&r, &o, GW_METRICS, gw_slice_cstr(json));
-    write_docs(&r);
-    memcpy(alone, id_of(&r, 0).p, 22);
-    close_run(&r);
-    (void)snprintf(
-        json, sizeof(json),
-        "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"r\",\"value\":{\"intValue\":\"1\"}}]},"
-        "\"scopeMetrics\":[%s,%s]},{\"scopeMetrics\":[%s,%s]}]}",
-        other, point, other, point);
-    open_json(&r, &o, GW_METRICS, gw_slice_cstr(json));
-    write_docs(&r);
-    assert_int_equal(r.docs.n_docs, 4);
-    assert_memory_not_equal(alone, id_of(&r, 1).p, 22);
-    assert_memory_equal(alone, id_of(&r, 3).p, 22);
-    close_run(&r);
-}
-
 /* Scenario: some rows were removed.
  * Guarantees: the others' documents, with their row numbers; points that are left group without them. */
 static void removed_rows_are_not_there(void **state)
@@ -236,6 +206,7 @@ static void removed_rows_are_not_there(void **state)
     struct run r;
 
     (void)state;
+    o.id = GW_ES_ID_RECORD;
     gw_buf_init(&json, 1 << 20);
     gw_buf_put_str(
         &json, "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[");
@@ -246,6 +217,7 @@ static void removed_rows_are_not_there(void **state)
     write_docs(&r);
     assert_int_equal(r.docs.n_docs, 500);
     assert_int_equal(r.n_refused, 500); /* a name twice in a document */
+    assert_false(gw_slice_eq(id_of(&r, 0), id_of(&r, 1)));
     for (uint32_t row = 0; row < 1000; row += 2)
         assert_int_equal(gw_view_remove(&r.v, row), 0);
     write_docs(&r);
@@ -408,7 +380,6 @@ int main(void)
         cmocka_unit_test(a_header_names_the_mode),
         cmocka_unit_test(an_id_by_the_record_is_the_same_again),
         cmocka_unit_test(an_id_by_the_content_is_the_contents),
-        cmocka_unit_test(an_id_of_points_does_not_depend_on_the_request),
         cmocka_unit_test(removed_rows_are_not_there),
         cmocka_unit_test(many_attributes_are_no_trouble),
         cmocka_unit_test(names_that_fight_are_no_trouble),
