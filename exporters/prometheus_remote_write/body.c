@@ -27,21 +27,42 @@ static int grow(void **p, uint32_t n, uint32_t *cap, size_t item_bytes)
     return 0;
 }
 
+static bool is_point(const struct gw_rw_body *b, const struct gw_wire_field *f)
+{
+    uint32_t histograms = b->version == GW_RW_2 ? HISTOGRAMS_2 : HISTOGRAMS_1;
+
+    return f->wire == GW_LEN && (f->number == SAMPLES || f->number == histograms);
+}
+
+static bool is_exemplar(const struct gw_rw_body *b, const struct gw_wire_field *f)
+{
+    uint32_t exemplars = b->version == GW_RW_2 ? EXEMPLARS_2 : EXEMPLARS_1;
+
+    return f->wire == GW_LEN && f->number == exemplars;
+}
+
+static int read_point(struct gw_rw_body *b, struct gw_slice message)
+{
+    int r = grow((void **)&b->points, b->n_points, &b->cap_points, sizeof(*b->points));
+
+    if (r == 0)
+        b->points[b->n_points++] = (struct gw_rw_point){.message = message, .series = b->n_series};
+    return r;
+}
+
 static int read_series(struct gw_rw_body *b, struct gw_slice message)
 {
+    struct gw_rw_body_series s = {.message = message, .points.begin = b->n_points};
     struct gw_wire_walk w = gw_wire_walk(message);
-    struct gw_rw_body_series s = {.message = message};
     struct gw_wire_field f;
-    bool v2 = b->version == GW_RW_2;
     int r;
 
     while ((r = gw_wire_next(&w, &f)) > 0) {
-        if (f.wire != GW_LEN)
-            continue;
-        s.n_samples += f.number == SAMPLES;
-        s.n_histograms += f.number == (v2 ? (uint32_t)HISTOGRAMS_2 : (uint32_t)HISTOGRAMS_1);
-        s.n_exemplars += f.number == (v2 ? (uint32_t)EXEMPLARS_2 : (uint32_t)EXEMPLARS_1);
+        s.has_exemplars |= is_exemplar(b, &f);
+        if (is_point(b, &f) && (r = read_point(b, f.val)) < 0)
+            return r;
     }
+    s.points.end = b->n_points;
     if (r == 0)
         r = grow((void **)&b->series, b->n_series, &b->cap_series, sizeof(*b->series));
     if (r == 0)
@@ -65,12 +86,14 @@ int gw_rw_body_read(struct gw_rw_body *ret, enum gw_rw_version version, struct g
     while ((r = gw_wire_next(&w, &f)) > 0) {
         if (f.wire != GW_LEN)
             continue;
-        if (f.number == series_field(b))
+        if (f.number == series_field(b)) {
             r = read_series(b, f.val);
-        else if (version == GW_RW_2 && f.number == SYMBOLS_2) {
+        } else if (version == GW_RW_2 && f.number == SYMBOLS_2) {
             r = grow((void **)&b->symbols, b->n_symbols, &b->cap_symbols, sizeof(*b->symbols));
             if (r == 0)
                 b->symbols[b->n_symbols++] = f.val;
+        } else if (version == GW_RW_1) {
+            b->has_metadata = true;
         }
         if (r < 0)
             break;
@@ -81,6 +104,7 @@ int gw_rw_body_read(struct gw_rw_body *ret, enum gw_rw_version version, struct g
 void gw_rw_body_clear(struct gw_rw_body *b)
 {
     free(b->series);
+    free(b->points);
     free(b->symbols);
     *b = (struct gw_rw_body){0};
 }
@@ -177,22 +201,72 @@ static void put_field(struct gw_buf *out, uint32_t number, struct gw_slice value
     gw_buf_put_slice(out, value);
 }
 
-void gw_rw_body_write(const struct gw_rw_body *b, struct gw_range range, struct gw_buf *out)
+static bool is_in(struct gw_range r, uint32_t i)
 {
-    struct gw_wire_walk w = gw_wire_walk(b->bytes);
+    return i >= r.begin && i < r.end;
+}
+
+uint32_t gw_rw_body_living(const struct gw_rw_body *b, struct gw_range points)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = points.begin; i < points.end; i++)
+        n += !b->points[i].out;
+    return n;
+}
+
+void gw_rw_body_deliver(struct gw_rw_body *b, struct gw_range points)
+{
+    for (uint32_t i = points.begin; i < points.end; i++) {
+        if (!b->points[i].out)
+            b->series[b->points[i].series].has_exemplars = false;
+        b->points[i].out = true;
+    }
+    b->has_metadata = false;
+}
+
+static void put_series(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_range points,
+                       struct gw_buf *series)
+{
+    struct gw_wire_walk w = gw_wire_walk(s->message);
+    uint32_t i = s->points.begin;
     struct gw_wire_field f;
-    uint32_t i = 0;
 
+    gw_buf_reset(series);
     while (gw_wire_next(&w, &f) > 0) {
-        bool goes = b->version == GW_RW_2 || range.begin == 0; /* symbols always, metadata once */
+        bool goes = is_exemplar(b, &f) ? s->has_exemplars : true;
 
-        if (f.number == series_field(b) && f.wire == GW_LEN) {
-            goes = i >= range.begin && i < range.end && !b->series[i].out;
+        if (is_point(b, &f)) {
+            goes = is_in(points, i) && !b->points[i].out;
             i++;
         }
         if (goes)
-            gw_buf_put(out, f.at, (size_t)(w.p - f.at));
+            gw_buf_put(series, f.at, (size_t)(w.p - f.at));
     }
+}
+
+void gw_rw_body_write(const struct gw_rw_body *b, struct gw_range points, struct gw_buf *out)
+{
+    struct gw_wire_walk w = gw_wire_walk(b->bytes);
+    struct gw_wire_field f;
+    struct gw_buf series;
+    uint32_t i = 0;
+
+    gw_buf_init(&series, out->max_bytes);
+    while (gw_wire_next(&w, &f) > 0) {
+        if (f.number != series_field(b) || f.wire != GW_LEN) {
+            if (b->version == GW_RW_2 || b->has_metadata) /* symbols always */
+                gw_buf_put(out, f.at, (size_t)(w.p - f.at));
+            continue;
+        }
+        if (gw_rw_body_living(b, gw_rw_common(b->series[i].points, points))) {
+            put_series(b, &b->series[i], points, &series);
+            put_field(out, f.number, gw_buf_slice(&series));
+        }
+        i++;
+    }
+    out->failed = out->failed || series.failed;
+    gw_buf_clear(&series);
 }
 
 /* A message whose length is known only behind it is written to a scratch buffer first. */
@@ -225,42 +299,42 @@ static void put_exemplar_1(const struct gw_rw_body *b, struct gw_slice message, 
             gw_buf_put(exemplar, f.at, (size_t)(w.p - f.at));
 }
 
-static void put_series_1(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_buf scratch[3])
+static void put_series_1(const struct gw_rw_body *b, const struct gw_rw_body_series *s, struct gw_range points,
+                         struct gw_buf scratch[3])
 {
     struct gw_buf *label = &scratch[0], *exemplar = &scratch[1], *series = &scratch[2];
     struct gw_wire_walk w = gw_wire_walk(s->message);
+    uint32_t i = s->points.begin;
     struct gw_wire_field f;
 
     gw_buf_reset(series);
     put_labels_1(b, s, label, series);
     while (gw_wire_next(&w, &f) > 0) {
-        if (f.wire != GW_LEN)
-            continue;
-        if (f.number == SAMPLES)
-            put_field(series, SAMPLES, f.val);
-        if (f.number == HISTOGRAMS_2)
-            put_field(series, HISTOGRAMS_1, f.val);
-        if (f.number == EXEMPLARS_2) {
+        if (is_point(b, &f)) {
+            if (is_in(points, i) && !b->points[i].out)
+                put_field(series, f.number == SAMPLES ? SAMPLES : HISTOGRAMS_1, f.val);
+            i++;
+        } else if (is_exemplar(b, &f) && s->has_exemplars) {
             put_exemplar_1(b, f.val, label, exemplar);
             put_field(series, EXEMPLARS_1, gw_buf_slice(exemplar));
         }
     }
 }
 
-void gw_rw_body_write_1(const struct gw_rw_body *b, struct gw_range range, struct gw_buf *out)
+void gw_rw_body_write_1(const struct gw_rw_body *b, struct gw_range points, struct gw_buf *out)
 {
     struct gw_buf scratch[3];
 
     if (b->version == GW_RW_1) {
-        gw_rw_body_write(b, range, out);
+        gw_rw_body_write(b, points, out);
         return;
     }
     for (unsigned i = 0; i < 3; i++)
         gw_buf_init(&scratch[i], out->max_bytes);
-    for (uint32_t i = range.begin; i < range.end; i++) {
-        if (b->series[i].out)
+    for (uint32_t i = 0; i < b->n_series; i++) {
+        if (!gw_rw_body_living(b, gw_rw_common(b->series[i].points, points)))
             continue;
-        put_series_1(b, &b->series[i], scratch);
+        put_series_1(b, &b->series[i], points, scratch);
         put_field(out, SERIES_1, gw_buf_slice(&scratch[2]));
     }
     for (unsigned i = 0; i < 3; i++) {

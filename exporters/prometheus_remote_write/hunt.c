@@ -2,14 +2,14 @@
 /*
  * The search for what a server does not want of a request, so that the rest arrives.
  *
- *   stack of ranges of series, the last one under way      refused 0..8: 4..8, 0..4 ─► 4..8, 2..4, 0..2 ─► …
+ *   stack of ranges of points, the last one under way      refused 0..8: 4..8, 0..4 ─► 4..8, 2..4, 0..2 ─► …
  *
- * k culprits among n series take 2 k log2 n requests. There is a limit for each request, and one for all in a time:
+ * k culprits among n points take 2 k log2 n requests. There is a limit for each request, and one for all in a time:
  * when it is reached, a range that is refused is refused as a whole, so that a request of which nothing is wanted does
  * not hold up its shard.
  *
- * What is refused in the end are series; which rows they came from is found by translating the rows one by one. A
- * series of no row, target_info, is left out of what is sent and counted.
+ * What is refused in the end are points of series; which rows they came from is found by translating the rows one by
+ * one. A point of no row, of target_info, is left out of what is sent and counted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,38 +31,24 @@ struct gw_rw_hunt {
     struct gw_rw_body body;
     struct gw_range ranges[MAX_RANGES];
     unsigned n_ranges, requests_left;
-    uint32_t n_refused; /* series that are not buried yet */
+    uint32_t n_refused; /* points that are not buried yet */
     struct gw_rw_verdict why;
     char reason[24], message[320];
 };
 
-static uint32_t living(const struct gw_rw_hunt *h, struct gw_range r)
+static struct gw_range under_way(const struct gw_rw_hunt *h)
 {
-    uint32_t n = 0;
-
-    for (uint32_t i = r.begin; i < r.end; i++)
-        n += !h->body.series[i].out;
-    return n;
-}
-
-static uint64_t points(const struct gw_rw_hunt *h, struct gw_range r)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = r.begin; i < r.end; i++)
-        if (!h->body.series[i].out)
-            n += h->body.series[i].n_samples + h->body.series[i].n_histograms;
-    return n;
+    return h->ranges[h->n_ranges - 1];
 }
 
 uint64_t gw_rw_hunt_points(const struct gw_rw_send *rq)
 {
-    return points(rq->hunt, rq->hunt->ranges[rq->hunt->n_ranges - 1]);
+    return gw_rw_body_living(&rq->hunt->body, under_way(rq->hunt));
 }
 
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
-/** Pack series of a body. Errors: -ENOMEM, -E2BIG. */
+/** Pack points of a body. Errors: -ENOMEM, -E2BIG. */
 static int pack(struct gw_rw_send *rq, const struct gw_rw_body *b, struct gw_range r)
 {
     struct gw_buf plain;
@@ -84,11 +70,11 @@ static bool next_piece(struct gw_rw_send *rq)
 {
     struct gw_rw_hunt *h = rq->hunt;
 
-    while (h->n_ranges && living(h, h->ranges[h->n_ranges - 1]) == 0)
+    while (h->n_ranges && gw_rw_body_living(&h->body, under_way(h)) == 0)
         h->n_ranges--;
     if (!h->n_ranges)
         return false;
-    if (pack(rq, &h->body, h->ranges[h->n_ranges - 1]) == 0)
+    if (pack(rq, &h->body, under_way(h)) == 0)
         return true;
     gw_rw_hunt_leave(rq, "out_of_memory", "out of memory");
     return false;
@@ -101,25 +87,24 @@ int gw_rw_fall_back(struct gw_rw_send *rq)
     int r;
 
     if (rq->hunt)
-        return pack(rq, &rq->hunt->body, rq->hunt->ranges[rq->hunt->n_ranges - 1]);
+        return pack(rq, &rq->hunt->body, under_way(rq->hunt));
     gw_buf_init(&bytes, GW_RW_MAX_BODY_BYTES);
     r = gw_decompress(GW_SNAPPY, gw_buf_slice(&rq->packed), &bytes, NULL);
     if (r == 0) {
         r = gw_rw_body_read(&body, rq->version, gw_buf_slice(&bytes));
         if (r == 0)
-            r = pack(rq, &body, (struct gw_range){0, body.n_series});
+            r = pack(rq, &body, (struct gw_range){0, body.n_points});
         gw_rw_body_clear(&body);
     }
     gw_buf_clear(&bytes);
     return r;
 }
 
-/* ---- from series to rows ------------------------------------------------------------------------------------------
- */
+/* ---- from points to rows ---------------------------------------------------------------------------------------- */
 
 struct wanted {
-    uint64_t hash;
-    const struct gw_rw_body_series *series;
+    uint64_t hash; /* of the series' labels */
+    const struct gw_rw_point *point;
     bool found;
 };
 
@@ -127,7 +112,7 @@ struct finder {
     struct gw_rw_send *rq;
     struct wanted *wanted; /* by hash */
     uint32_t n_wanted;
-    bool hit; /* the row that is being translated has a wanted series */
+    bool hit; /* the row that is being translated has a wanted point */
 };
 
 static int by_hash(const void *a, const void *b)
@@ -137,9 +122,33 @@ static int by_hash(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void look_up(struct finder *f, const struct gw_rw_body *b, const struct gw_rw_body_series *s)
+/** Of a Sample or a Histogram. */
+static uint64_t time_of(const struct gw_rw_point *p)
 {
-    uint64_t hash = gw_rw_labels_hash(b, s);
+    struct gw_wire_walk w = gw_wire_walk(p->message);
+    struct gw_wire_field f;
+    uint64_t ms = 0;
+
+    while (gw_wire_next(&w, &f) > 0)
+        if (f.wire == GW_VARINT && (f.number == 2 || f.number == 15))
+            ms = f.varint;
+    return ms;
+}
+
+/** A sum that is made anew has another value: then the time alone tells. */
+static bool is_same_point(const struct finder *f, const struct gw_rw_point *p, const struct gw_rw_body *b,
+                          const struct gw_rw_point *q)
+{
+    const struct gw_rw_body *own = &f->rq->hunt->body;
+    bool same =
+        f->rq->job->s->options.delta_to_cumulative ? time_of(p) == time_of(q) : gw_slice_eq(p->message, q->message);
+
+    return same && gw_rw_labels_eq(own, &own->series[p->series], b, &b->series[q->series]);
+}
+
+static void look_up(struct finder *f, const struct gw_rw_body *b, const struct gw_rw_point *p)
+{
+    uint64_t hash = gw_rw_labels_hash(b, &b->series[p->series]);
     uint32_t lo = 0, hi = f->n_wanted;
 
     while (lo < hi) {
@@ -151,7 +160,7 @@ static void look_up(struct finder *f, const struct gw_rw_body *b, const struct g
             hi = mid;
     }
     for (; lo < f->n_wanted && f->wanted[lo].hash == hash; lo++)
-        if (gw_rw_labels_eq(&f->rq->hunt->body, f->wanted[lo].series, b, s))
+        if (is_same_point(f, f->wanted[lo].point, b, p))
             f->hit = f->wanted[lo].found = true;
 }
 
@@ -161,8 +170,8 @@ static int on_row(void *arg, const struct gw_rw_request *r)
     struct gw_rw_body b;
     int rc = gw_rw_body_read(&b, f->rq->hunt->body.version, r->body);
 
-    for (uint32_t i = 0; rc == 0 && i < b.n_series; i++)
-        look_up(f, &b, &b.series[i]);
+    for (uint32_t i = 0; rc == 0 && i < b.n_points; i++)
+        look_up(f, &b, &b.points[i]);
     gw_rw_body_clear(&b);
     return rc;
 }
@@ -211,26 +220,37 @@ static int translate_rows(struct finder *f, uint32_t *ret_rows, uint32_t *ret_n)
     return r;
 }
 
-static bool is_wanted(const struct gw_rw_body_series *s, bool refused)
+static bool is_wanted(const struct gw_rw_point *p, bool refused)
 {
-    return refused ? s->refused : !s->out;
+    return refused ? p->refused : !p->out;
+}
+
+static uint32_t fill_wanted(const struct gw_rw_body *b, bool refused, struct wanted *ret)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < b->n_points; i++)
+        if (is_wanted(&b->points[i], refused)) {
+            if (ret)
+                ret[n] = (struct wanted){gw_rw_labels_hash(b, &b->series[b->points[i].series]), &b->points[i], false};
+            n++;
+        }
+    return n;
 }
 
 /**
- * The rows of the series that are refused, or that are still to be sent. Without memory: all rows of the request.
+ * The rows of the points that are refused, or that are still to be sent; *ret_rowless: points of no row.
  *
- * Owner: the caller frees the result; NULL: all rows of the request.
+ * Owner: the caller frees the result; NULL: all rows of the request, also for want of memory.
  */
 static uint32_t *rows_of(struct gw_rw_send *rq, bool refused, uint32_t *ret_n, uint32_t *ret_rowless)
 {
-    struct gw_rw_hunt *h = rq->hunt;
-    struct finder f = {.rq = rq};
+    const struct gw_rw_body *b = &rq->hunt->body;
+    struct finder f = {.rq = rq, .n_wanted = fill_wanted(b, refused, NULL)};
     uint32_t *rows;
 
     *ret_n = *ret_rowless = 0;
-    for (uint32_t i = 0; i < h->body.n_series; i++)
-        f.n_wanted += is_wanted(&h->body.series[i], refused);
-    if (f.n_wanted == h->body.n_series)
+    if (f.n_wanted == b->n_points)
         return NULL;
     rows = malloc((rq->n_rows + 1) * sizeof(*rows));
     f.wanted = calloc(f.n_wanted + 1, sizeof(*f.wanted));
@@ -239,11 +259,7 @@ static uint32_t *rows_of(struct gw_rw_send *rq, bool refused, uint32_t *ret_n, u
         free(f.wanted);
         return NULL;
     }
-    f.n_wanted = 0;
-    for (uint32_t i = 0; i < h->body.n_series; i++)
-        if (is_wanted(&h->body.series[i], refused))
-            f.wanted[f.n_wanted++] =
-                (struct wanted){gw_rw_labels_hash(&h->body, &h->body.series[i]), &h->body.series[i], false};
+    (void)fill_wanted(b, refused, f.wanted);
     qsort(f.wanted, f.n_wanted, sizeof(*f.wanted), by_hash);
     if (translate_rows(&f, rows, ret_n) < 0) {
         free(rows);
@@ -266,15 +282,15 @@ static void bury_refused(struct gw_rw_send *rq)
     rows = rows_of(rq, /* refused= */ true, &n, &rowless);
     if (!rows)
         n = rq->n_rows;
-    gw_metric_add(s->metrics.refused_series, h->n_refused);
+    gw_metric_add(s->metrics.refused, h->n_refused);
     if (n)
         gw_rw_job_bury(rq->job, rows ? rows : rq->rows, n, &h->why);
     if (rowless)
         gw_log(&s->ctx->logger, GW_LOG_WARN,
-               "%u series of no point of their own, such as target_info, were refused: %s", rowless, h->message);
+               "%u samples of no point of their own, such as target_info, were refused: %s", rowless, h->message);
     free(rows);
-    for (uint32_t i = 0; i < h->body.n_series; i++)
-        h->body.series[i].refused = false;
+    for (uint32_t i = 0; i < h->body.n_points; i++)
+        h->body.points[i].refused = false;
     h->n_refused = 0;
 }
 
@@ -293,10 +309,10 @@ static int begin(struct gw_rw_send *rq)
     r = gw_decompress(GW_SNAPPY, gw_buf_slice(&rq->packed), &h->bytes, NULL);
     if (r == 0)
         r = gw_rw_body_read(&h->body, rq->version, gw_buf_slice(&h->bytes));
-    while (log2 < 31 && 1u << log2 < h->body.n_series)
+    while (log2 < 31 && 1u << log2 < h->body.n_points)
         log2++;
     h->requests_left = CULPRITS * (2 * log2 + 1);
-    h->ranges[h->n_ranges++] = (struct gw_range){0, h->body.n_series};
+    h->ranges[h->n_ranges++] = (struct gw_range){0, h->body.n_points};
     return r;
 }
 
@@ -313,40 +329,67 @@ void gw_rw_hunt_end(struct gw_rw_send *rq)
     rq->hunt = NULL;
 }
 
-static void refuse_series(struct gw_rw_hunt *h, struct gw_rw_body_series *s)
-{
-    s->out = s->refused = true;
-    h->n_refused++;
-}
-
 static void refuse_range(struct gw_rw_hunt *h, struct gw_range r)
 {
     for (uint32_t i = r.begin; i < r.end; i++)
-        if (!h->body.series[i].out)
-            refuse_series(h, &h->body.series[i]);
+        if (!h->body.points[i].out) {
+            h->body.points[i].out = h->body.points[i].refused = true;
+            h->n_refused++;
+        }
 }
 
-/** Number of series of the range that the sentence names. */
-static uint32_t refuse_named(struct gw_rw_hunt *h, struct gw_range r, struct gw_slice sentence)
+/** Cut a series out of the range under way, and try it by itself. */
+static void isolate(struct gw_rw_hunt *h, struct gw_range series)
 {
+    struct gw_range r = under_way(h);
+
+    h->n_ranges--;
+    if (series.end < r.end)
+        h->ranges[h->n_ranges++] = (struct gw_range){series.end, r.end};
+    h->ranges[h->n_ranges++] = series;
+    if (r.begin < series.begin)
+        h->ranges[h->n_ranges++] = (struct gw_range){r.begin, series.begin};
+}
+
+/** A named series of one point is refused; one of several goes to *ret_several: which of its points is not said. */
+static bool refuse_named(struct gw_rw_hunt *h, const struct gw_rw_named *named, struct gw_range *ret_several)
+{
+    bool refused = false;
+
+    for (uint32_t i = 0; i < h->body.n_series; i++) {
+        struct gw_range s = gw_rw_common(h->body.series[i].points, under_way(h));
+        uint32_t n = gw_rw_body_living(&h->body, s);
+
+        if (!n || !gw_rw_named_is(named, &h->body, &h->body.series[i]))
+            continue;
+        if (n > 1) {
+            *ret_several = s;
+        } else {
+            refuse_range(h, s);
+            refused = true;
+        }
+    }
+    return refused;
+}
+
+enum named { NOTHING, REFUSED, ISOLATED };
+
+/** What the sentence names of the range under way is refused, or will be tried alone. */
+static enum named take_named(struct gw_rw_hunt *h, struct gw_slice sentence)
+{
+    struct gw_range several = {0, 0};
     struct gw_rw_named named;
-    uint32_t n = 0;
+    bool refused = false;
 
     gw_rw_named_begin(&named, sentence);
     while (gw_rw_named_next(&named))
-        for (uint32_t i = r.begin; i < r.end; i++)
-            if (!h->body.series[i].out && gw_rw_named_is(&named, &h->body, &h->body.series[i])) {
-                refuse_series(h, &h->body.series[i]);
-                n++;
-            }
+        refused |= refuse_named(h, &named, &several);
     gw_rw_named_clear(&named);
-    return n;
-}
-
-static void deliver(struct gw_rw_hunt *h, struct gw_range r)
-{
-    for (uint32_t i = r.begin; i < r.end; i++)
-        h->body.series[i].out = true;
+    if (several.begin == several.end || h->n_ranges + 2 > MAX_RANGES ||
+        gw_rw_body_living(&h->body, several) == gw_rw_body_living(&h->body, under_way(h)))
+        return refused ? REFUSED : NOTHING;
+    isolate(h, several);
+    return ISOLATED;
 }
 
 static bool may_halve(struct gw_rw *s)
@@ -366,10 +409,10 @@ static bool may_halve(struct gw_rw *s)
 static void halve(struct gw_rw_hunt *h)
 {
     struct gw_range *r = &h->ranges[h->n_ranges - 1];
-    uint32_t half = living(h, *r) / 2, at = r->begin;
+    uint32_t half = gw_rw_body_living(&h->body, *r) / 2, at = r->begin;
 
     for (uint32_t n = 0; n < half; at++)
-        n += !h->body.series[at].out;
+        n += !h->body.points[at].out;
     h->ranges[h->n_ranges++] = (struct gw_range){r->begin, at};
     r->begin = at;
 }
@@ -387,50 +430,64 @@ static void keep_verdict(struct gw_rw_send *rq, const struct gw_rw_verdict *why)
     h->why = (struct gw_rw_verdict){why->class_, h->reason, h->message, why->code};
 }
 
+/** Nothing is named: halves, as long as that makes sense. */
+static void narrow(struct gw_rw_send *rq, const struct gw_rw_refused *why)
+{
+    struct gw_rw_hunt *h = rq->hunt;
+    bool alone = gw_rw_body_living(&h->body, under_way(h)) < 2;
+
+    if (why->whole || alone || h->n_ranges == MAX_RANGES || !may_halve(rq->job->s))
+        refuse_range(h, under_way(h));
+    else
+        halve(h);
+}
+
+static void count_request(struct gw_rw_hunt *h)
+{
+    if (h->requests_left)
+        h->requests_left--;
+}
+
 bool gw_rw_hunt_refused(struct gw_rw_send *rq, const struct gw_rw_refused *why)
 {
+    enum named named = NOTHING;
     struct gw_rw_hunt *h;
-    struct gw_range r;
-    bool named;
 
     if (!rq->hunt && begin(rq) < 0) {
         gw_rw_job_bury(rq->job, rq->rows, rq->n_rows, &why->verdict);
         return false;
     }
     h = rq->hunt;
-    r = h->ranges[h->n_ranges - 1];
     keep_verdict(rq, &why->verdict);
-    named = !why->whole && !why->too_large && refuse_named(h, r, why->sentence) > 0;
-    if (h->requests_left)
-        h->requests_left--;
-    if (named && why->written >= points(h, r)) /* the others have been taken */
-        deliver(h, r);
-    else if (!h->requests_left || (!named && (why->whole || living(h, r) < 2 || h->n_ranges == MAX_RANGES)))
-        refuse_range(h, r);
-    else if (!named && may_halve(rq->job->s))
-        halve(h);
-    else if (!named)
-        refuse_range(h, r);
+    count_request(h);
+    if (!why->whole && !why->too_large)
+        named = take_named(h, why->sentence);
+    if (named == REFUSED && why->written >= gw_rw_body_living(&h->body, under_way(h)))
+        gw_rw_body_deliver(&h->body, under_way(h)); /* the others have been taken */
+    else if (!h->requests_left)
+        refuse_range(h, under_way(h));
+    else if (named == NOTHING)
+        narrow(rq, why);
     return next_piece(rq);
 }
 
 bool gw_rw_hunt_written(struct gw_rw_send *rq)
 {
-    if (rq->hunt->requests_left)
-        rq->hunt->requests_left--;
-    deliver(rq->hunt, rq->hunt->ranges[rq->hunt->n_ranges - 1]);
+    count_request(rq->hunt);
+    gw_rw_body_deliver(&rq->hunt->body, under_way(rq->hunt));
     return next_piece(rq);
 }
 
 void gw_rw_hunt_leave(struct gw_rw_send *rq, const char *why, const char *message)
 {
+    struct gw_rw_body *b = &rq->hunt->body;
     uint32_t n, rowless, *rows;
 
-    bury_refused(rq); /* a row of which a series is refused is dead, and not left */
+    bury_refused(rq); /* a row of which a point is refused is dead, and not left */
     rows = rows_of(rq, /* refused= */ false, &n, &rowless);
     if (!rows)
         n = rq->n_rows;
     gw_rw_job_leave(rq->job, rows ? rows : rq->rows, n, why, message);
     free(rows);
-    deliver(rq->hunt, (struct gw_range){0, rq->hunt->body.n_series});
+    gw_rw_body_deliver(b, (struct gw_range){0, b->n_points});
 }

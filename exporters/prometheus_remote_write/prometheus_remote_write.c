@@ -77,8 +77,8 @@ static void open_metrics(struct gw_rw *s)
     gw_metric_set(m->consumers, s->options.n_shards);
     m->unwritten = counter(s, endpoint, "staunch_exporter_unwritten_points",
                            "Samples and histograms of requests that were taken, but not written, without a reason.");
-    m->refused_series = counter(s, endpoint, "staunch_exporter_refused_series",
-                                "Series of requests that the server did not want; their points are dead letters.");
+    m->refused = counter(s, endpoint, "staunch_exporter_refused_points",
+                         "Samples and histograms that the server did not want; their points are dead letters.");
     m->answered = outcome(s, endpoint, "answered");
     m->failed = outcome(s, endpoint, "failed");
 }

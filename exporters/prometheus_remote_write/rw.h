@@ -77,7 +77,7 @@ struct gw_rw_shard {
 
 struct gw_rw_metrics {
     struct gw_metric *failed_translations, *translated, *sent_batches, *consumers, *written_samples,
-        *written_histograms, *written_exemplars, *unwritten, *refused_series;
+        *written_histograms, *written_exemplars, *unwritten, *refused;
     struct gw_metric *answered, *failed;
 };
 

@@ -15,13 +15,16 @@ static void need(bool ok)
         abort();
 }
 
-static void check_same(const struct gw_rw_body *a, const struct gw_rw_body *b, uint32_t from)
+/** The points of `part` are those of `b` from `from` on, in series of the same labels. */
+static void check_same(const struct gw_rw_body *b, const struct gw_rw_body *part, uint32_t from)
 {
-    for (uint32_t i = 0; i < b->n_series; i++) {
-        need(gw_rw_labels_eq(a, &a->series[from + i], b, &b->series[i]));
-        need(gw_rw_labels_hash(a, &a->series[from + i]) == gw_rw_labels_hash(b, &b->series[i]));
-        need(a->series[from + i].n_samples == b->series[i].n_samples);
-        need(a->series[from + i].n_histograms == b->series[i].n_histograms);
+    for (uint32_t i = 0; i < part->n_points; i++) {
+        const struct gw_rw_body_series *s = &b->series[b->points[from + i].series];
+        const struct gw_rw_body_series *t = &part->series[part->points[i].series];
+
+        need(gw_slice_eq(b->points[from + i].message, part->points[i].message));
+        need(gw_rw_labels_eq(b, s, part, t));
+        need(gw_rw_labels_hash(b, s) == gw_rw_labels_hash(part, t));
     }
 }
 
@@ -37,22 +40,25 @@ static void check_part(const struct gw_rw_body *b, struct gw_range r, bool as_1)
         gw_rw_body_write(b, r, &out);
     need(out.failed || gw_rw_body_read(&part, as_1 ? GW_RW_1 : b->version, gw_buf_slice(&out)) == 0);
     if (!out.failed) {
-        need(part.n_series == r.end - r.begin);
+        need(part.n_points == r.end - r.begin);
         check_same(b, &part, r.begin);
         gw_rw_body_clear(&part);
     }
     gw_buf_clear(&out);
 }
 
-static void check_body(const struct gw_rw_body *b)
+static void check_body(struct gw_rw_body *b)
 {
-    struct gw_range all = {0, b->n_series}, left = {0, b->n_series / 2}, right = {b->n_series / 2, b->n_series};
+    struct gw_range all = {0, b->n_points}, left = {0, b->n_points / 2}, right = {b->n_points / 2, b->n_points};
 
     for (unsigned as_1 = 0; as_1 < 2; as_1++) {
         check_part(b, all, as_1);
         check_part(b, left, as_1);
         check_part(b, right, as_1);
     }
+    gw_rw_body_deliver(b, left);
+    check_part(b, right, true);
+    need(gw_rw_body_living(b, all) == right.end - right.begin);
 }
 
 static void check_text(struct gw_slice text, const struct gw_rw_body *b)

@@ -96,10 +96,12 @@ static void a_body_of_2_0_is_read(void **state)
     put_body_2(&out);
     assert_int_equal(gw_rw_body_read(&b, GW_RW_2, gw_buf_slice(&out)), 0);
     assert_int_equal(b.n_series, 3);
-    assert_int_equal(b.series[0].n_samples, 2);
-    assert_int_equal(b.series[0].n_histograms, 1);
-    assert_int_equal(b.series[0].n_exemplars, 1);
-    assert_int_equal(b.series[1].n_samples, 1);
+    assert_int_equal(b.n_points, 5);
+    assert_int_equal(b.series[0].points.end, 3);
+    assert_true(b.series[0].has_exemplars);
+    assert_int_equal(b.series[1].points.begin, 3);
+    assert_int_equal(b.series[1].points.end, 4);
+    assert_int_equal(b.points[4].series, 2);
     check_label(&b, 0, 0, "__name__", "m");
     check_label(&b, 0, 1, "k", "v");
     check_label(&b, 0, 2, NULL, NULL);
@@ -112,25 +114,37 @@ static void a_body_of_2_0_is_read(void **state)
     gw_rw_body_clear(&b);
 }
 
-/* Scenario: the middle series alone; all but the first, which is out; as 2.0.
- * Guarantees: the bytes of those series and all symbols, nothing else. */
-static void some_series_alone(void **state)
+/* Scenario: the middle series alone; all but the first, which is delivered; the second of the points of the first; as
+ * 2.0.
+ * Guarantees: the bytes of those points, their series' labels and all symbols; exemplars once. */
+static void some_points_alone(void **state)
 {
     struct gw_rw_body b, part;
 
     (void)state;
     put_body_2(&out);
     assert_int_equal(gw_rw_body_read(&b, GW_RW_2, gw_buf_slice(&out)), 0);
-    gw_rw_body_write(&b, (struct gw_range){1, 2}, &scratch[2]);
+    gw_rw_body_write(&b, (struct gw_range){3, 4}, &scratch[2]);
     assert_int_equal(gw_rw_body_read(&part, GW_RW_2, gw_buf_slice(&scratch[2])), 0);
     assert_int_equal(part.n_symbols, 7);
     assert_int_equal(part.n_series, 1);
     assert_true(gw_slice_eq(part.series[0].message, b.series[1].message));
     gw_rw_body_clear(&part);
 
-    b.series[0].out = true;
+    for (unsigned i = 0; i < 2; i++) {
+        gw_buf_reset(&scratch[2]);
+        gw_rw_body_write(&b, (struct gw_range){1, 2}, &scratch[2]);
+        assert_int_equal(gw_rw_body_read(&part, GW_RW_2, gw_buf_slice(&scratch[2])), 0);
+        assert_int_equal(part.n_points, 1);
+        assert_true(gw_rw_labels_eq(&b, &b.series[0], &part, &part.series[0]));
+        assert_int_equal(part.series[0].has_exemplars, i == 0);
+        gw_rw_body_clear(&part);
+        gw_rw_body_deliver(&b, (struct gw_range){0, 1});
+    }
+    gw_rw_body_deliver(&b, (struct gw_range){1, 3});
+    assert_int_equal(gw_rw_body_living(&b, (struct gw_range){0, 5}), 2);
     gw_buf_reset(&scratch[2]);
-    gw_rw_body_write(&b, (struct gw_range){0, 3}, &scratch[2]);
+    gw_rw_body_write(&b, (struct gw_range){0, 5}, &scratch[2]);
     assert_int_equal(gw_rw_body_read(&part, GW_RW_2, gw_buf_slice(&scratch[2])), 0);
     assert_int_equal(part.n_series, 2);
     assert_true(gw_slice_eq(part.series[1].message, b.series[2].message));
@@ -152,7 +166,7 @@ static void a_body_of_2_0_is_written_as_1_0(void **state)
     (void)state;
     put_body_2(&out);
     assert_int_equal(gw_rw_body_read(&b, GW_RW_2, gw_buf_slice(&out)), 0);
-    gw_rw_body_write_1(&b, (struct gw_range){0, 1}, &scratch[2]);
+    gw_rw_body_write_1(&b, (struct gw_range){0, 3}, &scratch[2]);
     gw_rw_body_clear(&b);
 
     put(&scratch[3], 1, label_name, sizeof(label_name));
@@ -170,23 +184,24 @@ static void a_body_of_2_0_is_written_as_1_0(void **state)
     assert_memory_equal(scratch[2].p, scratch[1].p, scratch[1].n);
 }
 
-/* Scenario: 1.0 with two series and metadata.
- * Guarantees: metadata goes with the first series, and with it only. */
+/* Scenario: 1.0 with two series of a sample each, and metadata.
+ * Guarantees: metadata goes with what is sent until something of it is delivered. */
 static void metadata_goes_once(void **state)
 {
     struct gw_rw_body b;
 
     (void)state;
-    put(&out, 1, "\x0a\x06\x0a\x01\x61\x12\x01\x62", 8);
-    put(&out, 1, "\x0a\x06\x0a\x01\x61\x12\x01\x63", 8);
+    put(&out, 1, "\x0a\x06\x0a\x01\x61\x12\x01\x62\x12\x02\x10\x07", 12);
+    put(&out, 1, "\x0a\x06\x0a\x01\x61\x12\x01\x63\x12\x02\x10\x07", 12);
     put(&out, 3, "\x08\x02", 2);
     assert_int_equal(gw_rw_body_read(&b, GW_RW_1, gw_buf_slice(&out)), 0);
     check_label(&b, 1, 0, "a", "c");
-    gw_rw_body_write_1(&b, (struct gw_range){0, 1}, &scratch[0]);
-    assert_int_equal(scratch[0].n, 10 + 4);
-    gw_buf_reset(&scratch[0]);
     gw_rw_body_write_1(&b, (struct gw_range){1, 2}, &scratch[0]);
-    assert_int_equal(scratch[0].n, 10);
+    assert_int_equal(scratch[0].n, 14 + 4);
+    gw_rw_body_deliver(&b, (struct gw_range){1, 2});
+    gw_buf_reset(&scratch[0]);
+    gw_rw_body_write_1(&b, (struct gw_range){0, 2}, &scratch[0]);
+    assert_int_equal(scratch[0].n, 14);
     gw_rw_body_clear(&b);
 }
 
@@ -224,7 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_body_of_2_0_is_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(some_series_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(some_points_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_of_2_0_is_written_as_1_0, setup, teardown),
         cmocka_unit_test_setup_teardown(metadata_goes_once, setup, teardown),
         cmocka_unit_test_setup_teardown(broken_bodies_are_refused, setup, teardown),

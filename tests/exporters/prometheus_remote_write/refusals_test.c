@@ -99,6 +99,62 @@ static void a_named_series_is_taken_out(void **state)
     close_rig();
 }
 
+static bool has_time(const struct gw_rig_sent *s, const char *metric, uint64_t ms)
+{
+    const struct gw_rw_body *b = body_of(s);
+
+    for (uint32_t i = 0; i < b->n_points; i++) {
+        struct gw_wire_walk w = gw_wire_walk(b->points[i].message);
+        struct gw_wire_field f;
+
+        while (gw_wire_next(&w, &f) > 0)
+            if (f.number == 2 && f.varint == ms && gw_slice_is(label_of(b, b->points[i].series, "__name__"), metric))
+                return true;
+    }
+    return false;
+}
+
+/* Scenario: three series of 16 samples each, of which one is refused; with a sentence that names nothing (1.0), the
+ * series (1.0), or the series with the count of what was written (2.0).
+ * Guarantees: that sample is a dead letter, and the other 47 are delivered, also those of its series. */
+static void one_sample_of_a_series_is_found(void **state)
+{
+    static const char named[] = "out of order sample for series {__name__=\"b\", k=\"b\"}";
+    static const char *const texts[] = {"out of order sample", named, named};
+    unsigned most[] = {14, 12, 12};
+
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        bool written[3][16] = {{false}};
+
+        open_rig(k == 2 ? ONE_V2 : ONE);
+        for (unsigned t = 0; t < 16; t++)
+            for (unsigned i = 0; i < 3; i++)
+                put_point(&body, (const char *[]){"a", "b", "c"}[i], 1000 + t, 1, false, NULL);
+        gw_rig_send(&r, GW_METRICS, gw_buf_slice(&body), 48);
+        for (unsigned n = 0; n < r.n_sent; n++) {
+            bool bad = has_time(&r.sent[n], "b", 1011);
+            char headers[100];
+
+            for (unsigned i = 0; i < 3 && !bad; i++)
+                for (unsigned t = 0; t < 16; t++)
+                    written[i][t] |= has_time(&r.sent[n], (const char *[]){"a", "b", "c"}[i], 1000 + t);
+            snprintf(headers, sizeof(headers), "x-prometheus-remote-write-samples-written: %u\n",
+                     body_of(&r.sent[n])->n_points - bad);
+            answer(n, bad ? 400 : 204, k == 2 ? headers : NULL, bad ? texts[k] : "");
+        }
+        assert_int_equal(r.done, 1);
+        assert_int_equal(r.info.sent, GW_SENT_OK);
+        assert_int_equal(r.n_dead, 1);
+        assert_int_equal(r.dead[0].rows, 1);
+        for (unsigned i = 0; i < 3; i++)
+            for (unsigned t = 0; t < 16; t++)
+                assert_int_equal(written[i][t], !(i == 1 && t == 11));
+        assert_in_range(r.n_sent, 3, most[k]);
+        close_rig();
+    }
+}
+
 /* Scenario: a partial write of 2.0: 400, the series are named, the Written header counts the others.
  * Guarantees: nothing is sent again. */
 static void a_partial_write_is_not_repeated(void **state)
@@ -358,7 +414,7 @@ static void a_refused_target_info_kills_no_point(void **state)
         assert_int_equal(r.done, 1);
         assert_int_equal(r.info.sent, GW_SENT_OK);
         assert_int_equal(r.n_dead, 0);
-        assert_non_null(strstr(r.log, "series of no point of their own"));
+        assert_non_null(strstr(r.log, "samples of no point of their own"));
     }
     close_rig();
 }
@@ -491,6 +547,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refused_sample_is_found_by_halves),
         cmocka_unit_test(a_named_series_is_taken_out),
+        cmocka_unit_test(one_sample_of_a_series_is_found),
         cmocka_unit_test(a_partial_write_is_not_repeated),
         cmocka_unit_test(a_500_that_never_ends_is_bisected),
         cmocka_unit_test(other_500s_are_never_bisected),
