@@ -332,7 +332,7 @@ static int put_labels_1(struct gw_rw_translator *t, struct gw_rw_node *n, uint32
     const uint8_t *from = p;
 
     for (uint32_t i = 0; i <= t->labels.n; i++) {
-        const struct gw_rw_label *l = &t->labels.v[i];
+        const struct gw_rw_label *l;
 
         if (i == name)
             n->at_name = (uint32_t)(p - from);
@@ -340,6 +340,7 @@ static int put_labels_1(struct gw_rw_translator *t, struct gw_rw_node *n, uint32
             n->at_extra = (uint32_t)(p - from);
         if (i == t->labels.n)
             break;
+        l = &t->labels.v[i];
         *p++ = GW_TAG(1, GW_LEN);
         p = gw_varint_put(p, 2 + gw_varint_size(l->name.n) + l->name.n + gw_varint_size(l->value.n) + l->value.n);
         *p++ = GW_TAG(1, GW_LEN);
