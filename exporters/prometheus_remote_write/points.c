@@ -126,7 +126,7 @@ const struct gw_rw_refusal *gw_rw_check_row(const struct gw_rw_translator *t, ui
     const struct gw_metric_desc *d = desc_of(t, row);
     bool counts = d->type == GW_M_SUM || d->type == GW_M_HISTOGRAM || d->type == GW_M_EXP_HISTOGRAM;
 
-    if (counts && d->temporality != GW_T_CUMULATIVE)
+    if (counts && d->temporality != GW_T_CUMULATIVE && !(t->sums && d->temporality == GW_T_DELTA))
         return &delta;
     if (gw_rw_metric_of(t, row)->nameless)
         return &nameless;

@@ -459,6 +459,21 @@ int gw_rw_new_series(struct gw_rw_translator *t, uint32_t row, struct gw_slice k
     return insert_series(t, metric, GW_RW_SERIES, shape, key, hash, force, ret);
 }
 
+int gw_rw_put_identity(struct gw_rw_translator *t, struct gw_rw_node *n, struct gw_buf *out)
+{
+    const struct gw_rw_symbol *y = t->cache.symbols.symbols;
+    const uint32_t *labels = (const uint32_t *)(const void *)gw_rw_data(n);
+
+    if (n->shape == GW_RW_CLASSIC)
+        gw_rw_put_bytes(out, 1, gw_slice_of(gw_rw_data(n->parent) + n->parent->at_name, n->parent->at_extra));
+    if (t->cache.version == GW_RW_1)
+        gw_buf_put(out, gw_rw_data(n), n->data_n);
+    for (uint32_t i = 0; t->cache.version == GW_RW_2 && i < n->data_n; i += 2)
+        gw_rw_put_label(out, gw_slice_of(y[labels[i]].p, y[labels[i]].n),
+                        gw_slice_of(y[labels[i + 1]].p, y[labels[i + 1]].n));
+    return out->failed ? -ENOMEM : 0;
+}
+
 /* ---- target_info ------------------------------------------------------------------------------------------ */
 
 /** Does the resource say more than who it is? */

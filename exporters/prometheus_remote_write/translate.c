@@ -66,6 +66,10 @@ int gw_rw_translator_new(const struct gw_rw_options *o, struct gw_rw_translator 
     gw_buf_init(&t->key, SIZE_MAX / 4);
     t->info = calloc(1, sizeof(*t->info));
     r = t->info ? take_external(t, o->external_labels) : -ENOMEM;
+    if (r == 0 && o->delta_to_cumulative) {
+        t->sums = calloc(1, sizeof(*t->sums));
+        r = t->sums ? gw_rw_sums_init(t->sums, o->seed, o->series_cache_bytes) : -ENOMEM;
+    }
     if (r == 0)
         r = gw_rw_symbol_get(&t->cache.symbols, GW_SLICE("Target metadata"), &t->info->help);
     if (r < 0) {
@@ -87,6 +91,9 @@ void gw_rw_translator_free(struct gw_rw_translator *t)
     gw_arena_clear(&t->lasting);
     gw_arena_clear(&t->arena);
     gw_buf_clear(&t->key);
+    if (t->sums)
+        gw_rw_sums_clear(t->sums);
+    free(t->sums);
     free(t->external);
     free(t->info);
     free(t->samples);
@@ -402,12 +409,34 @@ static size_t data_bytes(const struct gw_rw_translator *t, const struct gw_rw_no
     return t->cache.version == GW_RW_2 ? n->data_n * sizeof(uint32_t) : n->data_n;
 }
 
+/** Errors: -EINVAL refuse the row, *why; -ENOMEM. */
+static int add_up(struct gw_rw_translator *t, struct gw_rw_node *n, uint32_t row, const struct gw_rw_refusal **why)
+{
+    int r;
+
+    gw_buf_reset(&t->key);
+    r = gw_rw_put_identity(t, n->canon, &t->key);
+    if (r < 0)
+        return r;
+    *why = gw_rw_sums_add(t->sums, row, gw_buf_slice(&t->key));
+    if (!*why)
+        *why = gw_rw_check_row(t, row); /* sums can be too large for their fields */
+    return *why ? -EINVAL : 0;
+}
+
 static int gather_row(struct gw_rw_translator *t, struct pending *p)
 {
+    bool delta = t->sums && gw_rw_is_delta(t->b, p->row);
     const struct gw_rw_refusal *why;
     struct gw_rw_node *n;
-    int r = metric_of(t, p->row, &n);
+    int r = 0;
 
+    if (delta && !gw_rw_sums_room(t->sums, p->row)) {
+        r = end_window(t);
+        gw_rw_sums_forget(t->sums);
+    }
+    if (r == 0)
+        r = metric_of(t, p->row, &n);
     if (r < 0)
         return r;
     if (n != p->metric) { /* a window ended meanwhile */
@@ -425,13 +454,15 @@ static int gather_row(struct gw_rw_translator *t, struct pending *p)
     } else {
         t->stats.cache_misses++;
         r = add_series(t, p, &n, &why);
-        if (r == -EINVAL) {
-            refuse(t, p->row, why);
-            return 0;
-        }
-        if (r < 0)
-            return r;
     }
+    if (r == 0 && delta)
+        r = add_up(t, n, p->row, &why);
+    if (r == -EINVAL) {
+        refuse(t, p->row, why);
+        return 0;
+    }
+    if (r < 0)
+        return r;
     link_row(t, n, p->row);
     for (const uint8_t *k = gw_rw_data(n->canon), *end = k + data_bytes(t, n->canon); k < end; k += 64)
         __builtin_prefetch(k, 0, 2); /* written when all rows are gathered */
@@ -552,6 +583,8 @@ int gw_rw_translate(struct gw_rw_translator *t, const struct gw_view *v, enum gw
     t->cache.epoch++;
     gw_rw_writer_begin(&t->writer, version);
     r = arrays(t);
+    if (r == 0 && t->sums)
+        r = gw_rw_sums_begin(t->sums, v->batch, &t->arena, &t->b);
     if (r == 0)
         r = gather(t);
     if (r == 0 && t->o.target_info && !sink->rows_only)

@@ -34,7 +34,8 @@ struct gw_rw_options {
     const struct gw_list *included, *excluded; /* resource_constant_labels: globs, const char *; may be NULL */
     bool send_metadata;
     bool nhcb, keep_classic;  /* explicit histograms as native ones; and the classic series too */
-    bool delta_to_cumulative; /* `cumulative`: delta points are summed up, not refused */
+    bool delta_to_cumulative; /* `cumulative`: delta points are summed up, not refused; sums take as much memory as
+                                 label sets may */
     unsigned n_shards;
     size_t max_request_bytes;    /* of the body before snappy; a single row may be longer */
     uint64_t series_cache_bytes; /* most memory for label sets */

@@ -11,6 +11,7 @@
 #define GW_EXPORTERS_PROMETHEUS_REMOTE_WRITE_TRANSLATOR_H
 
 #include "exporters/prometheus_remote_write/labels.h"
+#include "exporters/prometheus_remote_write/sums.h"
 #include "exporters/prometheus_remote_write/write.h"
 
 struct gw_rw_refusal {
@@ -31,10 +32,11 @@ struct gw_rw_translator {
     struct gw_rw_stats stats;
     struct gw_buf key;         /* scratch */
     struct gw_rw_metric *info; /* of target_info */
+    struct gw_rw_sums *sums;   /* of delta points; NULL: they are refused */
 
     /* One translation. Arrays live in `arena`. */
     const struct gw_view *view;
-    const struct gw_batch *b;
+    const struct gw_batch *b; /* the view's, or its shadow (sums.h) */
     const struct gw_rw_sink *sink;
     struct gw_arena arena;
     uint64_t *latest; /* [resource] ns: of its newest point */
@@ -82,6 +84,8 @@ int gw_rw_resolve_info(struct gw_rw_translator *t, uint32_t resource, bool force
 /** Encoded bounds or quantiles, held by the metric as its last. Errors: NULL. */
 const struct gw_rw_edges *gw_rw_resolve_edges(struct gw_rw_translator *t, struct gw_rw_metric *m, uint8_t kind,
                                               struct gw_slice doubles);
+/** Put together what a series is called, the same in both versions. Errors: -ENOMEM. */
+int gw_rw_put_identity(struct gw_rw_translator *t, struct gw_rw_node *n, struct gw_buf *out);
 void gw_rw_release(struct gw_rw_cache *c, struct gw_rw_node *n);
 enum gw_rw_shape gw_rw_shape_of(const struct gw_rw_options *o, uint8_t metric_type);
 
