@@ -123,10 +123,11 @@ static void adds_exponential_ones_up(void **state)
 {
     struct rig *r = *state;
 
-    rig_metrics(r, EXP(AT(1, "\"scale\":1,\"count\":\"3\",\"sum\":1,\"zeroCount\":\"1\",\"positive\":{\"offset\":0,"
-                             "\"bucketCounts\":[1,1]}") "," AT(
-                       2, "\"scale\":0,\"count\":\"3\",\"sum\":2,\"positive\":{\"offset\":1,\"bucketCounts\":[2]},"
-                          "\"negative\":{\"offset\":-1,\"bucketCounts\":[1]}")));
+    rig_metrics(r,
+                EXP(AT(1, "\"scale\":1,\"count\":\"3\",\"sum\":1,\"zeroCount\":\"1\",\"positive\":{\"offset\":0,"
+                          "\"bucketCounts\":[1,1]}") "," AT(2, "\"scale\":0,\"count\":\"3\",\"sum\":2,\"positive\":{"
+                                                               "\"offset\":1,\"bucketCounts\":[2]},"
+                                                               "\"negative\":{\"offset\":-1,\"bucketCounts\":[1]}")));
     RIG_EXPECT(r,
                "{__name__=\"d\",job=\"svc\"} hist count=3 sum=1 schema=1 zt=1e-128 zero=1 ns= nd= ps=1:2, pd=1,0, cv=@1"
                " hist count=6 sum=3 schema=0 zt=1e-128 zero=1 ns=0:1, nd=1, ps=1:2, pd=2,0, cv=@2");
@@ -138,9 +139,13 @@ static void bears_buckets_far_apart(void **state)
 {
     struct rig *r = *state;
 
-    rig_metrics(r, EXP(AT(1, "\"scale\":8,\"count\":\"2\",\"positive\":{\"offset\":-1000,\"bucketCounts\":[1]},"
-                             "\"negative\":{\"offset\":3,\"bucketCounts\":[1]}") "," AT(
-                       2, "\"scale\":8,\"count\":\"1\",\"positive\":{\"offset\":1000,\"bucketCounts\":[1]}")));
+    rig_metrics(
+        r,
+        EXP(AT(1,
+               "\"scale\":8,\"count\":\"2\",\"positive\":{\"offset\":-1000,\"bucketCounts\":[1]},"
+               "\"negative\":{\"offset\":3,\"bucketCounts\":[1]}") "," AT(2,
+                                                                          "\"scale\":8,\"count\":\"1\",\"positive\":{"
+                                                                          "\"offset\":1000,\"bucketCounts\":[1]}")));
     assert_int_equal(r->n_refused, 0);
     assert_non_null(strstr(r->lines[0],
                            "hist count=3 sum=0 schema=4 zt=1e-128 zero=0 ns=1:1, nd=1, ps=-62:1,124:1, pd=1,0, cv=@2"));
