@@ -4,6 +4,8 @@
 #include "otlp-proto/encode.h"
 #include "queue/edge_impl.h"
 
+enum { PAYLOAD_BYTES = 256 << 10 };
+
 struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes)
 {
     size_t head = sizeof(struct gw_chunk) + (size_t)n_receipts * sizeof(struct gw_receipt);
@@ -66,9 +68,17 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         receipts += c->n_receipts;
         bytes += c->body.n;
     }
-    all = gw_chunk_new(first->signal, receipts, bytes);
+    all = gw_chunk_new(first->signal, receipts, bytes < PAYLOAD_BYTES ? bytes : 0);
     if (!all)
         return NULL;
+    if (bytes >= PAYLOAD_BYTES) { /* from the thread's stock: megabytes fresh from the system cost more than the copy */
+        all->payload = gw_payload_new(bytes);
+        if (!all->payload) {
+            free(all);
+            return NULL;
+        }
+        all->body = gw_slice_of(all->payload->p, bytes);
+    }
     at = (uint8_t *)(uintptr_t)all->body.p;
     all->arrived_ns = first->arrived_ns;
     all->deadline_ns = latest_deadline(first);

@@ -195,7 +195,7 @@ static void report(struct gw_engine *e, bool ok)
     (void)pthread_mutex_unlock(&e->lock);
 }
 
-enum { KEEP_PAYLOAD_BYTES = 4 << 20 };
+enum { KEEP_PAYLOAD_BYTES = 4 << 20, KEEP_BATCH_BYTES = 12 << 20 };
 
 void *gw_worker_main(void *arg)
 {
@@ -217,8 +217,10 @@ void *gw_exporter_main(void *arg)
 {
     struct instance *x = arg;
     struct gw_engine *e = (struct gw_engine *)((char *)x->ctx.host - offsetof(struct gw_engine, host));
+    struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_BATCH_BYTES); /* none: batches are malloced */
     int rc = gw_loop_new(e->conf.env, &x->loop, &x->err);
 
+    gw_payload_pool_enter(payloads);
     if (rc == 0)
         rc = gw_edge_open(x->edge, x->loop, &x->err);
     x->is_open = rc == 0;
@@ -226,5 +228,6 @@ void *gw_exporter_main(void *arg)
     if (rc == 0)
         gw_loop_run(x->loop);
     gw_edge_close(x->edge);
+    gw_payload_pool_free(payloads);
     return NULL;
 }

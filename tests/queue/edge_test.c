@@ -502,6 +502,37 @@ static void requests_are_batched_by_size_and_by_time(void **state)
 }
 
 /*
+ * Scenario    two requests of 30,000 rows each become one batch, of more than is put behind its head; twice
+ * Guarantees  every row is in it once, in order, and its memory is given back
+ */
+static void a_batch_of_many_rows_is_whole(void **state)
+{
+    enum { N = 30000 };
+    uint64_t *names = calloc(2 * N, sizeof(*names));
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    r.conf.settings.queue.has_batch = true;
+    r.conf.settings.queue.batch.min_size = 2 * N;
+    start(&r);
+    for (unsigned round = 0; round < 2; round++) {
+        put(&r, GW_LOGS, 0, N, NULL);
+        put(&r, GW_LOGS, N, N, NULL);
+        turn(&r);
+        assert_int_equal(r.sink->n_waiting, 1);
+        assert_true(r.sink->waiting[0]->body.n > 300000);
+        assert_int_equal(gw_test_names(GW_LOGS, r.sink->waiting[0]->body, names, 2 * N), 2 * N);
+        for (unsigned i = 0; i < 2 * N; i++)
+            assert_int_equal(names[i], i);
+        gw_test_sink_answer(r.sink, &OK);
+    }
+    assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).delivered, 4 * N);
+    tear_down(&r);
+    free(names);
+}
+
+/*
  * Scenario    three requests: tenant a, tenant b, none, and again a; metadata_keys [x-tenant]
  * Guarantees  one batch per value, and unset is not empty
  */
@@ -1130,6 +1161,7 @@ int main(void)
         cmocka_unit_test(a_body_that_is_too_large_is_halved_down_to_one_row),
         cmocka_unit_test(with_wait_for_result_the_client_hears_the_sinks_answer),
         cmocka_unit_test(requests_are_batched_by_size_and_by_time),
+        cmocka_unit_test(a_batch_of_many_rows_is_whole),
         cmocka_unit_test(batches_do_not_mix_metadata_values),
         cmocka_unit_test(a_full_queue_refuses_at_the_door),
         cmocka_unit_test(a_place_is_held_until_the_answer),
