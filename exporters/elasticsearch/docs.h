@@ -34,9 +34,10 @@ struct gw_es_options {
     bool logstash_format;
     const char *logstash_prefix_separator, *logstash_date_format;
     enum gw_es_id id;
-    uint64_t attempt[2];      /* GW_ES_ID_RECORD: no other body has it; set before each call */
-    bool require_data_stream; /* the server takes it; may change between two calls */
-    uint64_t now_ns;          /* wall clock, the date of logstash_format (UTC): set before each call */
+    uint64_t attempt[2];       /* GW_ES_ID_RECORD: no other body has it; set before each call */
+    bool require_data_stream;  /* the server takes it; may change between two calls */
+    bool no_dynamic_templates; /* the server refuses a request that has them; may change, too */
+    uint64_t now_ns;           /* wall clock, the date of logstash_format (UTC): set before each call */
 };
 
 /** One action and its document, both inside the buffer that was written to. */

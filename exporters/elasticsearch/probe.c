@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which server it is, asked once before the first request: Elasticsearch from 8.12 on takes require_data_stream,
- * OpenSearch refuses it. Without an answer documents go out without it, and the question is asked again later.
+ * OpenSearch refuses it, and a whole request that names dynamic templates. Without an answer documents go out without
+ * it, and the question is asked again later.
  */
 #include "core/logger.h"
 #include "exporters/elasticsearch/bulk.h"
@@ -24,6 +25,7 @@ static void settle(struct gw_es *s, const struct gw_http_response *rs)
     }
     s->probe_again_ns = 0;
     s->options.require_data_stream = gw_es_takes_require_data_stream(&server);
+    s->options.no_dynamic_templates = server.product == GW_ES_OTHER;
     gw_log(&s->ctx->logger, GW_LOG_INFO, "the server is %s %u.%u",
            server.product == GW_ES_ELASTICSEARCH ? "Elasticsearch" : "none of Elastic's, its version", server.major,
            server.minor);

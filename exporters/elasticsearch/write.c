@@ -155,7 +155,7 @@ void gw_es_begin(struct gw_es_writer *w, struct gw_es_action *a)
         GW_ES_PUT(o, ",\"pipeline\":");
         gw_json_put_string(o, pipeline);
     }
-    if (a->templates && a->templates->n) {
+    if (a->templates && a->templates->n && !w->o->no_dynamic_templates) {
         GW_ES_PUT(o, ",\"dynamic_templates\":{");
         gw_es_put_buf(o, a->templates);
         GW_ES_PUT(o, "}");

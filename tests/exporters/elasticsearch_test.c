@@ -95,6 +95,28 @@ static void the_server_is_asked_what_it_is(void **state)
     close_es();
 }
 
+/* Scenario: a point, which has a dynamic template, to OpenSearch, to Elasticsearch, to a server that says nothing.
+ * Guarantees: OpenSearch, which refuses a request with it, gets none. */
+static void only_elasticsearch_gets_dynamic_templates(void **state)
+{
+    static const char gauge[] = "\x0a\x1d\x12\x1b\x12\x19\x0a\1g*\x14\x0a\x12\x19\1\0\0\0\0\0\0\0\x31\1\0\0\0\0\0\0\0";
+    static const struct {
+        const char *text;
+        bool takes;
+    } cases[] = {{OPENSEARCH, false}, {"{\"version\":{\"number\":\"8.11.0\"}}", true}, {"<html>", true}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        gw_rig_open(&r, "elasticsearch", "{" NONE "endpoint: http://es}");
+        gw_rig_send(&r, GW_METRICS, gw_slice_of(gauge, sizeof(gauge) - 1), 1);
+        gw_rig_http(&r, 0, 200, NULL, gw_slice_cstr(cases[i].text));
+        assert_int_equal(strstr((const char *)last(1)->body, "\"dynamic_templates\"") != NULL, cases[i].takes);
+        answer_well(1);
+        is_done(0);
+        close_es();
+    }
+}
+
 /* Scenario: documents that together are longer than max_request_bytes; and one that is longer alone.
  * Guarantees: requests up to that size, in order, one after the other; what is longer goes alone. */
 static void requests_are_cut_by_bytes(void **state)
@@ -1011,6 +1033,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_lines_of_actions_and_documents),
         cmocka_unit_test(the_server_is_asked_what_it_is),
+        cmocka_unit_test(only_elasticsearch_gets_dynamic_templates),
         cmocka_unit_test(requests_are_cut_by_bytes),
         cmocka_unit_test(a_request_is_as_large_as_a_batch),
         cmocka_unit_test(each_documents_own_result_counts),
