@@ -297,7 +297,7 @@ static int add_scope(struct gw_rw_labels *l, const struct gw_rw_labels_of *of)
         if (gw_slice_is(key, "name") || gw_slice_is(key, "version") || gw_slice_is(key, "schema_url"))
             continue;
         r = value_of(l, b, &b->attrs[i], &value);
-        if (r == 0)
+        if (r == 0 && value.n) /* a label without a value is none, and receivers may refuse it */
             r = add_scope_label(l, of, key, value, 2 + i - s->attrs.begin);
     }
     return r;

@@ -183,11 +183,10 @@ static const char *const two_scopes =
                                     "h") "," STR("x..y",
                                                  "z") "]},\"scopeMetrics\":["
                                                       "{\"scope\":{\"name\":\"lib\",\"version\":\"1\",\"attributes\":"
-                                                      "[" STR("a.b", "c") "," STR(
-                                                          "name",
-                                                          "no") "]},\"metrics\":[" GAUGE("g",
-                                                                                         POINT(
-                                                                                             STR("host.name",
+                                                      "[" STR("a.b", "c") "," STR("name", "no") "," STR(
+                                                          "none",
+                                                          "") "]},\"metrics\":[" GAUGE("g",
+                                                                                       POINT(STR("host.name",
                                                                                                  "point") "," STR("regi"
                                                                                                                   "on",
                                                                                                                   "eu"),
