@@ -56,7 +56,7 @@ def get(url):
 def post(url, body, headers):
     """(status, headers, body) whatever the status is."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="POST"), timeout=20) as r:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="POST"), timeout=60) as r:
             return r.status, dict(r.headers), r.read()
     except urllib.error.HTTPError as e:
         return e.code, dict(e.headers), e.read()
@@ -147,6 +147,27 @@ def kafka():
         yield "127.0.0.1:" + os.environ.get("KAFKA_PORT", "27092")
     finally:
         part("kafka.sh", "wipe")
+
+
+@contextlib.contextmanager
+def opensearch(settings=""):
+    """A real OpenSearch with nothing in it; gives its URL."""
+    part("opensearch.sh", "wipe")
+    part("opensearch.sh", "start", env={"OPENSEARCH_SETTINGS": settings})
+    try:
+        yield "http://127.0.0.1:" + os.environ.get("OPENSEARCH_PORT", "27200")
+    finally:
+        part("opensearch.sh", "wipe")
+
+
+def dead_letters(path):
+    """The attributes of each dead letter in a file, without the dlq. of their names; body: its bytes, or its text."""
+    out = []
+    for line in json_lines(path) if pathlib.Path(path).exists() else []:
+        for record in (x for r in line["resourceLogs"] for s in r["scopeLogs"] for x in s["logRecords"]):
+            out.append({a["key"].removeprefix("dlq."): next(iter(a["value"].values())) for a in record["attributes"]})
+            out[-1]["body"] = next(iter(record.get("body", {"": None}).values()))
+    return out
 
 
 @contextlib.contextmanager

@@ -320,7 +320,6 @@ def mixed(mk):
 def requests(seed=1, base_ns=BASE_NS, step_ms=5000, n_steady=4, n_mixed=20):
     mk = Maker(seed, base_ns, step_ms)
     odd = (names_and_units, attributes, resources_and_scopes, values_and_times, temporalities, histograms, exponentials, summaries)
-    out = [(f.__name__, f(mk)) for f in odd]
-    out += [(f"steady{i}", steady(mk)) for i in range(n_steady)]
-    out += [(f"mixed{i}", mixed(mk)) for i in range(n_mixed)]
-    return out
+    out = [(f"steady{i}", steady(mk)) for i in range(n_steady)]
+    out += [(f.__name__, f(mk)) for f in odd]
+    return out + [(f"mixed{i}", mixed(mk)) for i in range(n_mixed)]

@@ -42,14 +42,17 @@ def exporters(url, more=None, cases=None):
     return {f"prometheus_remote_write/{k}": {"endpoint": f"{url}/{k}", **v, **(more or {})} for k, v in (cases or CASES).items()}
 
 
-def collector_config(url, cases=None):
-    named = exporters(url, cases=cases)
+def collector_config(url, cases, ports):
+    """ports: of a case, or of None: of all."""
+    # Answered when all is sent: what is still in the Collector's queue when it stops gets one try.
+    named = exporters(url, {"remote_write_queue": {"enabled": False}, "timeout": "60s"}, cases)
+    to = lambda case: list(named) if case is None else [f"prometheus_remote_write/{case}"]  # noqa: E731
     return json.dumps({
         "extensions": {"health_check": {"endpoint": f"127.0.0.1:{COLLECTOR_HEALTH}"}},
-        "receivers": {"otlp": {"protocols": {"http": {"endpoint": "127.0.0.1:14318"}}}},
+        "receivers": {f"otlp/{port}": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}} for port in ports.values()},
         "exporters": named,
         "service": {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
-                    "pipelines": {"metrics": {"receivers": ["otlp"], "exporters": list(named)}}},
+                    "pipelines": {f"metrics/{port}": {"receivers": [f"otlp/{port}"], "exporters": to(case)} for case, port in ports.items()}},
     })
 
 
@@ -59,10 +62,13 @@ def send(port, what):
         equal(status, 200, f"{name} to port {port}: {answer!r}")
 
 
-def by_the_collector(sink, what, cases=None):
-    """Sends it all; returns when the Collector has stopped, and so has sent all it had."""
-    with collector(collector_config(sink.url("/theirs"), cases), gates="exporter.prometheusremotewritexporter.enableSendingRW2"):
-        send(14318, what)
+def by_the_collector(sink, what, path="/theirs", cases=None):
+    """what: for all cases alike, or a list for each. Returns when the Collector has stopped."""
+    each = what if isinstance(what, dict) else {None: what}
+    ports = {case: 14400 + i for i, case in enumerate(each)}
+    with collector(collector_config(sink.url(path), cases, ports), gates="exporter.prometheusremotewritexporter.enableSendingRW2"):
+        for case, port in ports.items():
+            send(port, each[case])
 
 
 def text(records):
