@@ -251,12 +251,14 @@ static int add_service(struct gw_rw_labels *l, const struct gw_rw_labels_of *of)
     base = l->text.n;
     if (name)
         gw_rw_put_value(&l->text, b, name);
+    if (l->text.failed)
+        return -ENOMEM;
     if (l->text.n > base && ((r = keep(l, &value)) < 0 || (r = add(l, GW_SLICE("job"), value, FROM_SERVICE, 0)) < 0))
         return r;
     if (instance && ((r = value_of(l, b, instance, &value)) < 0 ||
                      (value.n && (r = add(l, GW_SLICE("instance"), value, FROM_SERVICE, 0)) < 0)))
         return r;
-    return l->text.failed ? -ENOMEM : 0;
+    return 0;
 }
 
 /** A label that says something of the scope; a key that makes no name is left out. */

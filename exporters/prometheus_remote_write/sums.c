@@ -144,8 +144,9 @@ static size_t tail_bytes(const struct gw_batch *b, uint32_t row, uint32_t *ret_r
     return 3 * (size_t)*ret_room;
 }
 
-/** Buckets that a series did not have room for: a key of its own, so that the old sum ages. */
-static struct gw_rw_node *node_of(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels)
+/** Buckets that a series did not have room for: a key of its own, so that the old sum ages. Errors: -ENOSPC, -ENOMEM.
+ */
+static int node_of(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels, struct gw_rw_node **ret)
 {
     uint32_t room;
     size_t bytes = sizeof(struct sum) + tail_bytes(&s->shadow, row, &room);
@@ -158,24 +159,23 @@ static struct gw_rw_node *node_of(struct gw_rw_sums *s, uint32_t row, struct gw_
     gw_buf_put(&s->key, &room, sizeof(room));
     gw_buf_put_slice(&s->key, labels);
     if (s->key.failed)
-        return NULL;
+        return -ENOMEM;
     key = gw_buf_slice(&s->key);
     hash = gw_rw_hash(&s->cache, NULL, GW_RW_SERIES, key);
     n = gw_rw_find(&s->cache, hash, NULL, GW_RW_SERIES, key);
     if (!n) {
         if (!gw_rw_make_room(&s->cache, gw_rw_node_bytes(key.n, bytes)))
-            return NULL;
+            return -ENOSPC;
         n = gw_rw_node_new(GW_RW_SERIES, NULL, key, bytes);
-        if (n && gw_rw_insert(&s->cache, n, hash) < 0) {
+        if (!n || gw_rw_insert(&s->cache, n, hash) < 0) {
             free(n);
-            n = NULL;
+            return -ENOMEM;
         }
-        if (n)
-            ((struct sum *)(void *)gw_rw_data(n))->room = room;
+        ((struct sum *)(void *)gw_rw_data(n))->room = room;
     }
-    if (n)
-        gw_rw_touch(&s->cache, n);
-    return n;
+    gw_rw_touch(&s->cache, n);
+    *ret = n;
+    return 0;
 }
 
 static void swap_counts(struct sum *x, uint8_t type, bool back)
@@ -316,31 +316,35 @@ static bool add_exponential(struct gw_rw_sums *s, uint32_t row, struct sum *x)
     return true;
 }
 
-const struct gw_rw_refusal *gw_rw_sums_add(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels)
+int gw_rw_sums_add(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels, const struct gw_rw_refusal **why)
 {
     struct gw_batch *b = &s->shadow;
     uint8_t type = b->number_type[row];
     struct gw_rw_node *n;
     struct sum *x;
+    int r;
 
     if (b->flags[row] & 1) /* nothing was recorded: nothing to add, and the marker is sent as it is */
-        return NULL;
-    n = node_of(s, row, labels);
-    if (!n)
-        return &crowded;
+        return 0;
+    *why = &crowded;
+    r = node_of(s, row, labels, &n);
+    if (r < 0)
+        return r == -ENOSPC ? -EINVAL : r;
     x = (struct sum *)(void *)gw_rw_data(n);
+    *why = &old;
     if (!turn_to(s, x, b->time_ns[row], type))
-        return &old;
+        return -EINVAL;
     if (!x->now.started)
         x->start_ns = b->start_ns[row];
+    *why = &too_wide;
     if (type == GW_N_HISTOGRAM)
         add_buckets(s, row, x);
     else if (type != GW_N_EXP_HISTOGRAM)
         add_number(s, row, &x->now);
     else if (!add_exponential(s, row, x))
-        return &too_wide;
+        return -EINVAL;
     x->now.started = true;
     x->now.last_ns = b->time_ns[row];
     b->start_ns[row] = x->start_ns;
-    return NULL;
+    return 0;
 }

@@ -41,9 +41,9 @@ void gw_rw_sums_forget(struct gw_rw_sums *s);
  * translation before this one, and comes again as the first of its series, is not counted twice.
  *
  * labels    the series' label set in any encoding that is always the same for it
- * Errors    why the row is refused; NULL: it was added
+ * Errors    -EINVAL: *why the row is refused; -ENOMEM
  */
-const struct gw_rw_refusal *gw_rw_sums_add(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels);
+int gw_rw_sums_add(struct gw_rw_sums *s, uint32_t row, struct gw_slice labels, const struct gw_rw_refusal **why);
 
 static inline bool gw_rw_is_delta(const struct gw_batch *b, uint32_t row)
 {

@@ -7,7 +7,35 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { FIRST_SLOTS = 256, OVERHEAD = 64 /* a symbol's own share of the tables and of malloc */ };
+enum {
+    FIRST_SLOTS = 256,
+    SHORT_BYTES = 48,
+    SPARE_MAX = 4096,
+    OVERHEAD = 64 /* a symbol's own share of the tables and of malloc */
+};
+
+/* Short texts come and go with every exemplar: their memory is kept. */
+static uint8_t *text_new(struct gw_rw_symbols *s, size_t n)
+{
+    void *p = s->spare;
+
+    if (n > SHORT_BYTES || !p)
+        return malloc(n > SHORT_BYTES ? n : SHORT_BYTES);
+    memcpy(&s->spare, p, sizeof(p));
+    s->n_spare--;
+    return p;
+}
+
+static void text_free(struct gw_rw_symbols *s, uint8_t *p, size_t n)
+{
+    if (!p || n > SHORT_BYTES || s->n_spare == SPARE_MAX) {
+        free(p);
+        return;
+    }
+    memcpy(p, &s->spare, sizeof(s->spare));
+    s->spare = p;
+    s->n_spare++;
+}
 
 int gw_rw_symbols_init(struct gw_rw_symbols *s, uint64_t seed)
 {
@@ -28,6 +56,10 @@ void gw_rw_symbols_clear(struct gw_rw_symbols *s)
 {
     for (uint32_t i = 0; i < s->n; i++)
         free(s->symbols[i].p);
+    for (void *p = s->spare, *next; p; p = next) {
+        memcpy(&next, p, sizeof(next));
+        free(p);
+    }
     free(s->stamps);
     free(s->symbols);
     free(s->free_ids);
@@ -81,11 +113,11 @@ static int grow_ids(struct gw_rw_symbols *s)
 
 static int add(struct gw_rw_symbols *s, struct gw_slice text, uint64_t hash, uint32_t *ret_id)
 {
-    uint8_t *p = malloc(text.n + 1);
+    uint8_t *p = text_new(s, text.n);
     size_t i;
 
     if (!p || (s->n_used * 2 > s->mask && grow_slots(s) < 0) || (!s->n_free && s->n == s->cap && grow_ids(s) < 0)) {
-        free(p);
+        text_free(s, p, text.n);
         return -ENOMEM;
     }
     if (text.n)
@@ -143,7 +175,7 @@ void gw_rw_symbol_unref(struct gw_rw_symbols *s, uint32_t id)
         i = (i + 1) & s->mask;
     remove_slot(s, i);
     s->bytes -= y->n + OVERHEAD;
-    free(y->p);
+    text_free(s, y->p, y->n);
     y->p = NULL;
     s->free_ids[s->n_free++] = id;
 }

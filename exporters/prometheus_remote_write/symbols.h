@@ -37,6 +37,8 @@ struct gw_rw_symbols {
     uint32_t *slots; /* id + 1 */
     size_t mask, n_used;
     uint64_t seed, bytes;
+    void *spare; /* memory of short texts that went, each with the next one's address in it */
+    uint32_t n_spare;
 };
 
 /** The symbols named above are always there. Errors: -ENOMEM. */

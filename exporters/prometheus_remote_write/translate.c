@@ -258,6 +258,8 @@ static int write_node(struct gw_rw_translator *t, struct gw_rw_node *n, unsigned
         gw_rw_writer_begin(w, w->version);
         r = write_one(t, n);
     }
+    if (r == 0 && w->failed && !gw_rw_writer_is_full(w))
+        return -ENOMEM;
     if (r == 0 && w->failed) {
         for (uint32_t i = 0; i < t->n_of_node && n->kind == GW_RW_SERIES; i++)
             refuse(t, t->of_node[i], &too_long);
@@ -418,9 +420,10 @@ static int add_up(struct gw_rw_translator *t, struct gw_rw_node *n, uint32_t row
     r = gw_rw_put_identity(t, n->canon, &t->key);
     if (r < 0)
         return r;
-    *why = gw_rw_sums_add(t->sums, row, gw_buf_slice(&t->key));
-    if (!*why)
-        *why = gw_rw_check_row(t, row); /* sums can be too large for their fields */
+    r = gw_rw_sums_add(t->sums, row, gw_buf_slice(&t->key), why);
+    if (r < 0)
+        return r;
+    *why = gw_rw_check_row(t, row); /* sums can be too large for their fields */
     return *why ? -EINVAL : 0;
 }
 

@@ -63,6 +63,16 @@ struct gw_slice gw_rw_writer_body(struct gw_rw_writer *w)
     return gw_buf_slice(&w->head);
 }
 
+bool gw_rw_writer_is_full(const struct gw_rw_writer *w)
+{
+    const struct gw_buf *const bufs[] = {&w->body, &w->head, &w->tail, &w->scratch, &w->spans, &w->deltas, &w->bounds};
+
+    for (size_t i = 0; i < sizeof(bufs) / sizeof(*bufs); i++)
+        if (bufs[i]->failed && bufs[i]->cap >= bufs[i]->max_bytes / 4)
+            return true;
+    return false;
+}
+
 void gw_rw_put_series(struct gw_rw_writer *w, const struct gw_rw_series *s)
 {
     if (w->version == GW_RW_1)

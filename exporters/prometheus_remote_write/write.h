@@ -71,6 +71,8 @@ static inline size_t gw_rw_writer_bytes(const struct gw_rw_writer *w)
 {
     return w->head.n + w->body.n;
 }
+/** It failed because a buffer may grow no further, not for want of memory. */
+bool gw_rw_writer_is_full(const struct gw_rw_writer *w);
 /** Write a series with the tail, which is empty afterwards. */
 void gw_rw_put_series(struct gw_rw_writer *w, const struct gw_rw_series *s);
 
