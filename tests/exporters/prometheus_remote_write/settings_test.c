@@ -263,10 +263,15 @@ static const char *written(struct gw_buf *out)
     "{\"name\":\"req.s\",\"unit\":\"s\",\"sum\":{\"aggregationTemporality\":2,\"isMonotonic\":true,\"dataPoints\":[{"  \
     "\"timeUnixNano\":\"1000000000\",\"asInt\":\"5\"}]}}"
 
+#define DELTA                                                                                                          \
+    "{\"name\":\"d\",\"sum\":{\"aggregationTemporality\":1,\"isMonotonic\":true,\"dataPoints\":[{"                     \
+    "\"startTimeUnixNano\":"                                                                                           \
+    "\"500000000\",\"timeUnixNano\":\"1000000000\",\"asInt\":\"5\"}]}}"
+
 /* Scenario: namespace, external_labels, resource_to_telemetry_conversion: enabled and exclude_service_attributes,
  * resource_constant_labels: included and excluded, target_info: enabled, disable_scope_info, add_metric_suffixes,
- * translation_strategy, send_metadata, convert_explicit_histograms_to_nhcb, keep_classic_histograms, each alone.
- * Guarantees: a series is there that is not there without it, or the other way round. */
+ * translation_strategy, send_metadata, convert_explicit_histograms_to_nhcb, keep_classic_histograms, cumulative, each
+ * alone. Guarantees: a series is there that is not there without it, or the other way round. */
 static void names_and_shapes_follow_the_settings(void **state)
 {
     static const struct {
@@ -299,6 +304,7 @@ static void names_and_shapes_follow_the_settings(void **state)
          "metadata"},
         {"convert_explicit_histograms_to_nhcb: true, keep_classic_histograms: true", RW_HISTOGRAM, " native\n",
          "metadata"},
+        {"cumulative: true", DELTA, "__name__=d_total", "native"},
     };
     struct gw_buf out;
     char yaml[500];
@@ -319,6 +325,31 @@ static void names_and_shapes_follow_the_settings(void **state)
         close_rig();
     }
     gw_buf_clear(&out);
+}
+
+/* Scenario: the same delta twice with cumulative, the second refused by the server, halved and sent again.
+ * Guarantees: 5, then 10; looking for the culprit adds nothing to the sum: the next is 15. */
+static void cumulative_sums_up_once(void **state)
+{
+    uint64_t ms = 0;
+
+    (void)state;
+    open_rig(
+        "{endpoint: http://p/w, max_batch_request_parallelism: 1, cumulative: true, target_info: {enabled: false}}");
+    for (unsigned i = 1; i <= 3; i++) {
+        gw_buf_reset(&body);
+        put_point(&body, "d", 1000 * i, 5, true, NULL);
+        put_point(&body, "e", 1000 * i, 7, true, NULL);
+        gw_rig_send(&r, GW_METRICS, gw_buf_slice(&body), 2);
+        assert_float_equal(value_of(gw_rig_sent(&r, 0), "d_total", &ms), 5 * i, 0);
+        assert_float_equal(value_of(gw_rig_sent(&r, 0), "e_total", &ms), 7 * i, 0);
+        for (unsigned k = 0; k < r.n_sent; k++)
+            gw_rig_http(&r, k, i == 2 && has_metric(&r.sent[k], "e_total") ? 400 : 204, NULL,
+                        GW_SLICE("out of order sample"));
+        assert_int_equal(r.done, 1);
+        assert_int_equal(r.n_dead, i == 2);
+    }
+    close_rig();
 }
 
 /* Scenario: series_cache of 64 KiB and 5,000 series of 100 bytes, three times.
@@ -407,6 +438,7 @@ int main(void)
         cmocka_unit_test(queue_and_wal_reach_the_queue),
         cmocka_unit_test(mistakes_are_found_in_the_settings),
         cmocka_unit_test(names_and_shapes_follow_the_settings),
+        cmocka_unit_test(cumulative_sums_up_once),
         cmocka_unit_test(series_cache_bounds_the_memory_of_labels),
         cmocka_unit_test(what_happens_is_counted),
     };
