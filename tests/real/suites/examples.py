@@ -12,6 +12,7 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
+from sinks.bulk import BulkSink  # noqa: E402
 
 from sinks.remote_write import RemoteWriteSink, bits  # noqa: E402
 
@@ -106,6 +107,14 @@ def prometheus_remote_write():
     shutil.rmtree(d)
 
 
+def elasticsearch():
+    with BulkSink() as sink, Example("elasticsearch.yaml", {"ES_URL": sink.url("")}) as gw:
+        send()
+        gw.stop()
+        for index, text in (("traces-", "example-span"), ("metrics-", "example.metric"), ("logs-", "example-log")):
+            check(any(d.index.startswith(index) and text in d.line.decode() for d in sink.kept), f"{index}: {[d.index for d in sink.kept]}")
+
+
 def sampling():
     d = pathlib.Path(tempfile.mkdtemp())
     with Example("sampling.yaml", {"ARCHIVE_DIR": str(d), "SAMPLING_PERCENTAGE": "100"}) as gw:
@@ -171,14 +180,15 @@ def auth_tls():
 
 
 TESTS = {"agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
-         "prometheus-remote-write.yaml": prometheus_remote_write,
+         "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
+ELSEWHERE = ["prometheus-and-opensearch.yaml"]  # in a suite of its own: example_e2e
 
 
 def main():
     names = sorted(p.name for p in EXAMPLES.glob("*.yaml"))
-    equal(names, sorted(TESTS), "examples and their tests")
-    for name in names:
+    equal(names, sorted([*TESTS, *ELSEWHERE]), "examples and their tests")
+    for name in sorted(TESTS):
         TESTS[name]()
         print(f"examples: {name} runs", flush=True)
 
