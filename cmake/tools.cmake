@@ -31,7 +31,7 @@ foreach(f IN LISTS fuzzers)
 endforeach()
 
 foreach(t otlp-proto_malloc_test runtime_metrics_test exporters_elasticsearch_test
-        exporters_prometheus_remote_write_malloc_test)
+        exporters_prometheus_remote_write_malloc_test exporters_prometheus_remote_write_sending_malloc_test)
   if(TARGET ${t})
     gw_wrap_malloc(${t})
   endif()

@@ -312,8 +312,8 @@ static void without_a_token_nothing_is_sent(void **state)
 /* ---- the gateway's wishes -------------------------------------------------------------------------------------------
  */
 
-/* Scenario: an attempt with one request under way and another behind it is cancelled; one that pauses; one that waits
- * behind another attempt's.
+/* Scenario: an attempt with one request under way and another behind it is cancelled; one that pauses; one of which a
+ * refused request is being searched; one that waits behind another attempt's.
  * Guarantees: the client is told, nothing more is sent, the attempt is over with what is left; the other goes on. */
 static void a_cancelled_attempt_ends(void **state)
 {
@@ -339,6 +339,15 @@ static void a_cancelled_attempt_ends(void **state)
     assert_int_equal(r.info.sent, GW_SENT_OVER);
     pass(&r, 10 * SECOND);
     assert_int_equal(r.n_sent, 1);
+
+    send_gauges(2); /* halves of a refused one: the second is not sent any more */
+    answer(0, 400, NULL, "out of order sample");
+    r.component->exporter->cancel(r.self, &r.a);
+    answer(1, 204, NULL, "");
+    assert_int_equal(r.n_sent, 2);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_int_equal(r.info.left_rows, 1);
 
     send_gauges(1);
     gw_buf_init(&more, 1 << 20);

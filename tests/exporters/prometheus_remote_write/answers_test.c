@@ -73,8 +73,10 @@ static void every_way_of_writing_a_series_is_read(void **state)
                       LABELS("__name__", "http.duration", "service.name", "a")));
     assert_true(names("{\"http.duration\"}", LABELS("__name__", "http.duration")));
     assert_true(names("series up{}", LABELS("__name__", "up")));
-    assert_true(names("{__name__=\"up\", a=\"x\\\"y\\\\z\\n\\t\\x41\\u00e9\\U0001F600\"}",
-                      LABELS("__name__", "up", "a", "x\"y\\z\n\tA\xc3\xa9\xf0\x9f\x98\x80")));
+    assert_true(names("{__name__=\"up\", a=\"x\\\"y\\\\z\\n\\t\\x41\\u00e9\\u0042\\u20ac\\U0001F600\"}",
+                      LABELS("__name__", "up", "a",
+                             "x\"y\\z\n\tA\xc3\xa9"
+                             "B\xe2\x82\xac\xf0\x9f\x98\x80")));
     assert_true(names("{\"error\": \"bad {thing} {\", } {__name__=\"up\"}", LABELS("__name__", "up")));
     assert_true(names("a {__name__=\"down\"}\nb {__name__=\"up\", job=\"a\"}\nc {__name__=\"up\", job=\"b\"}",
                       LABELS("__name__", "up", "job", "a")));
