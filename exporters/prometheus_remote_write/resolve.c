@@ -118,24 +118,32 @@ static uint8_t metadata_type(const struct gw_batch *b, const struct gw_metric_de
     }
 }
 
-static void put_key_part(struct gw_buf *key, struct gw_slice s)
+static uint8_t *put_key_part(uint8_t *p, const struct gw_batch *b, struct gw_ref r)
 {
-    uint32_t n = (uint32_t)s.n;
-
-    gw_buf_put(key, &n, sizeof(n));
-    gw_buf_put_slice(key, s);
+    memcpy(p, &r.len, sizeof(r.len));
+    p += sizeof(r.len);
+    if (r.len)
+        memcpy(p, b->base + r.off, r.len);
+    return p + r.len;
 }
 
-static bool put_metric_key(struct gw_buf *key, const struct gw_batch *b, const struct gw_metric_desc *d, uint8_t type)
+/** All that a series takes from its metric. Errors: -ENOMEM. */
+static int metric_key(struct gw_rw_translator *t, const struct gw_metric_desc *d, struct gw_slice *ret)
 {
-    uint8_t head[4] = {d->type, d->monotonic, type, 0};
+    const struct gw_batch *b = t->b;
+    size_t n = 3 + 3 * sizeof(uint32_t) + d->name.len + d->unit.len + d->description.len;
+    uint8_t *key = gw_arena_alloc(&t->arena, n), *p = key;
 
-    gw_buf_reset(key);
-    gw_buf_put(key, head, sizeof(head));
-    put_key_part(key, gw_batch_slice(b, d->name));
-    put_key_part(key, gw_batch_slice(b, d->unit));
-    put_key_part(key, gw_batch_slice(b, d->description));
-    return !key->failed;
+    if (!key)
+        return -ENOMEM;
+    *p++ = d->type;
+    *p++ = d->monotonic;
+    *p++ = metadata_type(b, d);
+    p = put_key_part(p, b, d->name);
+    p = put_key_part(p, b, d->unit);
+    (void)put_key_part(p, b, d->description);
+    *ret = gw_slice_of(key, n);
+    return 0;
 }
 
 /** What a metric's node holds, gathered before it exists. */
@@ -229,19 +237,18 @@ static int metric_texts(struct gw_rw_translator *t, const struct gw_metric_desc 
     return r < 0 || x->out.failed ? -ENOMEM : 0;
 }
 
-static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d, uint8_t type,
-                      struct gw_rw_node *scope, uint64_t hash, struct gw_rw_node **ret)
+static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d, const struct gw_rw_metric_key *k,
+                      struct gw_rw_node **ret)
 {
-    struct gw_slice key = gw_arena_dup(&t->arena, gw_buf_slice(&t->key));
-    struct metric_texts x = {.head = {.type = type}};
+    struct metric_texts x = {.head = {.type = k->key.p[2]}};
     struct gw_rw_node *n = NULL;
     int r;
 
     gw_buf_init(&x.out, SIZE_MAX / 4);
-    r = key.p ? metric_texts(t, d, &x) : -ENOMEM;
+    r = metric_texts(t, d, &x);
     if (r == 0) {
-        (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(key.n, sizeof(x.head) + x.out.n));
-        n = gw_rw_node_new(GW_RW_METRIC, scope, key, sizeof(x.head) + x.out.n);
+        (void)gw_rw_make_room(&t->cache, gw_rw_node_bytes(k->key.n, sizeof(x.head) + x.out.n));
+        n = gw_rw_node_new(GW_RW_METRIC, k->scope, k->key, sizeof(x.head) + x.out.n);
     }
     if (n) {
         struct gw_rw_metric *m = (struct gw_rw_metric *)(void *)gw_rw_data(n);
@@ -251,7 +258,7 @@ static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d
             memcpy(m->text, x.out.p, x.out.n);
         n->at_name = offsetof(struct gw_rw_metric, text);
         n->at_extra = (uint32_t)x.name_n;
-        r = gw_rw_insert(&t->cache, n, hash);
+        r = gw_rw_insert(&t->cache, n, k->hash);
         if (r < 0) {
             gw_rw_release(&t->cache, n);
             free(n);
@@ -265,24 +272,54 @@ static int new_metric(struct gw_rw_translator *t, const struct gw_metric_desc *d
     return r;
 }
 
-int gw_rw_resolve_metric(struct gw_rw_translator *t, uint32_t i, struct gw_rw_node **ret)
+/** Where to look for a metric's node. Errors: -ENOMEM. */
+static int find_key(struct gw_rw_translator *t, uint32_t i)
 {
     const struct gw_metric_desc *d = &t->b->metrics[i];
-    uint8_t type = metadata_type(t->b, d);
-    struct gw_rw_node *scope;
-    uint64_t hash;
+    struct gw_rw_metric_key *k = &t->metric_keys[i];
     int r = resolve_scope(t, d->scope);
 
-    if (r < 0 || !put_metric_key(&t->key, t->b, d, type))
-        return -ENOMEM;
-    scope = t->scopes[d->scope];
-    hash = gw_rw_hash(&t->cache, scope, GW_RW_METRIC, gw_buf_slice(&t->key));
-    *ret = gw_rw_find(&t->cache, hash, scope, GW_RW_METRIC, gw_buf_slice(&t->key));
-    if (!*ret) {
-        r = new_metric(t, d, type, scope, hash, ret);
-        if (r < 0)
-            return r;
+    if (r == 0 && !k->key.p)
+        r = metric_key(t, d, &k->key);
+    if (r == 0 && k->scope != t->scopes[d->scope]) { /* the first time, or in another window */
+        k->scope = t->scopes[d->scope];
+        k->hash = gw_rw_hash(&t->cache, k->scope, GW_RW_METRIC, k->key);
     }
+    return r;
+}
+
+int gw_rw_expect_metrics(struct gw_rw_translator *t)
+{
+    const struct gw_rw_slot *slots;
+    int r = 0;
+
+    for (uint32_t i = 0; i < t->b->n_metrics && r == 0; i++) {
+        r = find_key(t, i);
+        __builtin_prefetch(&t->cache.nodes.slots[t->metric_keys[i].hash & t->cache.nodes.mask]);
+    }
+    slots = t->cache.nodes.slots;
+    for (uint32_t i = 0; i < t->b->n_metrics && r == 0; i++) {
+        const struct gw_rw_metric_key *k = &t->metric_keys[i];
+        const struct gw_rw_slot *s = &slots[k->hash & t->cache.nodes.mask];
+
+        for (size_t at = 0; s->hash == k->hash && at < sizeof(*s->node) + k->key.n + 64; at += 64)
+            __builtin_prefetch((const uint8_t *)s->node + at);
+    }
+    return r;
+}
+
+int gw_rw_resolve_metric(struct gw_rw_translator *t, uint32_t i, struct gw_rw_node **ret)
+{
+    const struct gw_rw_metric_key *k = &t->metric_keys[i];
+    int r = find_key(t, i);
+
+    if (r < 0)
+        return r;
+    *ret = gw_rw_find(&t->cache, k->hash, k->scope, GW_RW_METRIC, k->key);
+    if (!*ret)
+        r = new_metric(t, &t->b->metrics[i], k, ret);
+    if (r < 0)
+        return r;
     gw_rw_touch(&t->cache, *ret);
     t->metrics[i] = *ret;
     return 0;

@@ -504,7 +504,7 @@ static int gather(struct gw_rw_translator *t)
 {
     struct pending p[BLOCK];
     uint32_t n = 0;
-    int r = 0;
+    int r = t->view->n_rows >= t->b->n_metrics ? gw_rw_expect_metrics(t) : 0;
 
     for (uint32_t row = gw_view_next(t->view, 0); row < t->b->n_rows && r == 0; row = gw_view_next(t->view, row + 1)) {
         p[n++].row = row;
@@ -557,14 +557,15 @@ static int arrays(struct gw_rw_translator *t)
     t->resources = gw_arena_zalloc(&t->arena, (b->n_resources + 1) * sizeof(*t->resources));
     t->scopes = gw_arena_zalloc(&t->arena, (b->n_scopes + 1) * sizeof(*t->scopes));
     t->metrics = gw_arena_zalloc(&t->arena, (b->n_metrics + 1) * sizeof(*t->metrics));
+    t->metric_keys = gw_arena_zalloc(&t->arena, (b->n_metrics + 1) * sizeof(*t->metric_keys));
     t->next = gw_arena_alloc(&t->arena, n * sizeof(*t->next));
     t->rows = gw_arena_alloc(&t->arena, n * sizeof(*t->rows));
     t->of_node = gw_arena_alloc(&t->arena, n * sizeof(*t->of_node));
     t->nodes = gw_arena_alloc(&t->arena, n * sizeof(*t->nodes));
     t->sorted = gw_arena_alloc(&t->arena, n * sizeof(*t->sorted));
     t->n_nodes = 0;
-    return t->latest && t->resources && t->scopes && t->metrics && t->next && t->rows && t->of_node && t->nodes &&
-                   t->sorted
+    return t->latest && t->resources && t->scopes && t->metrics && t->metric_keys && t->next && t->rows && t->of_node &&
+                   t->nodes && t->sorted
                ? 0
                : -ENOMEM;
 }

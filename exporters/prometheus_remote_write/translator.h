@@ -18,6 +18,13 @@ struct gw_rw_refusal {
     const char *reason, *message;
 };
 
+/** What a metric's node is found by. */
+struct gw_rw_metric_key {
+    struct gw_rw_node *scope;
+    struct gw_slice key; /* p NULL: not put together yet */
+    uint64_t hash;
+};
+
 struct gw_rw_edge_point;
 struct gw_rw_placed;
 
@@ -40,6 +47,7 @@ struct gw_rw_translator {
     const struct gw_rw_sink *sink;
     struct gw_arena arena;
     uint64_t *latest; /* [resource] ns: of its newest point */
+    struct gw_rw_metric_key *metric_keys;
 
     /* One window. */
     struct gw_rw_node **resources, **scopes, **metrics; /* found so far */
@@ -75,6 +83,8 @@ static inline int64_t gw_rw_ms(uint64_t ns)
 
 /** Node of a metric of the batch, in this window. Errors: -ENOMEM. */
 int gw_rw_resolve_metric(struct gw_rw_translator *t, uint32_t metric, struct gw_rw_node **ret);
+/** All metrics of the batch will be asked for: let them be on their way into the cache. Errors: -ENOMEM. */
+int gw_rw_expect_metrics(struct gw_rw_translator *t);
 /** A series that is not known yet. Errors: -EINVAL no label name (refuse the row); -ENOSPC the window must end;
  * -ENOMEM. */
 int gw_rw_new_series(struct gw_rw_translator *t, uint32_t row, struct gw_slice key, uint64_t hash, bool force,
