@@ -105,6 +105,7 @@ struct gw_es {
 
     struct gw_es_job *jobs, *free;
     unsigned n_free;
+    size_t kept_bytes;          /* lines of those in `free` */
     struct gw_timer stop_timer; /* jobs that were stopped end on it, not inside of the call that stopped them */
 
     struct gw_post *probe;

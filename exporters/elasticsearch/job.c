@@ -8,7 +8,8 @@
 
 enum {
     KEPT_JOBS = 16,
-    KEPT_BYTES = 32 << 20, /* of lines; a larger buffer is not kept for the next attempt */
+    KEPT_BYTES = 16 << 20,   /* of lines, in all: after an outage memory goes back to the system */
+    KEPT_COLUMNS = 32 << 20, /* of a decoded body */
     ARENA_CHUNK = 64 << 10,
 };
 
@@ -47,6 +48,7 @@ static struct gw_es_job *job_get(struct gw_es *s)
     if (j) {
         s->free = j->next;
         s->n_free--;
+        s->kept_bytes -= j->lines.cap;
     } else {
         j = calloc(1, sizeof(*j));
         if (!j)
@@ -71,12 +73,13 @@ static void job_put(struct gw_es_job *j)
     *j->link = j->next;
     if (j->next)
         j->next->link = j->link;
-    if (j->lines.cap > KEPT_BYTES)
-        gw_buf_clear(&j->lines);
     if (s->n_free >= KEPT_JOBS) {
         job_free(j);
         return;
     }
+    if (s->kept_bytes + j->lines.cap > KEPT_BYTES)
+        gw_buf_clear(&j->lines);
+    s->kept_bytes += j->lines.cap;
     j->a = NULL;
     j->next = s->free;
     s->free = j;
@@ -185,7 +188,10 @@ static int write_lines(struct gw_es_job *j, struct gw_err *err)
     j->is_read = true;
     j->n_rows = s->batch->n_rows;
     r = write_portion(j);
-    gw_batch_reset(s->batch, j->a->signal);
+    if (s->batch->column_bytes > KEPT_COLUMNS)
+        s->batch = gw_batch_unref(s->batch);
+    else
+        gw_batch_reset(s->batch, j->a->signal);
     if (r == 0)
         r = make_room(j);
     j->n_cut = j->n_ranges = 0;

@@ -6,7 +6,7 @@
 #include "core/logger.h"
 #include "exporters/elasticsearch/bulk.h"
 
-enum { MIN_REQUEST_BYTES = 64 << 10, MAX_LOGGED_BYTES = 4096 };
+enum { MIN_REQUEST_BYTES = 64 << 10, MAX_LOGGED_BYTES = 4096, KEPT_TEXT = 1 << 20 };
 
 /* ---- bodies ------------------------------------------------------------------------------------------------- */
 
@@ -209,6 +209,8 @@ static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
         log_text(s, "response body", rs->body);
     tell_node(j, rs);
     settle(j, rs);
+    if (p->text.cap > KEPT_TEXT) /* what was put together for a second try */
+        gw_buf_clear(&p->text);
     gw_post_free(p);
     gw_es_job_next(j);
 }
