@@ -210,7 +210,7 @@ def stopped(peer):
     try:
         time.sleep(0.3)
         idle = status_kib(server.pid, "VmRSS") / 1024
-        r = load(HTTP, "metrics1000", "h1", [], "--seconds", str(max(SECONDS, 10)))
+        r = load(GRPC, "metrics1000", "grpc", [], "--seconds", str(max(SECONDS, 10)))  # HTTP/1.1 closes with each refusal
         return {"idle_mib": idle, "rss_mib": status_kib(server.pid, "VmHWM") / 1024, "taken": r["ok"], "refused": r["bad"],
                 "bytes": r["bytes"] / max(1, r["ok"] + r["bad"])}
     finally:
