@@ -170,7 +170,7 @@ void gw_es_ecs_log(struct gw_es_writer *w, uint32_t row, const struct gw_es_targ
 {
     const struct gw_batch *b = w->b;
 
-    add_envelope(w);
+    gw_es_scope_fields(w, add_envelope);
     add_attributes(w, b->attr[row], of_log);
     gw_es_field_stream(w, GW_SLICE(""), t);
     gw_es_field_time(w, GW_SLICE("@timestamp"), b->time_ns[row] ? b->time_ns[row] : b->observed_ns[row]);
@@ -199,7 +199,7 @@ void gw_es_ecs_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_tar
     const struct gw_batch *b = w->b;
     struct gw_range links = b->links_of[row];
 
-    add_envelope(w);
+    gw_es_scope_fields(w, add_envelope);
     add_attributes(w, b->attr[row], of_span);
     gw_es_field_stream(w, GW_SLICE(""), t);
     gw_es_field_time(w, GW_SLICE("@timestamp"), b->time_ns[row]);
@@ -286,7 +286,7 @@ void gw_es_ecs_event(struct gw_es_writer *w, uint32_t row, uint32_t event, const
     const struct gw_event *e = &b->events[event];
     bool exception = is_exception(b, e);
 
-    add_envelope(w);
+    gw_es_scope_fields(w, add_envelope);
     add_attributes(w, e->attrs, of_event);
     gw_es_field_stream(w, GW_SLICE(""), t);
     gw_es_field_time(w, GW_SLICE("@timestamp"), e->time_ns);

@@ -55,9 +55,22 @@ static int compare_keys(struct gw_slice a, struct gw_slice b)
 
 static int compare_fields(const void *arg, uint32_t a, uint32_t b)
 {
-    const struct gw_es_field *fields = arg;
+    const struct gw_es_field *x = (const struct gw_es_field *)arg + a, *y = (const struct gw_es_field *)arg + b;
 
-    return compare_keys(fields[a].key, fields[b].key);
+    if (x->head != y->head)
+        return x->head < y->head ? -1 : 1;
+    return compare_keys(x->key, y->key);
+}
+
+static uint64_t head_of(struct gw_slice key)
+{
+    uint8_t bytes[8] = {0};
+    uint64_t head;
+
+    if (key.n)
+        memcpy(bytes, key.p, key.n < 8 ? key.n : 8);
+    memcpy(&head, bytes, 8);
+    return __builtin_bswap64(head);
 }
 
 /* ---- gathering ----------------------------------------------------------------------------------------------- */
@@ -87,7 +100,8 @@ void gw_es_field(struct gw_es_writer *w, enum gw_es_field_kind kind, struct gw_s
 {
     if (!grow_fields(w))
         return;
-    w->fields[w->n_fields++] = (struct gw_es_field){.key = key, .value = value, .kind = (uint8_t)kind};
+    w->fields[w->n_fields++] =
+        (struct gw_es_field){.key = key, .head = head_of(key), .value = value, .kind = (uint8_t)kind};
 }
 
 void gw_es_field_text(struct gw_es_writer *w, struct gw_slice key, struct gw_slice text)
@@ -115,7 +129,7 @@ void gw_es_field_id(struct gw_es_writer *w, struct gw_slice key, const uint8_t *
 /** path.key */
 static struct gw_slice join(struct gw_es_writer *w, struct gw_slice path, struct gw_slice key)
 {
-    uint8_t *p = gw_arena_alloc(&w->doc_arena, path.n + 1 + key.n);
+    uint8_t *p = gw_arena_alloc(w->field_arena, path.n + 1 + key.n);
 
     if (!p) {
         w->too_large = true;
@@ -253,6 +267,13 @@ static uint32_t drop_ignored(const struct gw_es_field *fields, uint32_t *order, 
     return kept;
 }
 
+/** The scope's fields cannot be used again when one of them was changed for a document. */
+static void spoil(struct gw_es_writer *w, uint32_t field)
+{
+    if (field < w->scope.n_fields)
+        w->scope.has_fields = false;
+}
+
 /**
  * A value under the name of an object moves into it, as "value"; a protected name stays a value, and the object's
  * fields go. False: no key has changed.
@@ -272,30 +293,104 @@ static bool lift_values(struct gw_es_writer *w, const uint32_t *order, uint32_t 
         if (!is_protected || !is_protected(key)) {
             f->kind = give_up ? GW_ES_F_IGNORE : f->kind;
             f->key = give_up ? key : join(w, key, GW_SLICE("value"));
-            lifted = !give_up;
+            f->head = head_of(f->key);
+            lifted |= !give_up;
+            spoil(w, order[i]);
             continue;
         }
-        for (; inside < n && is_inside(w->fields[order[inside]].key, key); inside++)
+        for (; inside < n && is_inside(w->fields[order[inside]].key, key); inside++) {
             w->fields[order[inside]].kind = GW_ES_F_IGNORE;
+            spoil(w, order[inside]);
+        }
     }
     return lifted;
 }
 
-uint32_t gw_es_settle_fields(struct gw_es_writer *w, uint32_t base, gw_es_protected_fn is_protected)
+/** Two sorted lists into one; of equal keys the scope's comes first. */
+static void merge(const struct gw_es_writer *w, const uint32_t *rows, uint32_t n_rows, uint32_t *to)
 {
-    uint32_t n = w->n_fields - base, *order;
-    bool again = true;
+    const uint32_t *base = w->base_order;
+    uint32_t n_base = w->scope.n_order, i = 0, k = 0, at = 0;
 
-    if (n == 0)
-        return 0;
-    order = w->order + base;
+    while (i < n_base && k < n_rows)
+        to[at++] = compare_fields(w->fields, base[i], rows[k]) <= 0 ? base[i++] : rows[k++];
+    while (i < n_base)
+        to[at++] = base[i++];
+    while (k < n_rows)
+        to[at++] = rows[k++];
+}
+
+/** Fields of the document in order: those of the scope are, already. Returns how many. */
+static uint32_t sort_document(struct gw_es_writer *w)
+{
+    uint32_t n_base = w->scope.n_order, from = w->scope.n_fields, n = w->n_fields - from, *rows = w->order + n_base;
+
+    for (uint32_t i = 0; i < n; i++)
+        rows[i] = from + i;
+    gw_es_sort(rows, w->order_tmp, n, compare_fields, w->fields);
+    merge(w, rows, n, w->order_tmp);
+    memcpy(w->order, w->order_tmp, (n_base + n) * sizeof(*w->order));
+    return n_base + n;
+}
+
+static uint32_t sort_all(struct gw_es_writer *w, uint32_t base)
+{
+    uint32_t n = w->n_fields - base, *order = w->order + base;
+
     for (uint32_t i = 0; i < n; i++)
         order[i] = base + i;
-    for (int turn = 0; again && !w->too_large; turn++) { /* a.value may meet a.value.b */
-        gw_es_sort(order, w->order_tmp, n, compare_fields, w->fields);
-        n = drop_equal(w->fields, order, n);
-        again = lift_values(w, order, n, is_protected, turn >= MAX_LIFTS);
-        n = drop_ignored(w->fields, order, n);
-    }
+    gw_es_sort(order, w->order_tmp, n, compare_fields, w->fields);
     return n;
+}
+
+uint32_t gw_es_settle_fields(struct gw_es_writer *w, uint32_t base, gw_es_protected_fn is_protected)
+{
+    uint32_t *order, n;
+
+    if (w->n_fields == base)
+        return 0;
+    order = w->order + base;
+    n = base == 0 && w->scope.has_fields ? sort_document(w) : sort_all(w, base);
+    n = drop_equal(w->fields, order, n);
+    for (int turn = 0; !w->too_large && lift_values(w, order, n, is_protected, turn >= MAX_LIFTS); turn++) {
+        n = drop_ignored(w->fields, order, n);
+        gw_es_sort(order, w->order_tmp, n, compare_fields, w->fields); /* a.value may meet a.value.b */
+        n = drop_equal(w->fields, order, n);
+    }
+    return drop_ignored(w->fields, order, n);
+}
+
+/** The scope's fields in order, for all of its documents. */
+static void keep_order(struct gw_es_writer *w)
+{
+    uint32_t n = w->n_fields ? drop_equal(w->fields, w->order, sort_all(w, 0)) : 0;
+
+    if (n > w->cap_base) {
+        uint32_t *p = realloc(w->base_order, w->cap_fields * sizeof(*p));
+
+        if (!p) {
+            w->rc = -ENOMEM;
+            return;
+        }
+        w->base_order = p;
+        w->cap_base = w->cap_fields;
+    }
+    if (n)
+        memcpy(w->base_order, w->order, n * sizeof(*w->order));
+    w->scope.n_order = n;
+    w->scope.has_fields = !w->too_large;
+}
+
+void gw_es_scope_fields(struct gw_es_writer *w, void (*add)(struct gw_es_writer *w))
+{
+    w->n_fields = w->scope.n_fields;
+    if (w->scope.has_fields)
+        return;
+    w->n_fields = w->scope.n_fields = 0;
+    gw_arena_reset(&w->scope_arena, 1 << 20);
+    w->field_arena = &w->scope_arena;
+    add(w);
+    w->field_arena = &w->doc_arena;
+    keep_order(w);
+    w->scope.n_fields = w->n_fields;
 }

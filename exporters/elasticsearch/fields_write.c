@@ -3,24 +3,46 @@
  * A list of fields as JSON. What an array holds cannot be flattened into the document: a map in there is a list of
  * fields of its own, which stands behind the others while it is written.
  */
-#include <time.h>
-
 #include "exporters/elasticsearch/writer.h"
+
+static void put_digits(uint8_t *to, unsigned v, int n)
+{
+    for (int i = n - 1; i >= 0; i--, v /= 10)
+        to[i] = (uint8_t)('0' + v % 10);
+}
+
+/** Day of 1970 to year, month and day, by years that begin in March (Hinnant, "chrono-compatible date algorithms"). */
+static void put_day(uint8_t *to, int64_t day)
+{
+    int64_t z = day + 719468, era = (z >= 0 ? z : z - 146096) / 146097;
+    unsigned of_era = (unsigned)(z - era * 146097);
+    unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+
+    put_digits(to + 8, of_year - (153 * month + 2) / 5 + 1, 2);
+    month = month < 10 ? month + 3 : month - 9;
+    put_digits(to + 5, month, 2);
+    put_digits(to, (unsigned)((int64_t)year + era * 400) + (month <= 2), 4);
+}
 
 void gw_es_put_rfc3339(struct gw_buf *to, uint64_t time_ns)
 {
     int64_t ns = (int64_t)time_ns; /* as Go reads it: what is over 2^63 lies before 1970 */
-    int64_t fraction = ns % 1000000000;
-    time_t s = (time_t)(ns / 1000000000);
-    struct tm tm;
+    int64_t fraction = ns % 1000000000, s = ns / 1000000000 - (fraction < 0), day = s / 86400, of_day = s % 86400;
+    uint8_t text[] = "\"0000-00-00T00:00:00.000000000Z\"";
 
-    if (fraction < 0) {
+    if (fraction < 0)
         fraction += 1000000000;
-        s--;
+    if (of_day < 0) {
+        of_day += 86400;
+        day--;
     }
-    (void)gmtime_r(&s, &tm);
-    gw_buf_printf(to, "\"%04d-%02d-%02dT%02d:%02d:%02d.%09dZ\"", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                  tm.tm_hour, tm.tm_min, tm.tm_sec, (int)fraction);
+    put_day(text + 1, day);
+    put_digits(text + 12, (unsigned)of_day / 3600, 2);
+    put_digits(text + 15, (unsigned)of_day / 60 % 60, 2);
+    put_digits(text + 18, (unsigned)of_day % 60, 2);
+    put_digits(text + 21, (unsigned)fraction, 9);
+    gw_es_put_bytes(to, text, sizeof(text) - 1);
 }
 
 static void put_object(struct gw_es_writer *w, uint32_t base, bool nested, gw_es_protected_fn is_protected,
@@ -69,7 +91,7 @@ static void put_value(struct gw_es_writer *w, const struct gw_value *v, gw_es_pr
     else if (v->type == GW_V_KVLIST)
         put_inner(w, v->s, is_protected, depth + 1);
     else if (v->type == GW_V_STRING)
-        gw_json_put_string(w->out, v->s); /* may be no text of the payload */
+        gw_es_put_string(w->out, v->s); /* may be no text of the payload */
     else
         gw_es_put_value(w, w->out, v, /* strings= */ false);
 }
@@ -171,10 +193,10 @@ static size_t close_objects(struct gw_buf *to, struct gw_slice prefix, struct gw
 {
     size_t n = prefix.n, common = 0;
 
+    if (key.n >= n && (n == 0 || memcmp(prefix.p, key.p, n) == 0))
+        return n;
     while (common < n && common < key.n && prefix.p[common] == key.p[common])
         common++;
-    if (common == n)
-        return n;
     while (common > 0 && prefix.p[common - 1] != '.')
         common--;
     for (size_t i = common; i < n; i++)
@@ -192,7 +214,7 @@ static size_t put_nested_key(struct gw_buf *to, size_t at, struct gw_slice key, 
         if (*comma)
             GW_ES_PUT(to, ",");
         *comma = i == key.n;
-        gw_json_put_string(to, gw_slice_of(key.p + at, i - at));
+        gw_es_put_string(to, gw_slice_of(key.p + at, i - at));
         if (i == key.n) {
             GW_ES_PUT(to, ":");
             break;
@@ -224,7 +246,7 @@ static void put_object(struct gw_es_writer *w, uint32_t base, bool nested, gw_es
             if (comma)
                 GW_ES_PUT(w->out, ",");
             comma = true;
-            gw_json_put_string(w->out, f.key);
+            gw_es_put_string(w->out, f.key);
             GW_ES_PUT(w->out, ":");
         }
         put_field(w, &f, is_protected, depth);

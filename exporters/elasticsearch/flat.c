@@ -30,9 +30,10 @@ static void add_scope(struct gw_es_writer *w)
                 (struct gw_value){.type = GW_V_STRING, .s = gw_batch_slice(w->b, s->version)});
 }
 
-static void add_resource(struct gw_es_writer *w)
+static void add_envelope(struct gw_es_writer *w)
 {
     gw_es_field_attributes(w, GW_SLICE("Resource"), w->b->resources[w->scope.resource].attrs);
+    add_scope(w);
 }
 
 void gw_es_flat_log(struct gw_es_writer *w, uint32_t row, const struct gw_es_target *t)
@@ -40,6 +41,7 @@ void gw_es_flat_log(struct gw_es_writer *w, uint32_t row, const struct gw_es_tar
     const struct gw_batch *b = w->b;
     struct gw_value body = gw_value_of(b, (enum gw_value_type)b->body_type[row], b->body[row]);
 
+    gw_es_scope_fields(w, add_envelope);
     gw_es_field_time(w, GW_SLICE("@timestamp"), b->time_ns[row] ? b->time_ns[row] : b->observed_ns[row]);
     gw_es_field_id(w, GW_SLICE("TraceId"), b->trace_id[row], 16);
     gw_es_field_id(w, GW_SLICE("SpanId"), b->span_id[row], 8);
@@ -47,8 +49,6 @@ void gw_es_flat_log(struct gw_es_writer *w, uint32_t row, const struct gw_es_tar
     gw_es_field_text(w, GW_SLICE("SeverityText"), gw_batch_slice(b, b->severity_text[row]));
     gw_es_field_int(w, GW_SLICE("SeverityNumber"), b->severity[row]);
     gw_es_field_value(w, GW_SLICE("Body"), &body);
-    add_resource(w);
-    add_scope(w);
     gw_es_field_attributes(w, attributes_path(w), b->attr[row]);
     gw_es_field_stream(w, attributes_path(w), t);
     gw_es_put_fields(w, /* nested= */ false, NULL);
@@ -168,6 +168,7 @@ void gw_es_flat_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_ta
 {
     const struct gw_batch *b = w->b;
 
+    gw_es_scope_fields(w, add_envelope);
     gw_es_field_time(w, GW_SLICE("@timestamp"), b->time_ns[row]);
     gw_es_field_time(w, GW_SLICE("EndTimestamp"), b->end_ns[row]);
     gw_es_field_id(w, GW_SLICE("TraceId"), b->trace_id[row], 16);
@@ -178,9 +179,7 @@ void gw_es_flat_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_ta
     gw_es_field_int(w, GW_SLICE("TraceStatus"), b->status[row]);
     gw_es_field_text(w, GW_SLICE("TraceStatusDescription"), gw_batch_slice(b, b->status_message[row]));
     add_links(w, row);
-    add_resource(w);
     gw_es_field_int(w, GW_SLICE("Duration"), (int64_t)(b->end_ns[row] - b->time_ns[row]) / 1000); /* microseconds */
-    add_scope(w);
     gw_es_field_attributes(w, attributes_path(w), b->attr[row]);
     gw_es_field_stream(w, attributes_path(w), t);
     add_events(w, row);

@@ -46,11 +46,54 @@ static inline void gw_es_put_buf(struct gw_buf *b, const struct gw_buf *from)
 
 #define GW_ES_PUT(b, literal) gw_es_put_bytes(b, "" literal, sizeof(literal) - 1)
 
+#ifdef __SSE2__
+/** Which of 16 bytes cannot stand in a string as they are. */
+static inline unsigned gw_es_to_escape(__m128i x)
+{
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), last = _mm_set1_epi8(0x1f);
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, last), x);
+
+    return (unsigned)_mm_movemask_epi8(
+        _mm_or_si128(control, _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash))));
+}
+
+/** Copy n < 16 bytes, by two loads that overlap. False: one of them is to be escaped. */
+static inline bool gw_es_copy_short(uint8_t *o, const uint8_t *p, size_t n)
+{
+    uint64_t low = 0, high = 0;
+    unsigned check = 0xffff;
+
+    if (n >= 8) {
+        memcpy(&low, p, 8);
+        memcpy(&high, p + n - 8, 8);
+        memcpy(o, &low, 8);
+        memcpy(o + n - 8, &high, 8);
+    } else if (n >= 4) {
+        uint32_t a, b;
+
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+        memcpy(o, &a, 4);
+        memcpy(o + n - 4, &b, 4);
+        low = (uint64_t)b << 32 | a;
+        check = 0xff;
+    } else if (n) {
+        o[0] = p[0];
+        o[n / 2] = p[n / 2];
+        o[n - 1] = p[n - 1];
+        low = (uint64_t)p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16;
+        check = 7;
+    } else {
+        return true;
+    }
+    return (gw_es_to_escape(_mm_set_epi64x((long long)high, (long long)low)) & check) == 0;
+}
+#endif
+
 /** A quoted string from a batch: up to 15 bytes behind its end are read, which the payload has. */
 static inline void gw_es_put_text(struct gw_buf *b, struct gw_slice s)
 {
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'), last = _mm_set1_epi8(0x1f);
     uint8_t *o = gw_es_room(b, s.n + 2 + GW_ES_SLACK);
 
     if (!o)
@@ -58,17 +101,47 @@ static inline void gw_es_put_text(struct gw_buf *b, struct gw_slice s)
     *o++ = '"';
     for (size_t i = 0; i < s.n; i += 16) {
         __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-        __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(x, last), x);
-        __m128i bad = _mm_or_si128(control, _mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, backslash)));
-        unsigned mask = (unsigned)_mm_movemask_epi8(bad);
+        unsigned bad = gw_es_to_escape(x);
 
         _mm_storeu_si128((__m128i *)(void *)(o + i), x);
         if (s.n - i < 16)
-            mask &= (1u << (s.n - i)) - 1;
-        if (__builtin_expect(mask != 0, 0)) {
+            bad &= (1u << (s.n - i)) - 1;
+        if (__builtin_expect(bad != 0, 0)) {
             gw_json_put_string(b, s); /* anew, with escapes */
             return;
         }
+    }
+    o[s.n] = '"';
+    b->n += s.n + 2;
+#else
+    gw_json_put_string(b, s);
+#endif
+}
+
+/** A quoted string from anywhere: nothing behind its end is read. */
+static inline void gw_es_put_string(struct gw_buf *b, struct gw_slice s)
+{
+#ifdef __SSE2__
+    uint8_t *o = gw_es_room(b, s.n + 2);
+    unsigned bad = 0;
+
+    if (!o)
+        return;
+    *o++ = '"';
+    if (s.n < 16) {
+        bad = !gw_es_copy_short(o, s.p, s.n);
+    } else {
+        for (size_t i = 0; i < s.n; i += 16) {
+            size_t at = s.n - i < 16 ? s.n - 16 : i; /* the last ones once more */
+            __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(s.p + at));
+
+            bad |= gw_es_to_escape(x);
+            _mm_storeu_si128((__m128i *)(void *)(o + at), x);
+        }
+    }
+    if (__builtin_expect(bad != 0, 0)) {
+        gw_json_put_string(b, s); /* anew, with escapes */
+        return;
     }
     o[s.n] = '"';
     b->n += s.n + 2;

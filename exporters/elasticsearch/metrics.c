@@ -267,7 +267,7 @@ static void put_ecs(struct gw_es_writer *w, const struct gw_es_target *t, const 
 {
     const char *reason;
 
-    gw_es_ecs_resource(w);
+    gw_es_scope_fields(w, gw_es_ecs_resource);
     gw_es_field_time(w, GW_SLICE("@timestamp"), w->b->time_ns[rows[0]]);
     gw_es_field_attributes(w, GW_SLICE(""), w->b->attr[rows[0]]);
     gw_es_field_stream(w, GW_SLICE(""), t);

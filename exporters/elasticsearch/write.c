@@ -40,6 +40,8 @@ int gw_es_writer_new(const struct gw_es_options *o, struct gw_es_writer **ret)
     w->turn = 1;
     gw_arena_init(&w->arena, ARENA_CHUNK, ARENA_MAX);
     gw_arena_init(&w->doc_arena, ARENA_CHUNK, ARENA_MAX);
+    gw_arena_init(&w->scope_arena, ARENA_CHUNK, ARENA_MAX);
+    w->field_arena = &w->doc_arena;
     gw_buf_init(&w->text, ARENA_MAX);
     gw_buf_init(&w->templates, ARENA_MAX);
     gw_buf_init(&w->identities, SIZE_MAX / 2);
@@ -61,6 +63,7 @@ void gw_es_writer_free(struct gw_es_writer *w)
         freelocale(w->utf8);
     gw_arena_clear(&w->arena);
     gw_arena_clear(&w->doc_arena);
+    gw_arena_clear(&w->scope_arena);
     gw_buf_clear(&w->text);
     gw_buf_clear(&w->templates);
     gw_buf_clear(&w->identities);
@@ -74,6 +77,7 @@ void gw_es_writer_free(struct gw_es_writer *w)
     free(w->fields);
     free(w->order);
     free(w->order_tmp);
+    free(w->base_order);
     free(w->pairs);
     free(w->groups);
     free(w->slots);
@@ -221,7 +225,8 @@ void gw_es_enter_scope(struct gw_es_writer *w, uint32_t index)
 
     to->scope = index;
     to->resource = s->resource;
-    to->too_large = false;
+    to->too_large = to->has_fields = false;
+    to->n_fields = 0;
     for (int k = 0; k < GW_ES_N_KINDS; k++)
         to->targets[k].resolved = w->row_targets[k].resolved = false;
     gw_es_control_of(w->b, s->attrs, &to->own);

@@ -62,7 +62,9 @@ struct gw_es_scope {
     struct gw_slice dataset;                    /* by the scope's name or format; p NULL: not so */
     struct gw_es_target targets[GW_ES_N_KINDS]; /* of rows that say nothing of their own */
     struct gw_buf resource_json, tail;          /* mode otel: "resource":{…} and ,"resource":{…},"scope":{…} */
-    uint32_t resource_id;                       /* metrics: equal resources, equal scopes */
+    bool has_fields;            /* field modes: those of resource and scope stand first, n_fields of them */
+    uint32_t n_fields, n_order; /* n_order: of them in base_order, sorted, one of a key */
+    uint32_t resource_id;       /* metrics: equal resources, equal scopes */
     uint32_t scope_id;
 };
 
@@ -81,6 +83,7 @@ enum gw_es_field_kind {
 
 struct gw_es_field {
     struct gw_slice key;
+    uint64_t head; /* its first eight bytes, as a number that sorts as they do */
     struct gw_value value;
     uint8_t kind;
 };
@@ -135,6 +138,8 @@ struct gw_es_writer {
     struct gw_es_target row_targets[GW_ES_N_KINDS]; /* of the last row that had a place of its own */
     struct gw_arena arena;                          /* texts until the end of the call */
     struct gw_arena doc_arena;                      /* texts until the end of the document */
+    struct gw_arena scope_arena;                    /* keys of the fields of resource and scope */
+    struct gw_arena *field_arena;                   /* where keys go now: one of these two */
 
     /* scratch, kept from call to call */
     struct gw_es_key *keys;
@@ -142,6 +147,8 @@ struct gw_es_writer {
     uint64_t turn;
     struct gw_es_field *fields;
     uint32_t *order, *order_tmp; /* as many as fields */
+    uint32_t *base_order;        /* of the scope's fields, as many as cap_base */
+    uint32_t cap_base;
     uint32_t n_fields, cap_fields;
     bool too_large; /* the document's texts do not fit into the scratch: it is refused */
     struct gw_es_pair *pairs;
@@ -235,6 +242,8 @@ bool gw_es_put_attributes(struct gw_es_writer *w, struct gw_buf *to, struct gw_r
 
 void gw_es_sort(uint32_t *p, uint32_t *tmp, uint32_t n, int (*compare)(const void *, uint32_t, uint32_t),
                 const void *arg);
+/** A document begins, with what all of the scope have: `add` adds that when it is not there yet. */
+void gw_es_scope_fields(struct gw_es_writer *w, void (*add)(struct gw_es_writer *w));
 void gw_es_field(struct gw_es_writer *w, enum gw_es_field_kind kind, struct gw_slice key, struct gw_value value);
 void gw_es_field_text(struct gw_es_writer *w, struct gw_slice key, struct gw_slice text); /* none when empty */
 void gw_es_field_int(struct gw_es_writer *w, struct gw_slice key, int64_t v);

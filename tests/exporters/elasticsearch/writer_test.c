@@ -228,6 +228,36 @@ static void removed_rows_are_not_there(void **state)
     gw_buf_clear(&json);
 }
 
+/* Scenario: the resource has "a" and "os.name"; the first record makes an object of "a", the second puts something
+ * below a name of the schema's and says "a" itself, the third has nothing. Guarantees: what one document did to the
+ * resource's fields, the next one does not see. */
+static void fields_of_the_resource_are_whole_again(void **state)
+{
+    static const char logs[] =
+        "{\"resourceLogs\":[{\"resource\":{\"attributes\":[{\"key\":\"a\",\"value\":{\"intValue\":\"1\"}},{\"key\":"
+        "\"os.name\",\"value\":{\"stringValue\":\"x\"}},{\"key\":\"host.os.name.below\",\"value\":{\"stringValue\":"
+        "\"y\"}}]},"
+        "\"scopeLogs\":[{\"logRecords\":[{\"attributes\":[{\"key\":\"a.b\",\"value\":{\"intValue\":\"2\"}}]},{"
+        "\"attributes\":[{"
+        "\"key\":\"a\",\"value\":{\"intValue\":\"3\"}}]},{}]}]}]}";
+    static const char *const want[] = {"\"a\":{\"b\":2,\"value\":1}", "\"a\":3", "\"a\":1"};
+    struct gw_es_options o = usual(GW_ES_ECS);
+    struct run r;
+
+    (void)state;
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(logs));
+    for (int twice = 0; twice < 2; twice++) {
+        write_docs(&r);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct gw_slice line = doc_line(&r, i, true);
+
+            if (!memmem(line.p, line.n, want[i], strlen(want[i])) || memmem(line.p, line.n, "below", 5))
+                fail_msg("%.*s", (int)line.n, (const char *)line.p);
+        }
+    }
+    close_run(&r);
+}
+
 /* ---- large and deep ------------------------------------------------------------------------------------------ */
 
 static double cpu_s(void)
@@ -381,6 +411,7 @@ int main(void)
         cmocka_unit_test(an_id_by_the_record_is_the_same_again),
         cmocka_unit_test(an_id_by_the_content_is_the_contents),
         cmocka_unit_test(removed_rows_are_not_there),
+        cmocka_unit_test(fields_of_the_resource_are_whole_again),
         cmocka_unit_test(many_attributes_are_no_trouble),
         cmocka_unit_test(names_that_fight_are_no_trouble),
         cmocka_unit_test(a_name_of_an_index_is_judged),
