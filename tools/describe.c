@@ -205,6 +205,68 @@ static void put_component(struct gw_buf *out, const struct gw_component *c)
             "\nBesides: `sending_queue`, `retry_on_failure`, `timeout`, see [exporter-queue.md](exporter-queue.md).\n");
 }
 
+static void put_value(struct gw_buf *out, const struct gw_field *f, const void *p)
+{
+    char text[64];
+
+    if (f->type == GW_F_BOOL)
+        gw_buf_put_str(out, *(const bool *)p ? "true" : "false");
+    else if (f->type == GW_F_DURATION)
+        gw_buf_put_str(out, gw_duration_format(*(const uint64_t *)p, text, sizeof(text)));
+    else if (f->type == GW_F_ENUM)
+        gw_buf_put_str(out, f->choices[*(const int *)p]);
+    else
+        gw_buf_printf(out, "%llu", *(const unsigned long long *)p);
+}
+
+static size_t bytes_of(const struct gw_field *f)
+{
+    return f->type == GW_F_BOOL ? sizeof(bool) : f->type == GW_F_ENUM ? sizeof(int) : sizeof(uint64_t);
+}
+
+/* Keys of which two settings differ, with what `b` says. */
+static void put_differences(struct gw_buf *out, const struct gw_field *fields, const char *prefix, const uint8_t *a,
+                            const uint8_t *b)
+{
+    for (const struct gw_field *f = fields; f->name; f++) {
+        char name[128];
+
+        (void)snprintf(name, sizeof(name), "%s%s", prefix, f->name);
+        if (f->type == GW_F_BLOCK) {
+            if ((f->flags & GW_FF_OPTIONAL) && a[f->present_offset] != b[f->present_offset])
+                gw_buf_printf(out, "%s`%s` on", out->p[out->n - 1] == ':' ? " " : ", ", name);
+            (void)snprintf(name, sizeof(name), "%s%s.", prefix, f->name);
+            put_differences(out, f->block, name, a + f->offset, b + f->offset);
+        } else if (f->type != GW_F_LIST && f->type != GW_F_STRING &&
+                   memcmp(a + f->offset, b + f->offset, bytes_of(f)) != 0) {
+            gw_buf_printf(out, "%s`%s` ", out->p[out->n - 1] == ':' ? " " : ", ", name);
+            put_value(out, f, b + f->offset);
+        }
+    }
+}
+
+/* What an exporter's own defaults are, besides those of the table. */
+static void put_own_defaults(struct gw_buf *out, const struct gw_component *c)
+{
+    const struct gw_extra_settings *x = gw_service_options.exporter_extra;
+    struct gw_exporter_ops plain = *c->exporter;
+    uint8_t *a = calloc(2, x->conf_size), *b = a ? a + x->conf_size : NULL;
+    struct gw_arena arena;
+
+    plain.queue_defaults = NULL;
+    gw_arena_init(&arena, 4096, 1 << 20);
+    if (a && gw_schema_defaults(x->fields, x->conf_size, a, &arena) == 0 &&
+        gw_schema_defaults(x->fields, x->conf_size, b, &arena) == 0) {
+        x->adjust(a, &plain);
+        x->adjust(b, c->exporter);
+        gw_buf_printf(out, "\nBesides, of `%s`:", c->name);
+        put_differences(out, x->fields, "", a, b);
+        gw_buf_put_str(out, ".\n");
+    }
+    gw_arena_clear(&arena);
+    free(a);
+}
+
 static void put_queue(struct gw_buf *out)
 {
     gw_buf_printf(out,
@@ -223,6 +285,9 @@ static void put_queue(struct gw_buf *out)
                           gw_duration_format((*c)->exporter->default_timeout_ns, text, sizeof(text)),
                           (*c)->exporter->queue_by_default ? "true" : "false");
     }
+    for (const struct gw_component *const *c = gw_service_options.components; *c; c++)
+        if (is_queued(*c) && (*c)->exporter->queue_defaults)
+            put_own_defaults(out, *c);
 }
 
 static void put_service(struct gw_buf *out)
