@@ -224,11 +224,14 @@ static int add_buckets(struct gw_rw_translator *t, uint32_t nth)
     uint32_t row = t->of_node[nth], from = t->n_points;
     const struct gw_hist *h = &t->b->hists[t->b->number[row].u64];
     struct gw_slice bounds = gw_batch_slice(t->b, h->bounds);
-    const struct gw_rw_edges *e = gw_rw_resolve_edges(t, gw_rw_metric_of(t, row), GW_RW_BOUNDS, bounds);
+    const struct gw_rw_edges *e = NULL;
+    int r = gw_rw_resolve_edges(t, gw_rw_metric_of(t, row), GW_RW_BOUNDS, bounds, &e);
     uint64_t up_to = 0;
     uint32_t n = h->counts.len < h->bounds.len ? h->counts.len / 8 : h->bounds.len / 8;
-    bool ok = e != NULL;
+    bool ok = true;
 
+    if (r < 0)
+        return r;
     for (uint32_t i = 0; i < n && ok; i++) {
         struct gw_rw_edge_point x = {.nth = nth, .i = i, .edges = e};
 
@@ -264,15 +267,17 @@ static int add_quantiles(struct gw_rw_translator *t, uint32_t nth)
     struct gw_range q = t->b->summaries[t->b->number[row].u64].quantiles;
     uint32_t n = q.end - q.begin;
     double *edges = gw_arena_alloc(&t->arena, (n + 1) * sizeof(*edges));
-    const struct gw_rw_edges *e;
-    bool ok;
+    const struct gw_rw_edges *e = NULL;
+    bool ok = true;
+    int r;
 
     if (!edges)
         return -ENOMEM;
     for (uint32_t i = 0; i < n; i++)
         edges[i] = t->b->quantiles[q.begin + i].quantile;
-    e = gw_rw_resolve_edges(t, gw_rw_metric_of(t, row), GW_RW_QUANTILES, gw_slice_of(edges, n * sizeof(*edges)));
-    ok = e != NULL;
+    r = gw_rw_resolve_edges(t, gw_rw_metric_of(t, row), GW_RW_QUANTILES, gw_slice_of(edges, n * sizeof(*edges)), &e);
+    if (r < 0)
+        return r;
     for (uint32_t i = 0; i < n && ok; i++)
         ok = add_point(
             t, (struct gw_rw_edge_point){

@@ -100,7 +100,10 @@ int gw_rw_sums_begin(struct gw_rw_sums *s, const struct gw_batch *b, struct gw_a
 {
     int r;
 
-    s->cache.epoch++;
+    if (++s->cache.epoch > UINT32_MAX / 2) { /* or numbers would be used twice */
+        gw_rw_cache_reset(&s->cache);
+        s->cache.epoch = 1;
+    }
     *ret = b;
     for (uint32_t i = 0; i < b->n_metrics; i++)
         if (b->metrics[i].temporality == GW_T_DELTA) {

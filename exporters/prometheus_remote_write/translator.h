@@ -14,6 +14,8 @@
 #include "exporters/prometheus_remote_write/sums.h"
 #include "exporters/prometheus_remote_write/write.h"
 
+enum { GW_RW_ROW_BYTES_MAX = 64 << 20 }; /* that the series of one row may take */
+
 struct gw_rw_refusal {
     const char *reason, *message;
 };
@@ -69,6 +71,19 @@ struct gw_rw_translator {
     uint32_t n_placed, cap_placed;
 };
 
+/* ---- translate.c, gather.c --------------------------------------------------------------------------------- */
+
+/** Link the kept rows to their nodes. Errors: -ENOMEM, what emit returned. */
+int gw_rw_gather(struct gw_rw_translator *t);
+/**
+ * Link target_info of each resource that has kept rows. Its time is that of the batch's newest point, kept or not.
+ * Errors: as above.
+ */
+int gw_rw_gather_infos(struct gw_rw_translator *t);
+/** Write what was gathered, and begin a new window: nodes have to be asked for again. Errors: -ENOMEM, emit's. */
+int gw_rw_end_window(struct gw_rw_translator *t);
+void gw_rw_refuse(struct gw_rw_translator *t, uint32_t row, const struct gw_rw_refusal *why);
+
 static inline struct gw_rw_metric *gw_rw_metric_of(const struct gw_rw_translator *t, uint32_t row)
 {
     return (struct gw_rw_metric *)(void *)gw_rw_data(t->metrics[t->b->metric[row]]);
@@ -79,10 +94,16 @@ static inline int64_t gw_rw_ms(uint64_t ns)
     return (int64_t)ns / 1000000; /* over 2^63: before 1970, as in Go */
 }
 
-/* ---- resolve.c: nodes from what a batch holds -------------------------------------------------------------- */
+/* ---- resolve.c, metrics.c, bounds.c: nodes from what a batch holds
+ * -------------------------------------------------------------- */
 
 /** Node of a metric of the batch, in this window. Errors: -ENOMEM. */
 int gw_rw_resolve_metric(struct gw_rw_translator *t, uint32_t metric, struct gw_rw_node **ret);
+/** Encoded bounds or quantiles, held by the metric as its last. Errors: -ENOMEM, -E2BIG (no request holds as many). */
+int gw_rw_resolve_edges(struct gw_rw_translator *t, struct gw_rw_metric *m, uint8_t kind, struct gw_slice doubles,
+                        const struct gw_rw_edges **ret);
+/** t->scopes[scope], and its resource. Errors: -ENOMEM. */
+int gw_rw_resolve_scope(struct gw_rw_translator *t, uint32_t scope);
 /** All metrics of the batch will be asked for: let them be on their way into the cache. Errors: -ENOMEM. */
 int gw_rw_expect_metrics(struct gw_rw_translator *t);
 /** A series that is not known yet. Errors: -EINVAL no label name (refuse the row); -ENOSPC the window must end;
@@ -91,9 +112,6 @@ int gw_rw_new_series(struct gw_rw_translator *t, uint32_t row, struct gw_slice k
                      const struct gw_rw_refusal **why, struct gw_rw_node **ret);
 /** Node of a resource's target_info, or NULL when it has none. Errors: -ENOMEM, -ENOSPC. */
 int gw_rw_resolve_info(struct gw_rw_translator *t, uint32_t resource, bool force, struct gw_rw_node **ret);
-/** Encoded bounds or quantiles, held by the metric as its last. Errors: NULL. */
-const struct gw_rw_edges *gw_rw_resolve_edges(struct gw_rw_translator *t, struct gw_rw_metric *m, uint8_t kind,
-                                              struct gw_slice doubles);
 /** Put together what a series is called, the same in both versions. Errors: -ENOMEM. */
 int gw_rw_put_identity(struct gw_rw_translator *t, struct gw_rw_node *n, struct gw_buf *out);
 void gw_rw_release(struct gw_rw_cache *c, struct gw_rw_node *n);
@@ -105,7 +123,7 @@ enum gw_rw_shape gw_rw_shape_of(const struct gw_rw_options *o, uint8_t metric_ty
 const struct gw_rw_refusal *gw_rw_check_row(const struct gw_rw_translator *t, uint32_t row);
 const struct gw_rw_refusal *gw_rw_check_native(const struct gw_rw_options *o, const struct gw_batch *b, uint32_t row);
 
-/** Write the series of a node, whose rows are t->of_node. Errors: -ENOMEM. */
+/** Write the series of a node, whose rows are t->of_node. Errors: -ENOMEM, -E2BIG. */
 int gw_rw_write_node(struct gw_rw_translator *t, struct gw_rw_node *n);
 int gw_rw_write_classic(struct gw_rw_translator *t, struct gw_rw_node *n);
 int gw_rw_write_summary(struct gw_rw_translator *t, struct gw_rw_node *n);

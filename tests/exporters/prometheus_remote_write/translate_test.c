@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests, shards, the cache and its bounds: what stands around the series. */
+#include "exporters/prometheus_remote_write/translator.h"
 #include "tests/exporters/prometheus_remote_write/rig.h"
 
 static int begin(void **state)
@@ -335,6 +336,58 @@ static void refuses_what_fits_into_no_request(void **state)
     gw_buf_clear(&b);
 }
 
+/* Scenario: bounds of 300 digits each, more than fit into a request, and more than are written out to find that. */
+static void refuses_bounds_without_end(void **state)
+{
+    struct rig *r = *state;
+    struct gw_buf b, request;
+    double bound = 1e300;
+
+    gw_buf_init(&b, 1 << 28);
+    gw_buf_init(&request, 1 << 28);
+    for (int i = 0; i < 230000; i++, bound = nextafter(bound, INFINITY))
+        gw_buf_put(&b, &bound, 8);
+    /* ResourceMetrics, ScopeMetrics, Metric "h", Histogram cumulative, HistogramDataPoint: counts, bounds. */
+    uint32_t n = (uint32_t)b.n, sizes[6];
+    uint8_t head[128], *p;
+
+    sizes[5] = 2 * (1 + 4 + n);
+    for (int i = 4; i >= 0; i--)
+        sizes[i] = sizes[i + 1] + 1 + 4 + (i == 4 ? 2 : i == 3 ? 3 : 0);
+    static const uint8_t tags[] = {0x0a, 0x12, 0x12, 0x4a, 0x0a};
+
+    for (int i = 0; i < 5; i++) {
+        if (i == 3)
+            gw_buf_put(&request, "\x0a\x01h", 3);
+        p = head;
+        *p++ = tags[i];
+        for (int k = 0; k < 3; k++)
+            *p++ = (uint8_t)(sizes[i + 1] >> (7 * k) | 0x80);
+        *p++ = (uint8_t)(sizes[i + 1] >> 21);
+        gw_buf_put(&request, head, 5);
+        if (i == 3)
+            gw_buf_put(&request, "\x10\x02", 2);
+    }
+    for (int i = 0; i < 2; i++) {
+        head[0] = i ? 0x3a : 0x32;
+        for (int k = 0; k < 3; k++)
+            head[1 + k] = (uint8_t)(n >> (7 * k) | 0x80);
+        head[4] = (uint8_t)(n >> 21);
+        gw_buf_put(&request, head, 5);
+        gw_buf_put_slice(&request, gw_buf_slice(&b));
+    }
+    for (int version = GW_RW_1; version <= GW_RW_2; version++) {
+        r->version = version;
+        assert_int_equal(rig_translate(r, gw_buf_slice(&request), NULL), 0);
+        rig_expect_refused(r, "too_large");
+        send_gauges(r, 3, 3, 1);
+        assert_int_equal(r->n_lines, 3);
+        assert_true(gw_rw_translator_stats(r->t)->cache_bytes < 100000000);
+    }
+    gw_buf_clear(&b);
+    gw_buf_clear(&request);
+}
+
 static void ends_when_emit_fails(void **state)
 {
     struct rig *r = *state;
@@ -348,6 +401,22 @@ static void ends_when_emit_fails(void **state)
     r->emit_returns = 0;
     send_gauges(r, 3, 3, 1);
     assert_int_equal(r->n_lines, 3);
+}
+
+/* Scenario: the number that marks what is in use is about to come round. */
+static void begins_its_numbers_anew(void **state)
+{
+    struct rig *r = *state;
+
+    r->o.delta_to_cumulative = true;
+    for (int i = 0; i < 4; i++) {
+        send_gauges(r, 20, 10, 1);
+        assert_string_equal(r->lines[0], "{__name__=\"g\",i=\"0\",job=\"svc\"} 0@1000 10@11000");
+        if (i == 1)
+            r->t->cache.epoch = r->t->sums->cache.epoch = UINT32_MAX / 2 + 1;
+        if (i > 1)
+            assert_true(r->t->cache.epoch < 10 && r->t->sums->cache.epoch < 10);
+    }
 }
 
 /* Scenario: nothing to send: no metric, or only points that are refused. */
@@ -403,7 +472,9 @@ int main(void)
         T(changes_its_version),
         T(bears_many_attributes),
         T(refuses_what_fits_into_no_request),
+        T(refuses_bounds_without_end),
         T(ends_when_emit_fails),
+        T(begins_its_numbers_anew),
         T(sends_no_empty_request),
         T(reads_attributes_that_stand_apart),
     };
