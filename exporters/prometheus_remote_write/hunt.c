@@ -24,6 +24,7 @@ enum {
     MOST_HALVINGS = 1000,   /* of all requests: a server that refuses all it gets is not flooded with pieces */
     HALVINGS_A_SECOND = 50, /* are given back */
     FINDER_CACHE_BYTES = 1 << 20,
+    SMALLEST_LIMIT_BYTES = 16 << 10, /* what a server that takes less is sent nevertheless */
 };
 
 struct gw_rw_hunt {
@@ -442,6 +443,23 @@ static void narrow(struct gw_rw_send *rq, const struct gw_rw_refused *why)
         halve(h);
 }
 
+/** What comes later is cut to half of what was too long. */
+static void lower_limit(struct gw_rw_send *rq)
+{
+    const struct gw_rw_hunt *h = rq->hunt;
+    struct gw_rw *s = rq->job->s;
+    size_t bytes = (size_t)((double)h->bytes.n * (double)gw_rw_hunt_points(rq) / (double)h->body.n_points) / 2;
+
+    if (bytes < SMALLEST_LIMIT_BYTES)
+        bytes = SMALLEST_LIMIT_BYTES;
+    if (bytes >= s->limit_bytes)
+        return;
+    s->limit_bytes = bytes;
+    gw_rw_translator_limit(s->translator, bytes);
+    gw_log(&s->ctx->logger, GW_LOG_INFO, "the server takes no longer requests: they have at most %zu bytes from now on",
+           bytes);
+}
+
 static void count_request(struct gw_rw_hunt *h)
 {
     if (h->requests_left)
@@ -460,6 +478,8 @@ bool gw_rw_hunt_refused(struct gw_rw_send *rq, const struct gw_rw_refused *why)
     h = rq->hunt;
     keep_verdict(rq, &why->verdict);
     count_request(h);
+    if (why->too_large)
+        lower_limit(rq);
     if (!why->whole && !why->too_large)
         named = take_named(h, why->sentence);
     if (named == REFUSED && why->written >= gw_rw_body_living(&h->body, under_way(h)))

@@ -111,6 +111,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->speaks = gw_rw_version(s->conf);
     s->options = gw_rw_options_of(s->conf);
     s->options.seed = gw_random_u64(ctx->env);
+    s->limit_bytes = s->options.max_request_bytes;
     gw_arena_init(&s->arena, ARENA_CHUNK_BYTES, ARENA_MAX_BYTES);
     gw_buf_init(&s->scratch, GW_RW_MAX_BODY_BYTES);
     *ret_self = s;

@@ -89,6 +89,7 @@ struct gw_rw {
     struct gw_rw_options options;
     struct gw_rw_translator *translator;
     enum gw_rw_version speaks; /* what the server understands, as far as is known */
+    size_t limit_bytes;        /* of a request, before compression */
     double halvings;           /* that hunts may still do, at halvings_ns */
     uint64_t halvings_ns;
     struct gw_rw_metrics metrics;

@@ -73,6 +73,12 @@ int gw_rw_translator_new(const struct gw_rw_options *o, struct gw_rw_translator 
     return 0;
 }
 
+void gw_rw_translator_limit(struct gw_rw_translator *t, size_t max_request_bytes)
+{
+    if (max_request_bytes < t->o.max_request_bytes)
+        t->o.max_request_bytes = max_request_bytes;
+}
+
 void gw_rw_translator_free(struct gw_rw_translator *t)
 {
     if (!t)

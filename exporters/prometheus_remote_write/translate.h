@@ -69,6 +69,8 @@ struct gw_rw_stats { /* since the start; one thread */
 /** Owner: gives *ret. Errors: -ENOMEM; -EINVAL: an external label without name or value. Threads: one. */
 int gw_rw_translator_new(const struct gw_rw_options *o, struct gw_rw_translator **ret);
 void gw_rw_translator_free(struct gw_rw_translator *t);
+/** No request from now on shall be longer than this, either. */
+void gw_rw_translator_limit(struct gw_rw_translator *t, size_t max_request_bytes);
 
 /**
  * Translate the kept rows of a metrics view without patches: one of a batch that was decoded for this.

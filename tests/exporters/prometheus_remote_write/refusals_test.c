@@ -254,6 +254,38 @@ static void what_is_too_large_is_halved(void **state)
     close_rig();
 }
 
+/* Scenario: a server that takes at most 1,000 series at once (about 50 kB), and bodies of 3,000; then of tiny ones.
+ * Guarantees: the first is halved; later ones are cut so that nothing is refused; tiny limits are not believed.  */
+static void later_requests_are_shorter(void **state)
+{
+    unsigned refused[2] = {0, 0};
+
+    (void)state;
+    open_rig(ONE);
+    for (unsigned k = 0; k < 2; k++) {
+        send_gauges(3000);
+        for (unsigned i = 0; i < r.n_sent; i++) {
+            bool too_many = body_of(&r.sent[i])->n_series > 1000;
+
+            refused[k] += too_many;
+            answer(i, too_many ? 413 : 204, NULL, "");
+        }
+        assert_int_equal(r.done, 1);
+        assert_int_equal(r.n_dead, 0);
+    }
+    assert_in_range(refused[0], 1, 5);
+    assert_int_equal(refused[1], 0);
+    assert_non_null(strstr(r.log, "takes no longer requests"));
+    send_gauges(4);
+    answer(0, 413, NULL, "");
+    for (unsigned i = 1; i < r.n_sent; i++)
+        answer(i, 204, NULL, "");
+    send_gauges(100);
+    assert_int_equal(body_of(gw_rig_sent(&r, 0))->n_series, 100);
+    answer(0, 204, NULL, "");
+    close_rig();
+}
+
 /* Scenario: every other status, a redirect among them; 400 with a page of HTML, and one about the request itself.
  * Guarantees: the whole request is a dead letter after one try. */
 static void all_other_refusals_are_for_good(void **state)
@@ -552,6 +584,7 @@ int main(void)
         cmocka_unit_test(a_500_that_never_ends_is_bisected),
         cmocka_unit_test(other_500s_are_never_bisected),
         cmocka_unit_test(what_is_too_large_is_halved),
+        cmocka_unit_test(later_requests_are_shorter),
         cmocka_unit_test(all_other_refusals_are_for_good),
         cmocka_unit_test(a_hunt_ends),
         cmocka_unit_test(a_server_that_refuses_all_is_not_flooded),
