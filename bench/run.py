@@ -206,7 +206,7 @@ def measure(peer, row, half_load=False):
 def stopped(peer):
     """Highest RSS with a sink that never answers, and what idled before, in MiB."""
     sink = start_sink("rw_stopped")
-    server = Server(SERVER_CORE, peer_argv(peer, "rw_stopped"), HTTP, environment(), peer)
+    server = Server(SERVER_CORE, peer_argv(peer, "rw_stopped"), GRPC, environment(), peer)
     try:
         time.sleep(0.3)
         idle = status_kib(server.pid, "VmRSS") / 1024
