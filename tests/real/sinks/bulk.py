@@ -22,6 +22,7 @@ class Document:
     action: dict   # what the action line says of it
     source: dict
     line: bytes    # source as it was sent
+    path: str      # of the request
     status: int = 0
 
     @property
@@ -33,7 +34,7 @@ class Document:
         return self.action.get("_id")
 
 
-def documents(body):
+def documents(body, path):
     lines = body.split(b"\n")
     if lines.pop() != b"":
         raise ValueError("the last line has no end")
@@ -42,7 +43,7 @@ def documents(body):
     out = []
     for action, source in zip(lines[::2], lines[1::2]):
         (op, meta), = json.loads(action).items()
-        out.append(Document(op, meta, json.loads(source), source))
+        out.append(Document(op, meta, json.loads(source), source, path))
     return out
 
 
@@ -57,7 +58,7 @@ class BulkSink(HttpSink):
     def read(self, request):
         try:
             body = gzip.decompress(request.body) if request.headers.get("content-encoding") == "gzip" else request.body
-            return documents(body)
+            return documents(body, request.path)
         except Exception as e:  # what is wrong with it is what it says
             return f"not a bulk request: {e}"
 
@@ -66,7 +67,7 @@ class BulkSink(HttpSink):
         said = self.item(d) if self.item else None
         if said:
             return said
-        if d.id is not None and (d.index, d.id) in self.ids and d.op == "create":
+        if d.id is not None and (d.path, d.index, d.id) in self.ids and d.op == "create":
             return 409, "version_conflict_engine_exception", f"[{d.id}]: version conflict, document already exists (current version [1])"
         return 201, None, None
 
@@ -83,7 +84,7 @@ class BulkSink(HttpSink):
                     item["error"] = {"type": kind, "reason": reason}
                 elif status // 100 == 2:
                     self.kept.append(d)
-                    self.ids[d.index, d.id] = d
+                    self.ids[d.path, d.index, d.id] = d
                 items.append({d.op: item})
         return Answer(200, JSON, json.dumps({"took": 1, "errors": any(d.status // 100 != 2 for d in request.data), "items": items}).encode())
 
