@@ -166,11 +166,42 @@ static inline uint8_t *gw_es_digits(uint8_t *end, uint64_t v)
     return end;
 }
 
+static inline size_t gw_es_n_digits(uint64_t v)
+{
+    static const uint64_t powers[] = {0,
+                                      10,
+                                      100,
+                                      1000,
+                                      10000,
+                                      100000,
+                                      1000000,
+                                      10000000,
+                                      100000000,
+                                      1000000000,
+                                      10000000000,
+                                      100000000000,
+                                      1000000000000,
+                                      10000000000000,
+                                      100000000000000,
+                                      1000000000000000,
+                                      10000000000000000,
+                                      100000000000000000,
+                                      1000000000000000000,
+                                      10000000000000000000u};
+    unsigned about = (unsigned)(64 - __builtin_clzll(v | 1)) * 1233 >> 12; /* bits × log10 2: exact, or one too many */
+
+    return about + 1 - (v < powers[about]);
+}
+
 static inline void gw_es_put_u64(struct gw_buf *b, uint64_t v)
 {
-    uint8_t text[20], *first = gw_es_digits(text + sizeof(text), v);
+    uint8_t *o = gw_es_room(b, 20);
+    size_t n = gw_es_n_digits(v);
 
-    gw_es_put_bytes(b, first, (size_t)(text + sizeof(text) - first));
+    if (!o)
+        return;
+    (void)gw_es_digits(o + n, v);
+    b->n += n;
 }
 
 static inline void gw_es_put_i64(struct gw_buf *b, int64_t v)
@@ -183,14 +214,18 @@ static inline void gw_es_put_i64(struct gw_buf *b, int64_t v)
 /** "<milliseconds>.<nanoseconds of the last one>": what a date_nanos field takes without a loss. */
 static inline void gw_es_put_time(struct gw_buf *b, uint64_t ns)
 {
-    uint8_t text[32], *end = text + sizeof(text), *first = end;
+    uint64_t ms = ns / 1000000, rest = ns % 1000000;
+    size_t n = gw_es_n_digits(ms), m = gw_es_n_digits(rest);
+    uint8_t *o = gw_es_room(b, 24);
 
-    *--first = '"';
-    first = gw_es_digits(first, ns % 1000000);
-    *--first = '.';
-    first = gw_es_digits(first, ns / 1000000);
-    *--first = '"';
-    gw_es_put_bytes(b, first, (size_t)(end - first));
+    if (!o)
+        return;
+    o[0] = '"';
+    (void)gw_es_digits(o + 1 + n, ms);
+    o[1 + n] = '.';
+    (void)gw_es_digits(o + 2 + n + m, rest);
+    o[2 + n + m] = '"';
+    b->n += 3 + n + m;
 }
 
 /** Lower-case hexadecimal in quotes; n is 8 or 16. */
