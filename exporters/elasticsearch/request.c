@@ -134,7 +134,7 @@ static void again(struct gw_es_job *j, const struct gw_http_response *rs, const 
     unsigned turn = s->nodes.turn;
 
     gw_es_count(&s->meters, j->a->meta, GW_ES_DOCS_RETRIED_REQUEST, r->hi - r->lo);
-    if (node_failed && !j->stopped && ++r->nodes_tried < s->nodes.n) {
+    if (node_failed && !j->stopped && !s->conf->tried_once && ++r->nodes_tried < s->nodes.n) {
         (void)gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &awake);
         s->nodes.turn = turn; /* it was only a look */
         if (awake)

@@ -334,6 +334,7 @@ void gw_es_queue_seen(void *conf, const struct gw_queue_settings *s)
     struct gw_es_conf *c = conf;
     bool by_bytes = b->sizer == GW_BATCH_BYTES || (b->sizer == GW_BATCH_AS_QUEUE && s->queue.sizer == GW_SIZER_BYTES);
 
+    c->tried_once = !s->retry.enabled;
     if (!c->max_request_bytes)
         c->max_request_bytes = by_bytes ? b->max_size : c->flush.bytes;
     if (!c->max_request_bytes)

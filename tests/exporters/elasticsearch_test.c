@@ -654,6 +654,47 @@ static void servers_take_turns_and_rest_when_they_fail(void **state)
     close_es();
 }
 
+/* Scenario: two servers, both down for two rounds.
+ * Guarantees: each round asks both, without a pause between them. */
+static void each_round_asks_every_server(void **state)
+{
+    (void)state;
+    open_es("{" NONE "endpoints: [http://a, http://b]}");
+    send_records(1);
+    for (unsigned round = 0; round < 2; round++) {
+        gw_rig_http_fail(&r, 2 * round, GW_HTTP_CONNECT, "refused");
+        assert_int_equal(r.n_sent, 2 * round + 2);
+        assert_int_equal(r.n_again, round);
+        assert_true(strcmp(url_of(2 * round), url_of(2 * round + 1)) != 0);
+        gw_rig_http_fail(&r, 2 * round + 1, GW_HTTP_CONNECT, "refused");
+        assert_int_equal(r.n_again, round + 1);
+        pass(3 * SECOND);
+    }
+    answer_well(4);
+    is_done(0);
+    close_es();
+}
+
+/* Scenario: two servers, one of them down; retry is off, by each of its two keys.
+ * Guarantees: tried once is tried once: the other is not asked either, the queue says what becomes of the rows. */
+static void without_retries_no_other_server_is_asked(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        open_es(i ? "{" NONE "endpoints: [http://a, http://b], retry: {enabled: false}}"
+                  : "{" NONE "endpoints: [http://a, http://b], retry_on_failure: {enabled: false}}");
+        r.most_failures = 1;
+        send_records(1);
+        gw_rig_http_fail(&r, 0, GW_HTTP_BROKEN, "reset");
+        assert_int_equal(r.n_sent, 1);
+        assert_int_equal(r.n_again, 1);
+        pass(SECOND);
+        answer_well(1);
+        is_done(0);
+        close_es();
+    }
+}
+
 /* Scenario: the only server is away for a while.
  * Guarantees: every try is the queue's decision. */
 static void a_server_that_is_alone_is_asked_again(void **state)
@@ -756,6 +797,34 @@ static void later_requests_of_an_attempt_do_not_begin_anew(void **state)
     assert_int_equal(r.info.sent, GW_SENT_OVER);
     assert_true(r.info.left.n == 0 || r.info.left_rows == 12);
     assert_int_equal(n, 4 + 5); /* six requests */
+    close_es();
+}
+
+/* Scenario: three requests in an attempt; the first is given up, the second delivered, the third fails once.
+ * Guarantees: a server that works again is trusted again: the third has its tries from the start. */
+static void a_delivered_request_gives_the_next_one_all_its_tries(void **state)
+{
+    size_t one = bytes_of_a_document();
+    char yaml[200];
+
+    (void)state;
+    snprintf(yaml, sizeof(yaml), "{" NONE "endpoint: http://es, max_request_bytes: %zu}", one + one / 2);
+    open_es(yaml);
+    send_records(3);
+    r.most_failures = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        gw_rig_http(&r, i, 503, NULL, GW_SLICE(""));
+        pass(SECOND);
+    }
+    holds(2, "m1.");
+    answer_well(2);
+    holds(3, "m2.");
+    gw_rig_http(&r, 3, 503, NULL, GW_SLICE(""));
+    pass(SECOND);
+    holds(4, "m2.");
+    answer_well(4);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_int_equal(r.info.left_rows, 1);
     close_es();
 }
 
@@ -898,7 +967,7 @@ static void a_refused_field_is_remedied_by_rule(void **state)
             assert_non_null(strstr((const char *)r.sent[1].body, cases[i].changed));
             assert_memory_equal(r.sent[1].body, r.sent[0].body, strcspn((const char *)r.sent[0].body, "\n"));
             if (again) {
-                refuse_field(1, cases[i].field);
+                refuse_field(1, strstr(cases[i].changed, "u_long") ? "attributes.u_long" : cases[i].field);
                 is_done(1);
                 assert_true(has_text(r.dead[0].body, r.dead[0].n_body, "m0."));
             } else {
@@ -1049,10 +1118,13 @@ int main(void)
         cmocka_unit_test(an_answer_that_lies_settles_nothing),
         cmocka_unit_test(a_very_long_answer_counts_as_far_as_it_was_read),
         cmocka_unit_test(servers_take_turns_and_rest_when_they_fail),
+        cmocka_unit_test(each_round_asks_every_server),
+        cmocka_unit_test(without_retries_no_other_server_is_asked),
         cmocka_unit_test(a_server_that_is_alone_is_asked_again),
         cmocka_unit_test(what_is_tried_too_often_is_left),
         cmocka_unit_test(what_was_given_up_is_remembered_by_the_next_portion),
         cmocka_unit_test(later_requests_of_an_attempt_do_not_begin_anew),
+        cmocka_unit_test(a_delivered_request_gives_the_next_one_all_its_tries),
         cmocka_unit_test(a_document_that_is_never_taken_is_left_alone),
         cmocka_unit_test(a_stop_ends_an_attempt_with_what_is_open),
         cmocka_unit_test(draining_shortens_pauses_that_are_not_a_wish),
