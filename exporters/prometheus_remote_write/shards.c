@@ -11,6 +11,7 @@ enum { STRIKES = 3 }; /* equal answers of 500 about a sample, until the sample i
 static const char *const type_of[] = {"application/x-protobuf",
                                       "application/x-protobuf;proto=io.prometheus.write.v2.Request"};
 static const char *const version_of[] = {"0.1.0", "2.0.0"};
+static const char stopped[] = "the gateway stopped before the server answered";
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
@@ -95,7 +96,7 @@ static void try_again(struct gw_rw_shard *sh, const struct gw_sent_info *info)
         j->first_ns = gw_loop_now_ns(loop);
     rq->tries.first_ns = j->first_ns;
     if (j->cancelled)
-        give_up(sh, rq, "shutdown", info->message);
+        give_up(sh, rq, "shutdown", stopped);
     else if (j->a->again(j->a, &rq->tries, info, &pause))
         gw_timer_arm(loop, &sh->timer, gw_loop_now_ns(loop) + pause);
     else
@@ -150,7 +151,7 @@ static bool make_ready(struct gw_rw_shard *sh)
     int r;
 
     if (rq->job->cancelled) {
-        give_up(sh, rq, "shutdown", "the gateway stopped before the sink answered");
+        give_up(sh, rq, "shutdown", stopped);
         return false;
     }
     if (rq->version == sh->s->speaks)
@@ -349,7 +350,7 @@ static void cancel_in(struct gw_rw_shard *sh, struct gw_rw_job *j)
         }
         if (rq == sh->first)
             gw_timer_disarm(&sh->timer);
-        give_up(sh, rq, "shutdown", "the gateway stopped before the sink answered");
+        give_up(sh, rq, "shutdown", stopped);
     }
 }
 
@@ -357,10 +358,14 @@ void gw_rw_shards_cancel(struct gw_rw *s, struct gw_rw_job *j)
 {
     j->cancelled = true;
     j->open++; /* not done before all shards were looked at */
-    for (unsigned i = 0; i < s->n_shards; i++)
-        cancel_in(&s->shards[i], j);
+    for (unsigned i = 0; i < s->n_shards; i++) {
+        struct gw_rw_shard *sh = &s->shards[i];
+
+        cancel_in(sh, j);
+        if (sh->first && !sh->post && !gw_timer_is_armed(&sh->timer)) /* not now: no other attempt may end in here */
+            gw_timer_arm(s->loop, &sh->timer, gw_loop_now_ns(s->loop));
+    }
     gw_rw_job_settle(j);
-    gw_rw_shards_pump(s);
 }
 
 void gw_rw_shards_hurry(struct gw_rw *s, uint64_t pause_ns)

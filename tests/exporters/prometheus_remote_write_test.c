@@ -361,6 +361,19 @@ static void a_cancelled_attempt_ends(void **state)
     assert_int_equal(r.done, 2);
     assert_int_equal(r.info.sent, GW_SENT_OK);
     assert_int_equal(r.n_sent, 1);
+
+    send_gauges(1); /* pauses, and holds up the second */
+    answer(0, 503, NULL, "");
+    second = r.a;
+    second.body = gw_buf_slice(&more);
+    r.component->exporter->send(r.self, &second);
+    r.component->exporter->cancel(r.self, &r.a);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.n_sent, 1);
+    pass(&r, 0);
+    assert_string_equal(metrics_of(gw_rig_sent(&r, 1)), "m5");
+    answer(1, 204, NULL, "");
+    assert_int_equal(r.done, 2);
     gw_buf_clear(&more);
     close_rig();
 }
