@@ -2,7 +2,8 @@
 """prometheus_remote_write into real servers. Prometheus 3 gets the corpus by 1.0 and by 2.0, and then has both times what a
 recording sink got, sample by sample, histograms and exemplars too: what it refuses (samples of the year 1970, histograms that do
 not add up) is a dead letter and takes no neighbour with it. Debian's Prometheus 2.42 and VictoriaMetrics answer 204 to 2.0 and
-store nothing, so 2.0 falls back to 1.0 before anything is lost; 2.42 answers 500 to one old sample, which is then found alone.
+store nothing, so 2.0 falls back to 1.0 before anything is lost; 2.42 answers 500 to one old sample, which is then found alone. A
+server that is not there, or killed, gets everything in order when it is back.
 """
 import collections
 import pathlib
@@ -11,7 +12,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
 import prometheus_api as prometheus  # noqa: E402
-from metrics_corpus import Maker, requests  # noqa: E402
+from metrics_corpus import DELTA, Maker, requests, steady  # noqa: E402
 from rw_cases import V2, send  # noqa: E402
 from sinks.remote_write import RemoteWriteSink, number  # noqa: E402
 
@@ -155,11 +156,62 @@ def victoria(now):
         part("victoriametrics.sh", "wipe")
 
 
+def outage(now):
+    """The server is not there when the gateway starts, and is killed when half of the data is in: no sample is lost or out of order."""
+    make = Maker(12, int((now - 300) * 1e9), step_ms=20)
+    what = [(f"steady{i}", steady(make)) for i in range(30)]
+    part("prometheus.sh", "wipe")
+    try:
+        with RemoteWriteSink() as sink, Gateway(config({"sink": {"endpoint": sink.url("/sink")}, "server": {"endpoint": f"{PROMETHEUS}/api/v1/write"}}),
+                                                ports=(HTTP,)) as gw:
+            send(HTTP, what[:10])
+            part("prometheus.sh", "start")
+            wait_for("the first samples", 20, lambda: metric("otelcol_exporter_sent_metric_points", exporter="prometheus_remote_write/server") > 0)
+            send(HTTP, what[10:20])
+            part("prometheus.sh", "kill")
+            send(HTTP, what[20:])
+            part("prometheus.sh", "start")
+            gw.stop(90)
+            want = prometheus.expected(sink.records("/sink"), now)
+        same(prometheus.samples(PROMETHEUS, time.time())[0], want, "samples after two outages")
+        print(f"{sum(want.values())} samples through a start without a server and a kill", flush=True)
+    finally:
+        part("prometheus.sh", "wipe")
+
+
+def deltas(now):
+    """What a delta exporter sends, with `cumulative`: counters that grow."""
+    make = Maker(13, int((now - 120) * 1e9), step_ms=20)
+    what = []
+    for i in range(1, 11):
+        q, scope = make.request()
+        make.point(make.metric(scope, "sum", "delta.requests", temporality=DELTA), "sum", {"a": "x"}).as_int = i
+        p = make.point(make.metric(scope, "histogram", "delta.time", "s", temporality=DELTA), "histogram", {"a": "x"})
+        del p.explicit_bounds[:], p.bucket_counts[:]
+        p.explicit_bounds.append(1.0)
+        p.bucket_counts.extend([i, 1])
+        p.count, p.sum = i + 1, i * 0.5
+        what.append((f"deltas{i}", q))
+    part("prometheus.sh", "wipe")
+    part("prometheus.sh", "start")
+    try:
+        through({"server": {"endpoint": f"{PROMETHEUS}/api/v1/write", "cumulative": True}}, what)
+        for query, want in (("delta_requests_total", 55), ("delta_time_seconds_count", 65), ("delta_time_seconds_sum", 27.5),
+                            ('delta_time_seconds_bucket{le="1"}', 55), ("resets(delta_requests_total[1h])", 0), ("count_over_time(delta_requests_total[1h])", 10)):
+            found = prometheus.api(PROMETHEUS, "query", query=query, time=now)["result"]
+            equal([float(x["value"][1]) for x in found], [want], query)
+        print("deltas summed up", flush=True)
+    finally:
+        part("prometheus.sh", "wipe")
+
+
 def main():
     now = time.time()
     prometheus_3(now)
     prometheus_2(now)
     victoria(now)
+    outage(now)
+    deltas(now)
 
 
 main()
