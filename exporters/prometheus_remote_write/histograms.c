@@ -114,15 +114,16 @@ static unsigned scale_down(int32_t scale)
 }
 
 /**
- * Buckets that fall together are added up. An empty one is not written before the next that is not, so that bucket_idx
- * may lag behind; the last one is always written.
+ * Buckets that fall together are added up. Empty ones are written as the gap before the next that is not; the last one
+ * is always written. (Where empty buckets stand before several that fall together, the Collector writes those apart, a
+ * bucket too low.)
  */
 static void put_buckets(struct gw_rw_translator *t, struct gw_buf *out, uint32_t field, struct gw_ref run, uint32_t n,
                         int32_t offset, unsigned down)
 {
     struct layout y = layout_of(t, field);
     uint32_t pos = run.off;
-    int64_t at = (offset >> down) + 1, count = 0, last;
+    int64_t at = (offset >> down) + 1, unwritten = at, count = 0;
     uint64_t v;
 
     if (n == 0)
@@ -131,18 +132,14 @@ static void put_buckets(struct gw_rw_translator *t, struct gw_buf *out, uint32_t
     for (int64_t i = 0; gw_packed_varint_next(t->b, run, &pos, &v); i++) {
         int64_t next = ((i + offset) >> down) + 1;
 
-        if (at == next) {
-            count += (int64_t)v;
-        } else if (count == 0) {
-            count = (int64_t)v;
-        } else {
-            put_behind(&y, next - at - 1, count);
-            count = (int64_t)v;
-            at = next;
+        if (next != at && count != 0) {
+            put_behind(&y, at - unwritten, count);
+            unwritten = at + 1;
         }
+        count = next == at ? count + (int64_t)v : (int64_t)v;
+        at = next;
     }
-    last = (((int64_t)n + offset - 1) >> down) + 1;
-    put_behind(&y, last - at, count);
+    put_behind(&y, at - unwritten, count);
     put_layout(out, &y);
 }
 

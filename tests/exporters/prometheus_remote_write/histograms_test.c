@@ -240,6 +240,14 @@ static void brings_scales_down(void **state)
     rig_metrics(r, EXP(AT(1, "\"scale\":2147483647,\"count\":\"3\",\"positive\":" BUCKETS(-2, "1,1,1"))));
     RIG_EXPECT(
         r, "{__name__=\"h\",job=\"svc\"} hist count=3 sum=0 schema=8 zt=1e-128 zero=0 ns= nd= ps=0:2, pd=2,-1, cv=@1");
+    /* Two that are empty fall together in bucket 1, the others in bucket 2. */
+    rig_metrics(r, EXP(AT(1, "\"scale\":9,\"count\":\"8\",\"positive\":" BUCKETS(0, "0,0,5,3"))));
+    RIG_EXPECT(
+        r, "{__name__=\"h\",job=\"svc\"} hist count=8 sum=0 schema=8 zt=1e-128 zero=0 ns= nd= ps=1:2, pd=0,8, cv=@1");
+    rig_metrics(r, EXP(AT(1, "\"scale\":9,\"count\":\"9\",\"positive\":" BUCKETS(0, "1,0,0,0,0,0,0,0,5,3"))));
+    RIG_EXPECT(
+        r,
+        "{__name__=\"h\",job=\"svc\"} hist count=9 sum=0 schema=8 zt=1e-128 zero=0 ns= nd= ps=1:1,3:1, pd=1,7, cv=@1");
     rig_metrics(r, EXP(AT(1, "\"scale\":-5,\"count\":\"1\",\"positive\":" BUCKETS(0, "1"))));
     rig_expect_refused(r, "histogram_scale");
 }
