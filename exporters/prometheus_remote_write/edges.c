@@ -218,7 +218,7 @@ static void write_counts(struct gw_rw_translator *t, struct gw_rw_series *s, boo
     gw_rw_put_series(&t->writer, s);
 }
 
-/** Buckets up to the last bound that has a count; behind them +Inf, which is the count. */
+/** Buckets up to the last bound that has a count; behind them, or in the place of such a bound, +Inf: the count. */
 static int add_buckets(struct gw_rw_translator *t, uint32_t nth)
 {
     uint32_t row = t->of_node[nth], from = t->n_points;
@@ -238,7 +238,7 @@ static int add_buckets(struct gw_rw_translator *t, uint32_t nth)
         memcpy(&x.edge, bounds.p + 8 * (size_t)i, 8);
         up_to += gw_load64(t->b->base + h->counts.off + 8 * (size_t)i);
         x.bits = is_stale(t, row) ? GW_RW_STALE : bits_of((double)up_to);
-        ok = x.edge == INFINITY || add_point(t, x);
+        ok = add_point(t, x);
     }
     ok = ok &&
          add_point(t, (struct gw_rw_edge_point){INFINITY, is_stale(t, row) ? GW_RW_STALE : bits_of((double)h->count),

@@ -381,6 +381,19 @@ static void writes_summaries(void **state)
     rig_expect_refused(r, "label_taken");
 }
 
+static void writes_summaries_in_2_0(void **state)
+{
+    struct rig *r = *state;
+
+    r->version = GW_RW_2;
+    r->metadata = true;
+    rig_metrics(r, "{\"name\":\"s\",\"summary\":{\"dataPoints\":[" POINT(
+                       STR("z", "2"), "\"count\":\"5\",\"quantileValues\":[{\"quantile\":0.5,\"value\":1}]") "]}}");
+    RIG_EXPECT(r, "{__name__=\"s_sum\",job=\"svc\",z=\"2\"} 0@1000 meta 5 \"\" \"\"",
+               "{__name__=\"s_count\",job=\"svc\",z=\"2\"} 5@1000 meta 5 \"\" \"\"",
+               "{__name__=\"s\",job=\"svc\",quantile=\"0.5\",z=\"2\"} 1@1000 meta 5 \"\" \"\"");
+}
+
 #define EXEMPLAR(rest) "{\"timeUnixNano\":\"5999999\"," rest "}"
 
 static void writes_exemplars_of_counters(void **state)
@@ -416,6 +429,17 @@ static void writes_exemplars_of_counters(void **state)
                "ex{a=\"y\",b.c=\"x\",span_id=\"0001020304050607\",trace_id=\"000102030405060708090a0b0c0d0e0f\"} 2@5 "
                "ex{} -1@5",
                "{__name__=\"g\",job=\"svc\"} 1@1000 ex{} 4@5");
+}
+
+/* Scenario: times over 2^63 ns lie before 1970, as in Go; an exemplar's is rounded down, a point's towards zero. */
+static void rounds_times_of_exemplars_down(void **state)
+{
+    struct rig *r = *state;
+
+    rig_metrics(r, SUM("c", COUNTER,
+                       POINT("", "\"asInt\":\"1\",\"exemplars\":[{\"asInt\":\"1\",\"timeUnixNano\":"
+                                 "\"18446744073709551615\"},{\"timeUnixNano\":\"5000000\"}]")));
+    RIG_EXPECT(r, "{__name__=\"c_total\",job=\"svc\"} 1@1000 ex{} 1@-1 ex{} 0@0");
 }
 
 /* Guarantees: 128 characters, not bytes, and the ids stay when the attributes are too long. */
@@ -531,6 +555,8 @@ int main(void)
         T(has_no_target_to_tell_of),
         T(keeps_the_time_of_the_target),
         T(writes_summaries),
+        T(writes_summaries_in_2_0),
+        T(rounds_times_of_exemplars_down),
         T(writes_exemplars_of_counters),
         T(cuts_long_exemplars),
         T(refuses_delta),

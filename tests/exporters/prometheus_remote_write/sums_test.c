@@ -133,6 +133,17 @@ static void adds_exponential_ones_up(void **state)
                " hist count=6 sum=3 schema=0 zt=1e-128 zero=1 ns=0:1, nd=1, ps=1:2, pd=2,0, cv=@2");
 }
 
+static void adds_bucket_to_bucket(void **state)
+{
+    struct rig *r = *state;
+
+    rig_metrics(r, EXP(AT(1, "\"scale\":0,\"count\":\"3\",\"positive\":{\"offset\":0,\"bucketCounts\":[1,2]}") "," AT(
+                       2, "\"scale\":1,\"count\":\"15\",\"positive\":{\"offset\":0,\"bucketCounts\":[1,2,4,8]}")));
+    RIG_EXPECT(r,
+               "{__name__=\"d\",job=\"svc\"} hist count=3 sum=0 schema=0 zt=1e-128 zero=0 ns= nd= ps=1:2, pd=1,1, cv=@1"
+               " hist count=18 sum=0 schema=0 zt=1e-128 zero=0 ns= nd= ps=1:2, pd=4,10, cv=@2");
+}
+
 /* Scenario: buckets as far apart as possible. The scale goes down until they fit; when it cannot, the row is refused.
  */
 static void bears_buckets_far_apart(void **state)
@@ -215,17 +226,12 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
     const struct CMUnitTest tests[] = {
-        T(adds_numbers_up),
-        T(knows_the_series_again),
-        T(says_when_it_began),
-        T(refuses_points_out_of_order),
-        T(counts_a_batch_once),
-        T(adds_histograms_up),
-        T(adds_exponential_ones_up),
-        T(bears_buckets_far_apart),
-        T(sends_stale_markers_on),
-        T(bounds_its_memory),
-        T(refuses_more_series_than_it_keeps),
+        T(adds_numbers_up),          T(knows_the_series_again),
+        T(says_when_it_began),       T(refuses_points_out_of_order),
+        T(counts_a_batch_once),      T(adds_histograms_up),
+        T(adds_exponential_ones_up), T(adds_bucket_to_bucket),
+        T(bears_buckets_far_apart),  T(sends_stale_markers_on),
+        T(bounds_its_memory),        T(refuses_more_series_than_it_keeps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

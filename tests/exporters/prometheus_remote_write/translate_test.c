@@ -258,6 +258,27 @@ static void forgets_aliases_in_order(void **state)
     }
 }
 
+/* Scenario: a series is seen first under one spelling, later under another alone. */
+static void finds_a_series_by_its_alias(void **state)
+{
+    static const char *const one =
+        "{\"name\":\"x\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\",\"attributes\":[{\"key\":\"a.b\",\"value\":"
+        "{\"stringValue\":\"v\"}}]}]}}";
+    static const char *const other =
+        "{\"name\":\"x\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"2\",\"attributes\":[{\"key\":\"a_b\",\"value\":"
+        "{\"stringValue\":\"v\"}}]}]}}";
+    struct rig *r = *state;
+
+    rig_metrics(r, one);
+    for (int i = 0; i < 3; i++) {
+        rig_metrics(r, other);
+        RIG_EXPECT(r, "{__name__=\"x\",a_b=\"v\",job=\"svc\"} 2@0");
+        assert_int_equal(r->requests[0].n_rows, 1);
+    }
+    rig_metrics(r, one);
+    RIG_EXPECT(r, "{__name__=\"x\",a_b=\"v\",job=\"svc\"} 1@0");
+}
+
 static void changes_its_version(void **state)
 {
     struct rig *r = *state;
@@ -469,6 +490,7 @@ int main(void)
         T(bounds_its_memory),
         T(bears_a_series_larger_than_the_cache),
         T(forgets_aliases_in_order),
+        T(finds_a_series_by_its_alias),
         T(changes_its_version),
         T(bears_many_attributes),
         T(refuses_what_fits_into_no_request),
