@@ -68,7 +68,8 @@ const char *gw_es_index_problem(struct gw_slice name);
 /**
  * A row that has no document; a short name and a sentence. Names: mapping_mode (not allowed, unknown, or without
  * documents of the signal), data_stream_type, index_name, body_not_a_map, cumulative_histogram, histogram_shape,
- * not_a_number, no_value, duplicate_metric, too_large; and noindex: it was asked for (hint _noindex), nothing is lost.
+ * not_a_number, no_value, duplicate_metric, document_id (too long), too_large; and noindex: it was asked for (hint
+ * _noindex), nothing is lost.
  */
 typedef void (*gw_es_refuse_fn)(void *arg, uint32_t row, const char *reason, const char *message);
 

@@ -286,6 +286,7 @@ static void put_ecs(struct gw_es_writer *w, const struct gw_es_target *t, const 
 static void put_group(struct gw_es_writer *w, const struct gw_es_group *g, uint32_t *rows, const struct outcome *o)
 {
     struct gw_es_action a = {.templates = &w->templates};
+    const char *problem, *message;
     struct gw_es_control c;
     uint64_t hash;
 
@@ -299,10 +300,9 @@ static void put_group(struct gw_es_writer *w, const struct gw_es_group *g, uint3
         put_otel(w, a.target, rows, o, hash);
     else
         put_ecs(w, a.target, rows, o);
-    if (gw_es_end(w, &a, rows, o->n))
-        return;
-    for (uint32_t i = 0; i < o->n; i++)
-        gw_es_refuse(w, rows[i], GW_ES_TOO_LARGE);
+    problem = gw_es_end(w, &a, rows, o->n, &message);
+    for (uint32_t i = 0; problem && i < o->n; i++)
+        gw_es_refuse(w, rows[i], problem, message);
 }
 
 static void write_group(struct gw_es_writer *w, const struct gw_es_group *g)

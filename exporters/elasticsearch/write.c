@@ -123,6 +123,7 @@ static void put_own_id(struct gw_es_writer *w, struct gw_es_action *a)
 {
     struct gw_slice own = a->id ? gw_es_as_string(w, a->id) : (struct gw_slice){0};
 
+    a->long_id = own.n > GW_ES_MAX_ID;
     if (own.n == 0 && a->record_id[0])
         own = gw_slice_cstr(a->record_id);
     if (own.n) {
@@ -149,6 +150,7 @@ void gw_es_begin(struct gw_es_writer *w, struct gw_es_action *a)
     w->too_large = w->scope.too_large;
     a->at = o->n;
     a->id_at = SIZE_MAX;
+    a->long_id = false;
     GW_ES_PUT(o, "{\"create\":{");
     if (a->id || a->record_id[0] || w->o->id == GW_ES_ID_CONTENT)
         put_own_id(w, a);
@@ -183,20 +185,32 @@ static bool add_rows(struct gw_es_writer *w, const uint32_t *rows, uint32_t n)
     return true;
 }
 
-bool gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *rows, uint32_t n_rows)
+static const char *problem_of(const struct gw_es_writer *w, const struct gw_es_action *a, const char **ret_message)
+{
+    if (a->long_id) {
+        *ret_message = "elasticsearch.document_id is longer than 512 bytes";
+        return "document_id";
+    }
+    *ret_message = "the document's names or lists are longer than 64 MiB";
+    return w->too_large ? "too_large" : NULL;
+}
+
+const char *gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *rows, uint32_t n_rows,
+                      const char **ret_message)
 {
     struct gw_es_docs *d = w->docs;
     struct gw_buf *o = w->out;
     uint32_t first = d->n_rows;
+    const char *problem = problem_of(w, a, ret_message);
 
-    if (w->too_large) {
+    if (problem) {
         o->n = a->at;
-        return false;
+        return problem;
     }
     if (a->id_at != SIZE_MAX && a->id_at && !o->failed)
         gw_es_id_content(gw_buf_slice(&a->target->name), gw_es_from(o, a->source), o->p + a->id_at);
     if (!add_rows(w, rows, n_rows) || !gw_es_grow(w, (void **)&d->docs, d->n_docs, &d->cap_docs, sizeof(*d->docs)))
-        return true; /* w->rc says it */
+        return NULL; /* w->rc says it */
     d->docs[d->n_docs++] = (struct gw_es_doc){.at = a->at,
                                               .source = a->source,
                                               .end = o->n,
@@ -204,7 +218,7 @@ bool gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *r
                                               .n_rows = n_rows,
                                               .event = a->event,
                                               .own_id = a->id_at != SIZE_MAX};
-    return true;
+    return NULL;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
@@ -272,6 +286,7 @@ static void write_log(struct gw_es_writer *w, uint32_t row)
 {
     const struct gw_batch *b = w->b;
     const struct gw_es_target *t;
+    const char *problem, *message;
     struct gw_es_control c;
     struct gw_es_action a;
 
@@ -299,8 +314,9 @@ static void write_log(struct gw_es_writer *w, uint32_t row)
         gw_es_id_row(w, row, a.record_id);
     gw_es_begin(w, &a);
     put_log(w, row, t, &c);
-    if (!gw_es_end(w, &a, &row, 1))
-        gw_es_refuse(w, row, GW_ES_TOO_LARGE);
+    problem = gw_es_end(w, &a, &row, 1, &message);
+    if (problem)
+        gw_es_refuse(w, row, problem, message);
 }
 
 /** What keeps a span or an event of it from being written; the sentence is in w->message. */
@@ -315,6 +331,7 @@ static void put_event(struct gw_es_writer *w, uint32_t row, uint32_t event, cons
     const struct gw_batch *b = w->b;
     const struct gw_es_target *t;
     struct gw_es_action a = {.event = true};
+    const char *problem, *message;
     struct gw_es_control c;
 
     gw_es_control_of(b, b->events[event].attrs, &c);
@@ -335,14 +352,16 @@ static void put_event(struct gw_es_writer *w, uint32_t row, uint32_t event, cons
         gw_es_ecs_event(w, row, event, t);
     else
         gw_es_otel_event(w, row, event, t);
-    if (!gw_es_end(w, &a, &row, 1))
-        note_problem(w, ret_problem, GW_ES_TOO_LARGE);
+    problem = gw_es_end(w, &a, &row, 1, &message);
+    if (problem)
+        note_problem(w, ret_problem, problem, message);
 }
 
 static void put_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_control *c, const char **ret_problem)
 {
     const struct gw_es_target *t = gw_es_route(w, c, GW_ES_ITEM);
     struct gw_es_action a = {.target = t, .id = w->o->traces_dynamic_id ? c->id : NULL};
+    const char *problem, *message;
 
     if (t->problem) {
         note_problem(w, ret_problem, t->problem, t->message);
@@ -358,8 +377,9 @@ static void put_span(struct gw_es_writer *w, uint32_t row, const struct gw_es_co
         gw_es_ecs_span(w, row, t);
     else
         gw_es_flat_span(w, row, t);
-    if (!gw_es_end(w, &a, &row, 1))
-        note_problem(w, ret_problem, GW_ES_TOO_LARGE);
+    problem = gw_es_end(w, &a, &row, 1, &message);
+    if (problem)
+        note_problem(w, ret_problem, problem, message);
 }
 
 /**

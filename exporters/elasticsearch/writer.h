@@ -26,6 +26,7 @@
 enum {
     GW_ES_MAX_DEPTH = 256, /* nested values; decoders allow no more */
     GW_ES_ID_BYTES = 22,   /* 128 bits in base64url */
+    GW_ES_MAX_ID = 512,    /* bytes: one that is longer costs all documents of its request */
     GW_ES_MAX_INDEX = 255, /* bytes of an index's name */
 };
 
@@ -179,13 +180,15 @@ struct gw_es_action {
     const struct gw_attr *id, *pipeline; /* what the row asks for, or NULL */
     const struct gw_buf *templates;      /* "name":"template",… or NULL */
     bool event;
+    bool long_id;
     char record_id[80]; /* by what the document is of; empty: none */
     size_t id_at;       /* where the id of the content goes, or SIZE_MAX */
     size_t at, source;
 };
 void gw_es_begin(struct gw_es_writer *w, struct gw_es_action *a);
-/** The document is written: it belongs to those rows. False: it was too large and is gone. */
-bool gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *rows, uint32_t n_rows);
+/** The document is written: it belongs to those rows; NULL. Else it is gone, a reason, and *ret_message says more. */
+const char *gw_es_end(struct gw_es_writer *w, struct gw_es_action *a, const uint32_t *rows, uint32_t n_rows,
+                      const char **ret_message);
 void gw_es_enter_scope(struct gw_es_writer *w, uint32_t scope);
 #define GW_ES_TOO_LARGE "too_large", "the document's names or lists are longer than 64 MiB"
 

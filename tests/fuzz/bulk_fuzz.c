@@ -2,8 +2,8 @@
 /*
  * First byte: signal and what the request's headers say of the mode; second: settings. Whatever the decoder accepts
  * becomes _bulk lines in every mapping mode: each line is JSON of its own without a key twice, documents are told
- * without a gap, every row is in one or refused. The same again gives the same bytes. When memory fails, the write
- * fails, or the row is refused; nothing is broken.
+ * without a gap, every row is in one or refused. The same again gives the same bytes, without an allocation. When
+ * memory fails, the write fails, or the row is refused; nothing is broken.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,13 +79,17 @@ static void write_all(struct gw_batch *b, struct gw_es_options *o)
     gw_buf_init(&out[1], MAX_BYTES);
     for (int m = 0; m < GW_ES_N_MODES; m++) {
         o->mode = (enum gw_es_mode)m;
-        for (int twice = 0; twice < 2; twice++) {
+        for (int again = 0; again < 3; again++) {
+            uint64_t mallocs = gw_malloc_count();
+            int twice = again > 0;
+
             memset(seen, 0, b->n_rows);
             gw_buf_reset(&out[twice]);
             if (gw_es_write(w, &v, &out[twice], &docs, refuse, seen) < 0)
                 need(out[twice].failed, "failed without a reason");
             else
                 check(&out[twice], &docs, seen, b->n_rows);
+            need(again < 2 || gw_malloc_count() == mallocs, "an allocation for what is written a third time");
         }
         need(out[0].failed || gw_slice_eq(gw_buf_slice(&out[0]), gw_buf_slice(&out[1])), "twice is not the same");
     }

@@ -197,6 +197,45 @@ static void an_id_by_the_content_is_the_contents(void **state)
     close_run(&r);
 }
 
+/* Scenario: ids by attribute of 512 bytes and of one more, of a record, a span and one of its events.
+ * Guarantees: the longer one is refused with its row: the server would refuse the whole request. */
+static void an_id_that_is_too_long_costs_its_row(void **state)
+{
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    struct gw_buf json;
+    struct run r;
+
+    (void)state;
+    gw_buf_init(&json, 1 << 20);
+    gw_buf_put_str(&json, "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[");
+    for (int n = 512; n <= 513; n++)
+        gw_buf_printf(
+            &json, "%s{\"attributes\":[{\"key\":\"elasticsearch.document_id\",\"value\":{\"stringValue\":\"%0*d\"}}]}",
+            n == 512 ? "" : ",", n, 7);
+    gw_buf_put_str(&json, "]}]}]}");
+    open_json(&r, &o, GW_LOGS, gw_buf_slice(&json));
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 1);
+    assert_int_equal(id_of(&r, 0).n, 512);
+    assert_memory_equal(r.refused.p, "refused 1 document_id: ", 23);
+    close_run(&r);
+    gw_buf_reset(&json);
+    gw_buf_put_str(&json, "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[");
+    gw_buf_printf(&json,
+                  "{\"attributes\":[{\"key\":\"elasticsearch.document_id\",\"value\":{\"stringValue\":\"%0*d\"}}],"
+                  "\"events\":[{}]},"
+                  "{\"events\":[{},{\"attributes\":[{\"key\":\"elasticsearch.document_id\",\"value\":{\"stringValue\":"
+                  "\"%0*d\"}}]}"
+                  "]},{}]}]}]}",
+                  513, 7, 513, 7);
+    open_json(&r, &o, GW_TRACES, gw_buf_slice(&json));
+    write_docs(&r);
+    assert_int_equal(r.docs.n_docs, 1);
+    assert_int_equal(r.n_refused, 2);
+    close_run(&r);
+    gw_buf_clear(&json);
+}
+
 /* Scenario: some rows were removed.
  * Guarantees: the others' documents, with their row numbers; points that are left group without them. */
 static void removed_rows_are_not_there(void **state)
@@ -410,6 +449,7 @@ int main(void)
         cmocka_unit_test(a_header_names_the_mode),
         cmocka_unit_test(an_id_by_the_record_is_the_same_again),
         cmocka_unit_test(an_id_by_the_content_is_the_contents),
+        cmocka_unit_test(an_id_that_is_too_long_costs_its_row),
         cmocka_unit_test(removed_rows_are_not_there),
         cmocka_unit_test(fields_of_the_resource_are_whole_again),
         cmocka_unit_test(many_attributes_are_no_trouble),
