@@ -358,6 +358,34 @@ static void a_row_of_several_documents_is_delivered_when_all_are(void **state)
     close_es();
 }
 
+/* Scenario: of a span and its two events both events are refused, for different reasons, and the span is never taken.
+ * Guarantees: the row is one dead letter, for the first reason, and not left as well. */
+static void a_row_has_one_fate(void **state)
+{
+    struct gw_buf scope;
+
+    (void)state;
+    open_es("{" NONE "endpoint: http://es}");
+    begin_body(&scope);
+    put_span(&scope, "s0.", 2);
+    put_span(&scope, "s1.", 0);
+    end_body(&scope);
+    r.most_failures = 1;
+    gw_rig_send(&r, GW_TRACES, gw_buf_slice(&body), 2);
+    answer(0, "429 400 403 429");
+    pass(SECOND);
+    answer(1, "429 429");
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.n_dead, 1);
+    assert_string_equal(r.dead[0].reason, "error_400");
+    assert_int_equal(r.dead[0].rows, 1);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_int_equal(r.info.left_rows, 1);
+    assert_true(has_text(r.left, r.info.left.n, "s1."));
+    assert_false(has_text(r.left, r.info.left.n, "s0."));
+    close_es();
+}
+
 /* Scenario: 3,000 documents, each refused with a sentence of its own.
  * Guarantees: a bounded number of dead letters, which hold every row once. */
 static void many_kinds_of_refusal_make_few_dead_letters(void **state)
@@ -1110,6 +1138,7 @@ int main(void)
         cmocka_unit_test(a_conflict_with_our_own_id_is_delivered),
         cmocka_unit_test(an_id_of_ours_is_the_records_or_its_contents),
         cmocka_unit_test(a_row_of_several_documents_is_delivered_when_all_are),
+        cmocka_unit_test(a_row_has_one_fate),
         cmocka_unit_test(many_kinds_of_refusal_make_few_dead_letters),
         cmocka_unit_test(a_refused_request_has_its_verdict),
         cmocka_unit_test(retry_after_is_kept),
