@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Documents of every mapping mode in a real OpenSearch: log records, spans with events and points go to the server and to a recording
 sink. The server takes every document, has the fields that were sent, in the indices they were sent to; what has no document in a
-mode, such as a body that is no map in bodymap, is a dead letter with a reason.
+mode, such as a body that is no map in bodymap, is a dead letter with a reason. And nothing that a record brings, in names, values,
+indices or data sets, breaks its neighbours.
 """
 import collections
 import pathlib
@@ -10,8 +11,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
 import records_corpus as records  # noqa: E402
+from metrics_corpus import ATTRIBUTES, BASE_NS, key_values  # noqa: E402
 from search_api import ask, everything  # noqa: E402
 from sinks.bulk import OPENSEARCH, BulkSink  # noqa: E402
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # noqa: E402
 
 REJECTS = RUN / "es_same-rejects.jsonl"
 # mode: what is sent
@@ -68,8 +72,50 @@ def one(mode, what, url):
     ask(f"{url}/logs-*,traces-*,metrics-*", method="DELETE")
 
 
+INDICES = ['{"create":{}}', "../up", "a/b", "UPPER", "*", "a b", "", "x" * 10240, "logs-own-\u2028", '"', "\\", "#", ":", ".hidden", "-minus", "a,b", "😀", "\n{}\n"]
+DATASETS = ['"},{"x":"', "../../x", "A B", "ü", "d" * 500, "a-b-c", "*,?", "\x00\x1f"]
+
+
+def odd_records():
+    """Every second record is an ordinary one, the others bring every oddity of names, values, indices and data sets."""
+    q = ExportLogsServiceRequest()
+    oddities = [*ATTRIBUTES, {"a": {"b": {"c": {"d": 1}}}}, {"a.b": 1}, {f"k{i}": i for i in range(2000)}, {"..": 1}, {".": 1}, {"a.": 1}, {".a": 1}, {" ": 1}]
+    oddities += [{"elasticsearch.index": x} for x in INDICES] + [{"data_stream.dataset": x, "data_stream.namespace": x} for x in DATASETS]
+    scope = q.resource_logs.add().scope_logs.add()
+    for i, attributes in enumerate(oddities):
+        for good in (True, False):
+            x = scope.log_records.add(time_unix_nano=BASE_NS + i)
+            x.body.string_value = f"good {i}" if good else f"odd {i}"
+            x.attributes.extend(key_values({"n": i} if good else attributes))
+    return q, len(oddities)
+
+
+def odd(mode, url):
+    """Nothing that a record brings breaks its neighbours: each is stored, or a dead letter with a reason."""
+    REJECTS.unlink(missing_ok=True)
+    q, n = odd_records()
+    exporter = {"endpoint": url, "mapping": {"allowed_modes": [mode]}, "sending_queue": {"batch": {"flush_timeout": "100ms"}},
+                "ports": {"dead_letter": ["file/rejects"]}, "document_id": "record"}
+    with Gateway(config({"elasticsearch": exporter}, ["logs"]), ports=(HTTP,)) as gw:
+        status, _, answer = post(f"http://127.0.0.1:{HTTP}/v1/logs", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        equal(status, 200, f"odd records: {answer!r}")
+        gw.stop()
+    body = {"otel": lambda s: s["body"]["text"], "ecs": lambda s: s["message"], "raw": lambda s: s["Body"], "none": lambda s: s["Body"]}[mode]
+    stored = collections.Counter(body(h["_source"]) for h in everything(url, "*"))
+    letters = dead_letters(REJECTS)
+    refused = sum(int(d["rows"]) for d in letters)
+    for i in range(n):
+        equal(stored[f"good {i}"], 1, f"{mode}: the neighbour of oddity {i} ({collections.Counter(d['reason'] for d in letters)})")
+    equal(sum(stored.values()) + refused, 2 * n, f"{mode}: records stored and refused")
+    check(all(d["reason"] and d["message"] for d in letters), f"{letters[:1]}")
+    print(f"{mode}: {n} oddities: {sum(stored.values()) - n} stored, {refused} refused: {dict(collections.Counter(d['reason'] for d in letters))}", flush=True)
+    ask(f"{url}/*", method="DELETE")
+
+
 def main():
     with opensearch() as url:
+        for mode in ("otel", "ecs", "raw", "none"):
+            odd(mode, url)
         for mode, what in MODES.items():
             one(mode, what, url)
 
