@@ -11,7 +11,8 @@
  *   group.c    which points share a document;  points.c  what a point's value is;  metrics.c  their documents
  *   ids.c      deterministic ids
  *
- * Source of names, order and corner cases: the Collector's elasticsearchexporter 0.158.
+ * Source of names, order and corner cases: the Collector's elasticsearchexporter (0.157, whose encoders were run
+ * beside).
  */
 #ifndef GW_EXPORTERS_ELASTICSEARCH_WRITER_H
 #define GW_EXPORTERS_ELASTICSEARCH_WRITER_H
