@@ -13,6 +13,7 @@ declare -A files=(
         exporters/elasticsearch/group.c exporters/elasticsearch/ids.c exporters/elasticsearch/metrics.c
         exporters/elasticsearch/mode.c exporters/elasticsearch/otel.c exporters/elasticsearch/points.c
         exporters/elasticsearch/route.c exporters/elasticsearch/value.c exporters/elasticsearch/write.c"
+    [bulk_answer]="exporters/elasticsearch/answer.c exporters/elasticsearch/remedy.c"
     [compress]="net/compress.c"
     [decode]="otlp-proto/decode.c otlp-proto/decode_logs.c otlp-proto/decode_metrics.c otlp-proto/decode_points.c
         otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c
@@ -22,7 +23,7 @@ declare -A files=(
     [json]="otlp-proto/json_read.c otlp-proto/json_text.c"
     [yaml]="config/yaml.c config/yaml_write.c config/expand.c config/scalar.c config/load.c"
 )
-[ $# -gt 0 ] || set -- bulk compress decode grpc_frame http1 json yaml
+[ $# -gt 0 ] || set -- bulk bulk_answer compress decode grpc_frame http1 json yaml
 mkdir -p $build
 cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang \
     "-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping" >$build/configure.log 2>&1 || { cat $build/configure.log; exit 1; }

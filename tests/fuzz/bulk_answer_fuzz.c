@@ -39,15 +39,21 @@ static bool is_value(struct gw_slice s)
     return gw_json_skip_value(&t) == 0;
 }
 
-/* The first key of the document is the field. */
-static void change(struct gw_slice in)
+/* The text between the next two quotes. */
+static struct gw_slice quoted(const uint8_t **p, const uint8_t *end)
 {
-    const uint8_t *open = in.n ? memchr(in.p, '"', in.n) : NULL;
-    const uint8_t *close = open ? memchr(open + 1, '"', (size_t)(in.p + in.n - open - 1)) : NULL;
-    struct gw_slice field = close ? gw_slice_of(open + 1, (size_t)(close - open - 1)) : (struct gw_slice){0};
+    const uint8_t *open = *p < end ? memchr(*p, '"', (size_t)(end - *p)) : NULL;
+    const uint8_t *close = open ? memchr(open + 1, '"', (size_t)(end - open - 1)) : NULL;
+
+    *p = close ? close + 1 : end;
+    return close ? gw_slice_of(open + 1, (size_t)(close - open - 1)) : (struct gw_slice){0};
+}
+
+static void change(struct gw_slice in, struct gw_slice field, size_t room)
+{
     struct gw_buf out;
 
-    gw_buf_init(&out, 4 << 20);
+    gw_buf_init(&out, room);
     for (int how = GW_ES_STRINGIFY; how <= GW_ES_RENAME; how++) {
         gw_buf_reset(&out);
         if (gw_es_remedy((enum gw_es_remedy)how, in, field, &out) < 0) {
@@ -58,6 +64,27 @@ static void change(struct gw_slice in)
         }
     }
     gw_buf_clear(&out);
+}
+
+/* Fields: the document's first key, and the second one inside of it. */
+static void change_both(struct gw_slice in)
+{
+    const uint8_t *p = in.p, *end = in.p + in.n;
+    struct gw_slice first = quoted(&p, end), second = quoted(&p, end);
+    struct gw_buf path;
+
+    gw_buf_init(&path, 1 << 20);
+    gw_buf_put_slice(&path, first);
+    change(in, gw_buf_slice(&path), in.n); /* longer than what it is made of */
+    gw_buf_put_str(&path, ".");
+    gw_buf_put_slice(&path, second);
+    change(in, gw_buf_slice(&path), 4 << 20);
+    gw_buf_reset(&path);
+    gw_buf_put_slice(&path, first);
+    gw_buf_put_u8(&path, '\0');
+    if (!path.failed)
+        (void)gw_es_field_matches((const char *)path.p, second);
+    gw_buf_clear(&path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -78,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_text(e.reason, sizeof(e.reason));
     gw_es_server_read(in, &server);
     (void)gw_es_takes_require_data_stream(&server);
-    change(in);
+    change_both(in);
     free((uint8_t *)in.p);
     return 0;
 }
