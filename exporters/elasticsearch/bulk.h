@@ -109,7 +109,9 @@ struct gw_es {
     struct gw_timer stop_timer; /* jobs that were stopped end on it, not inside of the call that stopped them */
 
     struct gw_post *probe;
-    bool probed;             /* the first answer, or none, is there */
+    struct gw_es_node *probe_node;
+    unsigned probe_tries;    /* servers that did not answer in this round */
+    bool probed;             /* one has answered */
     uint64_t probe_again_ns; /* 0: the server is known */
     uint64_t failed_doc_logged_ns;
 };
@@ -119,8 +121,8 @@ struct gw_es {
 void gw_es_job_start(struct gw_es *s, struct gw_attempt *a);
 /** Write, cut, send: whatever comes next. */
 void gw_es_job_next(struct gw_es_job *j);
-/** The probe is over. */
-void gw_es_jobs_release(struct gw_es *s);
+/** The server has answered; or none did, `why`, and the queue says when to ask again. */
+void gw_es_jobs_release(struct gw_es *s, const struct gw_sent_info *why);
 /** Nothing more of it is sent; it ends soon, with what is left. */
 void gw_es_job_stop(struct gw_es_job *j);
 void gw_es_on_stop_timer(struct gw_timer *t);

@@ -255,18 +255,17 @@ void gw_es_job_again(struct gw_es_job *j, const struct gw_sent_info *info)
         give_up(j, r->tries.over ? r->tries.over : "retry_exhausted", info->message);
 }
 
-/* The body could not be written now. */
-static void write_again(struct gw_es_job *j, const struct gw_err *err)
+/* The body cannot be written now: for want of memory, or because the server is not known. */
+static void write_again(struct gw_es_job *j, const struct gw_sent_info *why)
 {
-    const struct gw_sent_info info = {.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = err->text};
     uint64_t pause_ns = 0;
 
-    if (j->a->again(j->a, &j->carried, &info, &pause_ns)) {
+    if (j->a->again(j->a, &j->carried, why, &pause_ns)) {
         pause_for(j, pause_ns);
         return;
     }
     snprintf(j->reason, sizeof(j->reason), "%s", j->carried.over ? j->carried.over : "retry_exhausted");
-    snprintf(j->message, sizeof(j->message), "%s", err->text);
+    snprintf(j->message, sizeof(j->message), "%s", why->message ? why->message : "");
     j->stopped = true;
 }
 
@@ -296,6 +295,9 @@ void gw_es_job_next(struct gw_es_job *j)
             j->n_ranges--;
         } else if (j->n_cut < j->docs.n_docs) {
             cut(j);
+        } else if (!j->is_read && gw_es_probe(j->s)) {
+            j->waits_for_probe = true;
+            return;
         } else if (!j->is_read || j->to < j->n_rows) {
             r = write_lines(j, &err);
             if (r == -EBADMSG) {
@@ -303,7 +305,8 @@ void gw_es_job_next(struct gw_es_job *j)
                 return;
             }
             if (r < 0)
-                write_again(j, &err);
+                write_again(
+                    j, &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = err.text});
         } else {
             break;
         }
@@ -335,12 +338,10 @@ void gw_es_job_start(struct gw_es *s, struct gw_attempt *a)
         return;
     }
     job_reset(j, a);
-    j->waits_for_probe = gw_es_probe(s);
-    if (!j->waits_for_probe)
-        gw_es_job_next(j);
+    gw_es_job_next(j);
 }
 
-void gw_es_jobs_release(struct gw_es *s)
+void gw_es_jobs_release(struct gw_es *s, const struct gw_sent_info *why)
 {
     struct gw_es_job *next;
 
@@ -349,6 +350,8 @@ void gw_es_jobs_release(struct gw_es *s)
         if (!j->waits_for_probe)
             continue;
         j->waits_for_probe = false;
+        if (why)
+            write_again(j, why);
         gw_es_job_next(j);
     }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which server it is, asked once before the first request: Elasticsearch from 8.12 on takes require_data_stream,
- * OpenSearch refuses it, and a whole request that names dynamic templates. Without an answer documents go out without
- * it, and the question is asked again later.
+ * Which server it is, asked before the first document is written: Elasticsearch from 8.12 on takes require_data_stream;
+ * OpenSearch refuses it, and a whole request that names dynamic templates. While no server answers, attempts wait as
+ * they would for the answer to a request: documents cannot be written for a server that is not known. A server that
+ * answers something else gets documents without either, and is asked again later.
  */
 #include "core/logger.h"
 #include "exporters/elasticsearch/bulk.h"
@@ -13,14 +14,16 @@ static void settle(struct gw_es *s, const struct gw_http_response *rs)
 {
     struct gw_es_server server = {0};
 
-    if (rs->failure == GW_HTTP_OK && rs->status == 200)
+    s->probed = true;
+    if (rs->status == 200)
         gw_es_server_read(rs->body, &server);
+    /* Elasticsearch says so in every answer from 7.14 on, also where it does not let us ask for its version. */
+    if (gw_slice_is(gw_http_response_header(rs, "x-elastic-product"), "Elasticsearch"))
+        s->options.no_dynamic_templates = false;
     if (server.product == GW_ES_UNKNOWN) {
         s->probe_again_ns = gw_mono_ns(s->ctx->env) + AGAIN_NS;
         gw_log(&s->ctx->logger, GW_LOG_INFO,
-               "the server's version is not known (%s %d); documents go out without "
-               "require_data_stream",
-               rs->error ? rs->error : "HTTP", rs->status);
+               "the server's version is not known (HTTP %d): documents go out without require_data_stream", rs->status);
         return;
     }
     s->probe_again_ns = 0;
@@ -31,16 +34,30 @@ static void settle(struct gw_es *s, const struct gw_http_response *rs)
            server.minor);
 }
 
+static bool ask(struct gw_es *s);
+
+/* True when another server has been asked instead. */
+static bool unanswered(struct gw_es *s, const struct gw_http_response *rs)
+{
+    gw_es_node_failed(s->probe_node, gw_mono_ns(s->ctx->env), rs->error ? rs->error : "no answer", &s->ctx->logger);
+    return ++s->probe_tries < s->nodes.n && ask(s);
+}
+
 static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
 {
     struct gw_es *s = p->arg;
+    struct gw_http_outcome o;
 
     s->probe = NULL;
-    if (rs->failure != GW_HTTP_CANCELLED)
+    gw_http_outcome_of(s->ctx, rs, (struct gw_slice){0}, &o);
+    if (rs->status)
         settle(s, rs);
+    else if (rs->failure != GW_HTTP_CANCELLED && unanswered(s, rs)) {
+        gw_post_free(p);
+        return;
+    }
     gw_post_free(p);
-    s->probed = true;
-    gw_es_jobs_release(s);
+    gw_es_jobs_release(s, s->probed ? NULL : &o.info);
 }
 
 static bool ask(struct gw_es *s)
@@ -60,6 +77,7 @@ static bool ask(struct gw_es *s)
         return false;
     }
     s->probe = p;
+    s->probe_node = n;
     return true;
 }
 
@@ -67,7 +85,10 @@ bool gw_es_probe(struct gw_es *s)
 {
     uint64_t now = gw_mono_ns(s->ctx->env);
 
-    if (!s->probe && (!s->probed || (s->probe_again_ns && now >= s->probe_again_ns)) && !ask(s)) {
+    if (s->probe || (s->probed && (!s->probe_again_ns || now < s->probe_again_ns)))
+        return !s->probed;
+    s->probe_tries = 0;
+    if (!ask(s)) { /* no token, such as a request would not get either */
         s->probed = true;
         s->probe_again_ns = now + AGAIN_NS;
     }

@@ -47,9 +47,9 @@ static void a_request_is_lines_of_actions_and_documents(void **state)
     close_es();
 }
 
-/* Scenario: the root answers as Elasticsearch 8.12; as 8.11; not at all, an error, a page; and later it does.
- * Guarantees: require_data_stream where the server takes it; without an answer nothing waits longer than it takes to
- * come, and the question is asked again a minute later, beside the requests. */
+/* Scenario: the root answers as Elasticsearch 8.12; as 8.11; with an error, a page; later it answers rightly.
+ * Guarantees: require_data_stream where the server takes it; where it says something else documents go out without, and
+ * the question is asked again a minute later, beside the requests. */
 static void the_server_is_asked_what_it_is(void **state)
 {
     static const struct {
@@ -74,7 +74,7 @@ static void the_server_is_asked_what_it_is(void **state)
     }
     gw_rig_open(&r, "elasticsearch", "{" NONE "endpoint: http://es}");
     send_records(1);
-    gw_rig_http_fail(&r, 0, GW_HTTP_TIMEOUT, "timed out");
+    gw_rig_http(&r, 0, 500, NULL, GW_SLICE(""));
     answer_well(1);
     is_done(0);
     pass(59 * SECOND);
@@ -95,26 +95,70 @@ static void the_server_is_asked_what_it_is(void **state)
     close_es();
 }
 
-/* Scenario: a point, which has a dynamic template, to OpenSearch, to Elasticsearch, to a server that says nothing.
- * Guarantees: OpenSearch, which refuses a request with it, gets none. */
+/* Scenario: a point, which has a dynamic template, to OpenSearch, to Elasticsearch, known by its version or by its
+ * header alone, to a server that says nothing. Guarantees: only who is known to take it gets it: OpenSearch refuses the
+ * whole request. */
 static void only_elasticsearch_gets_dynamic_templates(void **state)
 {
     static const char gauge[] = "\x0a\x1d\x12\x1b\x12\x19\x0a\1g*\x14\x0a\x12\x19\1\0\0\0\0\0\0\0\x31\1\0\0\0\0\0\0\0";
     static const struct {
-        const char *text;
+        int status;
+        const char *headers, *text;
         bool takes;
-    } cases[] = {{OPENSEARCH, false}, {"{\"version\":{\"number\":\"8.11.0\"}}", true}, {"<html>", true}};
+    } cases[] = {{200, NULL, OPENSEARCH, false},
+                 {200, NULL, "{\"version\":{\"number\":\"8.11.0\"}}", true},
+                 {403, "x-elastic-product: Elasticsearch\n", "", true},
+                 {200, NULL, "<html>", false},
+                 {403, NULL, "", false}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         gw_rig_open(&r, "elasticsearch", "{" NONE "endpoint: http://es}");
         gw_rig_send(&r, GW_METRICS, gw_slice_of(gauge, sizeof(gauge) - 1), 1);
-        gw_rig_http(&r, 0, 200, NULL, gw_slice_cstr(cases[i].text));
+        gw_rig_http(&r, 0, cases[i].status, cases[i].headers, gw_slice_cstr(cases[i].text));
         assert_int_equal(strstr((const char *)last(1)->body, "\"dynamic_templates\"") != NULL, cases[i].takes);
         answer_well(1);
         is_done(0);
         close_es();
     }
+}
+
+/* Scenario: two servers, and neither answers for two rounds; then one does. And a server that never answers.
+ * Guarantees: no document is written for a server that is not known: attempts wait for it as for any answer, by the
+ * queue's pauses, each round asks both servers, and when tries are over the whole attempt is left. */
+static void documents_wait_until_a_server_is_known(void **state)
+{
+    (void)state;
+    gw_rig_open(&r, "elasticsearch", "{" NONE "endpoints: [http://a, http://b]}");
+    send_records(2);
+    for (unsigned round = 0; round < 2; round++) {
+        gw_rig_http_fail(&r, 2 * round, GW_HTTP_CONNECT, "refused");
+        assert_int_equal(r.n_again, round);
+        gw_rig_http_fail(&r, 2 * round + 1, GW_HTTP_TIMEOUT, "timed out");
+        assert_int_equal(r.n_again, round + 1);
+        assert_true(strcmp(r.sent[2 * round].url, r.sent[2 * round + 1].url) != 0);
+        pass(3 * SECOND);
+    }
+    assert_string_equal(last(4)->method, "GET");
+    gw_rig_http(&r, 4, 200, NULL, GW_SLICE("{\"version\":{\"number\":\"8.15.0\"}}"));
+    assert_non_null(strstr((const char *)last(5)->body, "\"require_data_stream\":true"));
+    answer_well(5);
+    is_done(0);
+    close_es();
+
+    gw_rig_open(&r, "elasticsearch", "{" NONE "endpoint: http://es}");
+    r.most_failures = 2;
+    send_records(2);
+    for (unsigned i = 0; i < 3; i++) {
+        gw_rig_http_fail(&r, i, GW_HTTP_CONNECT, "refused");
+        pass(SECOND);
+    }
+    assert_int_equal(r.n_sent, 3);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_string_equal(r.reason, "retry_exhausted");
+    assert_true(r.info.left.n == 0 || r.info.left_rows == 2);
+    close_es();
 }
 
 /* Scenario: documents that together are longer than max_request_bytes; and one that is longer alone.
@@ -1131,6 +1175,7 @@ int main(void)
         cmocka_unit_test(a_request_is_lines_of_actions_and_documents),
         cmocka_unit_test(the_server_is_asked_what_it_is),
         cmocka_unit_test(only_elasticsearch_gets_dynamic_templates),
+        cmocka_unit_test(documents_wait_until_a_server_is_known),
         cmocka_unit_test(requests_are_cut_by_bytes),
         cmocka_unit_test(a_request_is_as_large_as_a_batch),
         cmocka_unit_test(each_documents_own_result_counts),
