@@ -187,6 +187,8 @@ static int try_canonical(struct gw_batch *b, struct gw_ref wire, const struct gw
     size_t n;
     int r;
 
+    if (atomic_load_explicit(&b->payload->refs, memory_order_relaxed) > 1)
+        return gw_fail(err, -EBUSY, "the payload is shared: there is no room to rewrite the request");
     r = gw_payload_reserve(b->payload, GW_CANON_ROOM((size_t)wire.len));
     b->base = b->payload->p;
     if (r < 0)

@@ -14,15 +14,15 @@
  * Append one Export{Trace,Metrics,Logs}ServiceRequest to an open batch as one new segment.
  *
  * Shape     one row per Span, LogRecord or data point, in wire order; a metric without points makes no row
- * Owner     `bytes` must lie inside b->payload, which must not be shared; it may move (take b->base anew). The segment
- *           takes a reference of `ticket` (the caller sets its row count)
+ * Owner     `bytes` must lie inside b->payload; it may move (take b->base anew). A payload that others share is only
+ *           read. The segment takes a reference of `ticket` (the caller sets its row count)
  * Threads   the batch's owner
  * Errors    -EBADMSG malformed (err says what and at which byte of the message), -E2BIG over `limits`,
- *           -ENOMEM. On failure the batch is rolled back to where it was: other requests keep their rows
- * Cost      one pass; no malloc per row
- * Source    opentelemetry-proto 1.10; unknown fields stay in the raw slices. What is legal but unusual (a message in
- *           several pieces, a value before its key, unpacked numbers) is rewritten behind the payload first: then
- *           segment.wire is that copy. Enum values over 255 stand as 255 in their byte columns
+ *           -ENOMEM; -EBUSY when it had to be rewritten and the payload is shared. On failure the batch is rolled back
+ * to where it was: other requests keep their rows Cost      one pass; no malloc per row Source
+ * opentelemetry-proto 1.10; unknown fields stay in the raw slices. What is legal but unusual (a message in several
+ * pieces, a value before its key, unpacked numbers) is rewritten behind the payload first: then segment.wire is that
+ * copy. Enum values over 255 stand as 255 in their byte columns
  */
 int gw_decode(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits, struct gw_ticket *ticket,
               struct gw_err *err);

@@ -85,6 +85,7 @@ struct gw_death {
 struct gw_attempt {
     enum gw_signal signal;
     struct gw_slice body;
+    struct gw_payload *payload; /* that the body lies in, shared with others and only to be read; or NULL */
     uint32_t rows;
     uint64_t timeout_ns;        /* of this try; 0 = none */
     unsigned number;            /* 1 = first */

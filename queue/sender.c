@@ -250,6 +250,7 @@ static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_
     atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
     gw_metric_add(j->lane->sent, gone);
     j->a.body = (struct gw_slice){copy, info->left.n};
+    j->a.payload = NULL;
     j->a.rows = info->left_rows;
     return true;
 }
@@ -487,6 +488,7 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
     j->a = (struct gw_attempt){
         .signal = c->signal,
         .body = c->body,
+        .payload = c->payload,
         .rows = c->rows,
         .timeout_ns = l->edge->conf.settings.timeout_ns,
         .meta = c->meta,

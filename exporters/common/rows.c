@@ -12,24 +12,35 @@ enum { ARENA_CHUNK_BYTES = 16 << 10, ARENA_MAX_BYTES = 64 << 20 };
 static const struct gw_limits no_limits = {
     .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
 
-int gw_rows_decode(struct gw_batch **b, enum gw_signal signal, struct gw_slice body, struct gw_err *err)
+static int decode_copy(struct gw_batch *b, struct gw_slice body, struct gw_err *err)
 {
-    struct gw_payload *pl;
+    struct gw_payload *pl = gw_payload_new(body.n);
+
+    if (!pl)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    if (body.n)
+        memcpy(pl->p, body.p, body.n);
+    pl->n = (uint32_t)body.n;
+    gw_batch_set_payload(b, pl);
+    return gw_decode(b, (struct gw_slice){b->base, body.n}, &no_limits, NULL, err);
+}
+
+int gw_rows_decode(struct gw_batch **b, enum gw_signal signal, struct gw_slice body, struct gw_payload *payload,
+                   struct gw_err *err)
+{
+    int r = -EBUSY;
 
     if (!*b)
         *b = gw_batch_new(signal);
     else
         gw_batch_reset(*b, signal);
-    pl = gw_payload_new(body.n);
-    if (!*b || !pl) {
-        (void)gw_payload_unref(pl);
+    if (!*b)
         return gw_fail(err, -ENOMEM, "out of memory");
+    if (payload) {
+        gw_batch_set_payload(*b, gw_payload_ref(payload));
+        r = gw_decode(*b, body, &no_limits, NULL, err);
     }
-    if (body.n)
-        memcpy(pl->p, body.p, body.n);
-    pl->n = (uint32_t)body.n;
-    gw_batch_set_payload(*b, pl);
-    return gw_decode(*b, (struct gw_slice){(*b)->base, body.n}, &no_limits, NULL, err);
+    return r == -EBUSY ? decode_copy(*b, body, err) : r; /* busy: it is legal, but has to be rewritten */
 }
 
 /* ---- sets of rows ------------------------------------------------------------------------------------------- */
@@ -83,7 +94,7 @@ int gw_rows_extract(enum gw_signal signal, struct gw_slice body, const struct gw
 {
     struct gw_batch *b = NULL;
     struct gw_arena arena;
-    int r = gw_rows_decode(&b, signal, body, NULL);
+    int r = gw_rows_decode(&b, signal, body, NULL, NULL);
 
     gw_arena_init(&arena, ARENA_CHUNK_BYTES, ARENA_MAX_BYTES);
     if (r == 0)

@@ -10,10 +10,11 @@
 /**
  * Decode a body of the queue. *b is emptied first, NULL makes one; its memory is kept for the next.
  *
- * Owner     the caller frees *b with gw_batch_unref
+ * Owner     the caller frees *b with gw_batch_unref. payload: the body's own, which *b shares then; NULL: it is copied
  * Errors    -EBADMSG, -ENOMEM
  */
-int gw_rows_decode(struct gw_batch **b, enum gw_signal signal, struct gw_slice body, struct gw_err *err);
+int gw_rows_decode(struct gw_batch **b, enum gw_signal signal, struct gw_slice body, struct gw_payload *payload,
+                   struct gw_err *err);
 
 /** A set of row numbers of a body. */
 struct gw_rows {

@@ -180,7 +180,7 @@ static int write_lines(struct gw_es_job *j, struct gw_err *err)
 {
     struct gw_es *s = j->s;
     uint32_t done = j->to;
-    int r = gw_rows_decode(&s->batch, j->a->signal, j->a->body, err);
+    int r = gw_rows_decode(&s->batch, j->a->signal, j->a->body, j->a->payload, err);
 
     if (r < 0)
         return r;

@@ -191,7 +191,7 @@ static int translate_rows(struct finder *f, uint32_t *ret_rows, uint32_t *ret_n)
     const struct gw_rw_sink sink = {.arg = f, .emit = on_row, .refuse = on_refuse, .rows_only = true};
     struct gw_rw_translator *t = NULL;
     uint64_t *kept = NULL;
-    int r = gw_rows_decode(&s->batch, j->a->signal, j->a->body, NULL);
+    int r = gw_rows_decode(&s->batch, j->a->signal, j->a->body, NULL, NULL);
 
     o.n_shards = 1;
     o.series_cache_bytes = FINDER_CACHE_BYTES;

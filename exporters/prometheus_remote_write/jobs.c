@@ -334,7 +334,7 @@ void gw_rw_job_start(struct gw_rw *s, struct gw_attempt *a)
     struct gw_rw_job *j = job_new(s);
     struct harvest h = {.job = j, .last = &h.first};
     struct gw_err err = {{0}};
-    int r = j ? gw_rows_decode(&s->batch, a->signal, a->body, &err) : -ENOMEM;
+    int r = j ? gw_rows_decode(&s->batch, a->signal, a->body, a->payload, &err) : -ENOMEM;
 
     if (r == 0) {
         j->s = s;
@@ -342,6 +342,7 @@ void gw_rw_job_start(struct gw_rw *s, struct gw_attempt *a)
         j->n_rows = s->batch->n_rows;
         a->impl = j;
         r = translate(s, &h);
+        gw_batch_reset(s->batch, a->signal); /* it shares the body's memory */
     }
     if (r == 0) {
         queue_harvest(s, &h);
