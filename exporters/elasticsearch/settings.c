@@ -106,7 +106,7 @@ static const char *const ids[] = {"none", "record", "content", NULL};
 
 #define C struct gw_es_conf
 const struct gw_field gw_es_fields[] = {
-    GW_HTTP_FIELDS(C, http, "gzip", "0"),
+    GW_HTTP_FIELDS(C, http, "gzip", "524288"),
     GW_STRINGS_FIELD(C, endpoints, "endpoints", "URLs of several servers, used in turn."),
     GW_STRING_FIELD(C, cloudid, "cloudid", "", "Cloud ID of Elastic Cloud instead of endpoints."),
     GW_STRING_FIELD(C, user, "user", "", "For basic authentication."),

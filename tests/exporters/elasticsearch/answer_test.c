@@ -2,6 +2,7 @@
 /* Answers to _bulk and to a GET of the root, as text. */
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,6 +64,28 @@ static void every_item_is_told_in_order(void **state)
     assert_int_equal(items[3].failure_store, GW_ES_STORE_FAILED);
     assert_int_equal(read_text("{\"items\":[]}"), 0);
     assert_int_equal(n_items, 0);
+}
+
+/* Scenario: items that read as the one before, among others; one that begins as the one before and goes on.
+ * Guarantees: each means what it says, by its place. */
+static void equal_items_mean_the_same(void **state)
+{
+    static const int want[] = {201, 201, 400, 400, 201, 429};
+
+    (void)state;
+    assert_int_equal(read_text("{\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}},"
+                               "{\"create\":{\"status\":400,\"error\":{\"type\":\"a\",\"reason\":\"b\"}}},"
+                               "{\"create\":{\"status\":400,\"error\":{\"type\":\"a\",\"reason\":\"b\"}}},"
+                               "{\"create\":{\"status\":201}},{\"create\":{\"status\":429}}]}"),
+                     0);
+    assert_int_equal(n_items, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(items[i].index, i);
+        assert_int_equal(items[i].status, want[i]);
+        assert_string_equal(items[i].error.type, want[i] == 400 ? "a" : "");
+    }
+    assert_int_equal(read_text("{\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}}x]}"), -EBADMSG);
+    assert_int_equal(read_text("{\"items\":[{\"create\":{\"status\":201}},{\"create\":{\"status\":201}"), -EBADMSG);
 }
 
 /* Scenario: a page of HTML, nothing, half an answer at every byte, items without a status or twice, other JSON, text
@@ -212,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_is_told_in_order),
+        cmocka_unit_test(equal_items_mean_the_same),
         cmocka_unit_test(what_is_no_answer_is_told_from_one),
         cmocka_unit_test(texts_of_a_server_are_made_harmless),
         cmocka_unit_test(a_long_answer_is_read_to_its_end),
