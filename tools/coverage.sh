@@ -8,7 +8,7 @@ check=
 [ "${1:-}" != --check ] || { check=1; shift; }
 export build=build-cov check least=95
 declare -A files=(
-    [bulk]="exporters/elasticsearch/attributes.c exporters/elasticsearch/go_json.c exporters/elasticsearch/keys.c
+    [bulk]="exporters/elasticsearch/attributes.c exporters/elasticsearch/as_string.c exporters/common/go_json.c exporters/elasticsearch/keys.c
         exporters/elasticsearch/ecs.c exporters/elasticsearch/fields.c exporters/elasticsearch/fields_write.c exporters/elasticsearch/flat.c
         exporters/elasticsearch/group.c exporters/elasticsearch/ids.c exporters/elasticsearch/metrics.c
         exporters/elasticsearch/mode.c exporters/elasticsearch/otel.c exporters/elasticsearch/points.c

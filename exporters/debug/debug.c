@@ -118,7 +118,7 @@ static void put_counts(struct gw_buf *out, enum gw_signal signal, struct counts 
  */
 static void put_text(const struct self *s, enum gw_signal signal, struct gw_slice request, struct gw_buf *out)
 {
-    struct gw_debug_text t = {.out = out};
+    struct gw_debug_text t = {.out = out, .json.escape = GW_GO_TERMINAL};
     size_t base = out->n, max_bytes = out->max_bytes;
 
     if (max_bytes - base > MAX_TEXT_BYTES)
@@ -127,7 +127,7 @@ static void put_text(const struct self *s, enum gw_signal signal, struct gw_slic
         gw_debug_normal(&t, signal, request);
     else if (s->conf.verbosity == DETAILED)
         gw_debug_detailed(&t, signal, request);
-    free(t.sort);
+    gw_go_json_clear(&t.json);
     out->max_bytes = max_bytes;
     if (out->failed) {
         out->failed = false;

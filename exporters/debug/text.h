@@ -8,6 +8,7 @@
 
 #include "batch/batch.h"
 #include "core/buf.h"
+#include "exporters/common/go_json.h"
 #include "otlp-proto/wire.h"
 
 enum { GW_DEBUG_FIELDS = 17 }; /* no message of OTLP numbers a field higher than 16 */
@@ -20,16 +21,10 @@ struct gw_debug_message {
     uint32_t n[GW_DEBUG_FIELDS];
 };
 
-/** Writes text; `sort` is scratch for the keys of maps. */
+/** Writes text. */
 struct gw_debug_text {
     struct gw_buf *out;
-    struct gw_debug_pair *sort;
-    size_t n_sort, cap_sort;
-};
-
-struct gw_debug_pair {
-    struct gw_slice key, value;
-    size_t index; /* in the map: of equal keys the last one counts */
+    struct gw_go_json json;
 };
 
 void gw_debug_open(struct gw_debug_message *m, struct gw_slice bytes);

@@ -6,8 +6,6 @@
 #include "core/json_writer.h"
 #include "exporters/debug/text.h"
 
-enum { MAX_NEST = 64 };
-
 /* ---- reading --------------------------------------------------------------------------------------------- */
 
 void gw_debug_open(struct gw_debug_message *m, struct gw_slice bytes)
@@ -228,183 +226,21 @@ static struct gw_wire_field member_of(struct gw_slice any)
     return last;
 }
 
-/** As encoding/json does it: \b and \f by letter, U+2028 and U+2029 escaped. */
-static void put_json_string(struct gw_buf *b, struct gw_slice s)
-{
-    size_t from = 0;
-
-    gw_buf_put_u8(b, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t c = s.p[i];
-        bool separator = c == 0xe2 && i + 2 < s.n && s.p[i + 1] == 0x80 && (s.p[i + 2] | 1) == 0xa9;
-        bool c1 = c == 0xc2 && i + 1 < s.n && s.p[i + 1] < 0xa0;
-        const char *letter = memchr("\"\\\b\f\n\r\t", c, 7);
-
-        if (!letter && c >= 0x20 && c != 0x7f && !separator && !c1)
-            continue;
-        gw_buf_put(b, s.p + from, i - from);
-        if (letter) {
-            gw_buf_put_u8(b, '\\');
-            gw_buf_put_u8(b, (uint8_t) "\"\\bfnrt"[letter - "\"\\\b\f\n\r\t"]);
-        } else if (separator) {
-            i += 2;
-            gw_buf_put_str(b, s.p[i] == 0xa8 ? "\\u2028" : "\\u2029");
-        } else {
-            i += c1;
-            gw_buf_printf(b, "\\u%04x", s.p[i]);
-        }
-        from = i + 1;
-    }
-    if (s.n)
-        gw_buf_put(b, s.p + from, s.n - from);
-    gw_buf_put_u8(b, '"');
-}
-
-static bool put_json(struct gw_debug_text *t, struct gw_slice any, unsigned depth);
-
-static bool put_json_list(struct gw_debug_text *t, struct gw_slice list, unsigned depth)
-{
-    struct gw_wire_walk w = gw_wire_walk(list);
-    struct gw_slice any;
-    bool comma = false;
-
-    gw_buf_put_u8(t->out, '[');
-    while (gw_debug_next(&w, 1, &any)) {
-        if (comma)
-            gw_buf_put_u8(t->out, ',');
-        comma = true;
-        if (!put_json(t, any, depth))
-            return false;
-    }
-    gw_buf_put_u8(t->out, ']');
-    return true;
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const struct gw_debug_pair *x = a, *y = b;
-    size_t n = x->key.n < y->key.n ? x->key.n : y->key.n;
-    int c = n ? memcmp(x->key.p, y->key.p, n) : 0;
-
-    if (c)
-        return c;
-    if (x->key.n != y->key.n)
-        return x->key.n < y->key.n ? -1 : 1;
-    return x->index < y->index ? -1 : 1;
-}
-
-/** The map's pairs behind those of the maps around it. */
-static bool collect_pairs(struct gw_debug_text *t, struct gw_slice map)
-{
-    struct gw_wire_walk w = gw_wire_walk(map);
-    struct gw_slice kv;
-
-    while (gw_debug_next(&w, 1, &kv)) {
-        struct gw_debug_message m;
-
-        if (t->n_sort == t->cap_sort) {
-            size_t cap = t->cap_sort ? t->cap_sort * 2 : 64;
-            struct gw_debug_pair *p = realloc(t->sort, cap * sizeof(*p));
-
-            if (!p)
-                return false;
-            t->sort = p;
-            t->cap_sort = cap;
-        }
-        gw_debug_open(&m, kv);
-        t->sort[t->n_sort] = (struct gw_debug_pair){m.val[1], m.val[2], t->n_sort};
-        t->n_sort++;
-    }
-    return true;
-}
-
-static bool put_json_map(struct gw_debug_text *t, struct gw_slice map, unsigned depth)
-{
-    size_t base = t->n_sort, n;
-    bool ok = collect_pairs(t, map), comma = false;
-
-    n = t->n_sort - base;
-    if (n > 1)
-        qsort(t->sort + base, n, sizeof(*t->sort), compare_pairs);
-    gw_buf_put_u8(t->out, '{');
-    for (size_t i = 0; i < n && ok; i++) {
-        struct gw_debug_pair pair = t->sort[base + i]; /* a copy: inner maps may move the scratch */
-
-        if (i + 1 < n && gw_slice_eq(pair.key, t->sort[base + i + 1].key))
-            continue;
-        if (comma)
-            gw_buf_put_u8(t->out, ',');
-        comma = true;
-        put_json_string(t->out, pair.key);
-        gw_buf_put_u8(t->out, ':');
-        ok = put_json(t, pair.value, depth);
-    }
-    gw_buf_put_u8(t->out, '}');
-    t->n_sort = base;
-    return ok;
-}
-
-/**
- * False: encoding/json would refuse it (NaN, infinities), and the Collector shows nothing. The machine's stack is used
- * at most 64 values deep, which the decoder has made sure of.
- */
-static bool put_json(struct gw_debug_text *t, struct gw_slice any, unsigned depth)
-{
-    struct gw_wire_field f = member_of(any);
-    double v = 0;
-
-    if (depth >= MAX_NEST)
-        return false;
-    switch (f.number) {
-    case 1:
-        put_json_string(t->out, f.val);
-        return true;
-    case 2:
-        gw_buf_put_str(t->out, f.varint ? "true" : "false");
-        return true;
-    case 3:
-        gw_json_put_i64(t->out, (int64_t)f.varint);
-        return true;
-    case 4:
-        memcpy(&v, f.val.p, f.val.n == sizeof(v) ? sizeof(v) : 0);
-        put_double(t->out, v, GW_DOUBLE_ES6);
-        return isfinite(v);
-    case 5:
-        return put_json_list(t, f.val, depth + 1);
-    case 6:
-        return put_json_map(t, f.val, depth + 1);
-    case 7:
-        if (f.val.n == 0)
-            break; /* encoding/json writes a nil slice as null */
-        gw_buf_put_u8(t->out, '"');
-        gw_put_base64(t->out, f.val);
-        gw_buf_put_u8(t->out, '"');
-        return true;
-    default:
-        break;
-    }
-    gw_buf_put_str(t->out, "null");
-    return true;
-}
-
 void gw_debug_put_value(struct gw_debug_text *t, struct gw_slice any)
 {
-    struct gw_wire_field f = member_of(any);
+    struct gw_value v = gw_go_any(any);
     size_t base = t->out->n;
-    double v = 0;
 
-    if (f.number == 0)
+    if (v.type == GW_V_EMPTY)
         return;
-    if (f.number == 1) {
-        gw_debug_put_text(t->out, f.val);
-    } else if (f.number == 4) {
-        memcpy(&v, f.val.p, f.val.n == sizeof(v) ? sizeof(v) : 0);
-        put_double(t->out, v, GW_DOUBLE_ES6);
-    } else if (f.number == 7) {
-        gw_put_base64(t->out, f.val);
-    } else if (!put_json(t, any, 0)) {
+    if (v.type == GW_V_STRING)
+        gw_debug_put_text(t->out, v.s);
+    else if (v.type == GW_V_DOUBLE)
+        put_double(t->out, v.f, GW_DOUBLE_ES6);
+    else if (v.type == GW_V_BYTES)
+        gw_put_base64(t->out, v.s);
+    else if (!gw_go_json_put(&t->json, &v, t->out)) /* the Collector shows nothing then */
         t->out->n = base;
-    }
 }
 
 void gw_debug_put_typed_value(struct gw_debug_text *t, struct gw_slice any)

@@ -154,11 +154,11 @@ void gw_es_field_map(struct gw_es_writer *w, struct gw_slice path, struct gw_sli
 {
     struct gw_slice kv, key, any;
 
-    while (!w->too_large && gw_es_next(&list, &kv)) {
+    while (!w->too_large && gw_go_next(&list, &kv)) {
         struct gw_value v;
 
-        gw_es_pair_of(kv, &key, &any);
-        v = gw_es_any(any);
+        gw_go_pair_of(kv, &key, &any);
+        v = gw_go_any(any);
         if (v.type != GW_V_EMPTY)
             add_value(w, gw_es_join(w, path, key), &v, depth);
     }

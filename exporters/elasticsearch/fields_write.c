@@ -70,8 +70,8 @@ static void put_array(struct gw_es_writer *w, struct gw_slice list, gw_es_protec
     bool comma = false;
 
     GW_ES_PUT(w->out, "[");
-    while (gw_es_next(&list, &any)) {
-        struct gw_value v = gw_es_any(any);
+    while (gw_go_next(&list, &any)) {
+        struct gw_value v = gw_go_any(any);
 
         if (comma)
             GW_ES_PUT(w->out, ",");
@@ -185,7 +185,7 @@ static bool is_nothing(const struct gw_es_field *f)
         return f->value.s.n == 0;
     if (f->kind != GW_ES_F_VALUE)
         return false;
-    return f->value.type == GW_V_BYTES || (f->value.type == GW_V_ARRAY && !gw_es_next(&list, &any));
+    return f->value.type == GW_V_BYTES || (f->value.type == GW_V_ARRAY && !gw_go_next(&list, &any));
 }
 
 /** Close objects until `prefix`, of n bytes, leads to the key; returns how much of it is left. */

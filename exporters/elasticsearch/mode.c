@@ -80,8 +80,8 @@ bool gw_es_hint(const struct gw_batch *b, const struct gw_attr *hints, struct gw
     if (!hints || hints->type != GW_V_ARRAY)
         return false;
     list = gw_batch_slice(b, hints->val.ref);
-    while (gw_es_next(&list, &any)) {
-        struct gw_value v = gw_es_any(any);
+    while (gw_go_next(&list, &any)) {
+        struct gw_value v = gw_go_any(any);
 
         if (v.type == GW_V_STRING && gw_slice_eq(v.s, hint))
             return true;

@@ -117,8 +117,8 @@ static void put_list_body(struct gw_es_writer *w, const struct gw_value *v)
     struct gw_slice list = v->s, any;
     bool all_maps = true;
 
-    while (all_maps && gw_es_next(&list, &any))
-        all_maps = gw_es_any(any).type == GW_V_KVLIST;
+    while (all_maps && gw_go_next(&list, &any))
+        all_maps = gw_go_any(any).type == GW_V_KVLIST;
     GW_ES_PUT(w->out, ",\"body\":{\"structured\":");
     if (!all_maps)
         GW_ES_PUT(w->out, "{\"value\":");

@@ -8,66 +8,6 @@
 #include "exporters/elasticsearch/writer.h"
 #include "otlp-proto/wire.h"
 
-/* ---- reading --------------------------------------------------------------------------------------------------- */
-
-bool gw_es_next(struct gw_slice *list, struct gw_slice *ret)
-{
-    struct gw_wire_walk walk = gw_wire_walk(*list);
-    struct gw_wire_field f;
-
-    while (gw_wire_next(&walk, &f) > 0) {
-        if (f.number != 1 || f.wire != GW_LEN)
-            continue;
-        *ret = f.val;
-        *list = gw_slice_of(walk.p, (size_t)(walk.end - walk.p));
-        return true;
-    }
-    *list = (struct gw_slice){0};
-    return false;
-}
-
-struct gw_value gw_es_any(struct gw_slice any_value)
-{
-    struct gw_wire_walk walk = gw_wire_walk(any_value);
-    struct gw_value v = {.type = GW_V_EMPTY};
-    struct gw_wire_field f;
-    uint64_t bits;
-
-    while (gw_wire_next(&walk, &f) > 0) { /* the last member counts */
-        if (f.number == 1 && f.wire == GW_LEN) {
-            v = (struct gw_value){.type = GW_V_STRING, .s = f.val};
-        } else if (f.number == 2 && f.wire == GW_VARINT) {
-            v = (struct gw_value){.type = GW_V_BOOL, .b = f.varint != 0};
-        } else if (f.number == 3 && f.wire == GW_VARINT) {
-            v = (struct gw_value){.type = GW_V_INT, .i = (int64_t)f.varint};
-        } else if (f.number == 4 && f.wire == GW_I64) {
-            bits = gw_load64(f.val.p);
-            v.type = GW_V_DOUBLE;
-            memcpy(&v.f, &bits, sizeof(v.f));
-        } else if (f.number >= 5 && f.number <= 7 && f.wire == GW_LEN) {
-            v.type = f.number == 5 ? GW_V_ARRAY : f.number == 6 ? GW_V_KVLIST : GW_V_BYTES;
-            v.s = f.val;
-        }
-    }
-    return v;
-}
-
-void gw_es_pair_of(struct gw_slice key_value, struct gw_slice *ret_key, struct gw_slice *ret_any)
-{
-    struct gw_wire_walk walk = gw_wire_walk(key_value);
-    struct gw_wire_field f;
-
-    *ret_key = *ret_any = gw_slice_of(key_value.p, 0);
-    while (gw_wire_next(&walk, &f) > 0) {
-        if (f.wire != GW_LEN || f.number > 2)
-            continue;
-        if (f.number == 1)
-            *ret_key = f.val;
-        else
-            *ret_any = f.val;
-    }
-}
-
 /* ---- writing, as the documents have it ----------------------------------------------------------------------- */
 
 void gw_es_put_double(struct gw_buf *b, double v)
@@ -104,8 +44,8 @@ static void put_array(struct gw_es_writer *w, struct gw_buf *to, struct gw_slice
     bool comma = false;
 
     GW_ES_PUT(to, "[");
-    while (gw_es_next(&list, &any)) {
-        struct gw_value v = gw_es_any(any);
+    while (gw_go_next(&list, &any)) {
+        struct gw_value v = gw_go_any(any);
 
         if (comma)
             GW_ES_PUT(to, ",");
@@ -122,10 +62,10 @@ static void put_map(struct gw_es_writer *w, struct gw_buf *to, struct gw_slice l
     bool comma = false;
 
     GW_ES_PUT(to, "{");
-    while (gw_es_next(&list, &kv)) {
+    while (gw_go_next(&list, &kv)) {
         struct gw_value v;
 
-        gw_es_pair_of(kv, &key, &any);
+        gw_go_pair_of(kv, &key, &any);
         if (!gw_es_is_new_key(w, object, key))
             continue;
         if (comma)
@@ -133,7 +73,7 @@ static void put_map(struct gw_es_writer *w, struct gw_buf *to, struct gw_slice l
         comma = true;
         gw_es_put_text(to, key);
         GW_ES_PUT(to, ":");
-        v = gw_es_any(any);
+        v = gw_go_any(any);
         put_value(w, to, &v, /* strings= */ false, depth);
     }
     GW_ES_PUT(to, "}");

@@ -78,7 +78,7 @@ void gw_es_writer_free(struct gw_es_writer *w)
     free(w->order);
     free(w->order_tmp);
     free(w->base_order);
-    free(w->pairs);
+    gw_go_json_clear(&w->go);
     free(w->groups);
     free(w->slots);
     free(w->row_group);
@@ -422,7 +422,6 @@ static void begin_call(struct gw_es_writer *w, const struct gw_view *v, struct g
     w->rc = 0;
     w->request_problem = NULL;
     w->scope.scope = w->scope.resource = UINT32_MAX;
-    w->n_pairs = 0;
     docs->n_docs = docs->n_rows = 0;
     gw_arena_reset(&w->arena, KEPT_BYTES);
     gw_buf_reset(&w->text);

@@ -21,6 +21,7 @@
 #include <locale.h>
 
 #include "core/arena.h"
+#include "exporters/common/go_json.h"
 #include "exporters/elasticsearch/docs.h"
 #include "exporters/elasticsearch/json.h"
 
@@ -98,11 +99,6 @@ struct gw_es_key {
     const void *object;
 };
 
-struct gw_es_pair {
-    struct gw_slice key, any;
-    uint32_t index;
-};
-
 /** Points that share a document. */
 struct gw_es_group {
     uint64_t hash;
@@ -153,9 +149,7 @@ struct gw_es_writer {
     uint32_t cap_base;
     uint32_t n_fields, cap_fields;
     bool too_large; /* the document's texts do not fit into the scratch: it is refused */
-    struct gw_es_pair *pairs;
-    uint32_t n_pairs, cap_pairs;
-    bool html;
+    struct gw_go_json go;
     struct gw_buf text;
     struct gw_buf templates;
     struct gw_es_group *groups;
@@ -213,10 +207,6 @@ void gw_es_sanitize(struct gw_es_writer *w, struct gw_buf *to, struct gw_slice s
 
 /* ---- value.c ----------------------------------------------------------------------------------------------- */
 
-struct gw_value gw_es_any(struct gw_slice any_value);
-/** Next element of an ArrayValue or KeyValueList; the latter's key and value. */
-bool gw_es_next(struct gw_slice *list, struct gw_slice *ret);
-void gw_es_pair_of(struct gw_slice key_value, struct gw_slice *ret_key, struct gw_slice *ret_any);
 static inline struct gw_value gw_es_value_of(const struct gw_batch *b, const struct gw_attr *a)
 {
     return gw_value_of(b, (enum gw_value_type)a->type, a->val);
@@ -224,7 +214,7 @@ static inline struct gw_value gw_es_value_of(const struct gw_batch *b, const str
 /** As modes otel and bodymap have values; `strings`: maps as a string of JSON. */
 void gw_es_put_value(struct gw_es_writer *w, struct gw_buf *to, const struct gw_value *v, bool strings);
 
-/* ---- go_json.c ---------------------------------------------------------------------------------------------- */
+/* ---- as_string.c ---------------------------------------------------------------------------------------------- */
 
 /** As encoding/json has it: sorted keys; `html`: < > & escaped. False: it holds a number that JSON has not. */
 bool gw_es_put_go_json(struct gw_es_writer *w, struct gw_buf *to, const struct gw_value *v, bool html);

@@ -19,14 +19,14 @@ static void show(enum gw_signal s, struct gw_slice request)
 
     for (int i = 0; i < 2; i++) {
         struct gw_buf out;
-        struct gw_debug_text t = {.out = &out};
+        struct gw_debug_text t = {.out = &out, .json.escape = GW_GO_TERMINAL};
 
         gw_buf_init(&out, MAX_BYTES);
         verbosities[i](&t, s, request);
         for (size_t k = 0; k < out.n; k++)
             if ((out.p[k] < 0x20 && out.p[k] != '\n' && out.p[k] != '\t') || out.p[k] == 0x7f)
                 abort();
-        free(t.sort);
+        gw_go_json_clear(&t.json);
         gw_buf_clear(&out);
     }
 }
