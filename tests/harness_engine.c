@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/harness_engine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,31 @@ void gw_test_engine_turn(struct gw_test_engine *t, unsigned n, uint64_t ns)
         gw_loop_turn(t->loop, 0);
     }
     gw_test_env_advance(&t->te, ns);
+}
+
+void gw_test_engine_drain(struct gw_test_engine *t, uint64_t *seed, void (*answer)(void *arg), void *arg)
+{
+    gw_engine_quiesce(t->engine);
+    gw_engine_drain(t->engine);
+    for (unsigned step = 0; step < 4000 && !(gw_engine_is_quiet(t->engine) && gw_engine_is_drained(t->engine));
+         step++) {
+        answer(arg);
+        gw_test_engine_turn(t, 2, gw_test_random(seed) % 2000000000u);
+    }
+    assert_true(gw_engine_is_quiet(t->engine));
+    assert_true(gw_engine_is_drained(t->engine));
+}
+
+void gw_test_seeds(unsigned usual, void (*run)(uint64_t seed))
+{
+    const char *n = getenv("GW_SIM_SEEDS"), *one = getenv("GW_SIM_SEED");
+    uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : n ? strtoull(n, NULL, 10) : usual;
+
+    for (uint64_t seed = first; seed <= last; seed++) {
+        if (n || one)
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        run(seed);
+    }
 }
 
 struct gw_test_door *gw_test_engine_door(struct gw_test_engine *t, const char *receiver, unsigned worker)

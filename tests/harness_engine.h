@@ -36,6 +36,13 @@ struct gw_test_door *gw_test_engine_door(struct gw_test_engine *t, const char *r
 struct gw_test_sink *gw_test_engine_sink(struct gw_test_engine *t, const char *exporter);
 /** A request of n rows; fails the test when it is refused. */
 void gw_test_engine_send(struct gw_test_door *d, enum gw_signal s, uint64_t first, unsigned n, uint32_t stream);
+/**
+ * No more requests come: answer() until everything under way is done and the queues are empty. Time passes by random
+ * steps of *seed.
+ */
+void gw_test_engine_drain(struct gw_test_engine *t, uint64_t *seed, void (*answer)(void *arg), void *arg);
+/** run(1) … run(usual); GW_SIM_SEEDS=n runs n seeds, GW_SIM_SEED=s only that one. */
+void gw_test_seeds(unsigned usual, void (*run)(uint64_t seed));
 /** Value of a counter; labels "a=b" pairs. 0 when there is none. */
 uint64_t gw_test_engine_metric(struct gw_test_engine *t, const char *name, const struct gw_label *labels, unsigned n);
 
