@@ -13,7 +13,7 @@ declare -A files=(
         exporters/elasticsearch/group.c exporters/elasticsearch/ids.c exporters/elasticsearch/metrics.c
         exporters/elasticsearch/mode.c exporters/elasticsearch/otel.c exporters/elasticsearch/points.c
         exporters/elasticsearch/route.c exporters/elasticsearch/value.c exporters/elasticsearch/write.c"
-    [bulk_answer]="exporters/elasticsearch/answer.c exporters/elasticsearch/remedy.c"
+    [bulk_answer]="exporters/elasticsearch/answer.c exporters/elasticsearch/object.c exporters/elasticsearch/remedy.c"
     [compress]="net/compress.c"
     [decode]="otlp-proto/decode.c otlp-proto/decode_logs.c otlp-proto/decode_metrics.c otlp-proto/decode_points.c
         otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c

@@ -4,54 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "otlp-proto/json_text.h"
+#include "exporters/elasticsearch/object.h"
 
 /* ---- objects ------------------------------------------------------------------------------------------------ */
-
-typedef int (*member_fn)(struct gw_json_text *t, struct gw_slice key, void *arg);
 
 /* The cursor stands on the value of a member that nobody asked for. */
 static int skip(struct gw_json_text *t)
 {
     return gw_json_skip_value(t);
-}
-
-/* One object; `each` reads or skips every value. Keys that are escaped are none of ours. */
-static int read_object(struct gw_json_text *t, member_fn each, void *arg)
-{
-    struct gw_json_string key;
-    int r;
-
-    gw_json_skip_space(t);
-    if (gw_json_peek(t) != '{')
-        return -EBADMSG;
-    t->p++;
-    gw_json_skip_space(t);
-    if (gw_json_peek(t) == '}') {
-        t->p++;
-        return 0;
-    }
-    for (;;) {
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) != '"' || gw_json_read_string(t, &key) < 0)
-            return -EBADMSG;
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) != ':')
-            return -EBADMSG;
-        t->p++;
-        gw_json_skip_space(t);
-        r = each(t, key.raw, arg);
-        if (r < 0)
-            return r;
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) == '}') {
-            t->p++;
-            return 0;
-        }
-        if (gw_json_peek(t) != ',')
-            return -EBADMSG;
-        t->p++;
-    }
 }
 
 /* ---- texts -------------------------------------------------------------------------------------------------- */
@@ -109,7 +69,7 @@ static int error_member(struct gw_json_text *t, struct gw_slice key, void *arg)
 static int read_error(struct gw_json_text *t, struct gw_es_error *e)
 {
     if (gw_json_peek(t) == '{')
-        return read_object(t, error_member, e);
+        return gw_es_read_object(t, error_member, e);
     return read_text(t, e->reason, sizeof(e->reason));
 }
 
@@ -123,7 +83,7 @@ void gw_es_error_read(struct gw_slice body, struct gw_es_error *ret)
     struct gw_json_text t = {.begin = body.p, .p = body.p, .end = body.p + body.n};
 
     ret->type[0] = ret->reason[0] = '\0';
-    (void)read_object(&t, root_error_member, ret);
+    (void)gw_es_read_object(&t, root_error_member, ret);
 }
 
 /* ---- items -------------------------------------------------------------------------------------------------- */
@@ -178,7 +138,7 @@ static int result_member(struct gw_json_text *t, struct gw_slice key, void *arg)
 static int action_member(struct gw_json_text *t, struct gw_slice key, void *arg)
 {
     (void)key;
-    return read_object(t, result_member, arg);
+    return gw_es_read_object(t, result_member, arg);
 }
 
 /* Nearly all items read as the one before, and so mean the same. */
@@ -200,7 +160,7 @@ static int read_item(struct gw_json_text *t, struct reading *rd)
         item->status = 0;
         item->failure_store = GW_ES_STORE_NONE;
         item->error.type[0] = item->error.reason[0] = '\0';
-        r = read_object(t, action_member, item);
+        r = gw_es_read_object(t, action_member, item);
         if (r < 0 || item->status == 0)
             return -EBADMSG;
         rd->text = gw_slice_of(begin, (size_t)(t->p - begin));
@@ -245,7 +205,7 @@ int gw_es_answer_read(struct gw_slice body, gw_es_item_fn each, void *arg, uint3
 {
     struct gw_json_text t = {.begin = body.p, .p = body.p, .end = body.p + body.n};
     struct reading rd = {.each = each, .arg = arg};
-    int r = read_object(&t, answer_member, &rd);
+    int r = gw_es_read_object(&t, answer_member, &rd);
 
     gw_json_skip_space(&t);
     *ret_n = rd.n;
@@ -279,7 +239,7 @@ static int info_member(struct gw_json_text *t, struct gw_slice key, void *arg)
     if (!gw_slice_is(key, "version") || gw_json_peek(t) != '{')
         return skip(t);
     v->seen = true;
-    return read_object(t, version_member, arg);
+    return gw_es_read_object(t, version_member, arg);
 }
 
 void gw_es_server_read(struct gw_slice body, struct gw_es_server *ret)
@@ -288,7 +248,8 @@ void gw_es_server_read(struct gw_slice body, struct gw_es_server *ret)
     struct version v = {0};
 
     *ret = (struct gw_es_server){0};
-    if (read_object(&t, info_member, &v) < 0 || !v.seen || sscanf(v.number, "%u.%u", &ret->major, &ret->minor) != 2)
+    if (gw_es_read_object(&t, info_member, &v) < 0 || !v.seen ||
+        sscanf(v.number, "%u.%u", &ret->major, &ret->minor) != 2)
         return;
     ret->product = v.distribution[0] ? GW_ES_OTHER : GW_ES_ELASTICSEARCH;
     ret->serverless = strcmp(v.flavor, "serverless") == 0;

@@ -3,7 +3,7 @@
 
 #include "core/json_writer.h"
 #include "core/status.h"
-#include "otlp-proto/json_text.h"
+#include "exporters/elasticsearch/object.h"
 
 /* ---- which field -------------------------------------------------------------------------------------------- */
 
@@ -90,40 +90,30 @@ static int find_in(struct gw_json_text *t, struct gw_slice key, struct gw_slice 
     return 0;
 }
 
+struct search {
+    struct gw_slice path;
+    unsigned depth;
+    struct member *ret;
+};
+
+enum { FOUND = 1 };
+
+static int look(struct gw_json_text *t, struct gw_slice key, void *arg)
+{
+    const struct search *s = arg;
+    int r = find_in(t, key, s->path, s->depth, s->ret);
+
+    return r == 0 ? FOUND : r == 1 ? 0 : r;
+}
+
 /* The cursor stands on an opening brace. As find_in. Keys are compared as they are written: ours escape only what has
  * to be escaped, and no field's name in an error does. */
 static int find(struct gw_json_text *t, struct gw_slice path, unsigned depth, struct member *ret)
 {
-    struct gw_json_string key;
-    int r;
+    struct search s = {path, depth, ret};
+    int r = gw_es_read_object(t, look, &s);
 
-    t->p++;
-    gw_json_skip_space(t);
-    if (gw_json_peek(t) == '}') {
-        t->p++;
-        return 1;
-    }
-    for (;;) {
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) != '"' || gw_json_read_string(t, &key) < 0)
-            return -EBADMSG;
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) != ':')
-            return -EBADMSG;
-        t->p++;
-        gw_json_skip_space(t);
-        r = find_in(t, key.raw, path, depth, ret);
-        if (r <= 0)
-            return r;
-        gw_json_skip_space(t);
-        if (gw_json_peek(t) == '}') {
-            t->p++;
-            return 1;
-        }
-        if (gw_json_peek(t) != ',')
-            return -EBADMSG;
-        t->p++;
-    }
+    return r == FOUND ? 0 : r == 0 ? 1 : r;
 }
 
 /* ---- the change --------------------------------------------------------------------------------------------- */
