@@ -49,15 +49,24 @@ struct gw_env_ops {
     int (*file_open)(struct gw_env *env, const char *path, int flags, unsigned mode, struct gw_file **ret);
     ssize_t (*file_pread)(struct gw_file *f, void *p, size_t n, uint64_t off);
     ssize_t (*file_writev)(struct gw_file *f, const struct iovec *iov, int n_iov);
+    ssize_t (*file_pwritev)(struct gw_file *f, const struct iovec *iov, int n_iov, uint64_t off);
     int64_t (*file_size)(struct gw_file *f);
     int (*file_sync)(struct gw_file *f);
     int (*file_truncate)(struct gw_file *f, uint64_t bytes);
+    /** Blocks for [off, off + bytes), which reads as zeros and grows the file: later writes there find room. */
+    int (*file_allocate)(struct gw_file *f, uint64_t off, uint64_t bytes);
+    /** Until it is closed or the process ends. -EWOULDBLOCK: another opening of the file has it. */
+    int (*file_lock)(struct gw_file *f);
     void (*file_close)(struct gw_file *f);
     int (*file_rename)(struct gw_env *env, const char *from, const char *to);
     int (*file_remove)(struct gw_env *env, const char *path);
     int (*dir_make)(struct gw_env *env, const char *path, unsigned mode);
     /** Calls `each` once per entry name, without . and .. */
     int (*dir_list)(struct gw_env *env, const char *path, void (*each)(void *arg, const char *name), void *arg);
+    /** Names that were made, renamed or removed in this folder survive a power cut. */
+    int (*dir_sync)(struct gw_env *env, const char *path);
+    /** Of the file system that the path lies on: what this process may still write, and its size. */
+    int (*disk_space)(struct gw_env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
     /** Wall time of the last change in ns, or 0 when the file is not there. */
     uint64_t (*file_changed_ns)(struct gw_env *env, const char *path);
 

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -142,6 +144,18 @@ static ssize_t file_writev(struct gw_file *f, const struct iovec *iov, int n_iov
     }
 }
 
+static ssize_t file_pwritev(struct gw_file *f, const struct iovec *iov, int n_iov, uint64_t off)
+{
+    for (;;) {
+        ssize_t put = pwritev(f->fd, iov, n_iov, (off_t)off);
+
+        if (put >= 0)
+            return put;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
 static int64_t file_size(struct gw_file *f)
 {
     struct stat st;
@@ -157,6 +171,21 @@ static int file_sync(struct gw_file *f)
 static int file_truncate(struct gw_file *f, uint64_t bytes)
 {
     return ftruncate(f->fd, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+static int file_allocate(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    int rc;
+
+    do
+        rc = fallocate(f->fd, 0, (off_t)off, (off_t)bytes) < 0 ? -errno : 0;
+    while (rc == -EINTR);
+    return rc;
+}
+
+static int file_lock(struct gw_file *f)
+{
+    return flock(f->fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 static void file_close(struct gw_file *f)
@@ -200,6 +229,30 @@ static int dir_list(struct gw_env *env, const char *path, void (*each)(void *arg
     return 0;
 }
 
+static int dir_sync(struct gw_env *env, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
+
+    (void)env;
+    if (fd < 0)
+        return -errno;
+    rc = fsync(fd) < 0 ? -errno : 0;
+    (void)close(fd);
+    return rc;
+}
+
+static int disk_space(struct gw_env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total)
+{
+    struct statvfs st;
+
+    (void)env;
+    if (statvfs(path, &st) < 0)
+        return -errno;
+    *ret_free = (uint64_t)st.f_bavail * st.f_frsize;
+    *ret_total = (uint64_t)st.f_blocks * st.f_frsize;
+    return 0;
+}
+
 static uint64_t file_changed_ns(struct gw_env *env, const char *path)
 {
     struct stat st;
@@ -218,14 +271,19 @@ static const struct gw_env_ops real_ops = {
     .file_open = file_open,
     .file_pread = file_pread,
     .file_writev = file_writev,
+    .file_pwritev = file_pwritev,
     .file_size = file_size,
     .file_sync = file_sync,
     .file_truncate = file_truncate,
+    .file_allocate = file_allocate,
+    .file_lock = file_lock,
     .file_close = file_close,
     .file_rename = file_rename,
     .file_remove = file_remove,
     .dir_make = dir_make,
     .dir_list = dir_list,
+    .dir_sync = dir_sync,
+    .disk_space = disk_space,
     .file_changed_ns = file_changed_ns,
 };
 

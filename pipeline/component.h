@@ -29,6 +29,7 @@ struct gw_attempt;
 struct gw_auth_server;
 struct gw_auth_client;
 struct gw_batching;
+struct gw_storage_ops;
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
@@ -101,6 +102,7 @@ struct gw_component {
 
     const struct gw_exporter_ops *exporter; /* exporters */
     const struct gw_auth_ops *auth;         /* authenticator extensions */
+    const struct gw_storage_ops *storage;   /* storage extensions (pipeline/storage.h) */
 };
 
 enum { GW_DONE = 0, GW_MORE = 1, GW_MAX_TRANSPORTS = 2 };

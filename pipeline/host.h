@@ -6,9 +6,20 @@
 #define GW_PIPELINE_HOST_H
 
 #include "core/credit.h"
+#include "log/files.h"
 #include "pipeline/auth.h"
+#include "pipeline/storage.h"
 
 struct gw_host;
+
+/** A log that an instance wants. */
+struct gw_host_log {
+    const char *storage; /* id of the extension */
+    const char *kind;    /* "queue", "journal", "dead_letters": a folder of the storage */
+    const char *name;    /* any text; "" = the kind's folder itself */
+    struct gw_log_retention retention;
+    uint64_t max_bytes; /* 0 = the storage's */
+};
 
 struct gw_host_ops {
     /** The authenticator extension of that id. Errors: -ENOENT, err says which extensions there are. */
@@ -17,6 +28,15 @@ struct gw_host_ops {
     bool (*is_ready)(struct gw_host *h);
     /** Wall clock of the start, ns. */
     uint64_t (*started_ns)(struct gw_host *h);
+    /**
+     * A log, opened (and recovered) with the first call and shared by all who ask for it by the same storage, kind and
+     * name. It has a writer of its own, and is closed after everything that can use it. In create() or start().
+     *
+     * Errors    -ENOENT no such storage; as gw_log_files_open. err is a sentence
+     */
+    int (*log)(struct gw_host *h, const struct gw_host_log *what, struct gw_log **ret, struct gw_err *err);
+    /** How that storage wants its logs. Errors: -ENOENT, err says which there are. */
+    int (*storage)(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err);
 };
 
 struct gw_host {

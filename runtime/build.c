@@ -330,6 +330,7 @@ void gw_graph_free(struct gw_engine *e)
 {
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
         gw_worker_free(&e->workers[i]);
+    gw_logs_close(e); /* its last commits' done may still look at edges */
     for (size_t i = 0; e->instances && i < e->conf.service->n_components; i++) {
         struct instance *x = &e->instances[i];
 

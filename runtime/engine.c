@@ -322,6 +322,7 @@ void gw_engine_turn(struct gw_engine *e)
     for (size_t i = 0; i < e->conf.service->n_components; i++)
         if (e->instances[i].loop && e->instances[i].is_open)
             gw_loop_turn(e->instances[i].loop, 0);
+    gw_logs_work(e);
 }
 
 /* ---- looking in ------------------------------------------------------------------------------------------- */

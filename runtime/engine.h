@@ -14,6 +14,7 @@
 #define GW_RUNTIME_ENGINE_H
 
 #include "core/credit.h"
+#include "log/files.h"
 #include "pipeline/service.h"
 #include "queue/edge.h"
 
@@ -28,6 +29,8 @@ struct gw_engine_conf { /* borrowed for the engine's life */
     unsigned n_workers;    /* 0 = one per CPU */
     uint64_t memory_bytes; /* 0 = from the cgroup or the machine */
     bool by_hand;          /* no threads: gw_engine_turn turns all loops (simulation, tests) */
+    /** Another way to open logs than gw_log_files_open (simulation); or NULL. */
+    int (*open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 };
 
 /** Make all instances. Errors: negative errno; err names component and setting. */

@@ -25,6 +25,7 @@
 
 struct worker;
 struct instance;
+struct log;
 
 enum phase { STARTING, RUNNING, QUIESCING, DRAINING, STOPPED };
 
@@ -191,6 +192,7 @@ struct gw_engine {
     struct pipeline *pipelines;
     struct worker *workers;
     unsigned n_workers;
+    struct log *logs; /* open ones */
     uint64_t started_ns;
     _Atomic enum phase phase;
     struct gw_logger logger;
@@ -227,6 +229,13 @@ void gw_worker_close(struct worker *w);
 void *gw_worker_main(void *arg);
 void *gw_exporter_main(void *arg);
 void gw_worker_arm(struct worker *w, uint64_t after_ns);
+
+/* logs.c */
+int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct gw_log **ret,
+                 struct gw_err *err);
+/** by_hand only: all writers. */
+void gw_logs_work(struct gw_engine *e);
+void gw_logs_close(struct gw_engine *e);
 
 /* host.c */
 extern const struct gw_host_ops gw_host_ops;

@@ -6,29 +6,60 @@ static struct gw_engine *engine_of(struct gw_host *h)
     return (struct gw_engine *)((char *)h - offsetof(struct gw_engine, host));
 }
 
-static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct gw_err *err)
+static struct gw_service_component *extension(const struct gw_service *s, const char *id)
 {
-    const struct gw_service *s = engine_of(h)->conf.service;
+    for (size_t i = 0; i < s->n_extensions; i++)
+        if (strcmp(s->extensions[i]->id, id) == 0)
+            return s->extensions[i];
+    return NULL;
+}
+
+static int no_such(const struct gw_service *s, const char *what, const char *id, struct gw_err *err)
+{
     struct gw_buf known;
     int rc;
 
-    for (size_t i = 0; i < s->n_extensions; i++) {
-        const struct gw_service_component *c = s->extensions[i];
-
-        if (strcmp(c->id, id) != 0)
-            continue;
-        if (!c->type->auth)
-            return gw_fail(err, -ENOENT, "extension \"%s\" is no authenticator", id);
-        *ret = (struct gw_auth){c->type->auth, engine_of(h)->instances[c->index].self};
-        return 0;
-    }
     gw_buf_init(&known, 200);
     for (size_t i = 0; i < s->n_extensions; i++)
         gw_buf_printf(&known, "%s%s", i ? ", " : "", s->extensions[i]->id);
-    rc = gw_fail(err, -ENOENT, "authenticator \"%s\" is not among service::extensions (%.*s)", id,
+    rc = gw_fail(err, -ENOENT, "%s \"%s\" is not among service::extensions (%.*s)", what, id,
                  known.n ? (int)known.n : 4, known.n ? (const char *)known.p : "none");
     gw_buf_clear(&known);
     return rc;
+}
+
+static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct gw_err *err)
+{
+    const struct gw_service *s = engine_of(h)->conf.service;
+    const struct gw_service_component *c = extension(s, id);
+
+    if (!c)
+        return no_such(s, "authenticator", id, err);
+    if (!c->type->auth)
+        return gw_fail(err, -ENOENT, "extension \"%s\" is no authenticator", id);
+    *ret = (struct gw_auth){c->type->auth, engine_of(h)->instances[c->index].self};
+    return 0;
+}
+
+static int storage(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err)
+{
+    const struct gw_service *s = engine_of(h)->conf.service;
+    const struct gw_service_component *c = extension(s, id);
+
+    if (!c)
+        return no_such(s, "storage", id, err);
+    if (!c->type->storage)
+        return gw_fail(err, -ENOENT, "extension \"%s\" is no storage", id);
+    c->type->storage->get(engine_of(h)->instances[c->index].self, ret);
+    return 0;
+}
+
+static int open_log(struct gw_host *h, const struct gw_host_log *what, struct gw_log **ret, struct gw_err *err)
+{
+    struct gw_storage st;
+    int rc = storage(h, what->storage, &st, err);
+
+    return rc < 0 ? rc : gw_logs_open(engine_of(h), what, &st, ret, err);
 }
 
 static bool is_ready(struct gw_host *h)
@@ -41,4 +72,5 @@ static uint64_t started_ns(struct gw_host *h)
     return engine_of(h)->started_ns;
 }
 
-const struct gw_host_ops gw_host_ops = {.auth = auth, .is_ready = is_ready, .started_ns = started_ns};
+const struct gw_host_ops gw_host_ops = {
+    .auth = auth, .is_ready = is_ready, .started_ns = started_ns, .log = open_log, .storage = storage};

@@ -66,7 +66,7 @@ static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct g
     return 0;
 }
 
-static const struct gw_host_ops host_ops = {auth, is_ready, started_ns};
+static const struct gw_host_ops host_ops = {.auth = auth, .is_ready = is_ready, .started_ns = started_ns};
 
 static void drop_bench(struct bench *b)
 {

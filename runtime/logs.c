@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The open logs, each with its writer: a thread, or by hand in simulations. Opened while the graph is built, closed
+ * after everything that may commit.
+ */
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "runtime/graph.h"
+
+enum { PATH_BYTES = 1024 };
+
+struct log {
+    struct log *next;
+    struct gw_engine *engine;
+    struct gw_log *log;
+    const char *storage, *kind, *name;
+    struct gw_logger logger;
+    char dir[PATH_BYTES];
+    pthread_t thread;
+    sem_t submitted;
+    _Atomic bool leaving;
+    bool has_thread;
+};
+
+/* A file's name may hold anything but a slash and a zero; ours hold less, so that they look the same everywhere. */
+static void put_escaped(char *to, size_t room, const char *text)
+{
+    size_t at = strlen(to);
+
+    for (; *text && at + 4 < room; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+
+        at += (size_t)snprintf(to + at, room - at, plain ? "%c" : "%%%02X", c);
+    }
+}
+
+static void wake(void *arg)
+{
+    (void)sem_post(&((struct log *)arg)->submitted);
+}
+
+static void *writer_main(void *arg)
+{
+    struct log *l = arg;
+
+    while (!atomic_load(&l->leaving)) {
+        uint64_t at = gw_log_work(l->log);
+        struct timespec ts = {(time_t)(at / 1000000000u), (long)(at % 1000000000u)};
+
+        if (at == 0)
+            (void)sem_wait(&l->submitted);
+        else
+            (void)sem_clockwait(&l->submitted, CLOCK_MONOTONIC, &ts);
+        while (sem_trywait(&l->submitted) == 0)
+            ;
+    }
+    return NULL;
+}
+
+static const char *keep(struct gw_engine *e, const char *text)
+{
+    return (const char *)gw_arena_dup(&e->arena, gw_slice_of(text, strlen(text) + 1)).p;
+}
+
+static int make_parents(struct gw_engine *e, const char *directory, const char *kind, struct gw_err *err)
+{
+    char path[PATH_BYTES];
+    int rc;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", directory, kind);
+    rc = e->conf.env->ops->dir_make(e->conf.env, path, 0700);
+    return rc < 0 && rc != -EEXIST ? gw_fail(err, rc, "%s: %s", path, strerror(-rc)) : 0;
+}
+
+static struct log *find(const struct gw_engine *e, const struct gw_host_log *what)
+{
+    struct log *l = e->logs;
+
+    while (l && (strcmp(l->storage, what->storage) != 0 || strcmp(l->kind, what->kind) != 0 ||
+                 strcmp(l->name, what->name) != 0))
+        l = l->next;
+    return l;
+}
+
+static int start_writer(struct log *l, struct gw_err *err)
+{
+    int rc = pthread_create(&l->thread, NULL, writer_main, l);
+    char shown[16];
+
+    if (rc != 0)
+        return gw_fail(err, -rc, "cannot start a thread: %s", strerror(rc));
+    (void)snprintf(shown, sizeof(shown), "log %.11s", l->name[0] ? l->name : l->kind);
+    (void)pthread_setname_np(l->thread, shown);
+    l->has_thread = true;
+    return 0;
+}
+
+static void close_log(struct log *l)
+{
+    if (l->has_thread) {
+        atomic_store(&l->leaving, true);
+        wake(l);
+        (void)pthread_join(l->thread, NULL);
+    }
+    gw_log_close(l->log);
+    (void)sem_destroy(&l->submitted);
+    free(l);
+}
+
+static int open_log(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct log *l,
+                    struct gw_err *err)
+{
+    struct gw_log_files_conf conf = {
+        .env = e->conf.env,
+        .dir = l->dir,
+        .logger = l->logger,
+        .segment_bytes = st->segment_bytes,
+        .max_bytes = what->max_bytes ? what->max_bytes : st->max_bytes,
+        .reserve_bytes = st->reserve_bytes,
+        .sync_interval_ns = st->sync_interval_ns,
+        .retention = what->retention,
+        .wake = wake,
+        .arg = l,
+    };
+    int rc = make_parents(e, st->directory, what->kind, err);
+
+    (void)snprintf(l->dir, sizeof(l->dir), "%s/%s%s", st->directory, what->kind, *what->name ? "/" : "");
+    put_escaped(l->dir, sizeof(l->dir), what->name);
+    if (rc == 0)
+        rc = (e->conf.open_log ? e->conf.open_log : gw_log_files_open)(&conf, &l->log, err);
+    if (rc == 0 && !e->conf.by_hand)
+        rc = start_writer(l, err);
+    return rc;
+}
+
+int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct gw_log **ret,
+                 struct gw_err *err)
+{
+    struct log *l = find(e, what);
+    int rc;
+
+    if (l) {
+        *ret = l->log;
+        return 0;
+    }
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    l->engine = e;
+    l->storage = keep(e, what->storage);
+    l->kind = keep(e, what->kind);
+    l->name = keep(e, what->name);
+    l->logger = (struct gw_logger){.sink = e->conf.log, .kind = "log", .id = *what->name ? l->name : l->kind};
+    (void)sem_init(&l->submitted, 0, 0);
+    rc = l->storage && l->kind && l->name ? open_log(e, what, st, l, err) : gw_fail(err, -ENOMEM, "out of memory");
+    if (rc < 0) {
+        close_log(l);
+        return rc;
+    }
+    l->next = e->logs;
+    e->logs = l;
+    *ret = l->log;
+    return 0;
+}
+
+void gw_logs_work(struct gw_engine *e)
+{
+    for (struct log *l = e->logs; l; l = l->next)
+        (void)gw_log_work(l->log);
+}
+
+void gw_logs_close(struct gw_engine *e)
+{
+    for (struct log *l = e->logs, *next; l; l = next) {
+        next = l->next;
+        close_log(l);
+    }
+    e->logs = NULL;
+}
