@@ -67,6 +67,8 @@ struct gw_env_ops {
     int (*dir_sync)(struct gw_env *env, const char *path);
     /** Of the file system that the path lies on: what this process may still write, and its size. */
     int (*disk_space)(struct gw_env *env, const char *path, uint64_t *ret_free, uint64_t *ret_total);
+    /** Type and permissions of what the path leads to, as st_mode has them: without opening it. */
+    int (*path_mode)(struct gw_env *env, const char *path, unsigned *ret_mode);
     /** Wall time of the last change in ns, or 0 when the file is not there. */
     uint64_t (*file_changed_ns)(struct gw_env *env, const char *path);
 

@@ -253,6 +253,17 @@ static int disk_space(struct gw_env *env, const char *path, uint64_t *ret_free, 
     return 0;
 }
 
+static int path_mode(struct gw_env *env, const char *path, unsigned *ret_mode)
+{
+    struct stat st;
+
+    (void)env;
+    if (stat(path, &st) < 0)
+        return -errno;
+    *ret_mode = st.st_mode;
+    return 0;
+}
+
 static uint64_t file_changed_ns(struct gw_env *env, const char *path)
 {
     struct stat st;
@@ -284,6 +295,7 @@ static const struct gw_env_ops real_ops = {
     .dir_list = dir_list,
     .dir_sync = dir_sync,
     .disk_space = disk_space,
+    .path_mode = path_mode,
     .file_changed_ns = file_changed_ns,
 };
 

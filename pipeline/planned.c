@@ -100,7 +100,6 @@ const struct gw_planned gw_planned[] = {
     X("healthcheckv2"),
     X("pprof"),
     X("zpages"),
-    X("file_storage"),
     X("memory_limiter"),
     X("oauth2client"),
     X("oidc"),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/env.h"
@@ -38,6 +39,7 @@ static void files_do_as_told(void **state)
 {
     struct gw_env *env = *state;
     struct gw_file *f;
+    unsigned mode;
     char to[128];
 
     put_file(env, in_dir("a"), "hello");
@@ -51,6 +53,11 @@ static void files_do_as_told(void **state)
     assert_int_equal(env->ops->file_rename(env, in_dir("a"), to), 0);
     assert_int_equal(env->ops->file_open(env, in_dir("a"), GW_OPEN_READ, 0, &f), -ENOENT);
     assert_int_equal(env->ops->file_changed_ns(env, in_dir("a")), 0);
+    assert_int_equal(env->ops->path_mode(env, in_dir("a"), &mode), -ENOENT);
+    assert_int_equal(env->ops->path_mode(env, to, &mode), 0);
+    assert_int_equal(mode & ~077u, S_IFREG | 0600);
+    assert_int_equal(env->ops->path_mode(env, dir, &mode), 0);
+    assert_int_equal(mode, S_IFDIR | 0700);
     assert_int_equal(env->ops->file_remove(env, to), 0);
     assert_int_equal(env->ops->file_remove(env, to), -ENOENT);
     assert_int_equal(env->ops->dir_make(env, dir, 0700), -EEXIST);
