@@ -133,19 +133,19 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
     return 0;
 }
 
-static bool leads_to(const struct gw_edge *from, const struct gw_edge *to)
+bool gw_edge_leads_to(const struct gw_edge *from, const struct gw_edge *to)
 {
     if (from == to)
         return true;
     for (unsigned i = 0; i < from->n_dead_letters; i++)
-        if (leads_to(from->dead_letters[i], to))
+        if (gw_edge_leads_to(from->dead_letters[i], to))
             return true;
     return false;
 }
 
 int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to)
 {
-    if (leads_to(to, e))
+    if (gw_edge_leads_to(to, e))
         return -ELOOP;
     if (e->n_dead_letters == GW_EDGE_DEAD_LETTERS)
         return -E2BIG;

@@ -49,6 +49,8 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret);
 void gw_edge_free(struct gw_edge *e);
 /** Where rows go that the sink will never take. Before the first put. Errors: -E2BIG, -ELOOP when `to` leads back. */
 int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to);
+/** `to` is `from`, or gets its dead letters, at whatever remove. */
+bool gw_edge_leads_to(const struct gw_edge *from, const struct gw_edge *to);
 
 /* ---- the exporter's thread -------------------------------------------------------------------------------- */
 

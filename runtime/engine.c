@@ -8,7 +8,7 @@
 
 #include "runtime/graph.h"
 
-enum { STACK_BYTES = 512 << 10, HARD_PERCENT = 80, SOFT_PERCENT = 65 };
+enum { STACK_BYTES = 512 << 10, MAX_ENGINE_BYTES = 64 << 20, HARD_PERCENT = 80, SOFT_PERCENT = 65 };
 
 static unsigned usable_cpus(void)
 {
@@ -45,6 +45,19 @@ static uint64_t machine_bytes(struct gw_env *env)
     return least;
 }
 
+static int make_workers(struct gw_engine *e, struct gw_err *err)
+{
+    int rc = 0;
+
+    gw_arena_init(&e->arena, 16384, MAX_ENGINE_BYTES);
+    e->workers = gw_arena_zalloc(&e->arena, e->n_workers * sizeof(*e->workers));
+    if (!e->workers)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    for (unsigned i = 0; i < e->n_workers && rc == 0; i++)
+        rc = gw_worker_init(&e->workers[i], e, i, err);
+    return rc;
+}
+
 int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, struct gw_err *err)
 {
     struct gw_engine *e = calloc(1, sizeof(*e));
@@ -62,7 +75,10 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
     gw_credit_init(&e->memory, bytes / 100 * SOFT_PERCENT, bytes / 100 * HARD_PERCENT);
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_cond_init(&e->reported, NULL);
-    rc = gw_graph_build(e, err);
+    e->instances_last = &e->instances;
+    rc = make_workers(e, err);
+    if (rc == 0)
+        rc = gw_graph_build(e, conf->service, &e->graph, err);
     if (rc < 0) {
         gw_engine_free(e);
         return rc;
@@ -75,7 +91,15 @@ void gw_engine_free(struct gw_engine *e)
 {
     if (!e)
         return;
-    gw_graph_free(e);
+    gw_graph_free(e->graph);
+    gw_logs_close(e); /* its last commits' done may still look at edges */
+    for (struct instance *x = e->instances, *next; x; x = next) {
+        next = x->next;
+        gw_instance_free(x);
+    }
+    for (unsigned i = 0; e->workers && i < e->n_workers; i++)
+        gw_worker_free(&e->workers[i]);
+    gw_arena_clear(&e->arena);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
     free(e);
@@ -83,11 +107,9 @@ void gw_engine_free(struct gw_engine *e)
 
 /* ---- threads ---------------------------------------------------------------------------------------------- */
 
-static struct instance *edge_instance(struct gw_engine *e, size_t i)
+static bool is_sender(const struct instance *x)
 {
-    struct instance *x = &e->instances[i];
-
-    return x->edge && gw_edge_needs_thread(x->edge) ? x : NULL;
+    return x->edge && gw_edge_needs_thread(x->edge);
 }
 
 static int start_thread(pthread_t *t, bool *ret_has, void *(*run)(void *), void *arg, const char *name,
@@ -125,14 +147,11 @@ static bool wait_reports(struct gw_engine *e, unsigned n)
 
 static int start_exporters(struct gw_engine *e, struct gw_err *err)
 {
-    size_t n = e->conf.service->n_components;
     unsigned started = 0;
     int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        struct instance *x = edge_instance(e, i);
-
-        if (!x)
+    for (struct instance *x = e->instances; x && rc == 0; x = x->next) {
+        if (!is_sender(x))
             continue;
         if (e->conf.by_hand) {
             rc = gw_loop_new(e->conf.env, &x->loop, err);
@@ -145,9 +164,9 @@ static int start_exporters(struct gw_engine *e, struct gw_err *err)
         started += rc == 0;
     }
     if (!wait_reports(e, started) && rc == 0)
-        for (size_t i = 0; i < n; i++)
-            if (e->instances[i].has_thread && !e->instances[i].is_open)
-                return gw_fail(err, -EIO, "exporter %s: %s", e->instances[i].comp->id, e->instances[i].err.text);
+        for (struct instance *x = e->instances; x; x = x->next)
+            if (x->has_thread && !x->is_open)
+                return gw_fail(err, -EIO, "exporter %s: %s", x->comp->id, x->err.text);
     return rc;
 }
 
@@ -175,10 +194,10 @@ static int start_workers(struct gw_engine *e, struct gw_err *err)
 
 static int open_extensions(struct gw_engine *e, struct gw_err *err)
 {
-    const struct gw_service *s = e->conf.service;
+    const struct gw_service *s = e->graph->service;
 
     for (size_t i = 0; i < s->n_extensions; i++) {
-        struct instance *x = &e->instances[s->extensions[i]->index];
+        struct instance *x = e->graph->instances[s->extensions[i]->index];
         struct gw_err why = {"cannot be opened"};
         int rc = x->comp->type->open ? x->comp->type->open(x->self, e->conf.loop, NULL, &x->local, &why) : 0;
 
@@ -191,10 +210,10 @@ static int open_extensions(struct gw_engine *e, struct gw_err *err)
 
 static void close_extensions(struct gw_engine *e)
 {
-    const struct gw_service *s = e->conf.service;
+    const struct gw_service *s = e->graph->service;
 
     for (size_t i = s->n_extensions; i-- > 0;) {
-        struct instance *x = &e->instances[s->extensions[i]->index];
+        struct instance *x = e->graph->instances[s->extensions[i]->index];
 
         if (x->is_open && x->comp->type->close)
             x->comp->type->close(x->local);
@@ -243,17 +262,17 @@ bool gw_engine_is_quiet(const struct gw_engine *e)
 
 void gw_engine_drain(struct gw_engine *e)
 {
-    for (size_t i = 0; i < e->conf.service->n_components; i++)
-        if (e->instances[i].edge)
-            gw_edge_drain(e->instances[i].edge);
+    for (struct instance *x = e->instances; x; x = x->next)
+        if (x->edge)
+            gw_edge_drain(x->edge);
     if (gw_engine_is_quiet(e))
         enter_phase(e, DRAINING);
 }
 
 bool gw_engine_is_drained(const struct gw_engine *e)
 {
-    for (size_t i = 0; i < e->conf.service->n_components; i++)
-        if (e->instances[i].edge && !gw_edge_is_empty(e->instances[i].edge))
+    for (struct instance *x = e->instances; x; x = x->next)
+        if (x->edge && !gw_edge_is_empty(x->edge))
             return false;
     return true;
 }
@@ -262,25 +281,21 @@ static uint64_t left_rows(const struct gw_engine *e)
 {
     uint64_t n = 0;
 
-    for (size_t i = 0; i < e->conf.service->n_components; i++)
-        for (unsigned s = 0; e->instances[i].edge && s < GW_N_SIGNALS; s++)
-            n += gw_edge_counts(e->instances[i].edge, (enum gw_signal)(1u << s)).held;
+    for (struct instance *x = e->instances; x; x = x->next)
+        for (unsigned s = 0; x->edge && s < GW_N_SIGNALS; s++)
+            n += gw_edge_counts(x->edge, (enum gw_signal)(1u << s)).held;
     return n;
 }
 
 /* Whatever sends dead letters to another exporter is closed before it. */
 static void close_exporter(struct gw_engine *e, struct instance *x)
 {
-    const struct gw_service *s = e->conf.service;
-
-    if (!edge_instance(e, x->comp->index) || x->is_closed)
+    if (!is_sender(x) || x->is_closed)
         return;
     x->is_closed = true;
-    for (size_t i = 0; i < s->n_components; i++)
-        for (size_t p = 0; e->instances[i].edge && p < s->components[i].n_ports; p++)
-            for (size_t t = 0; t < s->components[i].ports[p].n_targets; t++)
-                if (s->components[i].ports[p].targets[t] == x->comp)
-                    close_exporter(e, &e->instances[i]);
+    for (struct instance *from = e->instances; from; from = from->next)
+        if (from != x && from->edge && gw_edge_leads_to(from->edge, x->edge))
+            close_exporter(e, from);
     if (x->has_thread) {
         if (x->loop)
             gw_loop_stop(x->loop);
@@ -305,9 +320,9 @@ uint64_t gw_engine_stop(struct gw_engine *e)
         e->workers[i].has_thread = false;
     }
     left = left_rows(e);
-    for (size_t i = 0; i < e->conf.service->n_components; i++)
-        if (e->instances[i].edge)
-            close_exporter(e, &e->instances[i]);
+    for (struct instance *x = e->instances; x; x = x->next)
+        if (x->edge)
+            close_exporter(e, x);
     for (unsigned i = 0; i < e->n_workers; i++)
         gw_intake_deliver(&e->workers[i]); /* verdicts of requests whose receivers are gone: only counted */
     close_extensions(e);
@@ -319,9 +334,9 @@ void gw_engine_turn(struct gw_engine *e)
     for (unsigned i = 0; i < e->n_workers; i++)
         if (e->workers[i].loop)
             gw_loop_turn(e->workers[i].loop, 0);
-    for (size_t i = 0; i < e->conf.service->n_components; i++)
-        if (e->instances[i].loop && e->instances[i].is_open)
-            gw_loop_turn(e->instances[i].loop, 0);
+    for (struct instance *x = e->instances; x; x = x->next)
+        if (x->loop && x->is_open)
+            gw_loop_turn(x->loop, 0);
     gw_logs_work(e);
 }
 
@@ -329,9 +344,9 @@ void gw_engine_turn(struct gw_engine *e)
 
 static struct instance *find(const struct gw_engine *e, enum gw_kind kind, const char *id)
 {
-    struct gw_service_component *c = gw_service_find(e->conf.service, kind, id);
+    struct gw_service_component *c = gw_service_find(e->graph->service, kind, id);
 
-    return c && e->instances[c->index].comp ? &e->instances[c->index] : NULL;
+    return c ? e->graph->instances[c->index] : NULL;
 }
 
 struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_id)
@@ -352,7 +367,7 @@ struct gw_intake *gw_engine_intake(const struct gw_engine *e, unsigned worker, c
 {
     struct instance *x = find(e, GW_RECEIVER, receiver_id);
 
-    return x ? &e->workers[worker].intakes[x->comp->index].base : NULL;
+    return x ? &x->intakes[worker].base : NULL;
 }
 
 unsigned gw_engine_n_workers(const struct gw_engine *e)
@@ -367,7 +382,7 @@ struct gw_credit *gw_engine_memory(struct gw_engine *e)
 
 void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out)
 {
-    const struct gw_service *s = e->conf.service;
+    const struct gw_service *s = e->graph->service;
 
     for (size_t i = 0; i < s->n_pipelines; i++)
         for (size_t k = 0; k < s->pipelines[i].n_exporters; k++) {

@@ -19,7 +19,7 @@ static struct node *node_of(struct gw_ports *out)
 
 static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
 {
-    struct chain *c = &w->chains[pipeline];
+    struct chain *c = &w->share->chains[pipeline];
 
     v->pipeline = pipeline;
     if (c->n_nodes)
@@ -30,18 +30,18 @@ static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
 
 static void enter_edge(struct worker *w, const struct target *t, struct gw_view *v)
 {
-    struct instance *x = &w->engine->instances[t->index];
+    struct share *sh = w->share;
     struct gw_edge_put how = {
         .scratch = &w->scratch,
         .ledger = &w->ledger,
-        .reserved = &w->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
+        .reserved = &sh->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
         .batching = t->batching,
         .deadline_ns = w->deadline_ns,
     };
     struct node *before = w->current;
 
     w->current = NULL; /* what the edge refuses is not the last processor's doing */
-    gw_edge_put(x->edge, v, &how);
+    gw_edge_put(sh->graph->instances[t->index]->edge, v, &how);
     w->current = before;
 }
 
@@ -57,7 +57,7 @@ static void enter(struct worker *w, const struct target *t, struct gw_view *v)
         enter_edge(w, t, v);
         break;
     case TO_CONNECTOR:
-        joint = w->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
+        joint = w->share->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
         run_node(joint, v);
         break;
     }
@@ -189,6 +189,11 @@ static unsigned letter_port(const struct node *n)
     return 0;
 }
 
+static struct gw_edge *edge_of(const struct node *n, const struct target *t)
+{
+    return n->share->graph->instances[t->index]->edge;
+}
+
 /* Room for one more record at every exporter of the port; all or none. */
 static bool reserve_letter(struct node *n, unsigned port, size_t bytes)
 {
@@ -196,7 +201,7 @@ static bool reserve_letter(struct node *n, unsigned port, size_t bytes)
     unsigned i;
 
     for (i = 0; i < n->n_outs[port - 1]; i++) {
-        struct gw_edge *e = t[i].kind == TO_EDGE ? n->worker->engine->instances[t[i].index].edge : NULL;
+        struct gw_edge *e = t[i].kind == TO_EDGE ? edge_of(n, &t[i]) : NULL;
         uint64_t units = e ? gw_edge_units(e, n->n_letters == 0, 1, bytes) : 0;
 
         if (e && !gw_edge_reserve(e, GW_LOGS, units, /* wait= */ false))
@@ -206,7 +211,7 @@ static bool reserve_letter(struct node *n, unsigned port, size_t bytes)
     if (i == n->n_outs[port - 1])
         return true;
     while (i-- > 0) {
-        struct gw_edge *e = t[i].kind == TO_EDGE ? n->worker->engine->instances[t[i].index].edge : NULL;
+        struct gw_edge *e = t[i].kind == TO_EDGE ? edge_of(n, &t[i]) : NULL;
         uint64_t units = e ? gw_edge_units(e, n->n_letters == 0, 1, bytes) : 0;
 
         n->letter_units[i] -= units;
@@ -295,9 +300,9 @@ static void flush_node(struct node *n)
         return;
     for (unsigned i = 0; i < n->n_outs[port - 1]; i++) {
         const struct target *t = &n->outs[port - 1][i];
-        struct gw_edge *e = w->engine->instances[t->index].edge;
+        struct gw_edge *e = t->kind == TO_EDGE ? edge_of(n, t) : NULL;
 
-        if (t->kind == TO_CONNECTOR)
+        if (!e)
             letters_as_view(w, t, body);
         else if (!gw_edge_put_bytes(e, GW_LOGS, body, n->n_letters, &n->letter_units[i]))
             gw_log(&n->ctx.logger, GW_LOG_ERROR, "%u dead letters could not be handed to %s", n->n_letters,
@@ -313,14 +318,14 @@ static void flush_node(struct node *n)
 
 void gw_flow_flush_letters(struct worker *w)
 {
-    const struct gw_service *s = w->engine->conf.service;
+    const struct share *sh = w->share;
 
     if (!w->letters)
         return;
     w->letters = false;
-    for (size_t p = 0; p < s->n_pipelines; p++)
-        for (unsigned i = 0; i < w->chains[p].n_nodes; i++)
-            flush_node(&w->chains[p].nodes[i]);
+    for (size_t p = 0; p < sh->graph->service->n_pipelines; p++)
+        for (unsigned i = 0; i < sh->chains[p].n_nodes; i++)
+            flush_node(&sh->chains[p].nodes[i]);
 }
 
 /* ---- the ledger ------------------------------------------------------------------------------------------- */

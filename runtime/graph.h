@@ -3,11 +3,15 @@
  * The inside of the engine. What is made once is shared and not written afterwards; what a worker writes is the
  * worker's own.
  *
- *   engine ─┬─ instances[]  by component index: receiver, exporter (with its edge and thread), extension
- *           ├─ routes[]     receiver × signal: the pipelines it feeds, the edges that these can reach
- *           └─ workers[] ─┬─ chains[]   per pipeline: nodes[] (processor instances)
- *                         ├─ joints[]   connector × signal: connector instances
- *                         └─ intakes[]  per receiver: open batches
+ *   engine ─┬─ instances   what there is once: receiver, exporter (with its edge and thread), extension
+ *           ├─ workers[]   a loop and what it works with; its share of the graph
+ *           └─ graph ─┬─ instances[]  by component index: those that this configuration names
+ *                     ├─ routes[]     receiver × signal: the pipelines it feeds, the edges that these can reach
+ *                     ├─ pipelines[]
+ *                     └─ shares[] ─┬─ chains[]   per pipeline: nodes[] (processor instances)
+ *                                  └─ joints[]   connector × signal: connector instances
+ *
+ * An instance has one intake a worker: its open batches, and the share whose chains they run through.
  */
 #ifndef GW_RUNTIME_GRAPH_H
 #define GW_RUNTIME_GRAPH_H
@@ -25,6 +29,9 @@
 
 struct worker;
 struct instance;
+struct graph;
+struct share;
+struct intake;
 struct log;
 
 enum phase { STARTING, RUNNING, QUIESCING, DRAINING, STOPPED };
@@ -48,6 +55,7 @@ struct target {
 /** An edge that a route can reach, and over how many ways. */
 struct reach {
     struct instance *exporter;
+    unsigned index; /* of its component */
     enum gw_signal signal;
     unsigned times;
 };
@@ -66,6 +74,8 @@ struct route {
 enum item_outcome { ITEMS_SUCCESS, ITEMS_REFUSED, ITEMS_FAILURE, N_ITEM_OUTCOMES };
 
 struct instance {
+    struct instance *next; /* of the engine's */
+    struct gw_engine *engine;
     const struct gw_service_component *comp;
     struct gw_ctx ctx;
     void *self;
@@ -75,8 +85,9 @@ struct instance {
     pthread_t thread;
     bool has_thread, is_open, is_closed;
     struct gw_err err;
+    struct gw_drain *drains; /* how fast its queues (as reserved) empty, as each worker sees it: worker × signal */
     /* Receivers. */
-    struct route routes[GW_N_SIGNALS];
+    struct intake *intakes; /* one a worker */
     struct gw_metric *accepted[GW_N_SIGNALS][GW_MAX_TRANSPORTS], *refused[GW_N_SIGNALS][GW_MAX_TRANSPORTS],
         *failed[GW_N_SIGNALS][GW_MAX_TRANSPORTS]; /* [transport] */
     struct gw_metric *produced[GW_N_SIGNALS][N_ITEM_OUTCOMES];
@@ -104,6 +115,7 @@ struct node {
     struct gw_ports ports; /* first: out of the component's call-backs */
     struct gw_ctx ctx;
     struct worker *worker;
+    struct share *share;
     const struct gw_service_component *comp;
     void *self;
     struct chain *chain; /* NULL: a connector */
@@ -128,6 +140,16 @@ struct chain {
     unsigned n_nodes;
 };
 
+/** A worker's part of a graph. */
+struct share {
+    struct graph *graph;
+    struct worker *worker;
+    struct chain *chains;
+    struct node **joints; /* component index × signal */
+    uint64_t *reserved;   /* units for the running batch: component index × signal */
+    bool has_ticks;
+};
+
 struct ticket {
     struct gw_ticket t; /* first */
     struct intake *home;
@@ -148,8 +170,11 @@ struct open_batch {
 
 struct intake {
     struct gw_intake base; /* first */
+    struct intake *next;   /* of its worker, while it is open */
     struct worker *worker;
     struct instance *receiver;
+    struct share *share;  /* where its rows go */
+    struct route *routes; /* of that share's graph, by signal */
     struct open_batch open[N_OPEN];
     unsigned n_open;
 };
@@ -163,19 +188,16 @@ struct worker {
     struct gw_hook hook;
     struct gw_timer timer; /* ticks, parked batches, polls while quiescing */
     uint64_t tick_ns;
-    bool has_ticks;
     struct gw_inbox inbox; /* settled tickets */
     struct gw_arena arena;
     struct gw_buf scratch, json;
     struct gw_batch_pool *pool;
     struct gw_ledger ledger;
     struct node *current;
-    uint64_t deadline_ns;                        /* of the running batch: its last */
-    uint64_t *reserved;                          /* units for the running batch: component index × signal */
-    struct gw_drain *queue_drains, memory_drain; /* how fast queues (as reserved) and memory empty */
-    struct chain *chains;
-    struct node **joints; /* component index × signal */
-    struct intake *intakes;
+    uint64_t deadline_ns;                   /* of the running batch: its last */
+    struct gw_drain memory_drain;           /* how fast memory empties */
+    struct share *share;                    /* whose nodes run */
+    struct intake *intakes, **intakes_last; /* open ones */
     struct open_batch *parked, **parked_last;
     bool letters; /* some node has dead letters to hand over */
     _Atomic enum phase seen;
@@ -183,13 +205,24 @@ struct worker {
     struct gw_err err;
 };
 
+/** What one configuration makes. */
+struct graph {
+    struct gw_engine *engine;
+    const struct gw_service *service;
+    struct gw_arena arena;
+    struct instance **instances; /* by component index; NULL: not used, or made once a worker */
+    struct pipeline *pipelines;
+    struct route *routes; /* component index × signal */
+    struct share *shares; /* by worker */
+};
+
 struct gw_engine {
     struct gw_engine_conf conf;
     struct gw_host host;
     struct gw_credit memory;
     struct gw_arena arena;
-    struct instance *instances; /* by component index */
-    struct pipeline *pipelines;
+    struct instance *instances, **instances_last;
+    struct graph *graph;
     struct worker *workers;
     unsigned n_workers;
     struct log *logs; /* open ones */
@@ -203,11 +236,35 @@ struct gw_engine {
     bool any_failed;
 };
 
+static inline struct route *gw_route(const struct graph *g, unsigned component, enum gw_signal s)
+{
+    return &g->routes[component * GW_N_SIGNALS + gw_signal_index(s)];
+}
+
 /* build.c */
-int gw_graph_build(struct gw_engine *e, struct gw_err *err);
-void gw_graph_free(struct gw_engine *e);
-int gw_worker_build(struct gw_engine *e, struct worker *w, struct gw_err *err);
-void gw_worker_free(struct worker *w);
+/** Gives *ret also when it fails: half built. */
+int gw_graph_build(struct gw_engine *e, const struct gw_service *service, struct graph **ret, struct gw_err *err);
+void gw_graph_free(struct graph *g);
+void gw_instance_free(struct instance *x);
+
+/* make.c: what build.c and share.c need to make instances and wires */
+void *gw_graph_alloc(struct graph *g, size_t n);
+int gw_graph_no_memory(struct gw_err *err);
+void gw_graph_fill_ctx(const struct graph *g, struct gw_ctx *ctx, const struct gw_service_component *c,
+                       const char *pipeline, enum gw_signal signal, unsigned worker);
+/** Create and start. */
+int gw_graph_make(const struct gw_service_component *c, const struct gw_ctx *ctx, void **ret_self, struct gw_err *err);
+struct target gw_graph_target(const struct gw_service_component *c, const struct gw_batching *batching);
+bool gw_graph_feeds(const struct gw_service_pipeline *p, const struct gw_service_component *from);
+/** The pipelines that name `from` as a receiver. */
+int gw_graph_find_targets(struct graph *g, const struct gw_service_component *from, enum gw_signal signal,
+                          struct target **ret, unsigned *ret_n, struct gw_err *err);
+struct gw_metric *gw_graph_items(const struct graph *g, const struct gw_service_component *c, const char *what,
+                                 enum gw_signal signal, const char *pipeline, enum item_outcome outcome);
+
+/* share.c */
+int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct gw_err *err);
+void gw_share_free(struct share *sh);
 
 /* flow.c */
 void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);
@@ -224,6 +281,8 @@ void gw_intake_deliver(struct worker *w);
 void gw_intake_unpark(struct worker *w, bool give_up);
 
 /* worker.c */
+int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct gw_err *err);
+void gw_worker_free(struct worker *w);
 int gw_worker_open(struct worker *w, struct gw_err *err);
 void gw_worker_close(struct worker *w);
 void *gw_worker_main(void *arg);

@@ -30,27 +30,27 @@ static int no_such(const struct gw_service *s, const char *what, const char *id,
 
 static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct gw_err *err)
 {
-    const struct gw_service *s = engine_of(h)->conf.service;
+    const struct gw_service *s = engine_of(h)->graph->service;
     const struct gw_service_component *c = extension(s, id);
 
     if (!c)
         return no_such(s, "authenticator", id, err);
     if (!c->type->auth)
         return gw_fail(err, -ENOENT, "extension \"%s\" is no authenticator", id);
-    *ret = (struct gw_auth){c->type->auth, engine_of(h)->instances[c->index].self};
+    *ret = (struct gw_auth){c->type->auth, engine_of(h)->graph->instances[c->index]->self};
     return 0;
 }
 
 static int storage(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err)
 {
-    const struct gw_service *s = engine_of(h)->conf.service;
+    const struct gw_service *s = engine_of(h)->graph->service;
     const struct gw_service_component *c = extension(s, id);
 
     if (!c)
         return no_such(s, "storage", id, err);
     if (!c->type->storage)
         return gw_fail(err, -ENOENT, "extension \"%s\" is no storage", id);
-    c->type->storage->get(engine_of(h)->instances[c->index].self, ret);
+    c->type->storage->get(engine_of(h)->graph->instances[c->index]->self, ret);
     return 0;
 }
 

@@ -32,14 +32,14 @@ static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signa
 
 static struct route *route_of(struct intake *in, enum gw_signal s)
 {
-    return &in->receiver->routes[gw_signal_index(s)];
+    return &in->routes[gw_signal_index(s)];
 }
 
 /* ---- when to come again ----------------------------------------------------------------------------------- */
 
 static struct gw_drain *drain_of(struct worker *w, const struct reach *r)
 {
-    return &w->queue_drains[r->exporter->comp->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
+    return &r->exporter->drains[w->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
 }
 
 /* Asked for each request: the counters are read once a second. */
@@ -386,6 +386,11 @@ static void trim(struct gw_buf *b)
         gw_buf_clear(b);
 }
 
+static uint64_t *reserved_of(struct share *sh, const struct reach *r)
+{
+    return &sh->reserved[r->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
+}
+
 /* Units that the flow did not use go back: rows were dropped, or took another way. */
 static void run(struct open_batch *o)
 {
@@ -395,8 +400,7 @@ static void run(struct open_batch *o)
     struct gw_view v;
 
     for (unsigned i = 0; i < rt->n_reach; i++)
-        w->reserved[rt->reach[i].exporter->comp->index * GW_N_SIGNALS + gw_signal_index(rt->reach[i].signal)] +=
-            o->units[i];
+        *reserved_of(in->share, &rt->reach[i]) += o->units[i];
     gw_view_init(&v, o->b, &w->arena);
     w->current = NULL;
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
@@ -404,7 +408,7 @@ static void run(struct open_batch *o)
     gw_flow_flush_letters(w);
     for (unsigned i = 0; i < rt->n_reach; i++) {
         struct reach *r = &rt->reach[i];
-        uint64_t *left = &w->reserved[r->exporter->comp->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
+        uint64_t *left = reserved_of(in->share, r);
 
         gw_edge_unreserve(r->exporter->edge, r->signal, *left);
         *left = 0;

@@ -7,10 +7,7 @@
 
 #include "runtime/graph.h"
 
-static struct intake *intakes_end(const struct worker *w)
-{
-    return w->intakes + w->engine->conf.service->n_components;
-}
+enum { MAX_SCRATCH_BYTES = 1u << 30, KEEP_BATCHES = 8 };
 
 void gw_worker_arm(struct worker *w, uint64_t after_ns)
 {
@@ -22,7 +19,7 @@ void gw_worker_arm(struct worker *w, uint64_t after_ns)
 
 static void flush_all(struct worker *w)
 {
-    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
+    for (struct intake *in = w->intakes; in; in = in->next)
         if (in->n_open)
             gw_intake_flush(in);
 }
@@ -31,8 +28,8 @@ static void flush_all(struct worker *w)
 
 static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
 {
-    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
-        if (in->receiver && in->base.local) {
+    for (struct intake *in = w->intakes; in; in = in->next)
+        if (in->base.local) {
             f = quiesce ? in->receiver->comp->type->quiesce : in->receiver->comp->type->close;
             if (f)
                 f(in->base.local);
@@ -43,9 +40,8 @@ static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
 
 static bool all_idle(struct worker *w)
 {
-    for (struct intake *in = w->intakes; in < intakes_end(w); in++)
-        if (in->receiver && in->base.local && in->receiver->comp->type->is_idle &&
-            !in->receiver->comp->type->is_idle(in->base.local))
+    for (struct intake *in = w->intakes; in; in = in->next)
+        if (in->base.local && in->receiver->comp->type->is_idle && !in->receiver->comp->type->is_idle(in->base.local))
             return false;
     return w->parked == NULL;
 }
@@ -61,15 +57,16 @@ static bool drain_node(struct node *n)
 /* In order of flow, so that what one lets go the next one takes in. True when all have nothing more. */
 static bool drain_nodes(struct worker *w)
 {
-    const struct gw_service *s = w->engine->conf.service;
+    const struct share *sh = w->share;
+    const struct gw_service *s = sh->graph->service;
     bool more = false;
 
     for (size_t p = 0; p < s->n_pipelines; p++)
-        for (unsigned i = 0; i < w->chains[p].n_nodes; i++)
-            more |= drain_node(&w->chains[p].nodes[i]);
+        for (unsigned i = 0; i < sh->chains[p].n_nodes; i++)
+            more |= drain_node(&sh->chains[p].nodes[i]);
     for (size_t i = 0; i < s->n_components * GW_N_SIGNALS; i++)
-        if (w->joints[i])
-            more |= drain_node(w->joints[i]);
+        if (sh->joints[i])
+            more |= drain_node(sh->joints[i]);
     return !more;
 }
 
@@ -117,12 +114,12 @@ static void on_turn(struct gw_hook *h)
 
 static void tick_nodes(struct worker *w, uint64_t now)
 {
-    const struct gw_service *s = w->engine->conf.service;
+    const struct share *sh = w->share;
 
     w->deadline_ns = 0; /* who waited for these rows was answered long ago */
-    for (size_t p = 0; p < s->n_pipelines; p++)
-        for (unsigned i = 0; i < w->chains[p].n_nodes; i++) {
-            struct node *n = &w->chains[p].nodes[i];
+    for (size_t p = 0; p < sh->graph->service->n_pipelines; p++)
+        for (unsigned i = 0; i < sh->chains[p].n_nodes; i++) {
+            struct node *n = &sh->chains[p].nodes[i];
 
             w->current = n;
             if (n->comp->type->tick)
@@ -138,17 +135,72 @@ static void on_timer(struct gw_timer *t)
     struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, timer));
     uint64_t now = gw_loop_now_ns(w->loop);
 
-    if (w->has_ticks && now >= w->tick_ns) {
+    if (w->share->has_ticks && now >= w->tick_ns) {
         tick_nodes(w, now);
         w->tick_ns = now + TICK_NS;
     }
-    if (w->has_ticks)
+    if (w->share->has_ticks)
         gw_worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
     if (w->parked)
         gw_worker_arm(w, TICK_NS);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
+
+int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct gw_err *err)
+{
+    w->engine = e;
+    w->index = index;
+    w->parked_last = &w->parked;
+    w->intakes_last = &w->intakes;
+    w->ledger.settled = gw_flow_settled;
+    gw_arena_init(&w->arena, 65536, 256u << 20);
+    gw_buf_init(&w->scratch, MAX_SCRATCH_BYTES);
+    gw_buf_init(&w->json, MAX_SCRATCH_BYTES);
+    w->pool = gw_batch_pool_new(KEEP_BATCHES);
+    return w->pool ? 0 : gw_fail(err, -ENOMEM, "out of memory");
+}
+
+void gw_worker_free(struct worker *w)
+{
+    gw_arena_clear(&w->arena);
+    gw_buf_clear(&w->scratch);
+    gw_buf_clear(&w->json);
+    gw_batch_pool_free(w->pool);
+    gw_loop_free(w->loop);
+}
+
+/* Its rows go into that share from now on. */
+static void aim(struct intake *in, struct share *sh, unsigned component)
+{
+    in->share = sh;
+    in->routes = gw_route(sh->graph, component, GW_TRACES);
+    in->base.signals = 0;
+    for (unsigned k = 0; k < GW_N_SIGNALS; k++)
+        in->base.signals |= in->routes[k].n_targets ? 1u << k : 0;
+}
+
+static int open_intakes(struct worker *w, struct share *sh, struct gw_err *err)
+{
+    const struct graph *g = sh->graph;
+
+    for (unsigned i = 0; i < g->service->n_components; i++) {
+        struct instance *x = g->instances[i];
+        struct intake *in;
+        int rc;
+
+        if (!x || x->comp->kind != GW_RECEIVER)
+            continue;
+        in = &x->intakes[w->index];
+        aim(in, sh, i);
+        *w->intakes_last = in;
+        w->intakes_last = &in->next;
+        rc = x->comp->type->open ? x->comp->type->open(x->self, w->loop, &in->base, &in->base.local, err) : 0;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
 
 int gw_worker_open(struct worker *w, struct gw_err *err)
 {
@@ -159,16 +211,11 @@ int gw_worker_open(struct worker *w, struct gw_err *err)
     w->hook.run = on_turn;
     w->timer.fire = on_timer;
     gw_loop_add_hook(w->loop, &w->hook);
-    for (struct intake *in = w->intakes; in < intakes_end(w); in++) {
-        const struct gw_component *type = in->receiver ? in->receiver->comp->type : NULL;
-
-        if (!type || !type->open)
-            continue;
-        rc = type->open(in->receiver->self, w->loop, &in->base, &in->base.local, err);
-        if (rc < 0)
-            return rc;
-    }
-    if (w->has_ticks)
+    w->share = &w->engine->graph->shares[w->index];
+    rc = open_intakes(w, w->share, err);
+    if (rc < 0)
+        return rc;
+    if (w->share->has_ticks)
         gw_worker_arm(w, TICK_NS);
     w->seen = RUNNING;
     return 0;
@@ -216,7 +263,7 @@ void *gw_worker_main(void *arg)
 void *gw_exporter_main(void *arg)
 {
     struct instance *x = arg;
-    struct gw_engine *e = (struct gw_engine *)((char *)x->ctx.host - offsetof(struct gw_engine, host));
+    struct gw_engine *e = x->engine;
     struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_BATCH_BYTES); /* none: batches are malloced */
     int rc = gw_loop_new(e->conf.env, &x->loop, &x->err);
 
