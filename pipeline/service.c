@@ -187,6 +187,9 @@ const struct gw_field gw_runtime_fields[] = {
                  "Memory for data in flight; 0 = from the cgroup, or else the machine."),
     GW_DURATION_FIELD(struct gw_runtime_conf, drain_timeout_ns, "drain_timeout", "25s", 0, 1e18,
                       "How long a stop waits for sinks."),
+    GW_STRING_FIELD(struct gw_runtime_conf, control_socket, "control_socket", "",
+                    "Unix socket for the commands that ask a running gateway, at most 107 bytes; without it "
+                    "control.sock in the directory of the first storage among the extensions, or none."),
     {0},
 };
 

@@ -4,6 +4,7 @@
  *
  *   staunch [--config F]... [--set k=v]...   run; so does `staunch run`, and a bare `staunch`
  *   staunch validate | components | print-config | featuregate | help
+ *   staunch ping                             and whatever else a running gateway answers (runtime/control.h)
  *
  * Without --config: $STAUNCH_CONFIG, ./staunch.yaml, /etc/staunch/config.yaml; `run` then takes the built-in one.
  */
@@ -16,9 +17,10 @@
 enum {
     GW_EXIT_OK = 0,
     GW_EXIT_USAGE = 64,
-    GW_EXIT_UNAVAILABLE = 69, /* a port is taken, a dependency is missing */
+    GW_EXIT_UNAVAILABLE = 69, /* a port is taken, a dependency is missing, no gateway answers */
     GW_EXIT_INTERNAL = 70,
     GW_EXIT_IO = 74,
+    GW_EXIT_BUSY = 75,
     GW_EXIT_CONFIG = 78,
 };
 
@@ -28,7 +30,8 @@ struct gw_cli_world {
     void *write_arg;
     const char *(*variable)(void *arg, const char *name); /* of the environment; NULL: the process' own */
     void *variable_arg;
-    bool colour; /* messages go to a terminal that wants colours */
+    bool colour;   /* messages go to a terminal that wants colours */
+    bool terminal; /* standard output is a terminal: control characters in what a gateway tells are escaped */
     const struct gw_service_options *service;
     int (*run)(struct gw_env *env, struct gw_service *service, const struct gw_run_options *options,
                struct gw_err *err);

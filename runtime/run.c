@@ -16,6 +16,7 @@
 
 #include "net/loop.h"
 #include "runtime/admin.h"
+#include "runtime/control.h"
 #include "runtime/demo.h"
 #include "runtime/engine.h"
 
@@ -31,6 +32,7 @@ struct run {
     struct gw_meter *meter;
     struct gw_engine *engine;
     struct gw_admin *admin;
+    struct gw_control *control;
     struct gw_log_sink sink;
     struct gw_logger logger;
     struct gw_fd signals;
@@ -125,6 +127,23 @@ static int catch_signals(struct run *r, struct gw_err *err)
     return gw_fd_add(r->loop, &r->signals);
 }
 
+/* For the command line; a gateway without a place for it runs without. */
+static int open_control(struct run *r, struct gw_err *err)
+{
+    char path[GW_CONTROL_PATH_BYTES];
+    const struct gw_control_conf conf = {
+        .path = path,
+        .loop = r->loop,
+        .engine = r->engine,
+        .meter = r->meter,
+        .service = r->service,
+        .logger = &r->logger,
+        .commands = gw_control_commands,
+    };
+
+    return gw_control_path(r->service, path) ? gw_control_new(&conf, &r->control, err) : 0;
+}
+
 static int set_up(struct run *r, const struct gw_run_options *options, struct gw_err *err)
 {
     const struct gw_runtime_conf *rc = &r->service->runtime;
@@ -158,6 +177,8 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         code = gw_admin_new(&admin, &r->admin, err);
     if (code == 0)
         code = gw_engine_start(r->engine, err);
+    if (code == 0)
+        code = open_control(r, err); /* in a folder that the storage has made and locked by now */
     return code;
 }
 
@@ -224,8 +245,10 @@ static void say_hello(struct run *r, const struct gw_run_options *options)
 
 static void tear_down(struct run *r)
 {
-    uint64_t left = r->engine ? gw_engine_stop(r->engine) : 0;
+    uint64_t left;
 
+    gw_control_free(r->control);
+    left = r->engine ? gw_engine_stop(r->engine) : 0;
     if (left)
         gw_log(&r->logger, GW_LOG_ERROR, "stopped with %llu items undelivered (dropped as \"shutdown\")",
                (unsigned long long)left);

@@ -38,6 +38,7 @@ int main(int argc, char **argv)
         .env = env,
         .write = write_all,
         .colour = wants_colour(),
+        .terminal = isatty(STDOUT_FILENO),
         .service = &gw_service_options,
         .run = gw_run,
     };

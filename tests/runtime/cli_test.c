@@ -2,6 +2,7 @@
 #include "runtime/cli.h"
 
 #include "core/buf.h"
+#include "runtime/cli_impl.h"
 #include "tests/harness.h"
 
 #include <stdio.h>
@@ -329,6 +330,47 @@ static void the_real_binary_agrees(void **state)
     assert_string_equal(line, "staunch version " GW_VERSION "\n");
 }
 
+/* Guarantees: a command's own words and flags are taken out one by one, and what is left over is named. */
+static void a_command_takes_its_own_flags(void **state)
+{
+    const char *rest[] = {"ls", "--class", "a", "--all", "--class=b", "--since", "1h", "--limit", NULL};
+    const struct gw_cli_world w = {.env = env, .write = write_out};
+    struct gw_cli c = {.w = &w, .rest = rest, .n_rest = 8};
+    bool missing = false;
+
+    (void)state;
+    gw_buf_init(&written[2], 1 << 20);
+    assert_string_equal(gw_cli_take_word(&c), "ls");
+    assert_null(gw_cli_take_word(&c));
+    assert_string_equal(gw_cli_take_flag(&c, "--class", &missing), "b");
+    assert_null(gw_cli_take_flag(&c, "--clas", &missing));
+    assert_false(missing);
+    assert_true(gw_cli_take_switch(&c, "--all"));
+    assert_false(gw_cli_take_switch(&c, "--all"));
+    assert_null(gw_cli_take_flag(&c, "--limit", &missing));
+    assert_true(missing);
+    assert_int_equal(gw_cli_no_more(&c, (const char *const[]){"--sinse", NULL}), GW_EXIT_USAGE);
+    gw_buf_put_u8(&written[2], 0);
+    assert_non_null(strstr((const char *)written[2].p, "unknown flag \"--since\"; did you mean \"--sinse\"?"));
+    c.n_rest = 0;
+    assert_int_equal(gw_cli_no_more(&c, (const char *const[]){NULL}), 0);
+}
+
+/* Guarantees: without a place for a socket, and without a gateway, the commands for a running one say so. */
+static void asking_nobody_is_explained(void **state)
+{
+    (void)state;
+    write_file("a.yaml", good);
+    assert_int_equal(CLI("ping", "--config=a.yaml"), GW_EXIT_CONFIG);
+    assert_non_null(strstr(texts[2], "has no control socket"));
+    assert_int_equal(CLI("ping", "--config=a.yaml", "--set", "service.runtime.control_socket=here.sock"),
+                     GW_EXIT_UNAVAILABLE);
+    assert_non_null(strstr(texts[2], "here.sock: no gateway runs with this configuration"));
+    assert_int_equal(CLI("ping", "--socket", "there.sock"), GW_EXIT_UNAVAILABLE);
+    assert_int_equal(CLI("ping", "--socket"), GW_EXIT_USAGE);
+    assert_int_equal(CLI("ping", "x"), GW_EXIT_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +386,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_binary_describes_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(colours_only_when_wanted, setup, teardown),
         cmocka_unit_test_setup_teardown(the_real_binary_agrees, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_command_takes_its_own_flags, setup, teardown),
+        cmocka_unit_test_setup_teardown(asking_nobody_is_explained, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, setup_group, teardown_group);

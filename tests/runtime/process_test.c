@@ -364,6 +364,43 @@ static void three_mistakes_exit_with_78(void **state)
         strstr(text, ":6:28: error: unknown key \"workerz\" in service::runtime; did you mean \"workers\"?"));
 }
 
+/* The words of `staunch WORDS --config FILE` into text; its exit code. */
+static int ask(const char *words, char *out, size_t size)
+{
+    char line[512];
+    FILE *f;
+    size_t n;
+    int status;
+
+    (void)snprintf(line, sizeof(line), "%s/staunch %s --config %s 2>&1", GW_BINARY_DIR, words, file);
+    f = popen(line, "r");
+    assert_non_null(f);
+    n = fread(out, 1, size - 1, f);
+    out[n] = '\0';
+    status = pclose(f);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Guarantees: a gateway answers where control_socket says, to whoever has its configuration; gone with it. */
+static void the_control_socket_is_where_it_is_told(void **state)
+{
+    char service[256], path[64], out[4096];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s.sock", file);
+    (void)snprintf(service, sizeof(service), "  runtime: {control_socket: %s}\n  telemetry: {metrics: {level: none}}",
+                   path);
+    start(service);
+    assert_true(read_until("is ready"));
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(ask("ping", out, sizeof(out)), 0);
+    (void)snprintf(service, sizeof(service), "process %ld\n", (long)pid);
+    assert_non_null(strstr(out, service));
+    assert_int_equal(stop(), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(ask("ping", out, sizeof(out)), 69);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(logs_may_be_json, setup, teardown),
         cmocka_unit_test_setup_teardown(a_taken_port_exits_with_69, setup, teardown),
         cmocka_unit_test_setup_teardown(three_mistakes_exit_with_78, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_control_socket_is_where_it_is_told, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

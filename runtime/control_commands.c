@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a running gateway can be asked for over its control channel. */
+#include "runtime/control_commands.h"
+#include "runtime/control.h"
+
+const struct gw_control_command *const gw_control_commands[] = {
+    &gw_control_ping,
+    NULL,
+};

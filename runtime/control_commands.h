@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the room: the commands of the control channel. */
+#ifndef GW_RUNTIME_CONTROL_COMMANDS_H
+#define GW_RUNTIME_CONTROL_COMMANDS_H
+
+#include "runtime/control.h"
+
+extern const struct gw_control_command gw_control_ping;
+
+#endif
