@@ -5,7 +5,8 @@
  *
  *   receiver   open() once a worker: takes bytes in, hands requests to its intake (pipeline/intake.h)
  *   processor  consume() on the worker, one instance per pipeline and worker: a view in, views out of its ports
- *   connector  consume() as a processor; its port 0 feeds the pipelines that name it as a receiver
+ *   connector  consume() as a processor; its port 0 feeds the pipelines that name it as a receiver. One with open()
+ *              stands between them instead: it takes the rows, and hands requests to the pipelines' intakes later
  *   exporter   encode() on the worker, send() on the exporter's own thread (pipeline/exporter.h)
  *   extension  open() on the admin thread; an authenticator also offers `auth` (pipeline/auth.h)
  *
@@ -92,7 +93,11 @@ struct gw_component {
      */
     void (*batching)(const void *conf, struct gw_batching *ret);
 
-    /* Receivers and extensions: once per worker (extensions: once, on the admin loop). */
+    /*
+     * Receivers, extensions, and connectors that keep rows: once per worker (extensions: once, on the admin loop). A
+     * connector is then created once; its consume(), tick() and drain() get the worker's local. `intake` is a list by
+     * next: one for each pipeline that names it as a receiver; NULL when there are none, or nothing is to come in.
+     */
     int (*open)(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err);
     /** Stop taking new work; what is under way goes on. */
     void (*quiesce)(void *local);

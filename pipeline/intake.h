@@ -82,6 +82,9 @@ struct gw_intake {
     const struct gw_limits *limits; /* what one request may hold (otlp-proto/limits.h); set by the receiver */
     /* otelcol_receiver_*; counted by the runtime. transport is a receiver's label, from the meta. */
     const char *id;
+    /* A connector gets one for each pipeline that begins with it; pipeline is NULL for receivers. */
+    const char *pipeline;
+    struct gw_intake *next;
 };
 
 /** HTTP status of a verdict, the mapping of the Collector's receiver with 413 for size (OTLP 1.11). */

@@ -289,19 +289,20 @@ static void connector_sides(const struct gw_build *b, const struct gw_service_co
 static void check_connector(struct gw_build *b, const struct gw_service_component *c)
 {
     const struct gw_place *place = &c->node->key_place;
+    bool keeps = c->type && c->type->open; /* what nobody reads yet can be read later */
     unsigned in, out;
 
     connector_sides(b, c, &in, &out);
     if (!in && !out)
         return;
-    if (!out)
+    if (!out && !keeps)
         gw_build_error(b, place, "connectors::%s: it is an exporter of a pipeline and must be a receiver of another",
                        c->id);
     else if (!in)
         gw_build_error(b, place, "connectors::%s: it is a receiver of a pipeline and must be an exporter of another",
                        c->id);
     for (unsigned s = GW_TRACES; s <= GW_LOGS && in && out; s <<= 1)
-        if ((in ^ out) & s)
+        if ((in ^ out) & s & ~(keeps ? in : 0))
             gw_build_error(b, place, "connectors::%s: %s go %s it and no pipeline of %s %s", c->id,
                            gw_signal_word((enum gw_signal)s), in & s ? "into" : "out of",
                            gw_signal_word((enum gw_signal)s),

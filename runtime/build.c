@@ -42,7 +42,7 @@ static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
     return !x->drains || gw_edge_new(&conf, &x->edge) < 0 ? gw_graph_no_memory(err) : 0;
 }
 
-static int make_intakes(struct instance *x, struct gw_err *err)
+int gw_instance_make_intakes(struct instance *x, struct gw_err *err)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_engine *e = x->engine;
@@ -78,7 +78,7 @@ static int make_instance(struct graph *g, const struct gw_service_component *c, 
     if (rc == 0 && c->kind == GW_EXPORTER)
         rc = make_edge(g, x, err);
     if (rc == 0 && c->kind == GW_RECEIVER)
-        rc = make_intakes(x, err);
+        rc = gw_instance_make_intakes(x, err);
     return rc;
 }
 
@@ -88,7 +88,8 @@ static int make_kind(struct graph *g, enum gw_kind kind, struct gw_err *err)
     int rc = 0;
 
     for (size_t i = 0; i < s->n_components && rc == 0; i++)
-        if (s->components[i].kind == kind && s->components[i].is_used)
+        if (s->components[i].kind == kind && s->components[i].is_used &&
+            (kind != GW_CONNECTOR || gw_keeps_rows(&s->components[i])))
             rc = make_instance(g, &s->components[i], err);
     return rc;
 }
@@ -165,6 +166,8 @@ static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p
         struct instance *x = g->instances[p->targets[i].index];
         unsigned k;
 
+        if (p->targets[i].kind == TO_CONNECTOR && gw_keeps_rows(&s->components[p->targets[i].index]))
+            continue; /* what follows it has doors of its own */
         if (p->targets[i].kind == TO_CONNECTOR) {
             for (size_t q = 0; q < s->n_pipelines; q++)
                 if (gw_graph_feeds(&s->pipelines[q], &s->components[p->targets[i].index]) &&
@@ -184,7 +187,7 @@ static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p
     return true;
 }
 
-static void receiver_metrics(struct graph *g, struct instance *x, enum gw_signal signal)
+void gw_graph_receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal)
 {
     static const char *const internal[] = {"internal", NULL};
     const char *const *transports = x->comp->type->transports ? x->comp->type->transports : internal;
@@ -195,24 +198,24 @@ static void receiver_metrics(struct graph *g, struct instance *x, enum gw_signal
         const struct gw_label l[] = {{"receiver", x->comp->id}, {"transport", transports[t]}};
 
         (void)snprintf(name, sizeof(name), "otelcol_receiver_accepted_%s", gw_signal_item_name(signal));
-        x->accepted[s][t] = gw_meter_get(g->engine->conf.meter, GW_COUNTER, name,
+        x->accepted[s][t] = gw_meter_get(e->conf.meter, GW_COUNTER, name,
                                          "Number of items successfully pushed into the pipeline.", l, 2);
         (void)snprintf(name, sizeof(name), "otelcol_receiver_refused_%s", gw_signal_item_name(signal));
-        x->refused[s][t] = gw_meter_get(g->engine->conf.meter, GW_COUNTER, name,
+        x->refused[s][t] = gw_meter_get(e->conf.meter, GW_COUNTER, name,
                                         "Number of items that could not be pushed into the pipeline.", l, 2);
         (void)snprintf(name, sizeof(name), "otelcol_receiver_failed_%s", gw_signal_item_name(signal));
-        x->failed[s][t] = gw_meter_get(g->engine->conf.meter, GW_COUNTER, name,
+        x->failed[s][t] = gw_meter_get(e->conf.meter, GW_COUNTER, name,
                                        "Number of items that failed to be processed by the receiver due to internal "
                                        "errors.",
                                        l, 2);
     }
 }
 
-static void receiver_items(struct graph *g, struct instance *x, enum gw_signal signal)
+void gw_graph_produced_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal)
 {
     for (unsigned o = 0; o < N_ITEM_OUTCOMES; o++)
         x->produced[gw_signal_index(signal)][o] =
-            gw_graph_items(g, x->comp, "produced", signal, NULL, (enum item_outcome)o);
+            gw_graph_items(e->conf.meter, x->comp, "produced", signal, NULL, (enum item_outcome)o);
 }
 
 static struct gw_metric *refused(struct graph *g, struct instance *x, enum gw_signal signal, const char *reason)
@@ -224,6 +227,18 @@ static struct gw_metric *refused(struct graph *g, struct instance *x, enum gw_si
                         3);
 }
 
+int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets, unsigned n, struct gw_err *err)
+{
+    r->targets = targets;
+    r->n_targets = n;
+    r->reach = gw_graph_alloc(g, g->service->n_components * sizeof(*r->reach));
+    if (!r->reach)
+        return gw_graph_no_memory(err);
+    for (unsigned t = 0; t < n; t++)
+        (void)add_reach(g, r, &g->pipelines[targets[t].index], 0);
+    return 0;
+}
+
 static int make_routes(struct graph *g, struct gw_err *err)
 {
     const struct gw_service *s = g->service;
@@ -232,22 +247,22 @@ static int make_routes(struct graph *g, struct gw_err *err)
         for (unsigned k = 0; k < GW_N_SIGNALS; k++) {
             struct instance *x = g->instances[i];
             struct route *r = gw_route(g, (unsigned)i, (enum gw_signal)(1u << k));
+            struct target *targets;
+            unsigned n = 0;
             int rc;
 
             if (!x || x->comp->kind != GW_RECEIVER)
                 continue;
-            rc =
-                gw_graph_find_targets(g, &s->components[i], (enum gw_signal)(1u << k), &r->targets, &r->n_targets, err);
-            r->reach = gw_graph_alloc(g, s->n_components * sizeof(*r->reach));
-            if (rc < 0 || !r->reach)
-                return gw_graph_no_memory(err);
-            for (unsigned t = 0; t < r->n_targets; t++)
-                (void)add_reach(g, r, &g->pipelines[r->targets[t].index], 0);
+            rc = gw_graph_find_targets(g, &s->components[i], (enum gw_signal)(1u << k), &targets, &n, err);
+            if (rc == 0)
+                rc = gw_graph_fill_route(g, r, targets, n, err);
+            if (rc < 0)
+                return rc;
             if (r->n_targets) {
                 r->refused_queue = refused(g, x, (enum gw_signal)(1u << k), "queue_full");
                 r->refused_memory = refused(g, x, (enum gw_signal)(1u << k), "memory");
-                receiver_metrics(g, x, (enum gw_signal)(1u << k));
-                receiver_items(g, x, (enum gw_signal)(1u << k));
+                gw_graph_receiver_metrics(g->engine, x, (enum gw_signal)(1u << k));
+                gw_graph_produced_metrics(g->engine, x, (enum gw_signal)(1u << k));
             }
         }
     return 0;
@@ -278,9 +293,13 @@ int gw_graph_build(struct gw_engine *e, const struct gw_service *s, struct graph
     if (rc == 0)
         rc = make_pipelines(g, err);
     if (rc == 0)
+        rc = make_kind(g, GW_CONNECTOR, err);
+    if (rc == 0 && !e->conf.without_receivers)
         rc = make_kind(g, GW_RECEIVER, err);
     if (rc == 0)
         rc = make_routes(g, err);
+    if (rc == 0)
+        rc = gw_doors_build(g, err);
     for (unsigned i = 0; i < e->n_workers && rc == 0; i++)
         rc = gw_share_build(&g->shares[i], g, &e->workers[i], err);
     return rc;

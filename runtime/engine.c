@@ -99,6 +99,7 @@ void gw_engine_free(struct gw_engine *e)
     }
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
         gw_worker_free(&e->workers[i]);
+    gw_doors_free(e);
     gw_arena_clear(&e->arena);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
@@ -223,7 +224,9 @@ static void close_extensions(struct gw_engine *e)
 
 static void enter_phase(struct gw_engine *e, enum phase p)
 {
+    (void)pthread_mutex_lock(&e->lock); /* what is put in from outside belongs to the phase before (inject.c) */
     atomic_store(&e->phase, p);
+    (void)pthread_mutex_unlock(&e->lock);
     for (unsigned i = 0; i < e->n_workers; i++)
         if (e->workers[i].loop)
             gw_loop_wake(e->workers[i].loop);

@@ -25,10 +25,11 @@ struct gw_engine_conf { /* borrowed for the engine's life */
     const struct gw_service *service;
     struct gw_meter *meter;
     const struct gw_log_sink *log;
-    struct gw_loop *loop;  /* the caller's: extensions live on it; woken when a phase is over */
-    unsigned n_workers;    /* 0 = one per CPU */
-    uint64_t memory_bytes; /* 0 = from the cgroup or the machine */
-    bool by_hand;          /* no threads: gw_engine_turn turns all loops (simulation, tests) */
+    struct gw_loop *loop;   /* the caller's: extensions live on it; woken when a phase is over */
+    unsigned n_workers;     /* 0 = one per CPU */
+    uint64_t memory_bytes;  /* 0 = from the cgroup or the machine */
+    bool by_hand;           /* no threads: gw_engine_turn turns all loops (simulation, tests) */
+    bool without_receivers; /* nothing comes in but by gw_inject_put */
     /** Another way to open logs than gw_log_files_open (simulation); or NULL. */
     int (*open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 };

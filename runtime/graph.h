@@ -4,6 +4,7 @@
  * worker's own.
  *
  *   engine ─┬─ instances   what there is once: receiver, exporter (with its edge and thread), extension
+ *           ├─ doors       ways into one pipeline that no receiver has
  *           ├─ workers[]   a loop and what it works with; its share of the graph
  *           └─ graph ─┬─ instances[]  by component index: those that this configuration names
  *                     ├─ routes[]     receiver × signal: the pipelines it feeds, the edges that these can reach
@@ -95,6 +96,20 @@ struct instance {
     void *local;
 };
 
+/**
+ * A receiver of one pipeline: for what is put in from outside (inject.h), or for a connector that has open(). It has
+ * no instance, only intakes, and lives as long as the engine, so that tickets find home.
+ */
+struct door {
+    struct instance x; /* first */
+    struct gw_service_component comp;
+    struct door *next;    /* of the engine's */
+    const char *pipeline; /* id */
+    const char *from;     /* id of the connector; NULL: for injections */
+    enum gw_signal signal;
+    bool is_counted; /* its metrics were made: with its first use */
+};
+
 struct pipeline {
     const struct gw_service_pipeline *conf;
     struct gw_batching batching;
@@ -146,6 +161,7 @@ struct share {
     struct worker *worker;
     struct chain *chains;
     struct node **joints; /* component index × signal */
+    void **locals;        /* of connectors with open(), by component index */
     uint64_t *reserved;   /* units for the running batch: component index × signal */
     bool has_ticks;
 };
@@ -199,7 +215,9 @@ struct worker {
     struct share *share;                    /* whose nodes run */
     struct intake *intakes, **intakes_last; /* open ones */
     struct open_batch *parked, **parked_last;
-    bool letters; /* some node has dead letters to hand over */
+    struct gw_inbox injected;
+    unsigned n_injected; /* without a verdict */
+    bool letters;        /* some node has dead letters to hand over */
     _Atomic enum phase seen;
     _Atomic bool quiet;
     struct gw_err err;
@@ -214,6 +232,9 @@ struct graph {
     struct pipeline *pipelines;
     struct route *routes; /* component index × signal */
     struct share *shares; /* by worker */
+    struct door **doors;
+    struct route *door_routes; /* door × signal */
+    unsigned n_doors;
 };
 
 struct gw_engine {
@@ -222,6 +243,7 @@ struct gw_engine {
     struct gw_credit memory;
     struct gw_arena arena;
     struct instance *instances, **instances_last;
+    struct door *doors;
     struct graph *graph;
     struct worker *workers;
     unsigned n_workers;
@@ -246,6 +268,10 @@ static inline struct route *gw_route(const struct graph *g, unsigned component, 
 int gw_graph_build(struct gw_engine *e, const struct gw_service *service, struct graph **ret, struct gw_err *err);
 void gw_graph_free(struct graph *g);
 void gw_instance_free(struct instance *x);
+int gw_instance_make_intakes(struct instance *x, struct gw_err *err);
+int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets, unsigned n, struct gw_err *err);
+void gw_graph_receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal);
+void gw_graph_produced_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal);
 
 /* make.c: what build.c and share.c need to make instances and wires */
 void *gw_graph_alloc(struct graph *g, size_t n);
@@ -255,16 +281,29 @@ void gw_graph_fill_ctx(const struct graph *g, struct gw_ctx *ctx, const struct g
 /** Create and start. */
 int gw_graph_make(const struct gw_service_component *c, const struct gw_ctx *ctx, void **ret_self, struct gw_err *err);
 struct target gw_graph_target(const struct gw_service_component *c, const struct gw_batching *batching);
+/** A connector with open(): one instance, with a share for each worker, as a receiver is. */
+bool gw_keeps_rows(const struct gw_service_component *c);
 bool gw_graph_feeds(const struct gw_service_pipeline *p, const struct gw_service_component *from);
 /** The pipelines that name `from` as a receiver. */
 int gw_graph_find_targets(struct graph *g, const struct gw_service_component *from, enum gw_signal signal,
                           struct target **ret, unsigned *ret_n, struct gw_err *err);
-struct gw_metric *gw_graph_items(const struct graph *g, const struct gw_service_component *c, const char *what,
+struct gw_metric *gw_graph_items(struct gw_meter *m, const struct gw_service_component *c, const char *what,
                                  enum gw_signal signal, const char *pipeline, enum item_outcome outcome);
 
 /* share.c */
 int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct gw_err *err);
 void gw_share_free(struct share *sh);
+
+/* doors.c */
+extern const struct gw_component gw_door_type;
+int gw_doors_build(struct graph *g, struct gw_err *err);
+void gw_doors_free(struct gw_engine *e);
+/** Chained by next, with their pipelines: what a connector's open() gets. NULL when nothing follows it. */
+struct gw_intake *gw_doors_of(const struct worker *w, const struct gw_service_component *connector);
+
+/* inject.c */
+/** What was put in goes through the doors; give_up: comes back refused. */
+void gw_inject_run(struct worker *w, bool give_up);
 
 /* flow.c */
 void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);

@@ -58,6 +58,11 @@ struct target gw_graph_target(const struct gw_service_component *c, const struct
     return (struct target){c->kind == GW_CONNECTOR ? TO_CONNECTOR : TO_EDGE, c->index, batching};
 }
 
+bool gw_keeps_rows(const struct gw_service_component *c)
+{
+    return c->kind == GW_CONNECTOR && c->type->open;
+}
+
 bool gw_graph_feeds(const struct gw_service_pipeline *p, const struct gw_service_component *from)
 {
     for (size_t i = 0; i < p->n_receivers; i++)
@@ -81,7 +86,7 @@ int gw_graph_find_targets(struct graph *g, const struct gw_service_component *fr
 }
 
 /* The Collector's pipeline metrics (there behind a gate): component and outcome are labels, not parts of the name. */
-struct gw_metric *gw_graph_items(const struct graph *g, const struct gw_service_component *c, const char *what,
+struct gw_metric *gw_graph_items(struct gw_meter *m, const struct gw_service_component *c, const char *what,
                                  enum gw_signal signal, const char *pipeline, enum item_outcome outcome)
 {
     static const char *const outcomes[N_ITEM_OUTCOMES] = {"success", "refused", "failure"};
@@ -98,5 +103,5 @@ struct gw_metric *gw_graph_items(const struct graph *g, const struct gw_service_
     (void)snprintf(name, sizeof(name), "otelcol_%s_%s_items", gw_kind_name(c->kind), what);
     (void)snprintf(help, sizeof(help), "Number of items %s the %s.", in ? "passed to" : "emitted from",
                    gw_kind_name(c->kind));
-    return gw_meter_get(g->engine->conf.meter, GW_COUNTER, name, help, l, pipeline ? 5 : 4);
+    return gw_meter_get(m, GW_COUNTER, name, help, l, pipeline ? 5 : 4);
 }

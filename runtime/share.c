@@ -41,9 +41,9 @@ static void node_metrics(struct node *n, enum gw_signal signal)
     const struct gw_label labels[] = {{"otel_signal", gw_signal_name(signal)}, {"processor", n->comp->id}};
     struct gw_engine *e = n->worker->engine;
 
-    n->consumed = gw_graph_items(n->share->graph, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_SUCCESS);
-    n->not_consumed = gw_graph_items(n->share->graph, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_FAILURE);
-    n->produced = gw_graph_items(n->share->graph, n->comp, "produced", signal, n->ctx.pipeline, ITEMS_SUCCESS);
+    n->consumed = gw_graph_items(e->conf.meter, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_SUCCESS);
+    n->not_consumed = gw_graph_items(e->conf.meter, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_FAILURE);
+    n->produced = gw_graph_items(e->conf.meter, n->comp, "produced", signal, n->ctx.pipeline, ITEMS_SUCCESS);
     if (n->comp->kind != GW_PROCESSOR)
         return;
     n->incoming = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_incoming_items",
@@ -73,7 +73,9 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     node_metrics(n, signal);
     rc = make_outs(n, err);
     sh->has_ticks |= c->type->tick != NULL;
-    return rc < 0 ? rc : gw_graph_make(c, &n->ctx, &n->self, err);
+    if (rc < 0 || gw_keeps_rows(c))
+        return rc; /* the worker's share comes from open() */
+    return gw_graph_make(c, &n->ctx, &n->self, err);
 }
 
 static int make_chain(struct share *sh, size_t index, struct gw_err *err)
@@ -119,7 +121,7 @@ static int make_joints(struct share *sh, struct gw_err *err)
             if (!*at)
                 return gw_graph_no_memory(err);
             rc = make_node(sh, *at, c, NULL, s->pipelines[i].signal, err);
-            if (rc == 0)
+            if (rc == 0 && !gw_keeps_rows(c))
                 rc = gw_graph_find_targets(g, c, s->pipelines[i].signal, &(*at)->next, &(*at)->n_next, err);
             if (rc < 0)
                 return rc;
@@ -137,7 +139,8 @@ int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct g
     sh->reserved = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(*sh->reserved));
     sh->chains = gw_graph_alloc(g, s->n_pipelines * sizeof(*sh->chains));
     sh->joints = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(struct node *));
-    if (!sh->reserved || !sh->chains || !sh->joints)
+    sh->locals = gw_graph_alloc(g, s->n_components * sizeof(*sh->locals));
+    if (!sh->reserved || !sh->chains || !sh->joints || !sh->locals)
         return gw_graph_no_memory(err);
     for (size_t i = 0; i < s->n_pipelines && rc == 0; i++)
         rc = make_chain(sh, i, err);
@@ -148,7 +151,7 @@ static void free_node(struct node *n)
 {
     if (!n || !n->comp)
         return;
-    if (n->comp->type->destroy)
+    if (n->comp->type->destroy && !gw_keeps_rows(n->comp))
         n->comp->type->destroy(n->self);
     gw_buf_clear(&n->letters);
 }

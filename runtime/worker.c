@@ -29,7 +29,7 @@ static void flush_all(struct worker *w)
 static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
 {
     for (struct intake *in = w->intakes; in; in = in->next)
-        if (in->base.local) {
+        if (in->base.local && in->receiver->comp->type != &gw_door_type) {
             f = quiesce ? in->receiver->comp->type->quiesce : in->receiver->comp->type->close;
             if (f)
                 f(in->base.local);
@@ -38,12 +38,43 @@ static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
         }
 }
 
+static const struct gw_component *connector_type(const struct worker *w, size_t i)
+{
+    return w->share && w->share->locals[i] ? w->share->graph->service->components[i].type : NULL;
+}
+
+static void quiesce_connectors(struct worker *w)
+{
+    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
+        if (connector_type(w, i) && connector_type(w, i)->quiesce)
+            connector_type(w, i)->quiesce(w->share->locals[i]);
+}
+
+static void close_connectors(struct worker *w)
+{
+    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
+        if (connector_type(w, i)) {
+            if (connector_type(w, i)->close)
+                connector_type(w, i)->close(w->share->locals[i]);
+            w->share->locals[i] = NULL;
+        }
+}
+
+static bool connectors_idle(const struct worker *w)
+{
+    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
+        if (connector_type(w, i) && connector_type(w, i)->is_idle &&
+            !connector_type(w, i)->is_idle(w->share->locals[i]))
+            return false;
+    return true;
+}
+
 static bool all_idle(struct worker *w)
 {
     for (struct intake *in = w->intakes; in; in = in->next)
         if (in->base.local && in->receiver->comp->type->is_idle && !in->receiver->comp->type->is_idle(in->base.local))
             return false;
-    return w->parked == NULL;
+    return w->parked == NULL && connectors_idle(w) && w->n_injected == 0 && gw_inbox_is_empty(&w->injected);
 }
 
 static bool drain_node(struct node *n)
@@ -79,6 +110,7 @@ static void follow_phase(struct worker *w)
     if (w->seen == RUNNING) {
         w->seen = QUIESCING;
         each_local(w, NULL, /* quiesce= */ true);
+        quiesce_connectors(w);
     }
     if (!w->quiet && now == QUIESCING) {
         if (all_idle(w) && drain_nodes(w)) {
@@ -102,6 +134,7 @@ static void on_turn(struct gw_hook *h)
         gw_intake_deliver(w);
     if (w->parked)
         gw_intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
+    gw_inject_run(w, /* give_up= */ false);
     flush_all(w);
     if (!gw_inbox_is_empty(&w->inbox)) { /* most verdicts are known by now: the queue has the rows */
         gw_intake_deliver(w);
@@ -171,13 +204,49 @@ void gw_worker_free(struct worker *w)
 }
 
 /* Its rows go into that share from now on. */
-static void aim(struct intake *in, struct share *sh, unsigned component)
+static void aim(struct intake *in, struct share *sh, struct route *routes)
 {
     in->share = sh;
-    in->routes = gw_route(sh->graph, component, GW_TRACES);
+    in->routes = routes;
     in->base.signals = 0;
     for (unsigned k = 0; k < GW_N_SIGNALS; k++)
         in->base.signals |= in->routes[k].n_targets ? 1u << k : 0;
+}
+
+static void add_intake(struct worker *w, struct intake *in)
+{
+    *w->intakes_last = in;
+    w->intakes_last = &in->next;
+}
+
+static void open_doors(struct worker *w, struct share *sh)
+{
+    for (unsigned i = 0; i < sh->graph->n_doors; i++) {
+        struct intake *in = &sh->graph->doors[i]->x.intakes[w->index];
+
+        aim(in, sh, &sh->graph->door_routes[i * GW_N_SIGNALS]);
+        add_intake(w, in);
+    }
+}
+
+/* A connector's share of this worker is what its nodes consume with. */
+static int open_connectors(struct worker *w, struct share *sh, struct gw_err *err)
+{
+    for (unsigned i = 0; i < sh->graph->service->n_components; i++) {
+        struct instance *x = sh->graph->instances[i];
+        struct gw_err why = {"cannot be opened"};
+        int rc;
+
+        if (!x || x->comp->kind != GW_CONNECTOR)
+            continue;
+        rc = x->comp->type->open(x->self, w->loop, gw_doors_of(w, x->comp), &sh->locals[i], &why);
+        if (rc < 0)
+            return gw_fail(err, rc, "connector %s: %s", x->comp->id, why.text);
+        for (unsigned s = 0; s < GW_N_SIGNALS; s++)
+            if (sh->joints[i * GW_N_SIGNALS + s])
+                sh->joints[i * GW_N_SIGNALS + s]->self = sh->locals[i];
+    }
+    return 0;
 }
 
 static int open_intakes(struct worker *w, struct share *sh, struct gw_err *err)
@@ -192,9 +261,8 @@ static int open_intakes(struct worker *w, struct share *sh, struct gw_err *err)
         if (!x || x->comp->kind != GW_RECEIVER)
             continue;
         in = &x->intakes[w->index];
-        aim(in, sh, i);
-        *w->intakes_last = in;
-        w->intakes_last = &in->next;
+        aim(in, sh, gw_route(g, i, GW_TRACES));
+        add_intake(w, in);
         rc = x->comp->type->open ? x->comp->type->open(x->self, w->loop, &in->base, &in->base.local, err) : 0;
         if (rc < 0)
             return rc;
@@ -212,7 +280,10 @@ int gw_worker_open(struct worker *w, struct gw_err *err)
     w->timer.fire = on_timer;
     gw_loop_add_hook(w->loop, &w->hook);
     w->share = &w->engine->graph->shares[w->index];
-    rc = open_intakes(w, w->share, err);
+    open_doors(w, w->share);
+    rc = open_connectors(w, w->share, err); /* before anything can come in */
+    if (rc == 0)
+        rc = open_intakes(w, w->share, err);
     if (rc < 0)
         return rc;
     if (w->share->has_ticks)
@@ -226,9 +297,11 @@ void gw_worker_close(struct worker *w)
     if (!w->loop)
         return;
     each_local(w, NULL, /* quiesce= */ false);
+    gw_inject_run(w, /* give_up= */ true);
     gw_intake_unpark(w, /* give_up= */ true);
     flush_all(w);
     gw_intake_deliver(w);
+    close_connectors(w); /* after whatever may still consume */
     gw_timer_disarm(&w->timer);
     gw_loop_remove_hook(w->loop, &w->hook);
 }
