@@ -14,7 +14,7 @@ struct gw_host;
 
 /** A log that an instance wants. */
 struct gw_host_log {
-    const char *storage; /* id of the extension */
+    const char *storage; /* id of the extension; "" = the first storage of service::extensions */
     const char *kind;    /* "queue", "journal", "dead_letters": a folder of the storage */
     const char *name;    /* any text; "" = the kind's folder itself */
     struct gw_log_retention retention;
@@ -35,7 +35,7 @@ struct gw_host_ops {
      * Errors    -ENOENT no such storage; as gw_log_files_open. err is a sentence
      */
     int (*log)(struct gw_host *h, const struct gw_host_log *what, struct gw_log **ret, struct gw_err *err);
-    /** How that storage wants its logs. Errors: -ENOENT, err says which there are. */
+    /** How that storage ("": the first) wants its logs. Errors: -ENOENT, err says which there are. */
     int (*storage)(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err);
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipeline/service.h"
 
+#include "config/load.h"
+#include "core/hash.h"
 #include "pipeline/service_build.h"
 
 #include <stdarg.h>
@@ -154,7 +156,7 @@ static void check_root(struct gw_build *b, const struct gw_node *root)
 
 static void build_service(struct gw_build *b, const struct gw_node *root)
 {
-    static const char *const words[] = {"extensions", "pipelines", "telemetry", "runtime", NULL};
+    static const char *const words[] = {"extensions", "pipelines", "telemetry", "runtime", "dead_letters", NULL};
     const struct gw_node *service = gw_node_get(root, "service"), *c;
 
     for (c = service && service->type == GW_NODE_MAP ? service->first : NULL; c; c = c->next) {
@@ -166,6 +168,7 @@ static void build_service(struct gw_build *b, const struct gw_node *root)
             unknown_key(b, c, "service", words);
     }
     gw_build_extensions(b, gw_node_get(service, "extensions"));
+    gw_build_dead_letters(b, gw_node_get(service, "dead_letters"));
     gw_build_telemetry(b, gw_node_get(service, "telemetry"));
     (void)gw_schema_fill(gw_runtime_fields, sizeof(b->s->runtime), gw_node_get(service, "runtime"), &b->s->runtime,
                          &b->s->arena, b->diag);
@@ -193,6 +196,24 @@ const struct gw_field gw_runtime_fields[] = {
     {0},
 };
 
+/* Without memory for it there is none. */
+static void hash_configuration(struct gw_service *s, const struct gw_service_options *options)
+{
+    struct gw_arena arena;
+    struct gw_buf text;
+    const struct gw_node *root;
+
+    gw_arena_init(&arena, ARENA_CHUNK, ARENA_MAX);
+    gw_buf_init(&text, ARENA_MAX);
+    root = gw_service_redact(s->root, options, &arena);
+    if (root)
+        gw_yaml_write(&text, root);
+    if (text.n && !text.failed)
+        (void)snprintf(s->hash, sizeof(s->hash), "%016llx", (unsigned long long)gw_hash_stable(gw_buf_slice(&text)));
+    gw_buf_clear(&text);
+    gw_arena_clear(&arena);
+}
+
 int gw_service_new(const struct gw_node *root, const struct gw_service_options *options, struct gw_diag *diag,
                    struct gw_service **ret)
 {
@@ -215,6 +236,7 @@ int gw_service_new(const struct gw_node *root, const struct gw_service_options *
         gw_service_free(b.s);
         return b.no_memory ? -ENOMEM : -EINVAL;
     }
+    hash_configuration(b.s, options);
     *ret = b.s;
     return 0;
 }

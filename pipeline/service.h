@@ -39,6 +39,12 @@ struct gw_runtime_conf {
     const char *control_socket; /* "": in the first storage's directory, if there is one */
 };
 
+/** `service::dead_letters`, ours. */
+struct gw_dead_letters_conf {
+    const char *to;
+    uint64_t max_request_kib, requests_per_second;
+};
+
 /** One output beside port 0: `ports: { dead_letter: [file/rejects] }`. */
 struct gw_service_port {
     const char *name;                      /* as in gw_component.ports, or "dead_letter" of an exporter */
@@ -81,6 +87,9 @@ struct gw_service {
     size_t n_extensions;
     struct gw_telemetry telemetry;
     struct gw_runtime_conf runtime;
+    struct gw_dead_letters_conf dead_letters;
+    struct gw_service_component *dead_letter_output; /* of ports without a target of their own, and the door; or NULL */
+    char hash[17]; /* of the configuration without its secrets, for whatever outlives it */
 };
 
 /** Settings that the runtime adds to exporters which set `queued`: sending_queue, retry_on_failure, timeout. */
@@ -114,7 +123,7 @@ struct gw_node *gw_service_redact(const struct gw_node *root, const struct gw_se
                                   struct gw_arena *arena);
 
 /** Tables of `service`, for the generated reference. */
-extern const struct gw_field gw_telemetry_fields[], gw_runtime_fields[];
+extern const struct gw_field gw_telemetry_fields[], gw_runtime_fields[], gw_dead_letters_fields[];
 
 /** The component of that kind and id, or NULL. */
 struct gw_service_component *gw_service_find(const struct gw_service *s, enum gw_kind kind, const char *id);

@@ -25,10 +25,18 @@ bool gw_build_signal(const char *word, enum gw_signal *ret);
 
 /** service_parts.c: components[] from the five sections. */
 void gw_build_components(struct gw_build *b);
+/** One more, while there is room; NULL when it is none, which was said. */
+struct gw_service_component *gw_build_component(struct gw_build *b, enum gw_kind kind, const struct gw_node *n);
+bool gw_build_has_type(struct gw_build *b, enum gw_kind kind, struct gw_slice name);
+/** Ports that may be wired, NULL-ended, or NULL. */
+const char *const *gw_build_port_names(const struct gw_component *t);
 /** service_graph.c: pipelines[], extensions[], ports; then what only the whole shows. */
 void gw_build_pipelines(struct gw_build *b, const struct gw_node *pipelines);
 void gw_build_extensions(struct gw_build *b, const struct gw_node *list);
 void gw_build_graph(struct gw_build *b);
+/** service_dead_letters.c: after the extensions; the ports, when it is known what is used. */
+void gw_build_dead_letters(struct gw_build *b, const struct gw_node *block);
+void gw_build_default_ports(struct gw_build *b);
 /** service_telemetry.c */
 void gw_build_telemetry(struct gw_build *b, const struct gw_node *telemetry);
 

@@ -438,6 +438,7 @@ void gw_build_graph(struct gw_build *b)
         for (size_t i = 0; i < s->n_components; i++)
             if (s->components[i].is_used && s->components[i].type)
                 use_ports(b, &s->components[i]);
+    gw_build_default_ports(b);
     for (size_t i = 0; i < s->n_components; i++) {
         if (s->components[i].kind == GW_CONNECTOR)
             check_connector(b, &s->components[i]);

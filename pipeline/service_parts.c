@@ -51,6 +51,11 @@ static const struct gw_component *find_type(struct gw_build *b, enum gw_kind kin
     return NULL;
 }
 
+bool gw_build_has_type(struct gw_build *b, enum gw_kind kind, struct gw_slice name)
+{
+    return find_type(b, kind, name) != NULL;
+}
+
 static const struct gw_planned *find_planned(enum gw_kind kind, struct gw_slice name)
 {
     for (const struct gw_planned *p = gw_planned; p->name; p++)
@@ -113,7 +118,7 @@ static const struct gw_component *resolve_type(struct gw_build *b, enum gw_kind 
 
 /* ---- settings --------------------------------------------------------------------------------------------- */
 
-static const char *const *port_names(const struct gw_component *t)
+const char *const *gw_build_port_names(const struct gw_component *t)
 {
     static const char *const dead_letter[] = {"dead_letter", NULL};
 
@@ -168,7 +173,7 @@ static void build_port(struct gw_build *b, struct gw_service_component *c, const
 static void build_ports(struct gw_build *b, struct gw_service_component *c)
 {
     const struct gw_node *n = gw_node_get(c->node, "ports");
-    const char *const *names = c->type ? port_names(c->type) : NULL;
+    const char *const *names = c->type ? gw_build_port_names(c->type) : NULL;
 
     if (!n || !names || n->type == GW_NODE_NULL)
         return;
@@ -195,7 +200,7 @@ static void fill(struct gw_build *b, struct gw_service_component *c)
         return;
     if (queued)
         tables[n++] = (struct gw_settings){b->extra->fields, b->extra->conf_size, extra, b->extra->adjust, t->exporter};
-    if (port_names(t))
+    if (gw_build_port_names(t))
         tables[n++] = (struct gw_settings){.fields = ports_fields, .conf_size = sizeof(ports), .conf = &ports};
     c->conf = conf;
     c->extra = extra;
@@ -210,7 +215,7 @@ static void fill(struct gw_build *b, struct gw_service_component *c)
 
 /* ---- sections --------------------------------------------------------------------------------------------- */
 
-static void build_component(struct gw_build *b, enum gw_kind kind, const struct gw_node *n)
+struct gw_service_component *gw_build_component(struct gw_build *b, enum gw_kind kind, const struct gw_node *n)
 {
     struct gw_service_component *c = &b->s->components[b->s->n_components];
     size_t len = check_id(n->key);
@@ -220,13 +225,14 @@ static void build_component(struct gw_build *b, enum gw_kind kind, const struct 
                        "%s: \"%.80s\" is not a component id: type or type/name, where a type is letters, "
                        "digits and _",
                        gw_section_name(kind), n->key);
-        return;
+        return NULL;
     }
     *c = (struct gw_service_component){.kind = kind, .id = n->key, .node = n, .index = (unsigned)b->s->n_components++};
     c->name = n->key[len] ? n->key + len + 1 : "";
     c->type = resolve_type(b, kind, gw_slice_of(n->key, len), n);
     if (c->type)
         fill(b, c);
+    return c;
 }
 
 void gw_build_components(struct gw_build *b)
@@ -238,6 +244,7 @@ void gw_build_components(struct gw_build *b)
 
         n += section && section->type == GW_NODE_MAP ? section->n_children : 0;
     }
+    n++; /* the dead letter store that nobody configured */
     b->s->components = gw_build_alloc(b, n * sizeof(*b->s->components));
     for (unsigned k = 0; k < GW_N_KINDS && b->s->components; k++) {
         const struct gw_node *section = gw_node_get(b->s->root, gw_section_name((enum gw_kind)k));
@@ -245,7 +252,7 @@ void gw_build_components(struct gw_build *b)
         if (!section || section->type != GW_NODE_MAP)
             continue;
         for (const struct gw_node *c = section->first; c; c = c->next)
-            build_component(b, (enum gw_kind)k, c);
+            (void)gw_build_component(b, (enum gw_kind)k, c);
     }
     for (size_t i = 0; i < b->s->n_components; i++)
         build_ports(b, &b->s->components[i]);

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "queue/dead_letter.h"
 #include "queue/edge_impl.h"
 
 static bool same_values(const struct gw_meta *a, const struct gw_meta *b, struct gw_slice key)
@@ -143,12 +144,13 @@ static struct gw_open_batch *find_open(struct gw_lane *l, const struct gw_batchi
     return o;
 }
 
+/* What was a dead letter goes alone, so that its chain is that of all its rows. */
 void gw_batcher_add(struct gw_lane *l, struct gw_chunk *c)
 {
     const struct gw_batching *how = l->edge->own.enabled ? &l->edge->own : c->batching;
     struct gw_open_batch *o = NULL;
 
-    if (how && how->enabled && l->edge->ops->merge != GW_MERGE_NONE)
+    if (how && how->enabled && l->edge->ops->merge != GW_MERGE_NONE && gw_dead_letter_chain(c->meta).n == 0)
         o = find_open(l, how, c);
     if (!o) {
         gw_sender_push(l, c);

@@ -42,6 +42,16 @@ void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outc
     c->n_receipts = 0;
 }
 
+static const char *common_pipeline(const struct gw_chunk *c)
+{
+    const char *first = c->pipeline;
+
+    for (; c && first; c = c->next)
+        if (!c->pipeline || strcmp(c->pipeline, first) != 0)
+            return NULL;
+    return first;
+}
+
 /* Trying goes on while any of them waits. */
 static uint64_t latest_deadline(const struct gw_chunk *c)
 {
@@ -83,6 +93,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->arrived_ns = first->arrived_ns;
     all->deadline_ns = latest_deadline(first);
     all->batching = first->batching;
+    all->pipeline = common_pipeline(first);
     all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
@@ -144,6 +155,7 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     c->arrived_ns = from->arrived_ns;
     c->deadline_ns = from->deadline_ns;
     c->batching = from->batching;
+    c->pipeline = from->pipeline;
     c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
     c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
     s->units_left -= c->units;

@@ -94,6 +94,33 @@ static void put_id_attr(struct gw_env *env, struct gw_buf *b, struct gw_buf *tmp
     gw_buf_clear(&text);
 }
 
+struct gw_slice gw_dead_letter_chain(const struct gw_meta *m)
+{
+    const size_t most = GW_DEAD_LETTER_CHAIN_MAX * (GW_DEAD_LETTER_ID_BYTES + 1);
+    struct gw_slice chain;
+
+    /* A client may send a header of that name: whatever it holds, it is short. */
+    if (!m || !m->n_pairs || !gw_meta_find(m, GW_DEAD_LETTER_CHAIN, 0, &chain) || chain.n > most ||
+        !gw_utf8_valid(chain.p, chain.n))
+        return (struct gw_slice){NULL, 0};
+    return chain;
+}
+
+/* otlp-grpc://127.0.0.1:5678; what is not known is left out. */
+static void put_source_attr(struct gw_buf *b, struct gw_buf *tmp, const struct gw_dead_letter *d)
+{
+    struct gw_buf text;
+
+    gw_buf_init(&text, 4096);
+    gw_buf_put_str(&text, d->receiver ? d->receiver : "");
+    if (d->meta && d->meta->transport)
+        gw_buf_printf(&text, "%s%s", text.n ? "-" : "", d->meta->transport);
+    if (d->meta && d->meta->peer.n)
+        gw_buf_printf(&text, "://%.*s", (int)d->meta->peer.n, (const char *)d->meta->peer.p);
+    put_string_attr(b, tmp, "dlq.src", gw_buf_slice(&text), gw_utf8_valid(text.p, text.n));
+    gw_buf_clear(&text);
+}
+
 static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct gw_buf *b, struct gw_buf *tmp)
 {
     struct gw_slice value = d->value;
@@ -116,6 +143,10 @@ static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct
     put_text_attr(b, tmp, "dlq.component", d->component);
     put_text_attr(b, tmp, "dlq.pipeline", d->pipeline);
     put_text_attr(b, tmp, "dlq.receiver", d->receiver);
+    put_text_attr(b, tmp, "dlq.build", GW_VERSION);
+    put_text_attr(b, tmp, "dlq.cfg", d->config);
+    put_text_attr(b, tmp, "dlq.enc", d->encoding ? d->encoding : "application/x-protobuf");
+    put_source_attr(b, tmp, d);
     put_text_attr(b, tmp, "dlq.rule", d->rule);
     put_text_attr(b, tmp, "dlq.field", d->field);
     put_string_attr(b, tmp, "dlq.value", value, /* is_text= */ false);
@@ -124,6 +155,8 @@ static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct
     put_int_attr(b, tmp, "dlq.attempt", d->attempts);
     put_int_attr(b, tmp, "dlq.first", d->first_ns);
     put_int_attr(b, tmp, "dlq.time", d->last_ns);
+    put_int_attr(b, tmp, "dlq.bytes", d->whole_bytes);
+    put_string_attr(b, tmp, "dlq.chain", gw_dead_letter_chain(d->meta), /* is_text= */ true);
     if (d->meta) {
         put_string_attr(b, tmp, "dlq.tenant", d->meta->tenant, gw_utf8_valid(d->meta->tenant.p, d->meta->tenant.n));
         put_string_attr(b, tmp, "dlq.peer", d->meta->peer, /* is_text= */ true);

@@ -16,6 +16,8 @@ struct gw_dead_letter {
     const char *reason;  /* short name */
     const char *message; /* a sentence */
     const char *component, *pipeline, *receiver;
+    const char *config;   /* hash of the configuration */
+    const char *encoding; /* of the body; NULL = protobuf */
     const char *rule, *field;
     struct gw_slice value; /* cut to 256 bytes */
     enum gw_signal signal;
@@ -23,11 +25,21 @@ struct gw_dead_letter {
     unsigned attempts;
     int code;
     uint64_t first_ns, last_ns; /* wall clock: arrived, given up */
-    const struct gw_meta *meta;
+    uint64_t whole_bytes;       /* of a body that was cut */
+    const struct gw_meta *meta; /* also tells whether it was a dead letter before */
     struct gw_slice body;
 };
 
 /** Append one ExportLogsServiceRequest with this record. Messages concatenate. Errors: out->failed. */
 void gw_dead_letter_put(struct gw_env *env, const struct gw_dead_letter *d, struct gw_buf *out);
+
+/**
+ * Rows that are replayed bring the ids of the dead letters that they were, separated by commas, as the value of this
+ * key of their meta. A letter in which they end again has them as dlq.chain: whose chain is full is replayed no more.
+ */
+#define GW_DEAD_LETTER_CHAIN GW_SLICE("dlq.chain")
+enum { GW_DEAD_LETTER_CHAIN_MAX = 5, GW_DEAD_LETTER_ID_BYTES = 36 };
+/** Empty when there is none: takes NULL. */
+struct gw_slice gw_dead_letter_chain(const struct gw_meta *m);
 
 #endif

@@ -114,6 +114,7 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
     if (!e)
         return -ENOMEM;
     e->conf = *conf;
+    (void)snprintf(e->config, sizeof(e->config), "%s", conf->config ? conf->config : "");
     e->ops = conf->component->exporter;
     if (!e->ops->queued) { /* its settings have none of the keys: one attempt at a time behind a queue in memory */
         e->conf.settings.retry.enabled = false;
@@ -420,6 +421,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
         atomic_fetch_add(&l->used, c->units - ours);
     }
     c->batching = how->batching;
+    c->pipeline = how->pipeline;
     if (e->waits) {
         c->deadline_ns = how->deadline_ns;
         c->n_receipts = gw_view_receipts(v, c->receipts);

@@ -38,6 +38,7 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     struct gw_meter *meter;
     enum gw_metrics_level level; /* which of its metrics there are */
     struct gw_logger logger;
+    const char *config; /* hash of the configuration, for dead letters; copied */
     struct gw_credit *memory;
     /** Room appeared while somebody waited for it (gw_edge_reserve with `wait`). Threads: any. */
     void (*room)(void *arg);
@@ -89,6 +90,7 @@ struct gw_edge_put {
     struct gw_ledger *ledger;
     uint64_t *reserved;                 /* units that the door took for this turn; put uses them up */
     const struct gw_batching *batching; /* of the pipeline, or NULL */
+    const char *pipeline;               /* its id, which lives as long as batching; or NULL */
     uint64_t deadline_ns; /* monotonic: when the last of the waiting clients gives up: no attempt starts after it; 0 =
                              never */
 };

@@ -25,7 +25,8 @@ struct gw_chunk {
     uint64_t deadline_ns;   /* monotonic, of those who wait; 0 = none */
     struct gw_meta *meta;   /* one reference, or NULL */
     const struct gw_batching *batching;
-    uint32_t n_receipts; /* 0: nobody waits */
+    const char *pipeline; /* of all its rows, or NULL */
+    uint32_t n_receipts;  /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
 
@@ -98,6 +99,7 @@ struct gw_lane {
 
 struct gw_edge {
     struct gw_edge_conf conf;
+    char config[20];
     const struct gw_exporter_ops *ops;
     struct gw_batching own; /* sending_queue.batch */
     struct gw_edge *dead_letters[GW_EDGE_DEAD_LETTERS];

@@ -66,6 +66,8 @@ static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
         .message = f->message,
         .code = f->code ? f->code : f->grpc_status,
         .component = e->conf.id,
+        .pipeline = j->chunk->pipeline,
+        .config = e->config,
         .signal = j->chunk->signal,
         .rows = rows,
         .attempts = j->a.number,

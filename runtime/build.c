@@ -31,6 +31,7 @@ static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
         .meter = e->conf.meter,
         .level = g->service->telemetry.metrics_level,
         .logger = x->ctx.logger,
+        .config = g->service->hash,
         .memory = &e->memory,
         .room = room,
         .arg = e,
@@ -239,6 +240,21 @@ int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets
     return 0;
 }
 
+/* For the door: how often, and whether an operator can look at it. */
+static void undecodable_metrics(struct graph *g, struct route *r, struct instance *x, enum gw_signal signal)
+{
+    static const char *const fates[N_UNDECODABLE] = {"kept", "over_rate", "no_room", "counted"};
+
+    for (unsigned i = 0; i < N_UNDECODABLE; i++) {
+        const struct gw_label l[] = {
+            {"receiver", x->comp->id}, {"signal", gw_signal_name(signal)}, {"dead_letter", fates[i]}};
+
+        r->undecodable[i] =
+            gw_meter_get(g->engine->conf.meter, GW_COUNTER, "staunch_undecodable_requests",
+                         "Requests that could not be decoded, by whether they became dead letters.", l, 3);
+    }
+}
+
 static int make_routes(struct graph *g, struct gw_err *err)
 {
     const struct gw_service *s = g->service;
@@ -261,6 +277,7 @@ static int make_routes(struct graph *g, struct gw_err *err)
             if (r->n_targets) {
                 r->refused_queue = refused(g, x, (enum gw_signal)(1u << k), "queue_full");
                 r->refused_memory = refused(g, x, (enum gw_signal)(1u << k), "memory");
+                undecodable_metrics(g, r, x, (enum gw_signal)(1u << k));
                 gw_graph_receiver_metrics(g->engine, x, (enum gw_signal)(1u << k));
                 gw_graph_produced_metrics(g->engine, x, (enum gw_signal)(1u << k));
             }

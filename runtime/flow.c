@@ -36,6 +36,7 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .ledger = &w->ledger,
         .reserved = &sh->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
         .batching = t->batching,
+        .pipeline = sh->graph->pipelines[v->pipeline].conf->id,
         .deadline_ns = w->deadline_ns,
     };
     struct node *before = w->current;
@@ -232,6 +233,7 @@ static bool write_letter(struct node *n, unsigned port, const struct gw_view *v,
         .component = n->comp->id,
         .pipeline = n->ctx.pipeline,
         .receiver = v->batch->receiver,
+        .config = n->share->graph->service->hash,
         .rule = why->rule,
         .field = why->field,
         .value = why->value,

@@ -61,14 +61,17 @@ struct reach {
     unsigned times;
 };
 
+/** What became of a request that cannot be decoded, beside its answer. */
+enum undecodable { UNDECODABLE_KEPT, UNDECODABLE_OVER_RATE, UNDECODABLE_NO_ROOM, UNDECODABLE_COUNTED, N_UNDECODABLE };
+
 /** One receiver's rows of one signal. */
 struct route {
     struct target *targets;
     unsigned n_targets;
     struct reach *reach;
     unsigned n_reach;
-    struct gw_metric *refused_queue, *refused_memory; /* requests */
-    bool blocks;                                      /* some edge parks requests instead of refusing them */
+    struct gw_metric *refused_queue, *refused_memory, *undecodable[N_UNDECODABLE]; /* requests */
+    bool blocks; /* some edge parks requests instead of refusing them */
 };
 
 /** What became of items that a component produced or was given, as the Collector's pipeline metrics tell it. */
@@ -216,8 +219,9 @@ struct worker {
     struct intake *intakes, **intakes_last; /* open ones */
     struct open_batch *parked, **parked_last;
     struct gw_inbox injected;
-    unsigned n_injected; /* without a verdict */
-    bool letters;        /* some node has dead letters to hand over */
+    unsigned n_injected;          /* without a verdict */
+    uint64_t undecodable_debt_ns; /* monotonic: token bucket of what is kept */
+    bool letters;                 /* some node has dead letters to hand over */
     _Atomic enum phase seen;
     _Atomic bool quiet;
     struct gw_err err;
@@ -318,6 +322,10 @@ void gw_intake_flush(struct intake *in);
 void gw_intake_deliver(struct worker *w);
 /** Parked batches whose edges have room now run; those past their deadline are refused. */
 void gw_intake_unpark(struct worker *w, bool give_up);
+
+/* undecodable.c */
+/** Keep the request as a dead letter, if there is a place and a right to it. rc and why: as the decoder says. */
+void gw_intake_undecodable(struct intake *in, const struct gw_request *rq, int rc, const char *why);
 
 /* worker.c */
 int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct gw_err *err);

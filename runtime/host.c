@@ -41,11 +41,21 @@ static int auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct g
     return 0;
 }
 
+static const struct gw_service_component *find_storage(const struct gw_service *s, const char *id)
+{
+    for (size_t i = 0; i < s->n_extensions && !*id; i++)
+        if (s->extensions[i]->type->storage)
+            return s->extensions[i];
+    return extension(s, id);
+}
+
 static int storage(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err)
 {
     const struct gw_service *s = engine_of(h)->graph->service;
-    const struct gw_service_component *c = extension(s, id);
+    const struct gw_service_component *c = find_storage(s, id);
 
+    if (!c && !*id)
+        return gw_fail(err, -ENOENT, "there is no storage in service::extensions: file_storage is one");
     if (!c)
         return no_such(s, "storage", id, err);
     if (!c->type->storage)
@@ -56,10 +66,14 @@ static int storage(struct gw_host *h, const char *id, struct gw_storage *ret, st
 
 static int open_log(struct gw_host *h, const struct gw_host_log *what, struct gw_log **ret, struct gw_err *err)
 {
+    struct gw_host_log named = *what;
     struct gw_storage st;
     int rc = storage(h, what->storage, &st, err);
 
-    return rc < 0 ? rc : gw_logs_open(engine_of(h), what, &st, ret, err);
+    if (rc < 0)
+        return rc;
+    named.storage = find_storage(engine_of(h)->graph->service, what->storage)->id; /* one log has one name */
+    return gw_logs_open(engine_of(h), &named, &st, ret, err);
 }
 
 static bool is_ready(struct gw_host *h)

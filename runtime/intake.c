@@ -555,12 +555,15 @@ static int transcode(struct intake *in, struct gw_request *rq, struct gw_slice *
     return 0;
 }
 
-static int refuse_decode(struct gw_verdict *ret, int rc, enum gw_signal s, struct intake *in, const struct gw_err *err)
+static int refuse_decode(struct gw_verdict *ret, int rc, const struct gw_request *rq, struct intake *in,
+                         const struct gw_err *err)
 {
     struct gw_buf *text = &in->worker->scratch; /* lives until the answer is written, at least for this call */
+    enum gw_signal s = rq->hold->signal;
 
     if (rc == -EBUSY || rc == -ENOMEM)
         return refuse_busy(in, ret, s, no_memory, 0, 0);
+    gw_intake_undecodable(in, rq, rc, err->text);
     gw_buf_reset(text);
     gw_buf_put_str(text, err->text);
     gw_buf_put_u8(text, 0);
@@ -679,7 +682,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         if (!has_room)
             return refuse_busy(in, ret, s, no_room, rows, bytes.n);
         if (rc < 0)
-            return refuse_decode(ret, rc, s, in, &err);
+            return refuse_decode(ret, rc, rq, in, &err);
         answer_empty(in, rq);
         return 0;
     }
@@ -699,7 +702,7 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
         int rc = transcode(in, rq, &bytes, &err);
 
         if (rc < 0)
-            return refuse_decode(ret, rc, rq->hold->signal, in, &err);
+            return refuse_decode(ret, rc, rq, in, &err);
     }
     return submit_bytes(in, rq, bytes, ret);
 }

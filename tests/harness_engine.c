@@ -10,6 +10,7 @@
 #include "tests/harness.h"
 
 void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
+int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 
 static void shut(struct gw_test_engine *t)
 {
@@ -57,6 +58,7 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     conf.meter = t->meter;
     conf.log = &t->log;
     conf.loop = t->loop;
+    conf.open_log = gw_test_engine_open_log;
     rc = gw_engine_new(&conf, &t->engine, err);
     if (rc == 0)
         rc = gw_engine_start(t->engine, err);

@@ -296,6 +296,8 @@ static void put_service(struct gw_buf *out)
     put_table(out, gw_telemetry_fields, "");
     gw_buf_put_str(out, "\n## `service::runtime`\nStaunch's own.\n\n");
     put_table(out, gw_runtime_fields, "");
+    gw_buf_put_str(out, "\n## `service::dead_letters`\nStaunch's own: see [dead-letters.md](../dead-letters.md).\n\n");
+    put_table(out, gw_dead_letters_fields, "");
 }
 
 static void put_planned(struct gw_buf *out, enum gw_kind kind)
@@ -517,6 +519,8 @@ static void put_schema(struct gw_buf *out)
     put_object(out, (const struct gw_field *const[]){gw_telemetry_fields, NULL}, NULL);
     gw_buf_put_str(out, "},\n\"runtime\":{");
     put_object(out, (const struct gw_field *const[]){gw_runtime_fields, NULL}, NULL);
+    gw_buf_put_str(out, "},\n\"dead_letters\":{");
+    put_object(out, (const struct gw_field *const[]){gw_dead_letters_fields, NULL}, NULL);
     gw_buf_put_str(out, "}}}}}\n");
 }
 

@@ -5,6 +5,7 @@
 #include "config/yaml.h"
 #include "core/buf.h"
 #include "pipeline/exporter.h"
+#include "pipeline/storage.h"
 #include "tests/harness.h"
 
 #include <stdlib.h>
@@ -54,8 +55,23 @@ static const struct gw_component debug = {
 static const struct gw_component tracer = {
     .kind = GW_EXPORTER, .name = "tracer", .signals = GW_TRACES, .exporter = &direct, SETTINGS};
 static const struct gw_component auth = {.kind = GW_EXTENSION, .name = "basicauth", SETTINGS};
-static const struct gw_component *const catalogue[] = {&otlp,  &validate, &sampler, &forward, &otlp_grpc,
-                                                       &debug, &tracer,   &auth,    NULL};
+struct store_conf {
+    const char *storage;
+};
+static const struct gw_field store_fields[] = {
+    GW_ID_FIELD(struct store_conf, storage, "storage", 1u << GW_EXTENSION, "Where."),
+    {0},
+};
+static const struct gw_storage_ops storage_ops = {NULL};
+static const struct gw_component disk = {.kind = GW_EXTENSION, .name = "disk", .storage = &storage_ops};
+static const struct gw_component store = {.kind = GW_EXPORTER,
+                                          .name = "dead_letter_store",
+                                          .signals = GW_LOGS,
+                                          .exporter = &queued,
+                                          .fields = store_fields,
+                                          .conf_size = sizeof(struct store_conf)};
+static const struct gw_component *const catalogue[] = {&otlp,   &validate, &sampler, &forward, &otlp_grpc, &debug,
+                                                       &tracer, &auth,     &disk,    &store,   NULL};
 
 struct extra {
     uint64_t timeout_ns, queue_size;
@@ -374,6 +390,115 @@ static void ports_are_wired(void **state)
          "headers, keys, tokens\n");
 }
 
+static const struct gw_service_component *letter_target(enum gw_kind kind, const char *id)
+{
+    const struct gw_service_component *c = gw_service_find(service, kind, id);
+
+    for (size_t i = 0; i < c->n_ports; i++)
+        if (strcmp(c->ports[i].name, "dead_letter") == 0)
+            return c->ports[i].n_targets ? c->ports[i].targets[0] : NULL;
+    return NULL;
+}
+
+#define LETTERS                                                                                                        \
+    "receivers: {otlp: }\nextensions: {disk: , disk/b: }\n"                                                            \
+    "processors: {validate: {ports: {late: [debug]}}, validate/own: {ports: {dead_letter: [debug]}},\n"                \
+    "  validate/off: {ports: {dead_letter: []}}}\n"
+#define WITH(exporters, extensions, more)                                                                              \
+    LETTERS "exporters: {otlp_grpc: , debug: " exporters "}\nservice:\n  extensions: [" extensions "]\n" more          \
+            "  pipelines: {logs: {receivers: [otlp], processors: [validate, validate/own, validate/off],\n"            \
+            "    exporters: [otlp_grpc, debug]}}\n"
+
+/*
+ * Scenario    two storages, with the second and both in service::extensions, and with none; a configured store
+ * Guarantees  the first of service::extensions has the dead letter store, which every port without a target leads to;
+ *             a port that leads elsewhere, or by [] nowhere, stays as it is; a configured store is that store
+ */
+static void dead_letters_go_to_the_storage(void **state)
+{
+    const struct gw_service_component *c;
+
+    (void)state;
+    assert_int_equal(build(WITH("", "disk/b, disk", "")), 0);
+    assert_int_equal(diag.n_warnings, 0);
+    c = service->dead_letter_output;
+    assert_string_equal(c->id, "dead_letter_store");
+    assert_true(c->is_used);
+    assert_int_equal(c->signals, GW_LOGS);
+    assert_string_equal(((const struct store_conf *)c->conf)->storage, "disk/b");
+    assert_int_equal(((const struct extra *)c->extra)->queue_size, 1000);
+    assert_ptr_equal(letter_target(GW_PROCESSOR, "validate"), c);
+    assert_ptr_equal(letter_target(GW_EXPORTER, "otlp_grpc"), c);
+    assert_int_equal(gw_service_find(service, GW_PROCESSOR, "validate")->n_ports, 2);
+    assert_string_equal(letter_target(GW_PROCESSOR, "validate/own")->id, "debug");
+    assert_null(letter_target(GW_PROCESSOR, "validate/off"));
+    assert_null(letter_target(GW_EXPORTER, "dead_letter_store"));
+    assert_int_equal(build(WITH(", dead_letter_store/mine: {storage: disk}", "disk/b, disk", "")), 0);
+    assert_string_equal(service->dead_letter_output->id, "dead_letter_store/mine");
+    assert_ptr_equal(letter_target(GW_EXPORTER, "otlp_grpc"), service->dead_letter_output);
+    assert_int_equal(build(WITH("", "", "")), 0);
+    assert_null(service->dead_letter_output);
+    assert_null(letter_target(GW_EXPORTER, "otlp_grpc"));
+    assert_null(gw_service_find(service, GW_EXPORTER, "dead_letter_store"));
+}
+
+/*
+ * Scenario    service::dead_letters::to: none, a storage, an exporter whose own dead letters lead on, and mistakes
+ * Guarantees  it is obeyed; what is behind the output does not lead back to it; mistakes are told at their place
+ */
+static void dead_letters_go_where_to_says(void **state)
+{
+    (void)state;
+    assert_int_equal(build(WITH("", "disk", "  dead_letters: {to: none}\n")), 0);
+    assert_null(service->dead_letter_output);
+    assert_null(letter_target(GW_EXPORTER, "otlp_grpc"));
+    assert_int_equal(build(WITH("", "disk, disk/b", "  dead_letters: {to: disk/b}\n")), 0);
+    assert_string_equal(((const struct store_conf *)service->dead_letter_output->conf)->storage, "disk/b");
+    assert_int_equal(build(WITH(", otlp_grpc/a: {ports: {dead_letter: [otlp_grpc/b]}}, otlp_grpc/b: ", "disk",
+                                "  dead_letters: {to: otlp_grpc/a, max_request_kib: 7, requests_per_second: 3}\n")),
+                     0);
+    assert_string_equal(service->dead_letter_output->id, "otlp_grpc/a");
+    assert_string_equal(letter_target(GW_EXPORTER, "otlp_grpc/a")->id, "otlp_grpc/b");
+    assert_null(letter_target(GW_EXPORTER, "otlp_grpc/b"));
+    assert_ptr_equal(letter_target(GW_EXPORTER, "otlp_grpc"), service->dead_letter_output);
+    assert_int_equal(service->dead_letters.max_request_kib, 7);
+    assert_int_equal(service->dead_letters.requests_per_second, 3);
+    says(WITH("", "disk", "  dead_letters: {to: disk/b}\n"),
+         "t.yaml:8:22: error: service::dead_letters::to: extension \"disk/b\" is no storage of service::extensions\n");
+    says(WITH("", "disk", "  dead_letters: {to: debag}\n"), "t.yaml:8:22: error: service::dead_letters::to: exporter "
+                                                            "or extension \"debag\" is not configured; did you mean "
+                                                            "\"debug\"?\n");
+    says(WITH(", tracer: ", "disk", "  dead_letters: {to: tracer}\n"),
+         "t.yaml:8:22: error: service::dead_letters::to: exporter \"tracer\" does not take logs\n");
+    says(
+        WITH(", dead_letter_store: {storage: disk}", "disk", "  dead_letters: {to: disk}\n"),
+        "t.yaml:8:22: error: service::dead_letters::to: name the configured store \"dead_letter_store\" instead of its "
+        "storage\n");
+}
+
+/*
+ * Scenario    the same file twice, with another size, with another secret
+ * Guarantees  the same hash; another one; the same as before, because secrets do not go into it
+ */
+static void the_hash_tells_configurations_apart(void **state)
+{
+    char first[17];
+
+    (void)state;
+    assert_int_equal(build(BASE PIPE("logs: {receivers: [otlp], exporters: [debug]}")), 0);
+    assert_int_equal(strlen(service->hash), 16);
+    strcpy(first, service->hash);
+    assert_int_equal(build("receivers: {otlp: {password: a}}\nexporters: {debug: }\n" PIPE(
+                         "logs: {receivers: [otlp], exporters: [debug]}")),
+                     0);
+    assert_string_not_equal(service->hash, first);
+    strcpy(first, service->hash);
+    assert_int_equal(build("receivers: {otlp: {password: b}}\nexporters: {debug: }\n" PIPE(
+                         "logs: {receivers: [otlp], exporters: [debug]}")),
+                     0);
+    assert_string_equal(service->hash, first);
+}
+
 /* Scenario: settings that name an extension. Guarantees: it must be configured and started. */
 static void named_extensions_must_be_started(void **state)
 {
@@ -505,6 +630,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(pipelines_come_in_order_of_flow, setup, teardown),
         cmocka_unit_test_setup_teardown(cycles_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(ports_are_wired, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_letters_go_to_the_storage, setup, teardown),
+        cmocka_unit_test_setup_teardown(dead_letters_go_where_to_says, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_hash_tells_configurations_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(named_extensions_must_be_started, setup, teardown),
         cmocka_unit_test_setup_teardown(unused_parts_are_warned_about, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_has_the_collectors_keys, setup, teardown),
