@@ -312,6 +312,33 @@ static enum gw_sent verdict_of(const struct gw_rpc_response *rs, bool has_retry_
     }
 }
 
+/** grpc says UNAVAILABLE for a server that cannot be reached, and for a connection that broke under a call. */
+static enum gw_sign sign_of(const struct gw_rpc_response *rs, bool has_retry_info)
+{
+    static const char cannot[] = "failed to connect";
+
+    switch (rs->status) {
+    case UNAVAILABLE:
+        if (has_retry_info)
+            return GW_SIGN_BUSY;
+        return rs->message.n && memmem(rs->message.p, rs->message.n, cannot, sizeof(cannot) - 1) ? GW_SIGN_AWAY
+                                                                                                 : GW_SIGN_UNSURE;
+    case RESOURCE_EXHAUSTED:
+        return has_retry_info ? GW_SIGN_BUSY : GW_SIGN_WELL;
+    case DEADLINE_EXCEEDED:
+        return GW_SIGN_LATE;
+    case CANCELLED:
+    case UNKNOWN:
+    case ABORTED:
+    case OUT_OF_RANGE:
+    case INTERNAL:
+    case DATA_LOSS:
+        return GW_SIGN_UNSURE;
+    default:
+        return GW_SIGN_WELL;
+    }
+}
+
 static void delivered(struct try *t, const struct gw_rpc_response *rs)
 {
     struct gw_otlp_partial p;
@@ -350,6 +377,8 @@ static void on_done(struct gw_rpc_request *rq, const struct gw_rpc_response *rs)
                   .grpc_status = rs->status,
                   .reason = name,
                   .message = message,
+                  .sign = sign_of(rs, st.has_retry_info),
+                  .may_be_a_part = rs->status == INVALID_ARGUMENT || rs->status == INTERNAL || rs->status == UNKNOWN,
               });
 }
 
@@ -391,7 +420,7 @@ static int set_headers(struct try *t, struct gw_err *err)
 
 static void fail_early(struct try *t, enum gw_sent sent, const char *reason, const char *message)
 {
-    settle(t, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message});
+    settle(t, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message, .sign = GW_SIGN_NONE});
 }
 
 static void otlp_send(void *self, struct gw_attempt *a)
@@ -402,8 +431,9 @@ static void otlp_send(void *self, struct gw_attempt *a)
     int r = 0;
 
     if (!t) {
-        a->done(a,
-                &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
+        a->done(
+            a, &(struct gw_sent_info){
+                   .sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory", .sign = GW_SIGN_NONE});
         return;
     }
     t->a = a;
@@ -513,6 +543,12 @@ static void otlp_close(void *self)
     s->client = NULL;
 }
 
+static const char *otlp_endpoint(void *self, enum gw_signal signal)
+{
+    (void)signal;
+    return ((struct self *)self)->conf->endpoint;
+}
+
 static const struct gw_exporter_ops ops = {
     .merge = GW_MERGE_OTLP,
     .queued = true,
@@ -522,6 +558,7 @@ static const struct gw_exporter_ops ops = {
     .send = otlp_send,
     .cancel = otlp_cancel,
     .close = otlp_close,
+    .endpoint = otlp_endpoint,
 };
 
 static const char *const aliases[] = {"otlp", NULL};

@@ -41,6 +41,7 @@ struct self {
     const struct conf *conf;
     const struct gw_ctx *ctx;
     char *urls[3]; /* traces, metrics, logs; NULL = no endpoint for it */
+    char endpoints[3][GW_MAX_ENDPOINT_LABEL];
 };
 
 static const struct gw_field fields[] = {
@@ -176,7 +177,7 @@ static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
 
 static void fail_early(struct gw_post *p, enum gw_sent sent, const char *reason, const char *message)
 {
-    settle(p, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message});
+    settle(p, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message, .sign = GW_SIGN_NONE});
 }
 
 static int set_body(struct self *s, struct gw_post *p, struct gw_err *err)
@@ -207,8 +208,9 @@ static void otlp_send(void *self, struct gw_attempt *a)
     int r;
 
     if (!p) {
-        a->done(a,
-                &(struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory"});
+        a->done(
+            a, &(struct gw_sent_info){
+                   .sent = GW_SENT_RETRY, .reason = "out_of_memory", .message = "out of memory", .sign = GW_SIGN_NONE});
         return;
     }
     p->arg = a;
@@ -263,8 +265,11 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return gw_fail(err, -ENOMEM, "out of memory");
     s->conf = conf;
     s->ctx = ctx;
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         s->urls[i] = url_for(s->conf, i);
+        gw_shown_endpoint(*own_endpoint(s->conf, i) ? own_endpoint(s->conf, i) : s->conf->http.endpoint,
+                          s->endpoints[i], sizeof(s->endpoints[i]));
+    }
     *ret_self = s;
     return 0;
 }
@@ -283,6 +288,11 @@ static void otlp_close(void *self)
     gw_poster_close(&s->poster);
 }
 
+static const char *otlp_endpoint(void *self, enum gw_signal signal)
+{
+    return ((struct self *)self)->endpoints[index_of(signal)];
+}
+
 static const struct gw_exporter_ops ops = {
     .merge = GW_MERGE_OTLP,
     .queued = true,
@@ -292,6 +302,7 @@ static const struct gw_exporter_ops ops = {
     .send = otlp_send,
     .cancel = otlp_cancel,
     .close = otlp_close,
+    .endpoint = otlp_endpoint,
 };
 
 static const char *const aliases[] = {"otlphttp", NULL};

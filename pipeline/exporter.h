@@ -15,6 +15,7 @@
 
 #include "batch/view.h"
 #include "core/buf.h"
+#include "core/sign.h"
 #include "core/status.h"
 
 struct gw_loop;
@@ -60,6 +61,8 @@ struct gw_sent_info {
     struct gw_slice left;    /* with RETRY: only these bytes (a valid body of left_rows) are to be sent again;
                                 n == 0 = the whole body. With OVER: what is given up. Copied before done returns */
     uint32_t left_rows;
+    enum gw_sign sign;  /* what it says about the sink */
+    bool may_be_a_part; /* with PERMANENT: perhaps only some rows are to blame, so that halves are worth a try */
 };
 
 /** The tries of one request of an exporter with own_tries; zeroed before the first. */
@@ -139,6 +142,11 @@ struct gw_exporter_ops {
     void (*hurry)(void *self, uint64_t pause_ns);
     /** All attempts are done; write out what is buffered. */
     void (*close)(void *self);
+    /**
+     * Where a signal goes, as a label of metrics shows it: no credentials. Signals that go to the same place share a
+     * circuit breaker. NULL: all do. Asked once, after create; the text lives as long as self.
+     */
+    const char *(*endpoint)(void *self, enum gw_signal s);
 };
 
 #endif

@@ -7,6 +7,7 @@
 #define GW_PIPELINE_QUEUE_SETTINGS_H
 
 #include "config/schema.h"
+#include "core/breaker.h"
 
 enum gw_sizer { GW_SIZER_REQUESTS, GW_SIZER_ITEMS, GW_SIZER_BYTES };
 enum gw_batch_sizer { GW_BATCH_AS_QUEUE, GW_BATCH_ITEMS, GW_BATCH_BYTES };
@@ -21,6 +22,10 @@ struct gw_batch_settings {
     struct gw_partition_settings partition;
 };
 
+struct gw_adaptive_settings {
+    bool enabled;
+};
+
 struct gw_sending_queue_settings {
     bool enabled, block_on_overflow, wait_for_result;
     uint64_t num_consumers, queue_size;
@@ -28,6 +33,7 @@ struct gw_sending_queue_settings {
     const char *storage;
     bool has_batch;
     struct gw_batch_settings batch;
+    struct gw_adaptive_settings adaptive_concurrency;
 };
 
 struct gw_retry_settings {
@@ -40,6 +46,7 @@ struct gw_retry_settings {
 struct gw_queue_settings {
     struct gw_sending_queue_settings queue;
     struct gw_retry_settings retry;
+    struct gw_breaker_settings breaker;
     uint64_t timeout_ns; /* of one attempt; 0 = none */
 };
 

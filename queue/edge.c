@@ -130,6 +130,7 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
         if (conf->signals & e->lanes[i].signal)
             make_metrics(e, &e->lanes[i]);
     }
+    gw_gate_init(e);
     *ret = e;
     return 0;
 }
@@ -535,7 +536,7 @@ static void on_turn(struct gw_hook *h)
     for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
         if (e->lanes[i].open && atomic_load_explicit(&e->draining, memory_order_relaxed))
             gw_batcher_flush_all(&e->lanes[i]);
-        if (e->lanes[i].pending)
+        if (e->lanes[i].pending || e->lanes[i].gate.n_ready)
             gw_sender_pump(&e->lanes[i]);
     }
 }

@@ -6,6 +6,7 @@
 #include "core/inbox.h"
 #include "net/loop.h"
 #include "queue/edge.h"
+#include "queue/gate.h"
 
 /**
  * Encoded rows and who waits for them. Owned by one place at a time: inbox, batcher, pending list, job.
@@ -25,8 +26,9 @@ struct gw_chunk {
     uint64_t deadline_ns;   /* monotonic, of those who wait; 0 = none */
     struct gw_meta *meta;   /* one reference, or NULL */
     const struct gw_batching *batching;
-    const char *pipeline; /* of all its rows, or NULL */
-    uint32_t n_receipts;  /* 0: nobody waits */
+    const char *pipeline;          /* of all its rows, or NULL */
+    struct gw_suspicion suspicion; /* of poison; zero: none */
+    uint32_t n_receipts;           /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
 
@@ -41,6 +43,7 @@ struct gw_job {
     uint32_t dead_rows;     /* of this attempt */
     uint32_t rejected_rows; /* so far, for the tickets */
     bool sending, timed_out, cancelled;
+    struct gw_at_gate at_gate;
     struct gw_fate *fate;  /* waits for room in the dead letter queue */
     struct gw_timer timer; /* time-out of the attempt, or end of the pause */
 };
@@ -95,6 +98,7 @@ struct gw_lane {
     struct gw_open_batch *open;
     unsigned n_open;
     bool pumping;
+    struct gw_gate gate;
 };
 
 struct gw_edge {
@@ -137,6 +141,12 @@ void gw_batcher_flush_all(struct gw_lane *l);
 /* sender.c */
 void gw_sender_push(struct gw_lane *l, struct gw_chunk *c);
 void gw_sender_pump(struct gw_lane *l);
+/** Of a job: how long it may be tried again; 0 = for ever. */
+uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j);
+/** Not now: who waits hears it, with the time to come again, and keeps the rows; they are counted under `reason`. */
+void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *reason, const char *message,
+                            uint64_t retry_after_ns);
+void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *message, uint64_t retry_after_ns);
 /** The edge is draining: pauses that are not a sink's own wish become short. */
 void gw_sender_hurry(struct gw_lane *l);
 /** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */

@@ -9,7 +9,8 @@
  *                                   └─ PERMANENT: buried
  *   buried = a dead letter, when that port is wired; else counted by reason and logged
  *
- * A job keeps its place among num_consumers until its verdict, pauses included, as the Collector's consumers do. An
+ * Before each send stands the gate (gate.h): a breaker, a limit, and the search for poison. A job keeps its place among
+ * num_consumers until its verdict, pauses included, as the Collector's consumers do. An
  * exporter with own_tries gets its job once and asks `again` for each of its requests. Dead letters that find no room
  * wait as graves; nothing new is sent while there are any, so that their number is bounded by the jobs under way.
  */
@@ -39,6 +40,7 @@ static void remove_job(struct gw_job *j)
             break;
         }
     gw_timer_disarm(&j->timer);
+    gw_gate_forget(j);
     atomic_fetch_sub_explicit(&l->in_flight, 1, memory_order_relaxed);
     free(j->left);
     free(j->fate);
@@ -157,13 +159,19 @@ static bool over(struct gw_tries *t, const char *why)
     return false;
 }
 
+/* The time for trying ends only for what is nowhere but in memory. */
+uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
+{
+    return j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
+}
+
 /* One more failure: whether it is worth another try, and when. */
 static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
 {
     struct gw_job *j = (struct gw_job *)a;
     struct gw_edge *e = j->lane->edge;
     const struct gw_retry_settings *r = &e->conf.settings.retry;
-    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), pause;
+    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), pause;
 
     if (t->failures++ == 0)
         t->interval_ns = (double)r->initial_interval_ns;
@@ -181,7 +189,7 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
     t->wished = info->retry_after_ns > pause;
     if (t->wished)
         pause = info->retry_after_ns;
-    if (r->max_elapsed_time_ns && now + pause > t->first_ns + r->max_elapsed_time_ns)
+    if (most && now + pause > t->first_ns + most)
         return over(t, "retry_exhausted");
     if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) /* nobody would hear of it */
         return over(t, "deadline");
@@ -237,7 +245,10 @@ static void give_up(struct gw_job *j, const struct gw_fate *f)
 
 static void on_pause_end(struct gw_timer *t)
 {
-    start((struct gw_job *)((char *)t - offsetof(struct gw_job, timer)));
+    struct gw_job *j = (struct gw_job *)((char *)t - offsetof(struct gw_job, timer));
+
+    gw_gate_ready(j);
+    gw_sender_pump(j->lane);
 }
 
 static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_t gone)
@@ -266,18 +277,41 @@ static void give_up_trying(struct gw_job *j, const char *why, const struct gw_se
     give_up(j, &f);
 }
 
-static void retry(struct gw_job *j, const struct gw_sent_info *info)
+static bool split(struct gw_job *j);
+
+/* True: it was poison, and is halves now, or buried. */
+static bool is_poison(struct gw_job *j, const struct gw_sent_info *info, enum gw_sign sign)
+{
+    const struct gw_fate f = {
+        "poison", info->reason ? info->reason : "retry", info->message, info->grpc_status, 0, GW_FAILED, 0};
+
+    switch (gw_poison_failed(j, sign)) {
+    case GW_POISON_HALVE:
+        return split(j);
+    case GW_POISON_BURY:
+        give_up(j, &f);
+        return true;
+    case GW_POISON_NO:
+        break;
+    }
+    return false;
+}
+
+static void retry(struct gw_job *j, const struct gw_sent_info *info, enum gw_sign sign)
 {
     uint64_t pause;
 
     if (info->left.n && info->left_rows <= j->a.rows)
         (void)keep_left(j, info, j->a.rows - info->left_rows);
+    if (is_poison(j, info, sign))
+        return;
     if (!again(&j->a, &j->tries, info, &pause)) {
         give_up_trying(j, j->tries.over, info);
         return;
     }
     j->timer.fire = on_pause_end;
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + pause);
+    gw_gate_pause(j);
 }
 
 /* ---- verdicts --------------------------------------------------------------------------------------------- */
@@ -299,11 +333,27 @@ static void delivered(struct gw_job *j, const struct gw_sent_info *info)
     finish(j, j->rejected_rows + rejected, GW_DELIVERED, &f);
 }
 
+/* Before what has not been sent yet, behind other pieces: those tell first whether anything passes. */
+static void push_pieces(struct gw_lane *l, struct gw_chunk *pieces, const struct gw_suspicion *s)
+{
+    struct gw_chunk **p = &l->pending, *last = pieces;
+
+    for (struct gw_chunk *c = pieces; c; last = c, c = c->next)
+        c->suspicion = *s;
+    while (*p && (*p)->suspicion.depth)
+        p = &(*p)->next;
+    last->next = *p;
+    if (!*p)
+        l->pending_last = &last->next;
+    *p = pieces;
+}
+
 /* True when the halves took the job's place. */
 static bool split(struct gw_job *j)
 {
+    const struct gw_suspicion s = gw_poison_of_halves(j);
     struct gw_lane *l = j->lane;
-    struct gw_chunk *pieces, *last;
+    struct gw_chunk *pieces;
 
     if (j->left || j->a.rows < 2 || j->a.rows != j->chunk->rows || l->edge->ops->merge != GW_MERGE_OTLP)
         return false;
@@ -311,12 +361,7 @@ static bool split(struct gw_job *j)
     if (!pieces)
         return false;
     remove_job(j);
-    for (last = pieces; last->next; last = last->next)
-        ;
-    last->next = l->pending;
-    if (!l->pending)
-        l->pending_last = &last->next;
-    l->pending = pieces;
+    push_pieces(l, pieces, &s);
     return true;
 }
 
@@ -328,19 +373,23 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         "sink_rejected", info->reason ? info->reason : "permanent", info->message, info->grpc_status, 0, GW_FAILED, 0};
     enum gw_sent sent = info->sent;
     struct gw_sent_info late;
+    enum gw_sign sign;
 
     gw_timer_disarm(&j->timer);
     j->sending = false;
     if (j->timed_out && sent != GW_SENT_OK) { /* the attempt may know why there was no answer */
         bool knows = info->reason && info->message && strcmp(info->reason, "cancelled") != 0;
 
-        late = (struct gw_sent_info){
-            .sent = GW_SENT_RETRY, .reason = "timeout", .message = knows ? info->message : "no answer in time"};
+        late = (struct gw_sent_info){.sent = GW_SENT_RETRY,
+                                     .reason = "timeout",
+                                     .message = knows ? info->message : "no answer in time",
+                                     .sign = GW_SIGN_LATE};
         info = &late;
         sent = GW_SENT_RETRY;
     }
     if (j->cancelled && sent == GW_SENT_PERMANENT && info->reason && strcmp(info->reason, "cancelled") == 0)
-        sent = GW_SENT_RETRY;                   /* the gateway's doing, not the sink's */
+        sent = GW_SENT_RETRY; /* the gateway's doing, not the sink's */
+    sign = gw_gate_end(j, info, gw_loop_now_ns(loop_of(l)));
     if (j->a.rows == 0 && sent != GW_SENT_OK) { /* every row became a dead letter of its own */
         finish(j, j->rejected_rows, GW_DELIVERED, NULL);
         gw_sender_pump(l);
@@ -351,7 +400,7 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         delivered(j, info);
         break;
     case GW_SENT_RETRY:
-        retry(j, info);
+        retry(j, info, sign);
         break;
     case GW_SENT_TOO_LARGE:
         f = (struct gw_fate){"limit_size", "too_large", info->message, 0, 0, GW_FAILED, 0};
@@ -359,7 +408,8 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
             give_up(j, &f);
         break;
     case GW_SENT_PERMANENT:
-        give_up(j, &f);
+        if (!gw_poison_worth_halving(j, info, gw_loop_now_ns(loop_of(l))) || !split(j))
+            give_up(j, &f);
         break;
     case GW_SENT_OVER:
         if (info->left.n && info->left_rows <= j->a.rows)
@@ -472,6 +522,7 @@ static void start(struct gw_job *j)
         j->tries.first_ns = now;
     j->sending = true;
     j->timed_out = false;
+    gw_gate_begin(j, now);
     if (j->a.timeout_ns && !e->ops->own_tries) {
         j->timer.fire = on_timeout;
         gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
@@ -500,6 +551,7 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
     };
     j->next = l->jobs;
     l->jobs = j;
+    gw_poison_begin(j);
     atomic_fetch_add_explicit(&l->in_flight, 1, memory_order_relaxed);
     gw_metric_observe(l->send_size, c->rows);
     gw_metric_observe(l->send_bytes, (double)c->body.n);
@@ -513,33 +565,72 @@ void gw_sender_push(struct gw_lane *l, struct gw_chunk *c)
     l->pending_last = &c->next;
 }
 
+static struct gw_chunk *take_pending(struct gw_lane *l)
+{
+    struct gw_chunk *c = l->pending;
+
+    l->pending = c->next;
+    if (!l->pending)
+        l->pending_last = &l->pending;
+    c->next = NULL;
+    return c;
+}
+
+/* One whose pause is over, else a new one. NULL: there is none, or it may not be sent now, or memory is short: then the
+ * next chunk, or the next answer, tries again. */
+static struct gw_job *next_job(struct gw_lane *l)
+{
+    uint64_t now = gw_loop_now_ns(loop_of(l));
+    struct gw_job *j = gw_gate_next(l, now);
+
+    if (j) {
+        gw_gate_forget(j);
+        return j;
+    }
+    if (!l->pending || l->graves || !gw_gate_has_place(l, now))
+        return NULL;
+    j = new_job(l, l->pending);
+    if (j)
+        (void)take_pending(l);
+    return j;
+}
+
 void gw_sender_pump(struct gw_lane *l)
 {
-    const struct gw_sending_queue_settings *q = &l->edge->conf.settings.queue;
+    struct gw_job *j;
 
     if (l->pumping) /* an answer from inside of send: the loop below goes on by itself */
         return;
     l->pumping = true;
-    while (l->pending && !l->edge->closing && !l->graves &&
-           (!q->enabled || atomic_load_explicit(&l->in_flight, memory_order_relaxed) < q->num_consumers)) {
-        struct gw_chunk *c = l->pending;
-        struct gw_job *j = new_job(l, c);
-
-        if (!j)
-            break; /* out of memory: the next chunk, or the next answer, tries again */
-        l->pending = c->next;
-        if (!l->pending)
-            l->pending_last = &l->pending;
-        c->next = NULL;
+    while (!l->edge->closing && (j = next_job(l)))
         start(j);
-    }
+    gw_gate_rest(l, gw_loop_now_ns(loop_of(l)));
     l->pumping = false;
+}
+
+void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *reason, const char *message,
+                            uint64_t retry_after_ns)
+{
+    gw_metric_add(l->failed, c->rows);
+    gw_edge_drop(l, c->rows, reason);
+    gw_chunk_settle(c, 0, GW_REFUSED, 14, retry_after_ns, message);
+    gw_edge_done(l, c);
+}
+
+void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *message, uint64_t retry_after_ns)
+{
+    const struct gw_fate f = {reason, reason, message, 14, retry_after_ns, GW_REFUSED, 0};
+
+    gw_metric_add(j->lane->failed, j->a.rows);
+    gw_edge_drop(j->lane, j->a.rows, reason);
+    finish(j, j->rejected_rows, GW_REFUSED, &f);
 }
 
 void gw_sender_hurry(struct gw_lane *l)
 {
     uint64_t soon = gw_loop_now_ns(loop_of(l)) + DRAIN_PAUSE_NS;
 
+    gw_gate_hurry(l, gw_loop_now_ns(loop_of(l)), DRAIN_PAUSE_NS);
     if (l->edge->ops->hurry)
         l->edge->ops->hurry(l->edge->conf.self, DRAIN_PAUSE_NS);
     for (struct gw_job *j = l->jobs; j; j = j->next)
@@ -564,18 +655,10 @@ void gw_sender_cut(struct gw_lane *l)
         }
     }
     gw_timer_disarm(&l->graves_timer);
+    gw_timer_disarm(&l->gate.timer);
     while (l->graves)
         close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}) ? NULL
                                                                                                : "dead_letter_full");
-    while (l->pending) {
-        struct gw_chunk *c = l->pending;
-
-        l->pending = c->next;
-        if (!l->pending)
-            l->pending_last = &l->pending;
-        gw_metric_add(l->failed, c->rows);
-        gw_edge_drop(l, c->rows, "shutdown");
-        gw_chunk_settle(c, 0, GW_REFUSED, 14, 0, f.message);
-        gw_edge_done(l, c);
-    }
+    while (l->pending)
+        gw_sender_refuse_chunk(l, take_pending(l), "shutdown", f.message, 0);
 }

@@ -25,6 +25,12 @@ static const struct gw_field batch_fields[] = {
 };
 #undef B
 
+static const struct gw_field adaptive_fields[] = {
+    GW_BOOL_FIELD(struct gw_adaptive_settings, enabled, "enabled", "true",
+                  "Fewer at once while the sink says that it is busy; never more than num_consumers."),
+    {0},
+};
+
 #define Q struct gw_sending_queue_settings
 static const struct gw_field queue_fields[] = {
     GW_BOOL_FIELD(Q, enabled, "enabled", "true", "false: requests wait for the sink's answer, and nothing is queued."),
@@ -37,6 +43,8 @@ static const struct gw_field queue_fields[] = {
     {GW_FIELD_(Q, storage, "storage", GW_F_STRING, "", 0, 0, "A queue on disk."), .flags = GW_FF_PLANNED},
     GW_OPTIONAL_BLOCK_FIELD(Q, batch, has_batch, "batch", batch_fields, GW_FF_NULL_IS_ON,
                             "Put requests together before sending."),
+    GW_BLOCK_FIELD(Q, adaptive_concurrency, "adaptive_concurrency", adaptive_fields,
+                   "How many attempts may be under way, by what the sink answers."),
     {0},
 };
 #undef Q
@@ -54,10 +62,25 @@ static const struct gw_field retry_fields[] = {
 };
 #undef R
 
+#define C struct gw_breaker_settings
+static const struct gw_field breaker_fields[] = {
+    GW_BOOL_FIELD(C, enabled, "enabled", "true", "false: a sink that is away is asked with every batch."),
+    GW_F64_FIELD(C, error_share, "error_share", "0.5", 0.01, 1, "Opens when this share of the window's calls failed…"),
+    GW_U64_FIELD(C, min_calls, "min_calls", "20", 1, 1e9, "… and there were at least so many."),
+    GW_DURATION_FIELD(C, window_ns, "window", "10s", 1e6, 1e18, "The time that counts."),
+    GW_U64_FIELD(C, consecutive, "consecutive_failures", "5", 1, 1e9, "Opens after so many failures in a row."),
+    GW_DURATION_FIELD(C, initial_ns, "initial_interval", "1s", 1e6, 1e18, "Pause before the first probe."),
+    GW_DURATION_FIELD(C, max_ns, "max_interval", "60s", 1e6, 1e18,
+                      "Each failed probe doubles the pause, up to this; ± 25 % at random."),
+    {0},
+};
+#undef C
+
 #define S struct gw_queue_settings
 const struct gw_field gw_queue_fields[] = {
     GW_BLOCK_FIELD(S, queue, "sending_queue", queue_fields, "The queue before the exporter."),
     GW_BLOCK_FIELD(S, retry, "retry_on_failure", retry_fields, "What happens when the sink is away."),
+    GW_BLOCK_FIELD(S, breaker, "circuit_breaker", breaker_fields, "When a sink that is away is asked again."),
     GW_DURATION_FIELD(S, timeout_ns, "timeout", "5s", 0, 1e18, "Of one attempt; 0 = none."),
     {0},
 };
@@ -134,6 +157,13 @@ static void check_retry(const struct gw_retry_settings *r, const struct gw_node 
                     "'max_elapsed_time' must not be less than 'max_interval'");
 }
 
+static void check_breaker(const struct gw_breaker_settings *b, const struct gw_node *node, struct gw_diag *diag)
+{
+    if (b->max_ns < b->initial_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, "max_interval"),
+                    "'max_interval' must not be less than 'initial_interval'");
+}
+
 static void finish(void *conf, const void *exporter_ops, void *exporter_conf, const struct gw_node *node,
                    struct gw_diag *diag)
 {
@@ -147,6 +177,7 @@ static void finish(void *conf, const void *exporter_ops, void *exporter_conf, co
     if (s->queue.enabled && s->queue.has_batch)
         check_batch(&s->queue, gw_node_get(node, "sending_queue"), diag);
     check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);
+    check_breaker(&s->breaker, gw_node_get(node, "circuit_breaker"), diag);
 }
 
 const struct gw_extra_settings gw_queue_extra = {

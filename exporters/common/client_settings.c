@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exporters/common/client_settings.h"
 
+#include <stdio.h>
 #include <strings.h>
 
 #if defined(__x86_64__)
@@ -180,4 +181,18 @@ void gw_http_settings_check(const struct gw_http_settings *s, const struct gw_no
         gw_diag_add(diag, GW_DIAG_WARNING, at ? &at->place : NULL,
                     "tls: insecure does not turn TLS off where the endpoint says https://; write http://, or "
                     "insecure_skip_verify to take any certificate");
+}
+
+void gw_shown_endpoint(const char *url, char *buf, size_t size)
+{
+    const char *host = strstr(url, "://"), *at;
+    size_t n;
+
+    host = host ? host + 3 : url;
+    n = strcspn(host, "/?#");
+    at = memrchr(host, '@', n);
+    if (at)
+        snprintf(buf, size, "%.*s%.*s", (int)(host - url), url, (int)strcspn(at + 1, "?#"), at + 1);
+    else
+        snprintf(buf, size, "%.*s", (int)strcspn(url, "?#"), url);
 }

@@ -117,4 +117,8 @@ const char *gw_map_header(const struct gw_map *headers, const char *name);
 /** "Staunch/0.1.0 (linux/amd64)" */
 const char *gw_user_agent(void);
 
+enum { GW_MAX_ENDPOINT_LABEL = 256 };
+/** A URL as labels and lines of a log show it: without user, password and query. */
+void gw_shown_endpoint(const char *url, char *buf, size_t size);
+
 #endif

@@ -234,6 +234,26 @@ enum gw_sent gw_http_verdict(const struct gw_http_response *rs)
     }
 }
 
+enum gw_sign gw_http_sign(const struct gw_ctx *ctx, const struct gw_http_response *rs)
+{
+    static const enum gw_sign of_failure[] = {
+        [GW_HTTP_OK] = GW_SIGN_UNSURE,     [GW_HTTP_CONNECT] = GW_SIGN_AWAY,     [GW_HTTP_TIMEOUT] = GW_SIGN_LATE,
+        [GW_HTTP_BROKEN] = GW_SIGN_UNSURE, [GW_HTTP_TOO_LARGE] = GW_SIGN_UNSURE, [GW_HTTP_CANCELLED] = GW_SIGN_NONE};
+
+    switch (rs->status) {
+    case 0:
+        return of_failure[rs->failure];
+    case 429:
+        return GW_SIGN_BUSY;
+    case 501:
+        return GW_SIGN_WELL;
+    case 503:
+        return gw_http_retry_after_ns(ctx, rs) ? GW_SIGN_BUSY : GW_SIGN_AWAY;
+    default:
+        return rs->status >= 500 ? GW_SIGN_UNSURE : GW_SIGN_WELL;
+    }
+}
+
 void gw_http_outcome_of(const struct gw_ctx *ctx, const struct gw_http_response *rs, struct gw_slice said,
                         struct gw_http_outcome *ret)
 {
@@ -251,5 +271,7 @@ void gw_http_outcome_of(const struct gw_ctx *ctx, const struct gw_http_response 
         .grpc_status = rs->status ? gw_grpc_of_http(rs->status) : 0,
         .reason = ret->reason,
         .message = ret->message,
+        .sign = gw_http_sign(ctx, rs),
+        .may_be_a_part = rs->status == 400 || rs->status == 422 || rs->status == 500,
     };
 }

@@ -70,6 +70,8 @@ void gw_post_cancel(struct gw_post *p);
 struct gw_slice gw_http_response_header(const struct gw_http_response *rs, const char *name);
 /** Retry-After of a 429 or 503; 0 = none. */
 uint64_t gw_http_retry_after_ns(const struct gw_ctx *ctx, const struct gw_http_response *rs);
+/** What an answer, or none, says about the server. */
+enum gw_sign gw_http_sign(const struct gw_ctx *ctx, const struct gw_http_response *rs);
 /** 429, 502, 503, 504: RETRY. 413: TOO_LARGE. 2xx: OK. All else, a redirect too: PERMANENT. No answer: RETRY. */
 enum gw_sent gw_http_verdict(const struct gw_http_response *rs);
 

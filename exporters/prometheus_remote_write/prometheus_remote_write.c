@@ -22,25 +22,10 @@
 #include "pipeline/component.h"
 #include "pipeline/exporter.h"
 
-enum { ARENA_CHUNK_BYTES = 16 << 10, ARENA_MAX_BYTES = 64 << 20, MAX_ENDPOINT_LABEL = 512 };
+enum { ARENA_CHUNK_BYTES = 16 << 10, ARENA_MAX_BYTES = 64 << 20 };
 
 /* ---- self-metrics -------------------------------------------------------------------------------------------------
  */
-
-/** The URL without user, password and query. */
-static void shown_endpoint(const char *url, char *buf, size_t size)
-{
-    const char *host = strstr(url, "://"), *at;
-    size_t n;
-
-    host = host ? host + 3 : url;
-    n = strcspn(host, "/?#");
-    at = memrchr(host, '@', n);
-    if (at)
-        snprintf(buf, size, "%.*s%.*s", (int)(host - url), url, (int)strcspn(at + 1, "?#"), at + 1);
-    else
-        snprintf(buf, size, "%.*s", (int)strcspn(url, "?#"), url);
-}
 
 static struct gw_metric *counter(const struct gw_rw *s, const char *endpoint, const char *name, const char *help)
 {
@@ -59,11 +44,11 @@ static struct gw_metric *outcome(const struct gw_rw *s, const char *endpoint, co
 
 static void open_metrics(struct gw_rw *s)
 {
-    char endpoint[MAX_ENDPOINT_LABEL];
+    char endpoint[GW_MAX_ENDPOINT_LABEL];
     const struct gw_label labels[] = {{"exporter", s->ctx->id}, {"endpoint", endpoint}};
     struct gw_rw_metrics *m = &s->metrics;
 
-    shown_endpoint(gw_rw_http(s->conf)->endpoint, endpoint, sizeof(endpoint));
+    gw_shown_endpoint(gw_rw_http(s->conf)->endpoint, endpoint, sizeof(endpoint));
 #define COUNTER(name, help) counter(s, endpoint, "otelcol_exporter_prometheusremotewrite_" name, help)
     m->failed_translations = COUNTER("failed_translations", "Bodies of which some points could not be translated.");
     m->translated = COUNTER("translated_time_series", "Time series that points were translated to.");

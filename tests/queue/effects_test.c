@@ -294,14 +294,15 @@ static void intervals_grow_as_told(void **state)
 
 /* Scenario: twenty pauses of 10 s, randomization_factor 0.2 and 0.
  * Guarantees: between 8 and 12 s and not all alike; all 10 s. */
+#define OFF "circuit_breaker: { enabled: false }, "
 static void randomization_factor_spreads_the_pauses(void **state)
 {
     (void)state;
     for (unsigned with = 0; with < 2; with++) {
         uint64_t least = UINT64_MAX, most = 0;
 
-        begin(with ? "retry_on_failure: { initial_interval: 10s, multiplier: 1, randomization_factor: 0.2 }"
-                   : "retry_on_failure: { initial_interval: 10s, multiplier: 1, randomization_factor: 0 }");
+        begin(with ? OFF "retry_on_failure: { initial_interval: 10s, multiplier: 1, randomization_factor: 0.2 }"
+                   : OFF "retry_on_failure: { initial_interval: 10s, multiplier: 1, randomization_factor: 0 }");
         assert_true(request(2));
         for (unsigned k = 0; k < 20; k++) {
             uint64_t ns = pause_ns();
@@ -327,7 +328,7 @@ static void max_elapsed_time_ends_the_tries(void **state)
         near(pause_ns(), 10 * S);
     assert_int_equal(pause_ns(), 0);
     end();
-    begin(TEN "0 }");
+    begin(OFF TEN "0 }");
     assert_true(request(2));
     for (unsigned k = 0; k < 40; k++)
         near(pause_ns(), 10 * S);
