@@ -334,9 +334,11 @@ static int position(struct gw_log *l, uint32_t consumer, uint16_t partition, uin
     if (!p) {
         rc = -ENOENT;
     } else if (note && *n_note < p->n_note) {
-        rc = -E2BIG;
+        rc = -ENOBUFS;
     } else {
-        *ret_next_seq = p->is_set ? p->next_seq : s->now.first_seq;
+        uint64_t low = gw_sim_consumer_view(&s->now, c).low;
+
+        *ret_next_seq = p->is_set ? p->next_seq : low > s->now.first_seq ? low : s->now.first_seq;
         if (note && p->n_note)
             memcpy(note, p->note, p->n_note);
         if (n_note)

@@ -250,7 +250,8 @@ static int check_settle(const struct gw_sim_state *s, const struct gw_log_settle
 {
     const struct gw_sim_frame *f;
 
-    if (t->outcome >= GW_LOG_N_OUTCOMES || t->last_seq < t->seq || t->last_seq >= gw_sim_end_seq(s))
+    if (t->outcome >= GW_LOG_N_OUTCOMES || t->last_seq < t->seq || t->last_seq >= gw_sim_end_seq(s) ||
+        !gw_sim_consumer_by_id(s, t->consumer))
         return -EINVAL;
     if (t->rows == 0)
         return 0;
@@ -274,10 +275,9 @@ int gw_sim_check(const struct gw_sim_state *s, const struct gw_log_commit *c)
             return -E2BIG;
     }
     for (unsigned i = 0; i < c->n_positions; i++) {
-        if (c->positions[i].partition >= GW_LOG_PARTITIONS)
+        if (c->positions[i].partition >= GW_LOG_PARTITIONS || c->positions[i].note.n > GW_LOG_MAX_NOTE_BYTES ||
+            !gw_sim_consumer_by_id(s, c->positions[i].consumer))
             return -EINVAL;
-        if (c->positions[i].note.n > GW_LOG_MAX_NOTE_BYTES)
-            return -E2BIG;
     }
     for (unsigned i = 0; rc == 0 && i < c->n_settles; i++)
         rc = check_settle(s, &c->settles[i]);
@@ -304,7 +304,7 @@ static void append(struct gw_sim_state *s, struct gw_sim_frame *f)
         s->consumers[i].c.lost_rows += cover(&s->consumers[i], f->f.row, f->f.row + f->f.rows);
 }
 
-/* Of a consumer that is not there (any more) nothing is kept, and of frames that went already neither. */
+/* Of frames that went already nothing is kept, nor of a consumer that went in the same moment. */
 static void settle(struct gw_sim_state *s, const struct gw_log_settle *t)
 {
     struct gw_sim_consumer *c = gw_sim_consumer_by_id(s, t->consumer);
@@ -346,7 +346,7 @@ static bool is_behind(const struct gw_sim_consumer *c, const struct gw_log_frame
     return f->seq < c->positions[f->partition].next_seq;
 }
 
-/* The first frame goes. Whoever has not done its rows loses them: dropped, unless its position is behind it. */
+/* The first frame goes. Whoever has not settled its rows loses them. */
 static void drop_first(struct gw_sim_state *s)
 {
     struct gw_sim_frame *f = s->frames[0];
@@ -354,8 +354,7 @@ static void drop_first(struct gw_sim_state *s)
     for (size_t i = 0; i < s->n_consumers; i++) {
         struct gw_sim_consumer *c = &s->consumers[i];
 
-        c->c.settled[is_behind(c, &f->f) ? GW_LOG_DELIVERED : GW_LOG_DROPPED] +=
-            cover(c, f->f.row, f->f.row + f->f.rows);
+        c->c.settled[GW_LOG_DROPPED] += cover(c, f->f.row, f->f.row + f->f.rows);
     }
     s->bytes -= gw_sim_frame_bytes(&f->f);
     s->first_seq++;
@@ -370,7 +369,7 @@ static bool is_needed(const struct gw_sim_state *s, const struct gw_log_frame *f
     for (size_t i = 0; i < s->n_consumers; i++)
         if (!is_behind(&s->consumers[i], f) && gw_sim_open_rows(&s->consumers[i], f->row, f->row + f->rows, &open))
             return true;
-    return false;
+    return s->n_consumers == 0; /* somebody will come */
 }
 
 bool gw_sim_may_go(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns)
