@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A log in segment files, from inside.
+ *
+ *   submit ─► inbox ─► plan ─► group ─► pwritev ─► (sync) ─► apply ─► done        writer: under `work`
+ *                                                              │
+ *   readers: segments, ends, what is settled  ◄────────────────┘                  under `lock`, never over I/O
+ *
+ * Lock order: work, lock. `work` is held by whoever writes: the log's writer, or a thread that opens a consumer.
+ */
+#ifndef GW_LOG_IMPL_H
+#define GW_LOG_IMPL_H
+
+#include <pthread.h>
+
+#include "log/files.h"
+#include "log/scan.h"
+#include "log/state.h"
+
+enum {
+    GW_LF_CACHE = 1 << 14,       /* frames whose rows are known without reading */
+    GW_LF_BATCH = 1024,          /* commits between two syncs */
+    GW_LF_GROUP_BYTES = 8 << 20, /* several commits become one group up to that; a larger one is alone */
+    GW_LF_MIN_SEGMENT = 64 << 10,
+    GW_LF_PATH = 4096,
+};
+
+/** Somewhere in a segment a frame begins. */
+struct gw_lf_mark {
+    uint64_t seq, off;
+};
+
+struct gw_lf_seg {
+    uint64_t number, prev_number;
+    uint64_t first_seq, first_row;
+    uint64_t time_ns, last_time_ns; /* made; of its newest frame */
+    uint64_t data;                  /* offset behind the snapshot */
+    uint64_t end;                   /* everything before it is committed */
+    bool head_bad;                  /* its header was damaged, the above is derived */
+    /* Of recovery: */
+    uint64_t file_bytes, prev_end, prev_last_time, snapshot_bytes;
+    uint32_t copies, chain;
+    struct gw_lf_mark *marks; /* the writer's, made when needed */
+    size_t n_marks;
+};
+
+/** Rows of a frame; direct-mapped by seq. */
+struct gw_lf_cached {
+    uint64_t seq, row; /* row == UINT64_MAX: empty */
+    uint32_t rows;
+};
+
+/** A commit in the writer's hands. */
+struct gw_lf_todo {
+    struct gw_log_commit *c;
+    int rc;
+};
+
+/** Groups that were written and not applied: their records without the bodies of frames, and what is to be written. */
+struct gw_lf_out {
+    uint8_t *p;
+    size_t n, cap;
+    struct iovec *iov;
+    size_t n_iov, cap_iov;
+    size_t group;   /* where in p the group begins that is being built */
+    uint64_t bytes; /* of the group */
+    uint32_t heads_crc, n_records;
+};
+
+/** The last segment as its writer knows it. */
+struct gw_lf_tail {
+    struct gw_file *file;
+    uint64_t number;
+    uint32_t salt, chain;
+    uint64_t at;   /* where the next group goes */
+    uint64_t data; /* behind the snapshot */
+    uint64_t room; /* what is preallocated, or its nominal size */
+    uint64_t synced, synced_seq, synced_row;
+    uint64_t newest_ns; /* of its frames */
+    bool broken;        /* the file failed: only a new one will do */
+};
+
+struct gw_lf {
+    struct gw_log log;
+    struct gw_log_files_conf conf;
+    struct gw_env *env;
+    char *dir;
+    uint8_t uuid[GW_LF_UUID];
+    struct gw_inbox inbox;
+    _Atomic bool closed;
+
+    pthread_mutex_t work;
+    struct gw_file *lock_file;
+    struct gw_lf_tail tail;
+    struct gw_lf_out out;
+    struct gw_lf_todo *todo; /* GW_LF_BATCH */
+    unsigned n_todo, group;  /* [group, the one being built) may be in the open group */
+    bool group_open, wants_sync;
+    uint64_t next_seq, next_row; /* with what is not applied yet */
+    uint64_t applied_at;         /* in the last segment: everything behind is not applied */
+    uint64_t unsynced_ns;        /* since when there is something to sync; 0 = nothing */
+    uint64_t retry_ns;           /* not before, after the disk failed */
+    bool damaged;                /* recovery found something */
+
+    pthread_mutex_t lock;
+    struct gw_lf_state state;
+    struct gw_lf_seg *segs; /* in order; the last one is written */
+    size_t n_segs, cap_segs;
+    struct gw_lf_cached *cache;
+    struct gw_log_stats stats; /* counters; the rest is filled in when asked */
+    struct gw_lf_loss *losses; /* found by readers, to be written */
+    size_t n_losses;
+};
+
+/* segment.c */
+void gw_lf_path(const struct gw_lf *l, uint64_t number, const char *suffix, char ret[GW_LF_PATH]);
+uint64_t gw_lf_segment_bytes(const struct gw_lf *l);
+/**
+ * A new last segment that begins with a snapshot of what is applied, synced with its name, of at least so many bytes
+ * behind the snapshot. What the one before could not sync is copied. Nothing may be unapplied. Under work.
+ */
+int gw_lf_roll(struct gw_lf *l, uint64_t bytes);
+/** The same for a log that has no segment yet, or whose last one is not to be written on. */
+int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes);
+/** The first n segments are removed. */
+void gw_lf_segments_drop(struct gw_lf *l, size_t n);
+int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s);
+/** The last segment with first_seq <= seq; the first one when there is none. Under lock or work. */
+size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq);
+int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret);
+uint64_t gw_lf_used(const struct gw_lf *l);
+
+/* group.c: groups are built in l->out for l->tail */
+/** Room for what a commit brings. Errors: -ENOMEM. */
+int gw_lf_out_reserve(struct gw_lf *l, size_t head_bytes, size_t n_iov);
+void gw_lf_group_begin(struct gw_lf *l);
+void gw_lf_group_frame(struct gw_lf *l, const struct gw_log_frame *f);
+void gw_lf_group_record(struct gw_lf *l, uint8_t kind, uint16_t topic, struct gw_slice body);
+/** Ended and written at tail.at, which moves then. Errors: of the disk; tail.broken when it is not to be used again. */
+int gw_lf_group_write(struct gw_lf *l, struct gw_log_producer producer);
+/** Nothing of the group remains. */
+void gw_lf_group_undo(struct gw_lf *l);
+void gw_lf_out_reset(struct gw_lf *l);
+int gw_lf_write_all(struct gw_lf *l, struct gw_file *f, struct iovec *iov, size_t n_iov, uint64_t off);
+
+/* write.c */
+uint64_t gw_lf_work(struct gw_log *log);
+void gw_lf_submit(struct gw_log *log, struct gw_log_commit *c);
+/** One record, written, synced and applied. Under work, with nothing in l->out. */
+int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies);
+int gw_lf_sync(struct gw_lf *l);
+/** At the end of the log: cut to its length, and everything synced. */
+int gw_lf_close_segment(struct gw_lf *l);
+void gw_lf_count(struct gw_lf *l, uint64_t *counter, uint64_t n);
+void gw_lf_degraded(struct gw_lf *l, bool is);
+/** What is in l->out is true now: readers see it. */
+void gw_lf_apply(struct gw_lf *l);
+
+/* plan.c */
+struct gw_lf_size {
+    size_t heads, n_iov;
+    uint64_t bytes;
+};
+/** Is it a commit that can be written, and how much is it? Errors: those of the commit. */
+int gw_lf_plan(struct gw_lf *l, const struct gw_log_commit *c, struct gw_lf_size *ret);
+/** Into the open group, for which there is room. Errors: of the commit; part of it may be there then. */
+int gw_lf_build(struct gw_lf *l, struct gw_log_commit *c);
+/** Rows before the first frame at or behind seq, and that frame. -ENOENT: there is none. Under work. */
+int gw_lf_rows_at(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret);
+void gw_lf_cache_put(struct gw_lf *l, uint64_t seq, uint64_t row, uint32_t rows);
+
+/* retain.c */
+void gw_lf_retain(struct gw_lf *l);
+uint64_t gw_lf_retain_next(struct gw_lf *l);
+int gw_lf_truncate(struct gw_log *log, uint64_t seq);
+
+/* recover.c */
+int gw_lf_recover(struct gw_lf *l, struct gw_err *err);
+/** read_only: what another process has written since. */
+void gw_lf_follow(struct gw_lf *l);
+
+/* read.c */
+int gw_lf_reader_new(struct gw_log *log, const struct gw_log_reader_conf *conf, struct gw_log_reader **ret);
+int gw_lf_seek(struct gw_log_reader *r, uint16_t partition, uint64_t seq);
+int gw_lf_seek_time(struct gw_log_reader *r, uint64_t time_ns);
+int gw_lf_next(struct gw_log_reader *r, struct gw_log_entry *ret);
+void gw_lf_reader_free(struct gw_log_reader *r);
+
+/* cursors.c */
+int gw_lf_producer(struct gw_log *log, const char *name, struct gw_log_producer *ret);
+int gw_lf_consumer_open(struct gw_log *log, const char *name, enum gw_log_start start, uint32_t *ret_id);
+int gw_lf_consumer_release(struct gw_log *log, const char *name);
+int gw_lf_consumers(struct gw_log *log, void (*each)(void *arg, const struct gw_log_consumer *c), void *arg);
+int gw_lf_position(struct gw_log *log, uint32_t consumer, uint16_t partition, uint64_t *ret_next_seq, void *note,
+                   size_t *n_note);
+void gw_lf_stats(struct gw_log *log, struct gw_log_stats *ret);
+
+#endif

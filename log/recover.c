@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a crash left becomes a log again, without anybody's help.
+ *
+ *   segments   head ✓ ── head ✓ ── head ✗ ── head ✓ ══════════ last
+ *              their headers are read        └ base: its snapshot, then every group behind it
+ *
+ * Below the highest offset that a commit record names as synced, all groups were committed: damage there is rot, what
+ * is around it is kept, and what is missing is counted. Behind it the log ends with the last whole group: what was
+ * never synced may have reached the disk in any order, and a gap in it would be a commit that came back in part.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "log/impl.h"
+#include "log/recover.h"
+
+static void lose(struct gw_lf *l, uint64_t seq, uint64_t row, uint64_t bytes)
+{
+    struct gw_lf_state *s = &l->state;
+    struct gw_lf_loss loss = {s->end_row, {row, seq, 0}, seq - s->end_seq, bytes};
+
+    if (seq <= s->end_seq && row <= s->end_row)
+        return;
+    (void)gw_lf_state_lose(s, &loss);
+    s->end_seq = seq;
+    s->end_row = row;
+    l->damaged = true;
+}
+
+/* One record of the past. Bodies of frames are not needed. */
+static int replay(struct gw_lf *l, struct gw_lf_scan *s, uint64_t off, const struct gw_lf_record *r)
+{
+    struct gw_slice body = {0};
+    const uint8_t *p;
+    int rc;
+
+    if (r->topic == GW_LF_IN_SNAPSHOT && r->kind != GW_LF_FRAME)
+        return 0; /* known already, from having read what it sums up */
+    if (r->kind == GW_LF_FRAME && r->seq < l->state.end_seq)
+        return 0; /* written again after a failure */
+    if (r->seq > l->state.end_seq || r->row > l->state.end_row) {
+        lose(l, r->seq, r->row, s->skipped);
+        s->skipped = 0;
+    }
+    if (r->kind != GW_LF_FRAME && r->n_body > 0) {
+        rc = gw_lf_scan_peek(s, off + GW_LF_HEAD, r->n_body, &p);
+        if (rc < 0)
+            return rc == -ENOMEM ? rc : 0;
+        body = gw_slice_of(p, r->n_body);
+    }
+    if (r->kind == GW_LF_FRAME && r->time_ns > l->tail.newest_ns)
+        l->tail.newest_ns = r->time_ns;
+    rc = gw_lf_state_apply(&l->state, r, body);
+    return rc == -ENOMEM ? rc : 0;
+}
+
+static int replay_range(struct gw_lf *l, struct gw_lf_scan *s, uint64_t off, uint64_t end)
+{
+    while (off < end) {
+        struct gw_lf_record r;
+        int rc = gw_lf_scan_record(s, off, &r);
+
+        if (rc > 0)
+            rc = replay(l, s, off, &r);
+        else if (rc == 0)
+            return 0;
+        if (rc < 0)
+            return rc;
+        off += gw_lf_size(&r);
+    }
+    return 0;
+}
+
+/* Below `sure` everything was committed. */
+static int replay_sure(struct gw_lf *l, struct gw_lf_scan *s, uint64_t sure)
+{
+    uint64_t end = s->end, off;
+    struct gw_lf_record r;
+    int rc;
+
+    s->end = sure < end ? sure : end;
+    s->skipped = 0;
+    while ((rc = gw_lf_scan_next(s, &off, &r)) > 0) {
+        if (s->skipped > 0)
+            l->damaged = true;
+        rc = gw_lf_scan_body_ok(s, off, &r);
+        if (rc > 0) {
+            rc = replay(l, s, off, &r);
+        } else if (rc == 0) {
+            l->damaged = true;
+            s->skipped += gw_lf_size(&r);
+            if (r.kind == GW_LF_FRAME && r.seq >= l->state.end_seq) {
+                lose(l, r.seq + 1, r.row + r.rows, s->skipped);
+                s->skipped = 0;
+            }
+        }
+        if (rc < 0)
+            break;
+    }
+    if (s->skipped > 0)
+        l->damaged = true;
+    s->end = end;
+    return rc;
+}
+
+static int replay_groups(struct gw_lf *l, struct gw_lf_scan *s, const uint32_t *chain, uint64_t *ret_end)
+{
+    uint32_t known = chain ? *chain : 0;
+    uint64_t end;
+    int rc;
+
+    while ((rc = gw_lf_scan_group(s, s->at, chain, &end, &known)) > 0) {
+        chain = &known;
+        rc = replay_range(l, s, s->at, end);
+        if (rc < 0)
+            return rc;
+        s->at = end;
+        l->tail.chain = known;
+    }
+    *ret_end = s->at;
+    return rc;
+}
+
+/* The highest offset that a commit of this segment says was synced. */
+static int find_sure(struct gw_lf_scan *s, uint64_t *ret)
+{
+    struct gw_lf_record r;
+    uint64_t off;
+    int rc;
+
+    *ret = 0;
+    while ((rc = gw_lf_scan_next(s, &off, &r)) > 0) {
+        struct gw_lf_commit c;
+        const uint8_t *p;
+
+        if (r.kind != GW_LF_END || gw_lf_scan_body_ok(s, off, &r) <= 0 ||
+            gw_lf_scan_peek(s, off + GW_LF_HEAD, GW_LF_COMMIT_BODY, &p) < 0)
+            continue;
+        gw_lf_read_commit(p, &c);
+        if (c.synced <= off && c.synced > *ret)
+            *ret = c.synced;
+    }
+    return rc;
+}
+
+int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
+{
+    struct gw_lf_scan s;
+    uint64_t sure = seg->end;
+    int rc = gw_lf_seg_open(l, seg, &s);
+
+    if (rc < 0)
+        return rc;
+    l->tail.newest_ns = 0;
+    if (is_last)
+        rc = find_sure(&s, &sure);
+    s.at = seg->data;
+    if (rc >= 0 && sure > s.at)
+        rc = replay_sure(l, &s, sure);
+    if (rc >= 0 && is_last) {
+        uint32_t chain = seg->chain;
+
+        if (sure > seg->data)
+            s.at = sure;
+        rc = replay_groups(l, &s, sure > seg->data || seg->head_bad ? NULL : &chain, &seg->end);
+    }
+    seg->last_time_ns = l->tail.newest_ns;
+    gw_lf_scan_clear(&s);
+    return rc;
+}
+
+/* ---- heads ------------------------------------------------------------------------------------------------- */
+
+/* The state of a segment's head: 1 when one of its copies is whole. */
+int gw_lf_replay_snapshot(struct gw_lf *l, struct gw_lf_seg *seg)
+{
+    struct gw_lf_scan s;
+    uint64_t end = 0;
+    uint32_t chain = 0;
+    int rc = seg->head_bad ? 0 : gw_lf_seg_open(l, seg, &s), found = 0;
+
+    if (seg->head_bad || rc < 0)
+        return rc == -ENOMEM ? rc : 0;
+    s.end = seg->file_bytes;
+    for (unsigned i = 0; i < seg->copies && rc >= 0; i++) {
+        uint64_t at = GW_LF_RECORDS + i * seg->snapshot_bytes, off = at;
+
+        rc = gw_lf_scan_group(&s, at, NULL, &end, &chain);
+        if (rc <= 0 || end - at != seg->snapshot_bytes)
+            continue;
+        if (i + 1 == seg->copies)
+            seg->chain = chain;
+        while (!found && off < end) {
+            struct gw_lf_record r;
+            const uint8_t *p;
+
+            if (gw_lf_scan_record(&s, off, &r) <= 0 || gw_lf_scan_peek(&s, off + GW_LF_HEAD, r.n_body, &p) < 0)
+                break;
+            rc = gw_lf_state_apply(&l->state, &r, gw_slice_of(p, r.n_body));
+            if (rc == -ENOMEM)
+                break;
+            off += gw_lf_size(&r);
+        }
+        found = 1;
+    }
+    gw_lf_scan_clear(&s);
+    return rc == -ENOMEM ? rc : found;
+}
+
+static int read_head(struct gw_lf *l, struct gw_lf_seg *seg, struct gw_lf_segment_head *h)
+{
+    char path[GW_LF_PATH];
+    uint8_t p[GW_LF_RECORDS];
+    struct gw_file *f;
+    ssize_t got;
+    int64_t size;
+    int rc;
+
+    gw_lf_path(l, seg->number, "", path);
+    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f);
+    if (rc < 0)
+        return rc;
+    size = l->env->ops->file_size(f);
+    got = l->env->ops->file_pread(f, p, sizeof(p), 0);
+    l->env->ops->file_close(f);
+    seg->file_bytes = size > 0 ? (uint64_t)size : 0;
+    if (got < (ssize_t)sizeof(p))
+        return got < 0 && got != -EIO ? (int)got : -EBADMSG;
+    rc = gw_lf_read_segment_head(p, h);
+    if (rc < 0)
+        rc = gw_lf_read_segment_head(p + GW_LF_SEGMENT_HEAD, h);
+    return rc == 0 && h->number != seg->number ? -EBADMSG : rc;
+}
+
+static void from_head(struct gw_lf_seg *seg, const struct gw_lf_segment_head *h)
+{
+    seg->prev_number = h->prev_number;
+    seg->first_seq = h->first_seq;
+    seg->first_row = h->first_row;
+    seg->time_ns = h->time_ns;
+    seg->prev_end = h->prev_end;
+    seg->prev_last_time = h->prev_last_time;
+    seg->snapshot_bytes = h->snapshot_bytes;
+    seg->copies = h->copies;
+    seg->data = GW_LF_RECORDS + h->copies * h->snapshot_bytes;
+    seg->end = seg->file_bytes;
+}
+
+/* Without its header a segment is what its first record says. 0: there is none. */
+static int derive_head(struct gw_lf *l, struct gw_lf_seg *seg)
+{
+    struct gw_lf_scan s;
+    struct gw_lf_record r;
+    uint64_t off;
+    int rc;
+
+    seg->head_bad = true;
+    seg->data = GW_LF_RECORDS;
+    seg->end = seg->file_bytes;
+    rc = gw_lf_seg_open(l, seg, &s);
+    if (rc < 0)
+        return rc;
+    rc = gw_lf_scan_next(&s, &off, &r);
+    if (rc > 0) {
+        seg->first_seq = r.seq;
+        seg->first_row = r.row;
+        seg->time_ns = r.time_ns;
+    }
+    gw_lf_scan_clear(&s);
+    return rc;
+}
+
+/* ---- the folder -------------------------------------------------------------------------------------------- */
+
+static void set_aside(struct gw_lf *l, uint64_t number, const char *why)
+{
+    char from[GW_LF_PATH], to[GW_LF_PATH];
+
+    if (l->conf.read_only)
+        return;
+    gw_lf_path(l, number, "", from);
+    gw_lf_path(l, number, ".bad", to);
+    if (l->env->ops->file_rename(l->env, from, to) == 0)
+        gw_log(&l->conf.logger, GW_LOG_WARN, "%s: %s, kept aside as %s", l->dir, why, to);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = ((const struct gw_lf_seg *)a)->number, y = ((const struct gw_lf_seg *)b)->number;
+
+    return x < y ? -1 : x > y;
+}
+
+/* The log is the one that the newest sound header speaks of. */
+static int find_uuid(struct gw_lf *l, struct gw_lf_segment_head *heads, const int *rcs)
+{
+    for (size_t i = l->n_segs; i-- > 0;)
+        if (rcs[i] == 0) {
+            memcpy(l->uuid, heads[i].uuid, sizeof(l->uuid));
+            return 1;
+        }
+    return 0;
+}
+
+static int read_heads(struct gw_lf *l, struct gw_err *err)
+{
+    struct gw_lf_segment_head *heads = calloc(l->n_segs + 1, sizeof(*heads));
+    int *rcs = calloc(l->n_segs + 1, sizeof(*rcs)), rc = heads && rcs ? 0 : -ENOMEM;
+    size_t n = 0;
+
+    for (size_t i = 0; rc == 0 && i < l->n_segs; i++) {
+        rcs[i] = read_head(l, &l->segs[i], &heads[i]);
+        if (rcs[i] == -EPROTONOSUPPORT)
+            rc = gw_fail(err, -EPROTONOSUPPORT, "%s: segment %" PRIu64 " is of a later version of the format", l->dir,
+                         l->segs[i].number);
+        else if (rcs[i] < 0 && rcs[i] != -EBADMSG)
+            rc = gw_fail(err, rcs[i], "%s: segment %" PRIu64 " cannot be read: %s", l->dir, l->segs[i].number,
+                         strerror(-rcs[i]));
+    }
+    if (rc == 0 && !find_uuid(l, heads, rcs) && l->n_segs > 0)
+        l->damaged = true;
+    for (size_t i = 0; rc == 0 && i < l->n_segs; i++) {
+        struct gw_lf_seg *seg = &l->segs[i];
+
+        if (rcs[i] == 0 && memcmp(heads[i].uuid, l->uuid, sizeof(l->uuid)) != 0) {
+            set_aside(l, seg->number, "a segment of another log");
+            continue;
+        }
+        if (rcs[i] == 0) {
+            from_head(seg, &heads[i]);
+        } else {
+            int some = derive_head(l, seg);
+
+            if (some < 0)
+                rc = some;
+            if (some == 0) { /* made, and never written */
+                if (seg->file_bytes > GW_LF_RECORDS)
+                    set_aside(l, seg->number, "a segment without anything to read");
+                else if (!l->conf.read_only)
+                    set_aside(l, seg->number, "an empty segment");
+                continue;
+            }
+        }
+        l->segs[n++] = *seg;
+    }
+    l->n_segs = n;
+    free(heads);
+    free(rcs);
+    return rc;
+}
+
+/* ---- all of it --------------------------------------------------------------------------------------------- */
+
+/* What is behind a segment's end was written again into the next one. */
+static void join(struct gw_lf *l)
+{
+    for (size_t i = 0; i + 1 < l->n_segs; i++) {
+        struct gw_lf_seg *s = &l->segs[i], *next = &l->segs[i + 1];
+
+        if (next->head_bad || next->prev_number != s->number)
+            continue;
+        if (next->prev_end < s->end)
+            s->end = next->prev_end;
+        s->last_time_ns = next->prev_last_time;
+    }
+}
+
+/* Rows between the end of segment i and the beginning of the next one are lost, if there are any. */
+static int find_hole(struct gw_lf *l, size_t i)
+{
+    struct gw_lf_seg *s = &l->segs[i], *next = &l->segs[i + 1];
+    uint64_t seq = s->first_seq, row = s->first_row, off;
+    struct gw_lf_scan scan;
+    struct gw_lf_record r;
+    struct gw_lf_loss loss;
+    int rc;
+
+    if (!next->head_bad && next->prev_number == s->number)
+        return 0;
+    rc = gw_lf_seg_open(l, s, &scan);
+    if (rc < 0)
+        return rc;
+    while ((rc = gw_lf_scan_next(&scan, &off, &r)) > 0)
+        if (r.seq + (r.kind == GW_LF_FRAME) > seq) {
+            seq = r.seq + (r.kind == GW_LF_FRAME);
+            row = r.row + r.rows;
+        }
+    gw_lf_scan_clear(&scan);
+    if (rc < 0 || seq >= next->first_seq)
+        return rc;
+    loss = (struct gw_lf_loss){row, {next->first_row, next->first_seq, 0}, next->first_seq - seq, 0};
+    l->damaged = true;
+    return gw_lf_state_lose(&l->state, &loss);
+}
+
+static int find_holes(struct gw_lf *l, size_t base)
+{
+    const struct gw_lf_seg *first = &l->segs[0];
+    struct gw_lf_place *trim = &l->state.trim;
+    int rc = 0;
+
+    if (first->first_seq > trim->seq || first->first_row > trim->row) {
+        struct gw_lf_loss loss = {trim->row, {first->first_row, first->first_seq, 0}, first->first_seq - trim->seq, 0};
+
+        l->damaged = true;
+        rc = gw_lf_state_lose(&l->state, &loss);
+    }
+    for (size_t i = 0; rc == 0 && i < base; i++)
+        rc = find_hole(l, i);
+    return rc;
+}
+
+static int replay_all(struct gw_lf *l, size_t *ret_base)
+{
+    size_t base = l->n_segs;
+    int rc = 0;
+
+    while (base > 0 && rc == 0)
+        rc = gw_lf_replay_snapshot(l, &l->segs[--base]);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) { /* no snapshot anywhere: frames are what is left */
+        l->state.end_seq = l->state.trim.seq = l->segs[0].first_seq;
+        l->state.end_row = l->state.trim.row = l->segs[0].first_row;
+        l->damaged = true;
+    } else if (base + 1 < l->n_segs) {
+        l->damaged = true;
+    }
+    *ret_base = base;
+    for (size_t i = base; i < l->n_segs; i++) {
+        bool is_last = i + 1 == l->n_segs;
+
+        if (l->segs[i].first_seq > l->state.end_seq)
+            lose(l, l->segs[i].first_seq, l->segs[i].first_row, 0);
+        rc = gw_lf_replay_segment(l, &l->segs[i], is_last);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void say(struct gw_lf *l, const struct gw_lf_state *before)
+{
+    const struct gw_lf_seg *last = &l->segs[l->n_segs - 1];
+
+    (void)before;
+    if (l->state.lost_rows || l->state.lost_frames)
+        gw_log(&l->conf.logger, GW_LOG_WARN,
+               "%s: %" PRIu64 " rows in %" PRIu64 " frames are damaged and lost since the log was made", l->dir,
+               l->state.lost_rows, l->state.lost_frames);
+    gw_log(&l->conf.logger, GW_LOG_DEBUG, "%s: %zu segments, the last one to byte %" PRIu64, l->dir, l->n_segs,
+           last->end);
+}
+
+/* The last segment goes on where it ends; everything behind that is cut off. */
+static int take_over(struct gw_lf *l)
+{
+    struct gw_lf_seg *last = &l->segs[l->n_segs - 1];
+    struct gw_lf_tail *t = &l->tail;
+    char path[GW_LF_PATH];
+    int rc;
+
+    gw_lf_path(l, last->number, "", path);
+    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ | GW_OPEN_WRITE, 0600, &t->file);
+    if (rc < 0)
+        return rc;
+    t->number = last->number;
+    t->salt = gw_lf_salt(l->uuid, last->number);
+    t->at = last->end;
+    t->data = last->data;
+    t->room = gw_lf_segment_bytes(l);
+    if (last->file_bytes > t->at)
+        rc = l->env->ops->file_truncate(t->file, t->at);
+    if (rc == 0)
+        rc = l->env->ops->file_sync(t->file); /* what was only in the page cache is kept for good now */
+    if (rc < 0)
+        return rc;
+    t->synced = t->at;
+    t->synced_seq = l->next_seq;
+    t->synced_row = l->next_row;
+    if (t->room > t->at)
+        (void)l->env->ops->file_allocate(t->file, t->at, t->room - t->at);
+    l->applied_at = t->at;
+    l->stats.synced_seq = l->next_seq;
+    return 0;
+}
+
+int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
+{
+    struct gw_lf_state none = {0};
+    size_t base = 0;
+    int rc;
+
+    if (l->n_segs > 0)
+        qsort(l->segs, l->n_segs, sizeof(*l->segs), by_number);
+    rc = read_heads(l, err);
+    if (rc < 0 || l->n_segs == 0)
+        return rc;
+    join(l);
+    rc = replay_all(l, &base);
+    if (rc >= 0)
+        rc = find_holes(l, base);
+    if (rc < 0)
+        return gw_fail(err, rc, "%s: cannot be read: %s", l->dir, strerror(-rc));
+    gw_lf_state_mend(&l->state);
+    l->next_seq = l->state.end_seq;
+    l->next_row = l->state.end_row;
+    say(l, &none);
+    if (l->conf.read_only)
+        return 0;
+    rc = take_over(l);
+    if (rc < 0)
+        return gw_fail(err, rc, "%s: the last segment cannot be written on: %s", l->dir, strerror(-rc));
+    if (l->damaged)
+        (void)gw_lf_roll(l, 0);
+    return 0;
+}
+
+void gw_lf_follow(struct gw_lf *l)
+{
+    (void)l;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When segments go: always the oldest, always whole, never the last one. What goes is first written down (a trim
+ * record, synced), so that after a crash nobody takes it for lost.
+ */
+#include "log/impl.h"
+
+/* Everything before this is done for the consumer, as rows and as frames. */
+static void passed(const struct gw_lf_state *s, const struct gw_lf_consumer *c, uint64_t *row, uint64_t *seq)
+{
+    uint64_t with = 0, low = UINT64_MAX;
+
+    if (!c->positions) {
+        *row = c->done.base.row < *row ? c->done.base.row : *row;
+        return;
+    }
+    for (unsigned i = 0; i < GW_LOG_PARTITIONS; i++) {
+        if (!c->positions[i].is_set)
+            continue;
+        with |= 1ull << i;
+        low = c->positions[i].next_seq < low ? c->positions[i].next_seq : low;
+    }
+    if (s->partitions & ~with) /* of some it has seen nothing yet */
+        *row = c->done.base.row < *row ? c->done.base.row : *row;
+    *seq = low < *seq ? low : *seq;
+}
+
+static bool all_passed(const struct gw_lf *l, uint64_t seq, uint64_t row)
+{
+    uint64_t low_row = UINT64_MAX, low_seq = UINT64_MAX;
+
+    if (l->state.n_consumers == 0)
+        return false;
+    for (unsigned i = 0; i < l->state.n_consumers; i++)
+        passed(&l->state, l->state.consumers[i], &low_row, &low_seq);
+    return row <= low_row && seq <= low_seq;
+}
+
+static bool is_old(const struct gw_lf *l, const struct gw_lf_seg *s)
+{
+    uint64_t age = l->conf.retention.max_age_ns;
+
+    return age && s->last_time_ns && s->last_time_ns + age < gw_wall_ns(l->env);
+}
+
+/* May the oldest segment go? */
+static bool may_go(const struct gw_lf *l, size_t i, uint64_t used)
+{
+    const struct gw_lf_seg *s = &l->segs[i], *next = &l->segs[i + 1];
+    const struct gw_log_retention *r = &l->conf.retention;
+
+    if (next->first_seq <= l->state.trim.seq && next->first_row <= l->state.trim.row)
+        return true; /* decided already, or it has no frames */
+    if (r->until_settled && all_passed(l, next->first_seq, next->first_row))
+        return true;
+    return (r->max_bytes && used > r->max_bytes) || is_old(l, s);
+}
+
+static int trim_to(struct gw_lf *l, uint64_t seq, uint64_t row)
+{
+    struct gw_lf_place to = {row, seq, 0};
+    struct gw_buf b;
+    int rc;
+
+    if (seq <= l->state.trim.seq && row <= l->state.trim.row)
+        return 0;
+    gw_buf_init(&b, 1024);
+    gw_lf_put_trim(&b, &to);
+    rc = b.failed ? -ENOMEM : gw_lf_write_now(l, GW_LF_TRIM, gw_buf_slice(&b), 1);
+    gw_buf_clear(&b);
+    return rc;
+}
+
+/* Segments below n go, when that can be written down. */
+static int drop_first(struct gw_lf *l, size_t n)
+{
+    uint64_t number = l->segs[n].number;
+    int rc = trim_to(l, l->segs[n].first_seq, l->segs[n].first_row);
+
+    if (rc < 0)
+        return rc;
+    for (n = 0; n + 1 < l->n_segs && l->segs[n].number < number; n++)
+        ;
+    gw_lf_segments_drop(l, n);
+    return 0;
+}
+
+/* A last segment that could go as a whole is ended for that. */
+static void end_last(struct gw_lf *l)
+{
+    const struct gw_lf_seg *s = &l->segs[l->n_segs - 1];
+    bool full = l->conf.max_bytes && gw_lf_used(l) + gw_lf_segment_bytes(l) > l->conf.max_bytes;
+
+    if (s->first_seq == l->state.end_seq || l->tail.broken)
+        return;
+    if (is_old(l, s) || (full && l->conf.retention.until_settled && all_passed(l, l->state.end_seq, l->state.end_row)))
+        (void)gw_lf_roll(l, 0);
+}
+
+void gw_lf_retain(struct gw_lf *l)
+{
+    uint64_t used = gw_lf_used(l);
+    size_t n = 0;
+
+    if (l->tail.broken)
+        return;
+    end_last(l);
+    while (n + 1 < l->n_segs && may_go(l, n, used))
+        used -= l->segs[n++].end;
+    if (n > 0)
+        (void)drop_first(l, n);
+}
+
+/* By age: when the oldest is old enough. The wall clock may jump; looking again is all that follows. */
+uint64_t gw_lf_retain_next(struct gw_lf *l)
+{
+    uint64_t age = l->conf.retention.max_age_ns, wall, at;
+
+    if (!age || l->n_segs == 0 || l->segs[0].last_time_ns == 0)
+        return 0;
+    wall = gw_wall_ns(l->env);
+    at = l->segs[0].last_time_ns + age;
+    return gw_mono_ns(l->env) + (at > wall ? at - wall + 1 : 1000000000u);
+}
+
+int gw_lf_truncate(struct gw_log *log, uint64_t seq)
+{
+    struct gw_lf *l = (struct gw_lf *)log;
+    size_t n = 0;
+    int rc = 0;
+
+    if (l->conf.read_only)
+        return -EROFS;
+    (void)pthread_mutex_lock(&l->work);
+    if (seq >= l->state.end_seq && l->segs[l->n_segs - 1].first_seq < l->state.end_seq)
+        rc = gw_lf_roll(l, 0);
+    while (rc == 0 && n + 1 < l->n_segs && l->segs[n + 1].first_seq <= seq)
+        n++;
+    if (rc == 0 && n > 0)
+        rc = drop_first(l, n);
+    (void)pthread_mutex_unlock(&l->work);
+    return rc;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Segment files: names, making them, going on to the next one, removing them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "log/impl.h"
+
+enum { COPY_BELOW = 64 << 10, COPY_GROUP = 1 << 20 };
+
+void gw_lf_path(const struct gw_lf *l, uint64_t number, const char *suffix, char ret[GW_LF_PATH])
+{
+    (void)snprintf(ret, GW_LF_PATH, "%s/%020" PRIu64 ".log%s", l->dir, number, suffix);
+}
+
+/* Small limits need small segments: only whole ones go. */
+uint64_t gw_lf_segment_bytes(const struct gw_lf *l)
+{
+    uint64_t n = l->conf.segment_bytes ? l->conf.segment_bytes : 64u << 20;
+
+    if (l->conf.max_bytes && l->conf.max_bytes / 4 < n)
+        n = l->conf.max_bytes / 4;
+    if (l->conf.retention.max_bytes && l->conf.retention.max_bytes / 4 < n)
+        n = l->conf.retention.max_bytes / 4;
+    if (n > 1ull << 33)
+        n = 1ull << 33;
+    return n < GW_LF_MIN_SEGMENT ? GW_LF_MIN_SEGMENT : n;
+}
+
+uint64_t gw_lf_used(const struct gw_lf *l)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < l->n_segs; i++)
+        sum += i + 1 < l->n_segs ? l->segs[i].end : l->tail.at > l->segs[i].end ? l->tail.at : l->segs[i].end;
+    return sum;
+}
+
+int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s)
+{
+    if (l->n_segs == l->cap_segs) {
+        size_t cap = l->cap_segs ? l->cap_segs * 2 : 16;
+        struct gw_lf_seg *segs = realloc(l->segs, cap * sizeof(*segs));
+
+        if (!segs)
+            return -ENOMEM;
+        l->segs = segs;
+        l->cap_segs = cap;
+    }
+    l->segs[l->n_segs++] = *s;
+    return 0;
+}
+
+size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq)
+{
+    size_t lo = 0, hi = l->n_segs;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (l->segs[mid].first_seq <= seq)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    /* Segments without frames share their first_seq with the next one. */
+    while (lo > 1 && l->segs[lo - 1].first_seq == seq && l->segs[lo - 2].first_seq == seq)
+        lo--;
+    return lo > 0 ? lo - 1 : 0;
+}
+
+int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret)
+{
+    char path[GW_LF_PATH];
+    struct gw_file *f;
+    int rc;
+
+    gw_lf_path(l, s->number, "", path);
+    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f);
+    if (rc < 0)
+        return rc;
+    gw_lf_scan_init(ret, l->env, f, gw_lf_salt(l->uuid, s->number), s->end);
+    ret->at = s->data;
+    return 0;
+}
+
+static int snapshot_record(void *arg, uint8_t kind, struct gw_slice body)
+{
+    struct gw_lf *l = arg;
+    int rc = gw_lf_out_reserve(l, GW_LF_HEAD + gw_lf_pad(body.n), 1);
+
+    if (rc == 0)
+        gw_lf_group_record(l, kind, GW_LF_IN_SNAPSHOT, body);
+    return rc;
+}
+
+static int write_snapshot(struct gw_lf *l)
+{
+    int rc;
+
+    gw_lf_group_begin(l);
+    rc = gw_lf_out_reserve(l, 0, 0);
+    if (rc == 0)
+        rc = gw_lf_state_snapshot(&l->state, l->next_seq, l->next_row, snapshot_record, l);
+    if (rc == 0)
+        rc = gw_lf_group_write(l, (struct gw_log_producer){0});
+    gw_lf_out_reset(l);
+    return rc;
+}
+
+static int write_heads(struct gw_lf *l, const struct gw_lf_segment_head *h)
+{
+    uint8_t p[GW_LF_RECORDS];
+    struct iovec iov = {p, sizeof(p)};
+
+    gw_lf_write_segment_head(p, h);
+    gw_lf_write_segment_head(p + GW_LF_SEGMENT_HEAD, h);
+    return gw_lf_write_all(l, l->tail.file, &iov, 1, 0);
+}
+
+/* The snapshot first, because the header tells how long it is. */
+static int write_beginning(struct gw_lf *l, struct gw_lf_segment_head *h)
+{
+    struct gw_lf_tail *t = &l->tail;
+    int rc = write_snapshot(l);
+
+    h->snapshot_bytes = t->at - GW_LF_RECORDS;
+    h->copies = 1;
+    if (rc == 0 && h->snapshot_bytes < COPY_BELOW) {
+        rc = write_snapshot(l);
+        h->copies = 2;
+    }
+    /* The chain field does not change a group's length. */
+    t->data = t->at;
+    return rc == 0 ? write_heads(l, h) : rc;
+}
+
+static int allocate(struct gw_lf *l, uint64_t bytes)
+{
+    int rc = l->env->ops->file_allocate(l->tail.file, 0, bytes);
+
+    l->tail.room = bytes;
+    return rc == -EOPNOTSUPP || rc == -ENOSYS ? 0 : rc;
+}
+
+static int make_file(struct gw_lf *l, uint64_t number, uint64_t bytes)
+{
+    struct gw_lf_tail *t = &l->tail;
+    char path[GW_LF_PATH];
+    int rc;
+
+    gw_lf_path(l, number, "", path);
+    *t = (struct gw_lf_tail){.number = number, .salt = gw_lf_salt(l->uuid, number), .at = GW_LF_RECORDS};
+    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ | GW_OPEN_WRITE | GW_OPEN_CREATE | GW_OPEN_TRUNCATE, 0600,
+                                &t->file);
+    return rc < 0 ? rc : allocate(l, bytes);
+}
+
+static void give_up_file(struct gw_lf *l, uint64_t number)
+{
+    char path[GW_LF_PATH];
+
+    if (l->tail.file)
+        l->env->ops->file_close(l->tail.file);
+    gw_lf_path(l, number, "", path);
+    (void)l->env->ops->file_remove(l->env, path);
+}
+
+/* The frames of [from, end) of an older segment, again. Those that cannot be read are passed over: readers count. */
+static int copy_frames(struct gw_lf *l, const struct gw_lf_seg *from, uint64_t at)
+{
+    struct gw_lf_scan s;
+    struct gw_lf_record r;
+    uint64_t off;
+    int rc = gw_lf_seg_open(l, from, &s);
+
+    if (rc < 0)
+        return rc;
+    s.at = at;
+    while ((rc = gw_lf_scan_next(&s, &off, &r)) > 0) {
+        const uint8_t *p;
+        size_t n = (size_t)r.n_meta + r.n_body;
+
+        if (r.kind != GW_LF_FRAME || gw_lf_scan_body_ok(&s, off, &r) <= 0 ||
+            gw_lf_scan_peek(&s, off + GW_LF_HEAD, n, &p) < 0)
+            continue;
+        gw_lf_group_begin(l);
+        rc = gw_lf_out_reserve(l, GW_LF_HEAD + 8, 3);
+        if (rc < 0)
+            break;
+        gw_lf_group_frame(l, &(struct gw_log_frame){.seq = r.seq,
+                                                    .row = r.row,
+                                                    .time_ns = r.time_ns,
+                                                    .rows = r.rows,
+                                                    .topic = r.topic,
+                                                    .partition = r.partition,
+                                                    .signal = r.signal,
+                                                    .meta = {p, r.n_meta},
+                                                    .body = {p + r.n_meta, r.n_body}});
+        l->next_seq = r.seq + 1;
+        l->next_row = r.row + r.rows;
+        l->tail.newest_ns = r.time_ns > l->tail.newest_ns ? r.time_ns : l->tail.newest_ns;
+        rc = gw_lf_group_write(l, (struct gw_log_producer){0});
+        gw_lf_out_reset(l);
+        if (rc < 0)
+            break;
+    }
+    gw_lf_scan_clear(&s);
+    gw_lf_out_reset(l);
+    return rc;
+}
+
+/* The file is there, its name is there, and what it begins with: all of it, whatever happens. */
+static int settle_down(struct gw_lf *l)
+{
+    struct gw_lf_tail *t = &l->tail;
+    int rc = l->env->ops->file_sync(t->file);
+
+    if (rc == 0)
+        rc = l->env->ops->dir_sync(l->env, l->dir);
+    if (rc == 0) {
+        t->synced = t->at;
+        t->synced_seq = l->next_seq;
+        t->synced_row = l->next_row;
+    }
+    return rc;
+}
+
+static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h)
+{
+    struct gw_lf_seg seg = {.number = h->number,
+                            .prev_number = h->prev_number,
+                            .first_seq = h->first_seq,
+                            .first_row = h->first_row,
+                            .time_ns = h->time_ns,
+                            .last_time_ns = l->tail.newest_ns,
+                            .data = l->tail.data,
+                            .end = l->tail.at};
+    int rc;
+
+    (void)pthread_mutex_lock(&l->lock);
+    l->stats.synced_seq = l->tail.synced_seq;
+    rc = gw_lf_segs_push(l, &seg);
+    if (rc == 0 && h->prev_number && l->n_segs > 1 && l->segs[l->n_segs - 2].number == h->prev_number)
+        l->segs[l->n_segs - 2].end = h->prev_end;
+    (void)pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, const struct gw_lf_tail *old)
+{
+    uint64_t end_seq = l->next_seq, end_row = l->next_row;
+    int rc = make_file(l, h->number, gw_lf_segment_bytes(l));
+
+    l->next_seq = h->first_seq;
+    l->next_row = h->first_row;
+    if (rc == 0)
+        rc = write_beginning(l, h);
+    if (rc == 0 && l->tail.at + bytes > l->tail.room)
+        rc = allocate(l, l->tail.at + bytes);
+    if (rc == 0 && old && old->broken)
+        rc = copy_frames(l, &l->segs[l->n_segs - 1], old->synced);
+    l->next_seq = end_seq;
+    l->next_row = end_row;
+    if (rc == 0)
+        rc = settle_down(l);
+    if (rc == 0)
+        rc = publish(l, h);
+    return rc;
+}
+
+int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes)
+{
+    struct gw_lf_tail old = l->tail;
+    struct gw_lf_segment_head h = {
+        .number = number,
+        .first_seq = first_seq,
+        .first_row = first_row,
+        .time_ns = gw_wall_ns(l->env),
+    };
+    int rc;
+
+    memcpy(h.uuid, l->uuid, sizeof(h.uuid));
+    if (l->n_segs > 0) {
+        h.prev_number = l->segs[l->n_segs - 1].number;
+        h.prev_end = old.broken ? old.synced : l->segs[l->n_segs - 1].end;
+        h.prev_last_time = l->segs[l->n_segs - 1].last_time_ns;
+    }
+    rc = add(l, &h, bytes, old.file ? &old : NULL);
+    if (rc < 0) {
+        give_up_file(l, number);
+        gw_lf_out_reset(l);
+        l->tail = old;
+        return rc;
+    }
+    if (old.file) {
+        /* What is behind the end was only kept in reserve; a file that cannot be cut is longer, and that is all. */
+        if (!old.broken)
+            (void)l->env->ops->file_truncate(old.file, old.at);
+        l->env->ops->file_close(old.file);
+    }
+    l->applied_at = l->tail.at;
+    l->unsynced_ns = 0;
+    return 0;
+}
+
+int gw_lf_roll(struct gw_lf *l, uint64_t bytes)
+{
+    struct gw_lf_tail *t = &l->tail;
+
+    if (!t->broken && t->file && t->at > t->synced)
+        (void)gw_lf_sync(l);
+    return gw_lf_segment_new(l, l->segs[l->n_segs - 1].number + 1, t->broken ? t->synced_seq : l->next_seq,
+                             t->broken ? t->synced_row : l->next_row, bytes);
+}
+
+void gw_lf_segments_drop(struct gw_lf *l, size_t n)
+{
+    char path[GW_LF_PATH];
+
+    for (size_t i = 0; i < n; i++) {
+        gw_lf_path(l, l->segs[i].number, "", path);
+        (void)l->env->ops->file_remove(l->env, path);
+        free(l->segs[i].marks);
+    }
+    (void)l->env->ops->dir_sync(l->env, l->dir);
+    (void)pthread_mutex_lock(&l->lock);
+    l->n_segs -= n;
+    memmove(l->segs, l->segs + n, l->n_segs * sizeof(*l->segs));
+    (void)pthread_mutex_unlock(&l->lock);
+}
