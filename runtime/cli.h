@@ -11,6 +11,7 @@
 #ifndef GW_RUNTIME_CLI_H
 #define GW_RUNTIME_CLI_H
 
+#include "log/files.h"
 #include "runtime/run.h"
 
 /** sysexits.h, so that an operator's unit file can tell a bad file from a busy port. */
@@ -35,6 +36,8 @@ struct gw_cli_world {
     const struct gw_service_options *service;
     int (*run)(struct gw_env *env, struct gw_service *service, const struct gw_run_options *options,
                struct gw_err *err);
+    /** Another way to open logs than gw_log_files_open (tests); or NULL. */
+    int (*open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 };
 
 /** Returns the exit code. argv[0] is skipped. */

@@ -10,5 +10,7 @@ extern const struct gw_cli_command gw_cli_run, gw_cli_validate, gw_cli_component
     gw_cli_featuregate, gw_cli_version, gw_cli_help;
 /* cli_ask.c */
 extern const struct gw_cli_command gw_cli_ping;
+/* cli_dlq.c */
+extern const struct gw_cli_command gw_cli_dlq;
 
 #endif

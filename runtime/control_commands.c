@@ -5,5 +5,7 @@
 
 const struct gw_control_command *const gw_control_commands[] = {
     &gw_control_ping,
+    &gw_control_dlq_purge,
+    &gw_control_dlq_replay,
     NULL,
 };

@@ -6,5 +6,7 @@
 #include "runtime/control.h"
 
 extern const struct gw_control_command gw_control_ping;
+/* control_dlq.c, control_dlq_replay.c */
+extern const struct gw_control_command gw_control_dlq_purge, gw_control_dlq_replay;
 
 #endif

@@ -54,6 +54,9 @@ void gw_engine_free(struct gw_engine *e);
 /** by_hand only: one turn of every loop, without waiting. */
 void gw_engine_turn(struct gw_engine *e);
 
+/** An open log of that kind and name, of whatever storage; or NULL. Main thread. */
+struct gw_log *gw_engine_log(const struct gw_engine *e, const char *kind, const char *name);
+
 /* ---- for tests and the admin pages ------------------------------------------------------------------------ */
 
 struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_id);

@@ -167,6 +167,15 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
     return 0;
 }
 
+struct gw_log *gw_engine_log(const struct gw_engine *e, const char *kind, const char *name)
+{
+    const struct log *l = e->logs;
+
+    while (l && (strcmp(l->kind, kind) != 0 || strcmp(l->name, name) != 0))
+        l = l->next;
+    return l ? l->log : NULL;
+}
+
 void gw_logs_work(struct gw_engine *e)
 {
     for (struct log *l = e->logs; l; l = l->next)
