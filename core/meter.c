@@ -13,12 +13,19 @@
 
 enum { MAX_SERIES = 10000, MAX_KEY_BYTES = 8192 };
 
+struct reader {
+    struct reader *next;
+    uint64_t (*read)(void *arg);
+    void *arg;
+};
+
 struct series {
     struct gw_metric m; /* first: the caller's pointer */
+    struct reader *readers;
     struct gw_histogram hist;
     struct gw_meter *meter;
     struct series *next;
-    bool gone;    /* its call-back was taken out */
+    bool gone;    /* its last call-back was taken out */
     char *labels; /* a="b",c="d" as exposed, also the key */
 };
 
@@ -47,6 +54,10 @@ struct gw_meter *gw_meter_new(void)
 static void free_series(struct series *s)
 {
     if (s) {
+        for (struct reader *r = s->readers, *next; r; r = next) {
+            next = r->next;
+            free(r);
+        }
         free((void *)(uintptr_t)s->hist.bounds);
         free((void *)s->hist.buckets);
         free(s->labels);
@@ -203,28 +214,62 @@ struct gw_metric *gw_meter_get_read(struct gw_meter *m, const char *name, const 
                                     void *arg)
 {
     struct series *s = get(m, GW_GAUGE, name, help, labels, n_labels, NULL, 0);
+    struct reader *r;
 
     if (!s)
         return NULL;
+    r = malloc(sizeof(*r));
+    if (!r)
+        return NULL;
     (void)pthread_mutex_lock(&m->lock);
-    s->m.read = read;
-    s->m.arg = arg;
+    *r = (struct reader){s->readers, read, arg};
+    s->readers = r;
     s->gone = false;
     (void)pthread_mutex_unlock(&m->lock);
     return &s->m;
 }
 
-void gw_metric_unread(struct gw_metric *metric)
+void gw_metric_unread(struct gw_metric *metric, void *arg)
 {
     struct series *s = (struct series *)metric;
+    struct reader **p, *r = NULL;
 
     if (!s)
         return;
     /* The lock is held through a scrape: afterwards nobody is inside the call-back. */
     (void)pthread_mutex_lock(&s->meter->lock);
-    s->m.read = NULL;
-    s->gone = true;
+    for (p = &s->readers; *p && (*p)->arg != arg; p = &(*p)->next)
+        ;
+    if (*p) {
+        r = *p;
+        *p = r->next;
+        s->gone = s->readers == NULL;
+    }
     (void)pthread_mutex_unlock(&s->meter->lock);
+    free(r);
+}
+
+/* Under the lock. */
+static uint64_t value_of(const struct series *s)
+{
+    uint64_t v = s->readers ? 0 : atomic_load_explicit(&s->m.value, memory_order_relaxed);
+
+    for (const struct reader *r = s->readers; r; r = r->next)
+        v += r->read(r->arg);
+    return v;
+}
+
+uint64_t gw_metric_value(struct gw_metric *metric)
+{
+    struct series *s = (struct series *)metric;
+    uint64_t v;
+
+    if (!s)
+        return 0;
+    (void)pthread_mutex_lock(&s->meter->lock);
+    v = value_of(s);
+    (void)pthread_mutex_unlock(&s->meter->lock);
+    return v;
 }
 
 void gw_metric_observe(struct gw_metric *s, double v)
@@ -316,7 +361,7 @@ static void write_series(struct line_of l, const struct family *f, struct series
         write_histogram(l, &s->m);
         return;
     }
-    v = s->m.read ? s->m.read(s->m.arg) : atomic_load_explicit(&s->m.value, memory_order_relaxed);
+    v = value_of(s);
     put_name(&l, "");
     put_value(l.out, &s->m, v, f->kind == GW_GAUGE);
 }

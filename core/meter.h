@@ -22,10 +22,8 @@ struct gw_meter;
 
 /** One time series. Never freed before its meter. */
 struct gw_metric {
-    _Atomic uint64_t value;      /* counter and gauge: a whole number (a gauge may be negative: cast to int64_t) */
-    uint64_t (*read)(void *arg); /* gauge by call-back, or NULL */
-    void *arg;
-    double scale; /* exposition value = value × scale (1e-9 for ns counted, seconds shown) */
+    _Atomic uint64_t value; /* counter and gauge: a whole number (a gauge may be negative: cast to int64_t) */
+    double scale;           /* exposition value = value × scale (1e-9 for ns counted, seconds shown) */
     struct gw_histogram *hist;
 };
 
@@ -48,12 +46,17 @@ void gw_meter_free(struct gw_meter *m);
  */
 struct gw_metric *gw_meter_get(struct gw_meter *m, enum gw_metric_kind kind, const char *name, const char *help,
                                const struct gw_label *labels, unsigned n_labels);
-/** A gauge whose value is asked for at each scrape; `read` must be callable from any thread. */
+/**
+ * A gauge whose value is asked for at each scrape; `read` must be callable from any thread. Of several that are there
+ * at one time (the queue of an exporter and of its successor) the sum is shown.
+ */
 struct gw_metric *gw_meter_get_read(struct gw_meter *m, const char *name, const char *help,
                                     const struct gw_label *labels, unsigned n_labels, uint64_t (*read)(void *arg),
                                     void *arg);
-/** Take the call-back out again: whoever owns `arg` calls it before `arg` dies. */
-void gw_metric_unread(struct gw_metric *s);
+/** Take the call-back of that `arg` out again: whoever owns `arg` calls it before `arg` dies. */
+void gw_metric_unread(struct gw_metric *s, void *arg);
+/** As a scrape would show it; 0 for NULL. */
+uint64_t gw_metric_value(struct gw_metric *s);
 struct gw_metric *gw_meter_get_histogram(struct gw_meter *m, const char *name, const char *help,
                                          const struct gw_label *labels, unsigned n_labels, const double *bounds,
                                          unsigned n_bounds);

@@ -176,9 +176,9 @@ static void destroy(void *self)
 
     if (!s)
         return;
-    gw_metric_unread(s->kept);
-    gw_metric_unread(s->bytes);
-    gw_metric_unread(s->expired);
+    gw_metric_unread(s->kept, s);
+    gw_metric_unread(s->bytes, s);
+    gw_metric_unread(s->expired, s);
     free(s);
 }
 

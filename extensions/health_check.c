@@ -46,6 +46,7 @@ struct self {
     const struct conf *conf;
     struct gw_ctx ctx;
     struct gw_auth auth;
+    struct gw_hs_group *group; /* its local half's */
 };
 
 /* What lives on the loop. */
@@ -302,6 +303,7 @@ static int open_local(void *self, struct gw_loop *loop, struct gw_intake *intake
         .keep_alives = true,
         .meter = NULL,
         .logger = &s->ctx.logger,
+        .listeners = s->ctx.host->listeners,
     };
     struct local *l = calloc(1, sizeof(*l));
     int rc;
@@ -317,12 +319,18 @@ static int open_local(void *self, struct gw_loop *loop, struct gw_intake *intake
         rc = gw_hs_group_new(s->ctx.env, &hs, &l->group, err);
     if (rc == 0)
         rc = gw_hs_server_new(l->group, loop, &l->handler, &l->server, err);
+    s->group = rc == 0 ? l->group : NULL;
     if (rc < 0) {
         close_local(l);
         return rc;
     }
     *ret_local = l;
     return 0;
+}
+
+static void offer(void *self, struct gw_listeners *to)
+{
+    gw_hs_group_offer(((struct self *)self)->group, to);
 }
 
 const struct gw_component gw_extension_health_check = {
@@ -333,6 +341,7 @@ const struct gw_component gw_extension_health_check = {
     .conf_size = sizeof(struct conf),
     .create = create,
     .destroy = free,
+    .offer = offer,
     .open = open_local,
     .close = close_local,
 };

@@ -23,13 +23,21 @@ enum { GW_LISTEN_MAX = 2, GW_SCRATCH_BYTES = 64 * 1024 };
 
 /* ---- listen.c --------------------------------------------------------------------------------------------- */
 
+struct gw_unix_path; /* unlinked by the last one who has it */
 struct gw_listen {
     int fds[GW_LISTEN_MAX];
     unsigned n_fds, port;
-    char *unix_path; /* to be unlinked, or NULL */
+    bool beside;                    /* while it is opened */
+    struct gw_unix_path *unix_path; /* or NULL */
 };
-/** Errors: -EINVAL for an endpoint that cannot be read, or what bind(2) says; err names the endpoint. */
-int gw_listen_open(const char *transport, const char *endpoint, struct gw_listen *ret, struct gw_err *err);
+/**
+ * beside: gw_listen_allow() was called for a socket whose address may cover this one, or be covered by it.
+ * Errors: -EINVAL for an endpoint that cannot be read, or what bind(2) says; err names the endpoint.
+ */
+int gw_listen_open(const char *transport, const char *endpoint, bool beside, struct gw_listen *ret, struct gw_err *err);
+/** Descriptors of the same sockets, with all that waits there to be accepted. Errors: -EMFILE, -ENFILE. */
+int gw_listen_share(struct gw_listen *li, struct gw_listen *ret);
+void gw_listen_allow(struct gw_listen *li);
 void gw_listen_close(struct gw_listen *li);
 /** "127.0.0.1:5678", "[::1]:5678" or "unix". */
 void gw_peer_text(const struct sockaddr_storage *sa, char *ret, size_t n);
@@ -54,6 +62,7 @@ struct gw_hs_group {
     struct gw_tls_store *tls; /* NULL: plaintext */
     pthread_mutex_t lock;     /* servers, accepter, listen: taken when a connection is dealt and when servers change */
     struct gw_hs_server *servers, *accepter;
+    struct gw_hs_group *next_offered;
     _Atomic unsigned n_connections;
     struct gw_peer_rate rate; /* the accepter's; it changes hands under the lock */
     struct gw_metric *connections, *accepted, *over_limit, *over_rate, *accept_failed, *cut_attack, *cut_timeout,

@@ -69,6 +69,47 @@ static void open_metrics(struct gw_hs_group *g)
     g->tls_failed = gw_meter_get(m, GW_COUNTER, "staunch_net_cut", "Connections ended by us, by reason.", ends, 2);
 }
 
+/** Once: of two successors with one address the second has to find it taken. */
+static bool take_over(struct gw_hs_group *g, struct gw_hs_group **link)
+{
+    struct gw_hs_group *old = *link;
+    int code;
+
+    if (strcmp(old->conf.endpoint, g->conf.endpoint) != 0 || strcmp(old->conf.transport, g->conf.transport) != 0)
+        return false;
+    pthread_mutex_lock(&old->lock);
+    code = old->listen.n_fds ? gw_listen_share(&old->listen, &g->listen) : -ENOTCONN;
+    pthread_mutex_unlock(&old->lock);
+    if (code == 0)
+        *link = old->next_offered;
+    return code == 0;
+}
+
+/** The sockets of a group that is going to be replaced; else sockets of its own. */
+static int open_listen(struct gw_hs_group *g, struct gw_err *err)
+{
+    struct gw_listeners *offered = g->conf.listeners;
+    int code;
+
+    for (struct gw_hs_group **p = offered ? &offered->first : NULL; p && *p; p = &(*p)->next_offered)
+        if (take_over(g, p))
+            return 0;
+    code = gw_listen_open(g->conf.transport, g->conf.endpoint, /* beside= */ false, &g->listen, err);
+    if (code != -EADDRINUSE || !offered || !offered->first)
+        return code;
+    for (struct gw_hs_group *old = offered->first; old; old = old->next_offered)
+        gw_listen_allow(&old->listen);
+    return gw_listen_open(g->conf.transport, g->conf.endpoint, /* beside= */ true, &g->listen, err);
+}
+
+void gw_hs_group_offer(struct gw_hs_group *g, struct gw_listeners *to)
+{
+    if (!g)
+        return;
+    g->next_offered = to->first;
+    to->first = g;
+}
+
 int gw_hs_group_new(struct gw_env *env, const struct gw_hs_conf *conf, struct gw_hs_group **ret, struct gw_err *err)
 {
     struct gw_hs_group *g = calloc(1, sizeof *g);
@@ -85,7 +126,7 @@ int gw_hs_group_new(struct gw_env *env, const struct gw_hs_conf *conf, struct gw
     if (code == 0 && conf->tls.enabled)
         code = gw_tls_store_new(env, &g->conf, &g->tls, err);
     if (code == 0)
-        code = gw_listen_open(conf->transport, conf->endpoint, &g->listen, err);
+        code = open_listen(g, err);
     if (code < 0) {
         gw_hs_group_free(g);
         return code;

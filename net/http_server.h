@@ -126,6 +126,12 @@ struct gw_hs_conf {
     uint32_t bucket_burst, bucket_per_s; /* HTTP/2 token bucket: 200, 20 */
     struct gw_meter *meter;
     const struct gw_logger *logger;
+    struct gw_listeners *listeners; /* to take sockets over from, or NULL */
+};
+
+/** Groups whose sockets may go over to successors. Set to {0} again when these are made. */
+struct gw_listeners {
+    struct gw_hs_group *first;
 };
 
 /** The figures above; everything else is left as zero. */
@@ -139,6 +145,8 @@ void gw_hs_conf_defaults(struct gw_hs_conf *ret);
  */
 int gw_hs_group_new(struct gw_env *env, const struct gw_hs_conf *conf, struct gw_hs_group **ret, struct gw_err *err);
 void gw_hs_group_free(struct gw_hs_group *g);
+/** A group with the same transport and endpoint that is made now shares the sockets: no connection is turned away. */
+void gw_hs_group_offer(struct gw_hs_group *g, struct gw_listeners *to);
 /** The port that was bound (for endpoints with port 0). */
 unsigned gw_hs_group_port(const struct gw_hs_group *g);
 

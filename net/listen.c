@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -63,7 +64,7 @@ static int split(const char *endpoint, char *ret_host, size_t n_host, unsigned *
 }
 
 /** One listening socket. Returns the descriptor or a negative errno. */
-static int listen_on(const struct sockaddr *sa, socklen_t n, bool v6_only)
+static int listen_on(const struct sockaddr *sa, socklen_t n, bool v6_only, bool beside)
 {
     int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1, only = v6_only, code;
 
@@ -71,6 +72,8 @@ static int listen_on(const struct sockaddr *sa, socklen_t n, bool v6_only)
         return -errno;
     if (sa->sa_family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (beside)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (sa->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
     if (bind(fd, sa, n) == 0 && listen(fd, SOMAXCONN) == 0)
@@ -100,10 +103,10 @@ static int add_address(struct gw_listen *li, int family, const void *address, un
 
     if (family == AF_INET) {
         memcpy(&in.sin_addr, address, sizeof in.sin_addr);
-        fd = listen_on((struct sockaddr *)&in, sizeof in, false);
+        fd = listen_on((struct sockaddr *)&in, sizeof in, false, li->beside);
     } else {
         memcpy(&in6.sin6_addr, address, sizeof in6.sin6_addr);
-        fd = listen_on((struct sockaddr *)&in6, sizeof in6, v6_only);
+        fd = listen_on((struct sockaddr *)&in6, sizeof in6, v6_only, li->beside);
     }
     if (fd < 0)
         return fd;
@@ -176,6 +179,31 @@ static int open_resolved(struct gw_listen *li, const char *transport, const char
     return code;
 }
 
+struct gw_unix_path {
+    _Atomic unsigned refs;
+    char text[];
+};
+
+/** NULL without memory: then the file stays behind, and the next one who listens there takes it for stale. */
+static struct gw_unix_path *unix_path_new(const char *text)
+{
+    struct gw_unix_path *p = malloc(sizeof *p + strlen(text) + 1);
+
+    if (p) {
+        atomic_init(&p->refs, 1);
+        memcpy(p->text, text, strlen(text) + 1);
+    }
+    return p;
+}
+
+static void unix_path_unref(struct gw_unix_path *p)
+{
+    if (p && atomic_fetch_sub(&p->refs, 1) == 1) {
+        unlink(p->text);
+        free(p);
+    }
+}
+
 /** Is somebody listening there? Otherwise the file is what a process that was killed left behind. */
 static bool is_stale(const struct sockaddr_un *un, socklen_t n)
 {
@@ -201,22 +229,22 @@ static int open_unix(struct gw_listen *li, const char *path, struct gw_err *err)
     memcpy(un.sun_path, path, n_path);
     if (path[0] == '@')
         un.sun_path[0] = 0; /* Linux's abstract names, spelt as Go spells them */
-    fd = listen_on((struct sockaddr *)&un, n, false);
+    fd = listen_on((struct sockaddr *)&un, n, false, false);
     if (fd == -EADDRINUSE && path[0] != '@' && is_stale(&un, n)) {
         unlink(path);
-        fd = listen_on((struct sockaddr *)&un, n, false);
+        fd = listen_on((struct sockaddr *)&un, n, false, false);
     }
     if (fd < 0)
         return fd;
     li->fds[li->n_fds++] = fd;
     if (path[0] != '@')
-        li->unix_path = strdup(path);
+        li->unix_path = unix_path_new(path);
     return 0;
 }
 
-int gw_listen_open(const char *transport, const char *endpoint, struct gw_listen *ret, struct gw_err *err)
+int gw_listen_open(const char *transport, const char *endpoint, bool beside, struct gw_listen *ret, struct gw_err *err)
 {
-    struct gw_listen li = {0};
+    struct gw_listen li = {.beside = beside};
     struct gw_err why = {{0}};
     char host[256];
     unsigned port = 0;
@@ -254,9 +282,35 @@ void gw_listen_close(struct gw_listen *li)
     for (unsigned i = 0; i < li->n_fds; i++)
         close(li->fds[i]);
     li->n_fds = 0;
-    if (li->unix_path) {
-        unlink(li->unix_path);
-        free(li->unix_path);
-        li->unix_path = NULL;
+    unix_path_unref(li->unix_path);
+    li->unix_path = NULL;
+}
+
+int gw_listen_share(struct gw_listen *li, struct gw_listen *ret)
+{
+    struct gw_listen to = {.port = li->port};
+
+    for (; to.n_fds < li->n_fds; to.n_fds++) {
+        to.fds[to.n_fds] = fcntl(li->fds[to.n_fds], F_DUPFD_CLOEXEC, 0);
+        if (to.fds[to.n_fds] < 0) {
+            int code = -errno;
+
+            gw_listen_close(&to);
+            return code;
+        }
     }
+    to.unix_path = li->unix_path;
+    if (to.unix_path)
+        atomic_fetch_add(&to.unix_path->refs, 1);
+    *ret = to;
+    return 0;
+}
+
+/** A wider address (0.0.0.0 after localhost) is another socket; the kernel lets both stand when both say so. */
+void gw_listen_allow(struct gw_listen *li)
+{
+    int one = 1;
+
+    for (unsigned i = 0; i < li->n_fds; i++)
+        setsockopt(li->fds[i], SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
 }

@@ -31,6 +31,7 @@ struct gw_auth_server;
 struct gw_auth_client;
 struct gw_batching;
 struct gw_storage_ops;
+struct gw_listeners;
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
@@ -80,6 +81,11 @@ struct gw_component {
     int (*start)(void *self, struct gw_err *err);
     /** Accepts a half-built instance and NULL. */
     void (*destroy)(void *self);
+    /**
+     * Receivers and extensions that listen: the instance is going to be replaced, and what it listens on may go over to
+     * its successor (gw_hs_group_offer). Called before that is created. NULL: it has nothing of the kind.
+     */
+    void (*offer)(void *self, struct gw_listeners *to);
 
     /* Processors and connectors. */
     void (*consume)(void *self, struct gw_view *v, struct gw_ports *out);

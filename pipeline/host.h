@@ -11,6 +11,7 @@
 #include "pipeline/storage.h"
 
 struct gw_host;
+struct gw_listeners;
 
 /** A log that an instance wants. */
 struct gw_host_log {
@@ -41,7 +42,8 @@ struct gw_host_ops {
 
 struct gw_host {
     const struct gw_host_ops *ops;
-    struct gw_credit *memory; /* the process' budget */
+    struct gw_credit *memory;       /* the process' budget */
+    struct gw_listeners *listeners; /* that a new listener may take over (net/http_server.h) */
 };
 
 #endif

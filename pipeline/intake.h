@@ -35,6 +35,7 @@ struct gw_hold {
     uint64_t bytes;
     enum gw_signal signal;
     bool queued; /* a place in every queue that the pipelines reach is reserved */
+    void *where; /* the runtime's: in whose queues */
 };
 
 struct gw_request {
@@ -64,8 +65,8 @@ struct gw_intake_ops {
     /** Give a reservation back: the request was cut off or refused. Accepts a zeroed hold. */
     void (*release)(struct gw_intake *in, struct gw_hold *h);
     /**
-     * Returns 0: a verdict follows (perhaps from inside this call). -EBADMSG, -E2BIG, -EBUSY: *ret_refusal is the
-     * answer, nothing was taken.
+     * Returns 0: a verdict follows (perhaps from inside this call). -EBADMSG, -E2BIG, -EBUSY, -ENOTSUP: *ret_refusal is
+     * the answer, nothing was taken.
      */
     int (*submit)(struct gw_intake *in, struct gw_request *rq, struct gw_verdict *ret_refusal);
 };

@@ -135,6 +135,14 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
     return 0;
 }
 
+void gw_edge_add_signals(struct gw_edge *e, unsigned signals)
+{
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++)
+        if (signals & ~e->conf.signals & e->lanes[i].signal)
+            make_metrics(e, &e->lanes[i]);
+    e->conf.signals |= signals;
+}
+
 bool gw_edge_leads_to(const struct gw_edge *from, const struct gw_edge *to)
 {
     if (from == to)
@@ -613,8 +621,8 @@ void gw_edge_free(struct gw_edge *e)
         gw_edge_done(lane_of(e, c->signal), c);
     }
     for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
-        gw_metric_unread(e->lanes[i].size);
-        gw_metric_unread(e->lanes[i].flying);
+        gw_metric_unread(e->lanes[i].size, &e->lanes[i]);
+        gw_metric_unread(e->lanes[i].flying, &e->lanes[i]);
     }
     free(e);
 }

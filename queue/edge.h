@@ -48,6 +48,8 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
 /** Owner: gives *ret. Errors: -ENOMEM. */
 int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret);
 void gw_edge_free(struct gw_edge *e);
+/** It is going to be reached by more signals than it was made for. Before the first put of one of them. */
+void gw_edge_add_signals(struct gw_edge *e, unsigned signals);
 /** Where rows go that the sink will never take. Before the first put. Errors: -E2BIG, -ELOOP when `to` leads back. */
 int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to);
 /** `to` is `from`, or gets its dead letters, at whatever remove. */

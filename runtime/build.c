@@ -3,107 +3,88 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "otlp-proto/limits.h"
 #include "runtime/graph.h"
 
 enum { MAX_GRAPH_BYTES = 64 << 20 };
 
-/* ---- instances that there are once ------------------------------------------------------------------------ */
+/* ---- instances -------------------------------------------------------------------------------------------- */
 
-static void room(void *arg)
+static const enum gw_kind once[] = {GW_EXTENSION, GW_EXPORTER, GW_CONNECTOR, GW_RECEIVER};
+enum { N_ONCE = sizeof(once) / sizeof(once[0]) };
+
+static bool is_once(const struct gw_engine *e, const struct gw_service_component *c)
 {
-    struct gw_engine *e = arg;
-
-    for (unsigned i = 0; i < e->n_workers; i++)
-        if (e->workers[i].loop)
-            gw_loop_wake(e->workers[i].loop);
+    if (c->kind == GW_RECEIVER && e->conf.without_receivers)
+        return false;
+    return c->is_used && c->kind != GW_PROCESSOR && (c->kind != GW_CONNECTOR || gw_keeps_rows(c));
 }
 
-static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
+static int identify(struct graph *g, char **identities, struct gw_err *err)
 {
-    struct gw_engine *e = g->engine;
-    struct gw_edge_conf conf = {
-        .env = e->conf.env,
-        .component = x->comp->type,
-        .self = x->self,
-        .id = x->comp->id,
-        .signals = x->comp->signals,
-        .meter = e->conf.meter,
-        .level = g->service->telemetry.metrics_level,
-        .logger = x->ctx.logger,
-        .config = g->service->hash,
-        .memory = &e->memory,
-        .room = room,
-        .arg = e,
-    };
+    const struct gw_service *s = g->service;
 
-    if (x->comp->extra)
-        conf.settings = *(const struct gw_queue_settings *)x->comp->extra;
-    x->drains = calloc((size_t)e->n_workers * GW_N_SIGNALS, sizeof(*x->drains));
-    return !x->drains || gw_edge_new(&conf, &x->edge) < 0 ? gw_graph_no_memory(err) : 0;
-}
-
-int gw_instance_make_intakes(struct instance *x, struct gw_err *err)
-{
-    static const struct gw_limits limits = GW_LIMITS_DEFAULT;
-    struct gw_engine *e = x->engine;
-
-    x->intakes = calloc(e->n_workers, sizeof(*x->intakes));
-    if (!x->intakes)
-        return gw_graph_no_memory(err);
-    for (unsigned i = 0; i < e->n_workers; i++) {
-        struct intake *in = &x->intakes[i];
-
-        in->worker = &e->workers[i];
-        in->receiver = x;
-        in->base = (struct gw_intake){.ops = &gw_intake_ops, .worker = i, .id = x->comp->id, .limits = &limits};
-    }
+    for (size_t i = 0; i < s->n_components; i++)
+        if (is_once(g->engine, &s->components[i]) && !(identities[i] = gw_identity(s, &s->components[i])))
+            return gw_graph_no_memory(err);
     return 0;
 }
 
-/* Half made it is in the engine's list all the same: gw_instance_free takes what there is. */
-static int make_instance(struct graph *g, const struct gw_service_component *c, struct gw_err *err)
+static struct instance *equal_one(const struct graph *old, const char *identity)
 {
-    struct instance *x = calloc(1, sizeof(*x));
-    int rc;
-
-    if (!x)
-        return gw_graph_no_memory(err);
-    x->engine = g->engine;
-    x->comp = c;
-    *g->engine->instances_last = x;
-    g->engine->instances_last = &x->next;
-    g->instances[c->index] = x;
-    gw_graph_fill_ctx(g, &x->ctx, c, NULL, 0, 0);
-    rc = gw_graph_make(c, &x->ctx, &x->self, err);
-    if (rc == 0 && c->kind == GW_EXPORTER)
-        rc = make_edge(g, x, err);
-    if (rc == 0 && c->kind == GW_RECEIVER)
-        rc = gw_instance_make_intakes(x, err);
-    return rc;
+    for (size_t i = 0; i < old->service->n_components; i++)
+        if (old->instances[i] && strcmp(old->instances[i]->identity, identity) == 0)
+            return old->instances[i];
+    return NULL;
 }
 
-static int make_kind(struct graph *g, enum gw_kind kind, struct gw_err *err)
+static void adopt(struct graph *g, const struct graph *old, char *const *identities)
+{
+    const struct gw_service *s = g->service;
+
+    for (size_t i = 0; i < s->n_components; i++) {
+        struct instance *x = identities[i] ? equal_one(old, identities[i]) : NULL;
+
+        if (!x)
+            continue;
+        g->instances[i] = x;
+        x->refs++;
+        x->feeders++;
+        if (x->edge)
+            gw_edge_add_signals(x->edge, s->components[i].signals);
+    }
+}
+
+static bool names(const struct graph *g, const struct instance *x)
+{
+    for (size_t i = 0; i < g->service->n_components; i++)
+        if (g->instances[i] == x)
+            return true;
+    return false;
+}
+
+/* What is not adopted is replaced, or goes without a successor: then nobody takes its sockets. */
+static void offer_listeners(const struct graph *g, const struct graph *old)
+{
+    for (size_t i = 0; i < old->service->n_components; i++) {
+        struct instance *x = old->instances[i];
+
+        if (x && x->comp->type->offer && !names(g, x))
+            x->comp->type->offer(x->self, &g->engine->listeners);
+    }
+}
+
+static int make_instances(struct graph *g, enum gw_kind kind, char **identities, struct gw_err *err)
 {
     const struct gw_service *s = g->service;
     int rc = 0;
 
-    for (size_t i = 0; i < s->n_components && rc == 0; i++)
-        if (s->components[i].kind == kind && s->components[i].is_used &&
-            (kind != GW_CONNECTOR || gw_keeps_rows(&s->components[i])))
-            rc = make_instance(g, &s->components[i], err);
+    for (size_t i = 0; i < s->n_components && rc == 0; i++) {
+        if (s->components[i].kind != kind || !identities[i] || g->instances[i])
+            continue;
+        rc = gw_instance_make(g, &s->components[i], identities[i], err);
+        identities[i] = NULL;
+    }
     return rc;
-}
-
-void gw_instance_free(struct instance *x)
-{
-    gw_edge_free(x->edge);
-    if (x->comp->type->destroy)
-        x->comp->type->destroy(x->self);
-    gw_loop_free(x->loop);
-    free(x->drains);
-    free(x->intakes);
-    free(x);
 }
 
 static struct gw_edge *edge_of(const struct graph *g, const struct gw_service_component *c)
@@ -118,7 +99,9 @@ static int wire_dead_letters(struct graph *g, struct gw_err *err)
     for (size_t i = 0; i < s->n_components; i++) {
         const struct gw_service_component *c = &s->components[i];
 
-        for (size_t p = 0; edge_of(g, c) && p < c->n_ports; p++)
+        if (!edge_of(g, c) || g->instances[i]->refs > 1) /* adopted: with the edges that it leads to */
+            continue;
+        for (size_t p = 0; p < c->n_ports; p++)
             for (size_t t = 0; t < c->ports[p].n_targets; t++) {
                 const struct gw_service_component *to = c->ports[p].targets[t];
 
@@ -141,18 +124,23 @@ static int make_pipelines(struct graph *g, struct gw_err *err)
     for (size_t i = 0; i < s->n_pipelines; i++) {
         const struct gw_service_pipeline *c = &s->pipelines[i];
         struct pipeline *p = &g->pipelines[i];
+        struct gw_batching batching = {0};
 
         p->conf = c;
+        p->id = gw_text_keep(g->engine, c->id);
         p->targets = gw_graph_alloc(g, c->n_exporters * sizeof(*p->targets));
-        if (!p->targets)
+        if (!p->targets || !p->id)
             return gw_graph_no_memory(err);
         for (size_t k = 0; k < c->n_processors; k++)
             if (c->processors[k]->type->batching) {
-                c->processors[k]->type->batching(c->processors[k]->conf, &p->batching);
-                p->batching.processor = c->processors[k]->id;
+                c->processors[k]->type->batching(c->processors[k]->conf, &batching);
+                batching.processor = c->processors[k]->id;
             }
+        p->batching = batching.enabled ? gw_batching_keep(g->engine, &batching) : NULL;
+        if (batching.enabled && !p->batching)
+            return gw_graph_no_memory(err);
         for (size_t k = 0; k < c->n_exporters; k++)
-            p->targets[p->n_targets++] = gw_graph_target(c->exporters[k], p->batching.enabled ? &p->batching : NULL);
+            p->targets[p->n_targets++] = gw_graph_target(c->exporters[k], p->batching);
     }
     return 0;
 }
@@ -278,41 +266,52 @@ static int make_routes(struct graph *g, struct gw_err *err)
                 r->refused_queue = refused(g, x, (enum gw_signal)(1u << k), "queue_full");
                 r->refused_memory = refused(g, x, (enum gw_signal)(1u << k), "memory");
                 undecodable_metrics(g, r, x, (enum gw_signal)(1u << k));
-                gw_graph_receiver_metrics(g->engine, x, (enum gw_signal)(1u << k));
-                gw_graph_produced_metrics(g->engine, x, (enum gw_signal)(1u << k));
+                if (!x->produced[k][0]) { /* else workers look at them: an adopted one has its own already */
+                    gw_graph_receiver_metrics(g->engine, x, (enum gw_signal)(1u << k));
+                    gw_graph_produced_metrics(g->engine, x, (enum gw_signal)(1u << k));
+                }
             }
         }
     return 0;
 }
 
-int gw_graph_build(struct gw_engine *e, const struct gw_service *s, struct graph **ret, struct gw_err *err)
+/*
+ * A connector that keeps rows goes on from where the one before has got to, which reads and settles still: two of one
+ * name would take from one place.
+ */
+static int check_connectors(const struct graph *g, const struct graph *old, struct gw_err *err)
 {
-    struct graph *g = calloc(1, sizeof(*g));
-    int rc;
+    const struct gw_service *s = old->service;
 
-    *ret = g;
-    if (!g)
-        return gw_graph_no_memory(err);
-    g->engine = e;
-    g->service = s;
-    gw_arena_init(&g->arena, 16384, MAX_GRAPH_BYTES);
-    g->instances = gw_graph_alloc(g, s->n_components * sizeof(struct instance *));
-    g->pipelines = gw_graph_alloc(g, s->n_pipelines * sizeof(*g->pipelines));
-    g->routes = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(*g->routes));
-    g->shares = gw_graph_alloc(g, e->n_workers * sizeof(*g->shares));
-    if (!g->instances || !g->pipelines || !g->routes || !g->shares)
-        return gw_graph_no_memory(err);
-    rc = make_kind(g, GW_EXTENSION, err);
-    if (rc == 0)
-        rc = make_kind(g, GW_EXPORTER, err);
-    if (rc == 0)
-        rc = wire_dead_letters(g, err);
+    for (size_t i = 0; i < s->n_components; i++) {
+        const struct gw_service_component *c = gw_service_find(g->service, GW_CONNECTOR, s->components[i].id);
+
+        if (old->instances[i] && old->instances[i]->locals && !names(g, old->instances[i]) && c && c->is_used)
+            return gw_fail(err, -ENOTSUP,
+                           "connector %s: its settings, its storage and the pipelines that begin with it can only be "
+                           "changed by a restart",
+                           c->id);
+    }
+    return 0;
+}
+
+static int make_all(struct graph *g, struct graph *old, char **identities, struct gw_err *err)
+{
+    struct gw_engine *e = g->engine;
+    int rc = identify(g, identities, err);
+
+    if (rc == 0 && old) {
+        adopt(g, old, identities);
+        offer_listeners(g, old);
+        rc = check_connectors(g, old, err);
+    }
+    for (unsigned k = 0; k < N_ONCE && rc == 0; k++) {
+        rc = make_instances(g, once[k], identities, err);
+        if (rc == 0 && once[k] == GW_EXPORTER)
+            rc = wire_dead_letters(g, err);
+    }
     if (rc == 0)
         rc = make_pipelines(g, err);
-    if (rc == 0)
-        rc = make_kind(g, GW_CONNECTOR, err);
-    if (rc == 0 && !e->conf.without_receivers)
-        rc = make_kind(g, GW_RECEIVER, err);
     if (rc == 0)
         rc = make_routes(g, err);
     if (rc == 0)
@@ -322,12 +321,67 @@ int gw_graph_build(struct gw_engine *e, const struct gw_service *s, struct graph
     return rc;
 }
 
+int gw_graph_build(struct gw_engine *e, struct source *source, struct graph *old, struct graph **ret,
+                   struct gw_err *err)
+{
+    struct graph *g = calloc(1, sizeof(*g));
+    const struct gw_service *s = source->given.service;
+    char **identities = calloc(s->n_components + 1, sizeof(*identities));
+    int rc;
+
+    *ret = g;
+    if (!g || !identities) {
+        free(identities);
+        return gw_graph_no_memory(err);
+    }
+    g->engine = e;
+    g->service = s;
+    g->source = gw_source_ref(source);
+    gw_arena_init(&g->arena, 16384, MAX_GRAPH_BYTES);
+    g->instances = gw_graph_alloc(g, s->n_components * sizeof(struct instance *));
+    g->pipelines = gw_graph_alloc(g, s->n_pipelines * sizeof(*g->pipelines));
+    g->routes = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(*g->routes));
+    g->shares = gw_graph_alloc(g, e->n_workers * sizeof(*g->shares));
+    rc = g->instances && g->pipelines && g->routes && g->shares ? make_all(g, old, identities, err)
+                                                                : gw_graph_no_memory(err);
+    for (size_t i = 0; i < s->n_components; i++)
+        free(identities[i]);
+    free(identities);
+    return rc;
+}
+
+/* Extensions last: others may have asked them until now. */
+static void let_instances_go(struct graph *g, bool extensions)
+{
+    for (size_t i = g->service->n_components; g->instances && i-- > 0;) {
+        struct instance *x = g->instances[i];
+
+        if (!x || (x->comp->kind == GW_EXTENSION) != extensions)
+            continue;
+        g->instances[i] = NULL;
+        if (!g->is_dry)
+            x->feeders--;
+        if (--x->refs == 0)
+            gw_instance_free(x);
+    }
+}
+
+void gw_graph_free_shares(struct graph *g)
+{
+    for (unsigned i = 0; g && g->shares && i < g->engine->n_workers; i++)
+        gw_share_free(&g->shares[i]);
+    if (g)
+        g->shares = NULL;
+}
+
 void gw_graph_free(struct graph *g)
 {
     if (!g)
         return;
-    for (unsigned i = 0; g->shares && i < g->engine->n_workers; i++)
-        gw_share_free(&g->shares[i]);
+    gw_graph_free_shares(g);
+    let_instances_go(g, /* extensions= */ false);
+    let_instances_go(g, /* extensions= */ true);
+    gw_source_unref(g->source);
     gw_arena_clear(&g->arena);
     free(g);
 }

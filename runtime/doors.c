@@ -31,11 +31,6 @@ static struct door *find(const struct gw_engine *e, const char *pipeline, const 
     return d;
 }
 
-static const char *keep(struct gw_engine *e, const char *text)
-{
-    return (const char *)gw_arena_dup(&e->arena, gw_slice_of(text, strlen(text) + 1)).p;
-}
-
 static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const char *from, struct door **ret,
                 struct gw_err *err)
 {
@@ -45,8 +40,8 @@ static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const 
         return gw_graph_no_memory(err);
     d->x.engine = e;
     d->x.comp = &d->comp;
-    d->pipeline = keep(e, p->id);
-    d->from = from ? keep(e, from) : NULL;
+    d->pipeline = gw_text_keep(e, p->id);
+    d->from = from ? gw_text_keep(e, from) : NULL;
     if (!d->pipeline || (from && !d->from))
         return gw_graph_no_memory(err);
     d->signal = p->signal;
@@ -101,9 +96,10 @@ void gw_doors_free(struct gw_engine *e)
         free(d->x.intakes);
 }
 
-struct gw_intake *gw_doors_of(const struct worker *w, const struct gw_service_component *connector)
+struct gw_intake *gw_doors_of(const struct share *sh, const struct gw_service_component *connector)
 {
-    const struct graph *g = w->share->graph;
+    const struct graph *g = sh->graph;
+    const struct worker *w = sh->worker;
     struct gw_intake *first = NULL, **last = &first;
 
     for (unsigned i = 0; i < g->n_doors && !w->engine->conf.without_receivers; i++) {

@@ -58,27 +58,44 @@ static int make_workers(struct gw_engine *e, struct gw_err *err)
     return rc;
 }
 
+static int make_first(struct gw_engine *e, struct gw_err *err)
+{
+    const struct gw_engine_source given = {.service = e->conf.service};
+    struct source *source = gw_source_new(&given);
+    int rc = source ? gw_graph_build(e, source, NULL, &e->graph, err) : gw_fail(err, -ENOMEM, "out of memory");
+
+    gw_source_unref(source);
+    return rc;
+}
+
+void gw_engine_limit_memory(struct gw_engine *e, uint64_t bytes)
+{
+    if (bytes == 0)
+        bytes = machine_bytes(e->conf.env);
+    atomic_store(&e->memory.soft_bytes, bytes / 100 * SOFT_PERCENT);
+    atomic_store(&e->memory.hard_bytes, bytes / 100 * HARD_PERCENT);
+}
+
 int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, struct gw_err *err)
 {
     struct gw_engine *e = calloc(1, sizeof(*e));
-    uint64_t bytes;
     int rc;
 
     if (!e)
         return gw_fail(err, -ENOMEM, "out of memory");
     e->conf = *conf;
     e->n_workers = conf->n_workers ? conf->n_workers : usable_cpus();
-    e->host = (struct gw_host){.ops = &gw_host_ops, .memory = &e->memory};
+    e->host = (struct gw_host){.ops = &gw_host_ops, .memory = &e->memory, .listeners = &e->listeners};
     e->logger = (struct gw_logger){.sink = conf->log};
     e->started_ns = gw_wall_ns(conf->env);
-    bytes = conf->memory_bytes ? conf->memory_bytes : machine_bytes(conf->env);
-    gw_credit_init(&e->memory, bytes / 100 * SOFT_PERCENT, bytes / 100 * HARD_PERCENT);
+    gw_credit_init(&e->memory, 0, 0);
+    gw_engine_limit_memory(e, conf->memory_bytes);
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_cond_init(&e->reported, NULL);
     e->instances_last = &e->instances;
     rc = make_workers(e, err);
     if (rc == 0)
-        rc = gw_graph_build(e, conf->service, &e->graph, err);
+        rc = make_first(e, err);
     if (rc < 0) {
         gw_engine_free(e);
         return rc;
@@ -91,12 +108,15 @@ void gw_engine_free(struct gw_engine *e)
 {
     if (!e)
         return;
-    gw_graph_free(e->graph);
+    for (struct graph *g = e->leaving; g; g = g->next)
+        gw_graph_free_shares(g);
+    gw_graph_free_shares(e->graph);
     gw_logs_close(e); /* its last commits' done may still look at edges */
-    for (struct instance *x = e->instances, *next; x; x = next) {
-        next = x->next;
-        gw_instance_free(x);
+    for (struct graph *g = e->leaving, *next; g; g = next) {
+        next = g->next;
+        gw_graph_free(g);
     }
+    gw_graph_free(e->graph);
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
         gw_worker_free(&e->workers[i]);
     gw_doors_free(e);
@@ -108,7 +128,7 @@ void gw_engine_free(struct gw_engine *e)
 
 /* ---- threads ---------------------------------------------------------------------------------------------- */
 
-static bool is_sender(const struct instance *x)
+bool gw_engine_is_sender(const struct instance *x)
 {
     return x->edge && gw_edge_needs_thread(x->edge);
 }
@@ -133,7 +153,7 @@ static int start_thread(pthread_t *t, bool *ret_has, void *(*run)(void *), void 
     return 0;
 }
 
-static bool wait_reports(struct gw_engine *e, unsigned n)
+bool gw_engine_wait(struct gw_engine *e, unsigned n)
 {
     bool ok;
 
@@ -141,18 +161,19 @@ static bool wait_reports(struct gw_engine *e, unsigned n)
     while (e->n_reported < n)
         (void)pthread_cond_wait(&e->reported, &e->lock);
     ok = !e->any_failed;
+    e->any_failed = false;
     e->n_reported = 0;
     (void)pthread_mutex_unlock(&e->lock);
     return ok;
 }
 
-static int start_exporters(struct gw_engine *e, struct gw_err *err)
+int gw_engine_start_exporters(struct gw_engine *e, struct gw_err *err)
 {
     unsigned started = 0;
     int rc = 0;
 
     for (struct instance *x = e->instances; x && rc == 0; x = x->next) {
-        if (!is_sender(x))
+        if (!gw_engine_is_sender(x) || x->is_open || x->is_closed)
             continue;
         if (e->conf.by_hand) {
             rc = gw_loop_new(e->conf.env, &x->loop, err);
@@ -164,7 +185,7 @@ static int start_exporters(struct gw_engine *e, struct gw_err *err)
         rc = start_thread(&x->thread, &x->has_thread, gw_exporter_main, x, x->comp->id, err);
         started += rc == 0;
     }
-    if (!wait_reports(e, started) && rc == 0)
+    if (!gw_engine_wait(e, started) && rc == 0)
         for (struct instance *x = e->instances; x; x = x->next)
             if (x->has_thread && !x->is_open)
                 return gw_fail(err, -EIO, "exporter %s: %s", x->comp->id, x->err.text);
@@ -186,22 +207,26 @@ static int start_workers(struct gw_engine *e, struct gw_err *err)
         rc = start_thread(&e->workers[i].thread, &e->workers[i].has_thread, gw_worker_main, &e->workers[i], name, err);
         started += rc == 0;
     }
-    if (!wait_reports(e, started) && rc == 0)
+    if (!gw_engine_wait(e, started) && rc == 0)
         for (unsigned i = 0; i < e->n_workers; i++)
             if (e->workers[i].seen != RUNNING)
                 return gw_fail(err, -EADDRINUSE, "%s", e->workers[i].err.text);
     return rc;
 }
 
-static int open_extensions(struct gw_engine *e, struct gw_err *err)
+int gw_engine_open_extensions(struct gw_engine *e, struct graph *g, struct gw_err *err)
 {
-    const struct gw_service *s = e->graph->service;
+    const struct gw_service *s = g->service;
 
     for (size_t i = 0; i < s->n_extensions; i++) {
-        struct instance *x = e->graph->instances[s->extensions[i]->index];
+        struct instance *x = g->instances[s->extensions[i]->index];
         struct gw_err why = {"cannot be opened"};
-        int rc = x->comp->type->open ? x->comp->type->open(x->self, e->conf.loop, NULL, &x->local, &why) : 0;
+        int rc = 0;
 
+        if (x->is_open)
+            continue;
+        if (x->comp->type->open)
+            rc = x->comp->type->open(x->self, e->conf.loop, NULL, &x->local, &why);
         if (rc < 0)
             return gw_fail(err, rc, "extension %s: %s", x->comp->id, why.text);
         x->is_open = true;
@@ -209,17 +234,24 @@ static int open_extensions(struct gw_engine *e, struct gw_err *err)
     return 0;
 }
 
+void gw_engine_close_extension(struct instance *x)
+{
+    if (x->comp->kind == GW_EXTENSION && x->is_open && x->comp->type->close)
+        x->comp->type->close(x->local);
+    x->is_open = false;
+}
+
+/* The last of the configuration first. */
 static void close_extensions(struct gw_engine *e)
 {
     const struct gw_service *s = e->graph->service;
 
-    for (size_t i = s->n_extensions; i-- > 0;) {
-        struct instance *x = e->graph->instances[s->extensions[i]->index];
-
-        if (x->is_open && x->comp->type->close)
-            x->comp->type->close(x->local);
-        x->is_open = false;
-    }
+    for (size_t i = s->n_extensions; i-- > 0;)
+        if (e->graph->instances[s->extensions[i]->index])
+            gw_engine_close_extension(e->graph->instances[s->extensions[i]->index]);
+    for (struct instance *x = e->instances; x; x = x->next)
+        if (x->comp->kind == GW_EXTENSION)
+            gw_engine_close_extension(x);
 }
 
 static void enter_phase(struct gw_engine *e, enum phase p)
@@ -234,10 +266,10 @@ static void enter_phase(struct gw_engine *e, enum phase p)
 
 int gw_engine_start(struct gw_engine *e, struct gw_err *err)
 {
-    int rc = open_extensions(e, err);
+    int rc = gw_engine_open_extensions(e, e->graph, err);
 
     if (rc == 0)
-        rc = start_exporters(e, err);
+        rc = gw_engine_start_exporters(e, err);
     if (rc == 0)
         rc = start_workers(e, err);
     if (rc < 0) {
@@ -291,14 +323,14 @@ static uint64_t left_rows(const struct gw_engine *e)
 }
 
 /* Whatever sends dead letters to another exporter is closed before it. */
-static void close_exporter(struct gw_engine *e, struct instance *x)
+void gw_engine_close_exporter(struct gw_engine *e, struct instance *x)
 {
-    if (!is_sender(x) || x->is_closed)
+    if (!gw_engine_is_sender(x) || x->is_closed)
         return;
     x->is_closed = true;
     for (struct instance *from = e->instances; from; from = from->next)
         if (from != x && from->edge && gw_edge_leads_to(from->edge, x->edge))
-            close_exporter(e, from);
+            gw_engine_close_exporter(e, from);
     if (x->has_thread) {
         if (x->loop)
             gw_loop_stop(x->loop);
@@ -325,7 +357,7 @@ uint64_t gw_engine_stop(struct gw_engine *e)
     left = left_rows(e);
     for (struct instance *x = e->instances; x; x = x->next)
         if (x->edge)
-            close_exporter(e, x);
+            gw_engine_close_exporter(e, x);
     for (unsigned i = 0; i < e->n_workers; i++)
         gw_intake_deliver(&e->workers[i]); /* verdicts of requests whose receivers are gone: only counted */
     close_extensions(e);
@@ -341,6 +373,7 @@ void gw_engine_turn(struct gw_engine *e)
         if (x->loop && x->is_open)
             gw_loop_turn(x->loop, 0);
     gw_logs_work(e);
+    gw_engine_tend(e);
 }
 
 /* ---- looking in ------------------------------------------------------------------------------------------- */
@@ -371,6 +404,11 @@ struct gw_intake *gw_engine_intake(const struct gw_engine *e, unsigned worker, c
     struct instance *x = find(e, GW_RECEIVER, receiver_id);
 
     return x ? &x->intakes[worker].base : NULL;
+}
+
+const struct gw_service *gw_engine_service(const struct gw_engine *e)
+{
+    return e->graph->service;
 }
 
 unsigned gw_engine_n_workers(const struct gw_engine *e)

@@ -51,6 +51,35 @@ bool gw_engine_is_drained(const struct gw_engine *e);
 uint64_t gw_engine_stop(struct gw_engine *e);
 void gw_engine_free(struct gw_engine *e);
 
+/* ---- another configuration -------------------------------------------------------------------------------- */
+
+/** A configuration, and how to let it go when nothing borrows from it any more. */
+struct gw_engine_source {
+    const struct gw_service *service;
+    void (*release)(void *arg); /* or NULL */
+    void *arg;
+};
+
+/**
+ * Go over to another configuration. Instances that are equal stay as they are, with their connections, queues and
+ * counters; what is new is made and opened; then each worker goes over between two turns. What has begun ends where it
+ * began, and what is not named any more leaves when it is done (gw_engine_tend).
+ *
+ * Threads   the one that started the engine; waits for the workers, for about a turn of theirs
+ * Owner     takes the source, whatever comes of it
+ * Errors    -EBUSY while the gateway stops, or when too many earlier configurations are still leaving; otherwise as new
+ *           and start. Everything goes on as before
+ */
+int gw_engine_reload(struct gw_engine *e, const struct gw_engine_source *to, struct gw_err *err);
+/** One step with the configurations that leave: when the loop was woken, and now and then while there are some. */
+void gw_engine_tend(struct gw_engine *e);
+/** Earlier configurations of which something is still there. */
+unsigned gw_engine_n_leaving(const struct gw_engine *e);
+/** The configuration that takes new work. */
+const struct gw_service *gw_engine_service(const struct gw_engine *e);
+/** Against the marks for memory that a configuration asks for: 0 = from the cgroup or the machine. */
+void gw_engine_limit_memory(struct gw_engine *e, uint64_t bytes);
+
 /** by_hand only: one turn of every loop, without waiting. */
 void gw_engine_turn(struct gw_engine *e);
 

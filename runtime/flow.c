@@ -19,7 +19,7 @@ static struct node *node_of(struct gw_ports *out)
 
 static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
 {
-    struct chain *c = &w->share->chains[pipeline];
+    struct chain *c = &w->running->chains[pipeline];
 
     v->pipeline = pipeline;
     if (c->n_nodes)
@@ -30,13 +30,13 @@ static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
 
 static void enter_edge(struct worker *w, const struct target *t, struct gw_view *v)
 {
-    struct share *sh = w->share;
+    struct share *sh = w->running;
     struct gw_edge_put how = {
         .scratch = &w->scratch,
         .ledger = &w->ledger,
         .reserved = &sh->reserved[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)],
         .batching = t->batching,
-        .pipeline = sh->graph->pipelines[v->pipeline].conf->id,
+        .pipeline = sh->graph->pipelines[v->pipeline].id,
         .deadline_ns = w->deadline_ns,
     };
     struct node *before = w->current;
@@ -58,7 +58,7 @@ static void enter(struct worker *w, const struct target *t, struct gw_view *v)
         enter_edge(w, t, v);
         break;
     case TO_CONNECTOR:
-        joint = w->share->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
+        joint = w->running->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
         run_node(joint, v);
         break;
     }
@@ -320,7 +320,7 @@ static void flush_node(struct node *n)
 
 void gw_flow_flush_letters(struct worker *w)
 {
-    const struct share *sh = w->share;
+    const struct share *sh = w->running;
 
     if (!w->letters)
         return;

@@ -13,6 +13,9 @@
  *                                  └─ joints[]   connector × signal: connector instances
  *
  * An instance has one intake a worker: its open batches, and the share whose chains they run through.
+ *
+ * At a reload a second graph is built beside the first, which names those instances of it that are equal. Each worker
+ * goes over to it between two turns; the first one leaves when nothing of it is under way any more (reload.c).
  */
 #ifndef GW_RUNTIME_GRAPH_H
 #define GW_RUNTIME_GRAPH_H
@@ -21,6 +24,7 @@
 
 #include "core/arena.h"
 #include "core/drain.h"
+#include "net/http_server.h"
 #include "net/loop.h"
 #include "pipeline/host.h"
 #include "pipeline/intake.h"
@@ -77,10 +81,26 @@ struct route {
 /** What became of items that a component produced or was given, as the Collector's pipeline metrics tell it. */
 enum item_outcome { ITEMS_SUCCESS, ITEMS_REFUSED, ITEMS_FAILURE, N_ITEM_OUTCOMES };
 
+/** What open() gave on one worker. */
+struct local {
+    void *p;
+    bool is_leaving; /* told to stop taking work */
+};
+
+/** A configuration. What is made from it borrows from it. */
+struct source {
+    struct gw_engine_source given;
+    unsigned refs; /* of graphs and instances; the main thread's, as all of it */
+};
+
 struct instance {
     struct instance *next; /* of the engine's */
     struct gw_engine *engine;
-    const struct gw_service_component *comp;
+    struct source *source;
+    unsigned refs;                           /* graphs that name it */
+    unsigned feeders;                        /* of these, those that can still bring it rows */
+    char *identity;                          /* what it was made from, as text: the same for equal ones */
+    const struct gw_service_component *comp; /* of `source`: its index says nothing in another graph */
     struct gw_ctx ctx;
     void *self;
     /* Exporters. */
@@ -92,6 +112,8 @@ struct instance {
     struct gw_drain *drains; /* how fast its queues (as reserved) empty, as each worker sees it: worker × signal */
     /* Receivers. */
     struct intake *intakes; /* one a worker */
+    /* Connectors with open(). */
+    struct local *locals; /* by worker */
     struct gw_metric *accepted[GW_N_SIGNALS][GW_MAX_TRANSPORTS], *refused[GW_N_SIGNALS][GW_MAX_TRANSPORTS],
         *failed[GW_N_SIGNALS][GW_MAX_TRANSPORTS]; /* [transport] */
     struct gw_metric *produced[GW_N_SIGNALS][N_ITEM_OUTCOMES];
@@ -115,7 +137,8 @@ struct door {
 
 struct pipeline {
     const struct gw_service_pipeline *conf;
-    struct gw_batching batching;
+    const char *id;                     /* the engine's: chunks outlive their pipelines */
+    const struct gw_batching *batching; /* the engine's; or NULL */
     struct target *targets;
     unsigned n_targets;
 };
@@ -162,17 +185,20 @@ struct chain {
 struct share {
     struct graph *graph;
     struct worker *worker;
+    struct share *next; /* of those that leave */
     struct chain *chains;
     struct node **joints; /* component index × signal */
-    void **locals;        /* of connectors with open(), by component index */
     uint64_t *reserved;   /* units for the running batch: component index × signal */
     bool has_ticks;
+    unsigned n_holds; /* places in queues of this graph, taken for requests whose bodies are not here yet */
+    bool is_dry;      /* it leaves, and nothing runs through it any more */
 };
 
 struct ticket {
     struct gw_ticket t; /* first */
-    struct intake *home;
-    uint8_t transport; /* index of its label */
+    struct worker *worker;
+    struct intake *home; /* until its verdict is told */
+    uint8_t transport;   /* index of its label */
 };
 
 /** A batch that takes in requests until the turn ends. */
@@ -194,6 +220,8 @@ struct intake {
     struct instance *receiver;
     struct share *share;  /* where its rows go */
     struct route *routes; /* of that share's graph, by signal */
+    unsigned n_tickets;   /* whose verdicts are still to come */
+    bool is_leaving;      /* told to stop taking work */
     struct open_batch open[N_OPEN];
     unsigned n_open;
 };
@@ -215,7 +243,10 @@ struct worker {
     struct node *current;
     uint64_t deadline_ns;                   /* of the running batch: its last */
     struct gw_drain memory_drain;           /* how fast memory empties */
-    struct share *share;                    /* whose nodes run */
+    struct share *share;                    /* of the graph that takes new work */
+    struct share *running;                  /* whose nodes run: `share`, or for a while one that leaves */
+    struct share *leaving;                  /* the oldest first */
+    unsigned asked;                         /* how many of the main thread's orders were followed */
     struct intake *intakes, **intakes_last; /* open ones */
     struct open_batch *parked, **parked_last;
     struct gw_inbox injected;
@@ -230,6 +261,8 @@ struct worker {
 /** What one configuration makes. */
 struct graph {
     struct gw_engine *engine;
+    struct graph *next; /* of those that leave */
+    struct source *source;
     const struct gw_service *service;
     struct gw_arena arena;
     struct instance **instances; /* by component index; NULL: not used, or made once a worker */
@@ -239,6 +272,15 @@ struct graph {
     struct door **doors;
     struct route *door_routes; /* door × signal */
     unsigned n_doors;
+    _Atomic unsigned n_dry, n_home; /* workers that bring nothing through it any more; that have nothing of it */
+    bool is_dry;
+};
+
+/** What the main thread has all workers do, each between two turns, and waits for. */
+enum order {
+    ORDER_OPEN,   /* the receivers that are new in a graph */
+    ORDER_SWITCH, /* new work goes through it from now on */
+    ORDER_DROP,   /* it was opened and is not wanted: what came in meanwhile goes its way */
 };
 
 struct gw_engine {
@@ -248,7 +290,14 @@ struct gw_engine {
     struct gw_arena arena;
     struct instance *instances, **instances_last;
     struct door *doors;
-    struct graph *graph;
+    struct batching *batchings;
+    struct kept_text *texts;
+    struct graph *graph;           /* that takes new work; while one is built, that one: names are looked up in it */
+    struct graph *leaving;         /* the oldest first */
+    struct gw_listeners listeners; /* of receivers and extensions that are being replaced */
+    enum order order;
+    struct graph *order_graph;
+    _Atomic unsigned n_orders;
     struct worker *workers;
     unsigned n_workers;
     struct log *logs; /* open ones */
@@ -268,14 +317,32 @@ static inline struct route *gw_route(const struct graph *g, unsigned component, 
 }
 
 /* build.c */
-/** Gives *ret also when it fails: half built. */
-int gw_graph_build(struct gw_engine *e, const struct gw_service *service, struct graph **ret, struct gw_err *err);
+/**
+ * Instances of `old` (or NULL) that are equal are named again, all others are made, and nothing is opened. Gives *ret
+ * also when it fails: half built.
+ */
+int gw_graph_build(struct gw_engine *e, struct source *source, struct graph *old, struct graph **ret,
+                   struct gw_err *err);
+/** The graph, and those of its instances that no other one names; they are closed. Nothing of it runs any more. */
 void gw_graph_free(struct graph *g);
+/** All of it that is a worker's; again or NULL is fine. */
+void gw_graph_free_shares(struct graph *g);
+
+/* instance.c */
+int gw_instance_make(struct graph *g, const struct gw_service_component *c, char *identity, struct gw_err *err);
 void gw_instance_free(struct instance *x);
 int gw_instance_make_intakes(struct instance *x, struct gw_err *err);
 int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets, unsigned n, struct gw_err *err);
 void gw_graph_receiver_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal);
 void gw_graph_produced_metrics(struct gw_engine *e, struct instance *x, enum gw_signal signal);
+/** What a component is made from: its settings, and those of all that they name. Malloced; NULL: out of memory. */
+char *gw_identity(const struct gw_service *s, const struct gw_service_component *c);
+/** The same pointer for the same settings or text, as long as the engine lives. NULL: out of memory. */
+const struct gw_batching *gw_batching_keep(struct gw_engine *e, const struct gw_batching *b);
+const char *gw_text_keep(struct gw_engine *e, const char *text);
+struct source *gw_source_new(const struct gw_engine_source *given);
+struct source *gw_source_ref(struct source *s);
+void gw_source_unref(struct source *s);
 
 /* make.c: what build.c and share.c need to make instances and wires */
 void *gw_graph_alloc(struct graph *g, size_t n);
@@ -303,7 +370,7 @@ extern const struct gw_component gw_door_type;
 int gw_doors_build(struct graph *g, struct gw_err *err);
 void gw_doors_free(struct gw_engine *e);
 /** Chained by next, with their pipelines: what a connector's open() gets. NULL when nothing follows it. */
-struct gw_intake *gw_doors_of(const struct worker *w, const struct gw_service_component *connector);
+struct gw_intake *gw_doors_of(const struct share *sh, const struct gw_service_component *connector);
 
 /* inject.c */
 /** What was put in goes through the doors; give_up: comes back refused. */
@@ -322,6 +389,9 @@ void gw_intake_flush(struct intake *in);
 void gw_intake_deliver(struct worker *w);
 /** Parked batches whose edges have room now run; those past their deadline are refused. */
 void gw_intake_unpark(struct worker *w, bool give_up);
+/** Its rows go into that share from now on, by these routes: those of its that are parked, too. */
+void gw_intake_aim(struct intake *in, struct share *sh, struct route *routes);
+bool gw_intake_is_parked(const struct intake *in);
 
 /* undecodable.c */
 /** Keep the request as a dead letter, if there is a place and a right to it. rc and why: as the decoder says. */
@@ -335,6 +405,30 @@ void gw_worker_close(struct worker *w);
 void *gw_worker_main(void *arg);
 void *gw_exporter_main(void *arg);
 void gw_worker_arm(struct worker *w, uint64_t after_ns);
+
+/* worker_switch.c */
+/** Open what that share's graph names and is not open here yet; its rows go through it. */
+int gw_worker_open_share(struct worker *w, struct share *sh, struct gw_err *err);
+/** Connectors that keep rows: of one share alone, which no other one names; NULL: all that are open. */
+void gw_connectors_quiesce(struct worker *w, const struct share *only);
+bool gw_connectors_idle(struct worker *w, const struct share *only);
+void gw_connectors_close(struct worker *w, const struct share *only);
+void gw_worker_quiesce(struct intake *in);
+/** Let every processor go what it holds. True when there is nothing more. */
+bool gw_worker_drain(struct worker *w, struct share *sh);
+int gw_worker_follow(struct worker *w, enum order order, struct graph *g, struct gw_err *err);
+/** One step with the shares that leave. */
+void gw_worker_tend(struct worker *w);
+
+/* engine.c, for reload.c */
+bool gw_engine_is_sender(const struct instance *x);
+/** Those that are not open yet. */
+int gw_engine_open_extensions(struct gw_engine *e, struct graph *g, struct gw_err *err);
+int gw_engine_start_exporters(struct gw_engine *e, struct gw_err *err);
+void gw_engine_close_exporter(struct gw_engine *e, struct instance *x);
+void gw_engine_close_extension(struct instance *x);
+/** Wait for n threads to report. False: some could not do it. */
+bool gw_engine_wait(struct gw_engine *e, unsigned n);
 
 /* logs.c */
 int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct gw_log **ret,

@@ -164,6 +164,22 @@ static bool take_sizes(struct open_batch *o, struct route *rt, uint64_t rows, ui
     return false;
 }
 
+/* The queues whose places a request holds are those of the graph that let it in: another one may be current by now. */
+static struct route *held_route(struct intake *in, const struct gw_hold *h)
+{
+    const struct share *sh = h->where;
+
+    if (sh == in->share)
+        return route_of(in, h->signal);
+    for (unsigned i = 0; i < sh->graph->service->n_components; i++)
+        if (sh->graph->instances[i] == in->receiver)
+            return gw_route(sh->graph, i, h->signal);
+    for (unsigned i = 0; i < sh->graph->n_doors; i++)
+        if (&sh->graph->doors[i]->x == in->receiver)
+            return &sh->graph->door_routes[i * GW_N_SIGNALS + gw_signal_index(h->signal)];
+    return NULL; /* cannot be: the instance is the one that it was */
+}
+
 static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signal, uint64_t bytes,
                  struct gw_verdict *ret)
 {
@@ -180,7 +196,8 @@ static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signa
         gw_credit_give(memory_of(in), bytes);
         return refuse_busy(in, ret, signal, no_room, 0, bytes);
     }
-    *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true};
+    *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true, .where = in->share};
+    in->share->n_holds++;
     return 0;
 }
 
@@ -207,18 +224,39 @@ static bool ahead(struct gw_intake *base, struct gw_hold *h, uint64_t bytes)
 static void release(struct gw_intake *base, struct gw_hold *h)
 {
     struct intake *in = (struct intake *)base;
+    struct route *rt = h->queued ? held_route(in, h) : NULL;
 
     gw_credit_give(memory_of(in), h->bytes);
-    if (h->queued)
-        give_places(route_of(in, h->signal), route_of(in, h->signal)->n_reach);
+    if (rt) {
+        give_places(rt, rt->n_reach);
+        ((struct share *)h->where)->n_holds--;
+    }
     *h = (struct gw_hold){0};
+}
+
+/* The places become the open batch's; those in queues that its rows do not go to any more are given back. */
+static void use_places(struct intake *in, struct open_batch *o, const struct gw_hold *h)
+{
+    struct route *rt = route_of(in, h->signal), *held = h->queued ? held_route(in, h) : NULL;
+
+    if (!held)
+        return;
+    ((struct share *)h->where)->n_holds--;
+    if (held != rt) {
+        give_places(held, held->n_reach);
+        if (!take_places(rt))
+            return; /* it was let in: the queue grows beyond its size by this one */
+    }
+    for (unsigned i = 0; i < rt->n_reach; i++)
+        if (at_door(&rt->reach[i]))
+            o->units[i] += rt->reach[i].times;
 }
 
 /* ---- tickets ---------------------------------------------------------------------------------------------- */
 
 static void on_settled(struct gw_ticket *t)
 {
-    struct worker *w = ((struct ticket *)t)->home->worker;
+    struct worker *w = ((struct ticket *)t)->worker;
 
     if (gw_inbox_push(&w->inbox, &t->item))
         gw_loop_wake(w->loop);
@@ -228,7 +266,7 @@ static void on_released(struct gw_ticket *t)
 {
     struct ticket *k = (struct ticket *)t;
 
-    gw_credit_give(memory_of(k->home), t->charged_bytes);
+    gw_credit_give(&k->worker->engine->memory, t->charged_bytes);
     free(k);
 }
 
@@ -249,6 +287,7 @@ static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
 
     if (!k)
         return NULL;
+    k->worker = in->worker;
     k->home = in;
     k->transport = transport_of(in, rq->meta);
     k->t.refs = 1;
@@ -332,6 +371,7 @@ void gw_intake_deliver(struct worker *w)
         count_verdict(k, &v);
         if (k->home->base.on_verdict)
             k->home->base.on_verdict(k->home->base.local, &k->t.ack, &v);
+        k->home->n_tickets--;
         (void)gw_ticket_unref(&k->t);
     }
 }
@@ -402,6 +442,7 @@ static void run(struct open_batch *o)
     for (unsigned i = 0; i < rt->n_reach; i++)
         *reserved_of(in->share, &rt->reach[i]) += o->units[i];
     gw_view_init(&v, o->b, &w->arena);
+    w->running = in->share;
     w->current = NULL;
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
     gw_flow_run(w, &v, rt->targets, rt->n_targets);
@@ -413,6 +454,7 @@ static void run(struct open_batch *o)
         gw_edge_unreserve(r->exporter->edge, r->signal, *left);
         *left = 0;
     }
+    w->running = w->share;
     drop_open(o);
     gw_arena_reset(&w->arena, KEEP_BYTES);
     trim(&w->scratch);
@@ -536,6 +578,56 @@ void gw_intake_unpark(struct worker *w, bool give_up)
     w->parked_last = p;
 }
 
+/* ---- another graph ---------------------------------------------------------------------------------------- */
+
+bool gw_intake_is_parked(const struct intake *in)
+{
+    for (const struct open_batch *o = in->worker->parked; o; o = o->next)
+        if (o->home == in)
+            return true;
+    return false;
+}
+
+/* False: out of memory, or its rows have no way any more. */
+static bool aim_parked(struct open_batch *o, const struct route *from, const struct route *to)
+{
+    uint64_t *units = to->n_targets ? calloc(to->n_reach + 1, sizeof(*units)) : NULL;
+
+    if (!units)
+        return false;
+    for (unsigned i = 0; i < from->n_reach; i++)
+        gw_edge_unreserve(from->reach[i].exporter->edge, from->reach[i].signal, o->units[i]);
+    free(o->units);
+    o->units = units;
+    return true;
+}
+
+/* What has not been run yet goes the new way. Its places in queues that do not block are taken anew, as it runs. */
+void gw_intake_aim(struct intake *in, struct share *sh, struct route *to)
+{
+    struct route *from = in->routes;
+    struct worker *w = in->worker;
+    struct open_batch **p = &w->parked, *o;
+
+    while ((o = *p) != NULL) {
+        unsigned s = gw_signal_index(o->b->signal);
+
+        if (o->home != in || aim_parked(o, &from[s], &to[s])) {
+            p = &o->next;
+            continue;
+        }
+        *p = o->next;
+        refuse_parked(o, /* late= */ false);
+        free(o);
+    }
+    w->parked_last = p;
+    in->share = sh;
+    in->routes = to;
+    in->base.signals = 0;
+    for (unsigned k = 0; k < GW_N_SIGNALS; k++)
+        in->base.signals |= to[k].n_targets ? 1u << k : 0;
+}
+
 /* ---- submit ----------------------------------------------------------------------------------------------- */
 
 /* JSON becomes protobuf in the worker's own buffer. */
@@ -613,14 +705,11 @@ static void answer_empty(struct intake *in, struct gw_request *rq)
 
 static void join(struct intake *in, struct open_batch *o, struct gw_request *rq, struct ticket *k, uint32_t rows)
 {
-    struct route *rt = route_of(in, rq->hold->signal);
-
     k->t.rows = rows;
     atomic_store_explicit(&k->t.open, rows, memory_order_relaxed);
     k->t.charged_bytes = rq->hold->bytes;
-    for (unsigned i = 0; i < rt->n_reach; i++)
-        if (rq->hold->queued && at_door(&rt->reach[i]))
-            o->units[i] += rt->reach[i].times;
+    use_places(in, o, rq->hold);
+    in->n_tickets++;
     *rq->hold = (struct gw_hold){0};
     (void)gw_payload_unref(rq->payload);
     o->has_endless |= rq->deadline_ns == 0;
@@ -698,6 +787,8 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
     struct gw_slice bytes = rq->bytes;
     struct gw_err err = {""};
 
+    if (!(base->signals & rq->hold->signal)) /* not since it was let in */
+        return refuse(ret, -ENOTSUP, UNIMPLEMENTED, rq->hold->signal, "no pipeline takes this signal");
     if (rq->encoding == GW_ENC_JSON) {
         int rc = transcode(in, rq, &bytes, &err);
 

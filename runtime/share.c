@@ -139,8 +139,7 @@ int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct g
     sh->reserved = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(*sh->reserved));
     sh->chains = gw_graph_alloc(g, s->n_pipelines * sizeof(*sh->chains));
     sh->joints = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(struct node *));
-    sh->locals = gw_graph_alloc(g, s->n_components * sizeof(*sh->locals));
-    if (!sh->reserved || !sh->chains || !sh->joints || !sh->locals)
+    if (!sh->reserved || !sh->chains || !sh->joints)
         return gw_graph_no_memory(err);
     for (size_t i = 0; i < s->n_pipelines && rc == 0; i++)
         rc = make_chain(sh, i, err);

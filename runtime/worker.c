@@ -26,47 +26,14 @@ static void flush_all(struct worker *w)
 
 /* ---- leaving ---------------------------------------------------------------------------------------------- */
 
-static void each_local(struct worker *w, void (*f)(void *local), bool quiesce)
+static void close_intakes(struct worker *w)
 {
     for (struct intake *in = w->intakes; in; in = in->next)
         if (in->base.local && in->receiver->comp->type != &gw_door_type) {
-            f = quiesce ? in->receiver->comp->type->quiesce : in->receiver->comp->type->close;
-            if (f)
-                f(in->base.local);
-            if (!quiesce)
-                in->base.local = NULL;
+            if (in->receiver->comp->type->close)
+                in->receiver->comp->type->close(in->base.local);
+            in->base.local = NULL;
         }
-}
-
-static const struct gw_component *connector_type(const struct worker *w, size_t i)
-{
-    return w->share && w->share->locals[i] ? w->share->graph->service->components[i].type : NULL;
-}
-
-static void quiesce_connectors(struct worker *w)
-{
-    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
-        if (connector_type(w, i) && connector_type(w, i)->quiesce)
-            connector_type(w, i)->quiesce(w->share->locals[i]);
-}
-
-static void close_connectors(struct worker *w)
-{
-    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
-        if (connector_type(w, i)) {
-            if (connector_type(w, i)->close)
-                connector_type(w, i)->close(w->share->locals[i]);
-            w->share->locals[i] = NULL;
-        }
-}
-
-static bool connectors_idle(const struct worker *w)
-{
-    for (size_t i = 0; i < w->engine->graph->service->n_components; i++)
-        if (connector_type(w, i) && connector_type(w, i)->is_idle &&
-            !connector_type(w, i)->is_idle(w->share->locals[i]))
-            return false;
-    return true;
 }
 
 static bool all_idle(struct worker *w)
@@ -74,31 +41,18 @@ static bool all_idle(struct worker *w)
     for (struct intake *in = w->intakes; in; in = in->next)
         if (in->base.local && in->receiver->comp->type->is_idle && !in->receiver->comp->type->is_idle(in->base.local))
             return false;
-    return w->parked == NULL && connectors_idle(w) && w->n_injected == 0 && gw_inbox_is_empty(&w->injected);
+    return w->parked == NULL && w->n_injected == 0 && gw_inbox_is_empty(&w->injected) && gw_connectors_idle(w, NULL);
 }
 
-static bool drain_node(struct node *n)
+/* The older ones first: what they let go goes to queues of their own. */
+static bool drain_all(struct worker *w)
 {
-    bool more = n->comp->type->drain && n->comp->type->drain(n->self, &n->ports) == GW_MORE;
+    bool done = true;
 
-    gw_flow_flush_letters(n->worker);
-    return more;
-}
-
-/* In order of flow, so that what one lets go the next one takes in. True when all have nothing more. */
-static bool drain_nodes(struct worker *w)
-{
-    const struct share *sh = w->share;
-    const struct gw_service *s = sh->graph->service;
-    bool more = false;
-
-    for (size_t p = 0; p < s->n_pipelines; p++)
-        for (unsigned i = 0; i < sh->chains[p].n_nodes; i++)
-            more |= drain_node(&sh->chains[p].nodes[i]);
-    for (size_t i = 0; i < s->n_components * GW_N_SIGNALS; i++)
-        if (sh->joints[i])
-            more |= drain_node(sh->joints[i]);
-    return !more;
+    for (struct share *sh = w->leaving; sh; sh = sh->next)
+        if (!sh->is_dry)
+            done &= gw_worker_drain(w, sh);
+    return gw_worker_drain(w, w->share) && done;
 }
 
 static void follow_phase(struct worker *w)
@@ -109,11 +63,12 @@ static void follow_phase(struct worker *w)
         return;
     if (w->seen == RUNNING) {
         w->seen = QUIESCING;
-        each_local(w, NULL, /* quiesce= */ true);
-        quiesce_connectors(w);
+        for (struct intake *in = w->intakes; in; in = in->next)
+            gw_worker_quiesce(in);
+        gw_connectors_quiesce(w, NULL);
     }
     if (!w->quiet && now == QUIESCING) {
-        if (all_idle(w) && drain_nodes(w)) {
+        if (all_idle(w) && drain_all(w)) {
             atomic_store(&w->quiet, true);
             gw_loop_wake(w->engine->conf.loop);
         } else {
@@ -122,6 +77,25 @@ static void follow_phase(struct worker *w)
     }
     if (now == STOPPED)
         gw_loop_stop(w->loop);
+}
+
+/* ---- orders ----------------------------------------------------------------------------------------------- */
+
+static void report(struct gw_engine *e, bool ok)
+{
+    (void)pthread_mutex_lock(&e->lock);
+    e->n_reported++;
+    e->any_failed |= !ok;
+    (void)pthread_cond_signal(&e->reported);
+    (void)pthread_mutex_unlock(&e->lock);
+}
+
+static void follow_order(struct worker *w)
+{
+    struct gw_engine *e = w->engine;
+
+    w->asked = atomic_load(&e->n_orders);
+    report(e, gw_worker_follow(w, e->order, e->order_graph, &w->err) == 0);
 }
 
 /* ---- turning ---------------------------------------------------------------------------------------------- */
@@ -142,14 +116,19 @@ static void on_turn(struct gw_hook *h)
         if (!gw_inbox_is_empty(&w->inbox))
             gw_loop_wake(w->loop);
     }
+    if (atomic_load_explicit(&w->engine->n_orders, memory_order_acquire) != w->asked)
+        follow_order(w);
+    if (w->leaving)
+        gw_worker_tend(w);
     follow_phase(w);
 }
 
-static void tick_nodes(struct worker *w, uint64_t now)
+static void tick_nodes(struct share *sh, uint64_t now)
 {
-    const struct share *sh = w->share;
+    struct worker *w = sh->worker;
 
     w->deadline_ns = 0; /* who waited for these rows was answered long ago */
+    w->running = sh;
     for (size_t p = 0; p < sh->graph->service->n_pipelines; p++)
         for (unsigned i = 0; i < sh->chains[p].n_nodes; i++) {
             struct node *n = &sh->chains[p].nodes[i];
@@ -160,7 +139,17 @@ static void tick_nodes(struct worker *w, uint64_t now)
         }
     w->current = NULL;
     gw_flow_flush_letters(w);
+    w->running = w->share;
     gw_arena_reset(&w->arena, BATCH_BYTES);
+}
+
+static bool has_ticks(const struct worker *w)
+{
+    bool any = w->share->has_ticks;
+
+    for (const struct share *sh = w->leaving; sh; sh = sh->next)
+        any |= sh->has_ticks && !sh->is_dry;
+    return any;
 }
 
 static void on_timer(struct gw_timer *t)
@@ -168,11 +157,14 @@ static void on_timer(struct gw_timer *t)
     struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, timer));
     uint64_t now = gw_loop_now_ns(w->loop);
 
-    if (w->share->has_ticks && now >= w->tick_ns) {
-        tick_nodes(w, now);
+    if (has_ticks(w) && now >= w->tick_ns) {
+        for (struct share *sh = w->leaving; sh; sh = sh->next)
+            if (!sh->is_dry)
+                tick_nodes(sh, now);
+        tick_nodes(w->share, now);
         w->tick_ns = now + TICK_NS;
     }
-    if (w->share->has_ticks)
+    if (has_ticks(w))
         gw_worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
     if (w->parked)
         gw_worker_arm(w, TICK_NS);
@@ -203,73 +195,6 @@ void gw_worker_free(struct worker *w)
     gw_loop_free(w->loop);
 }
 
-/* Its rows go into that share from now on. */
-static void aim(struct intake *in, struct share *sh, struct route *routes)
-{
-    in->share = sh;
-    in->routes = routes;
-    in->base.signals = 0;
-    for (unsigned k = 0; k < GW_N_SIGNALS; k++)
-        in->base.signals |= in->routes[k].n_targets ? 1u << k : 0;
-}
-
-static void add_intake(struct worker *w, struct intake *in)
-{
-    *w->intakes_last = in;
-    w->intakes_last = &in->next;
-}
-
-static void open_doors(struct worker *w, struct share *sh)
-{
-    for (unsigned i = 0; i < sh->graph->n_doors; i++) {
-        struct intake *in = &sh->graph->doors[i]->x.intakes[w->index];
-
-        aim(in, sh, &sh->graph->door_routes[i * GW_N_SIGNALS]);
-        add_intake(w, in);
-    }
-}
-
-/* A connector's share of this worker is what its nodes consume with. */
-static int open_connectors(struct worker *w, struct share *sh, struct gw_err *err)
-{
-    for (unsigned i = 0; i < sh->graph->service->n_components; i++) {
-        struct instance *x = sh->graph->instances[i];
-        struct gw_err why = {"cannot be opened"};
-        int rc;
-
-        if (!x || x->comp->kind != GW_CONNECTOR)
-            continue;
-        rc = x->comp->type->open(x->self, w->loop, gw_doors_of(w, x->comp), &sh->locals[i], &why);
-        if (rc < 0)
-            return gw_fail(err, rc, "connector %s: %s", x->comp->id, why.text);
-        for (unsigned s = 0; s < GW_N_SIGNALS; s++)
-            if (sh->joints[i * GW_N_SIGNALS + s])
-                sh->joints[i * GW_N_SIGNALS + s]->self = sh->locals[i];
-    }
-    return 0;
-}
-
-static int open_intakes(struct worker *w, struct share *sh, struct gw_err *err)
-{
-    const struct graph *g = sh->graph;
-
-    for (unsigned i = 0; i < g->service->n_components; i++) {
-        struct instance *x = g->instances[i];
-        struct intake *in;
-        int rc;
-
-        if (!x || x->comp->kind != GW_RECEIVER)
-            continue;
-        in = &x->intakes[w->index];
-        aim(in, sh, gw_route(g, i, GW_TRACES));
-        add_intake(w, in);
-        rc = x->comp->type->open ? x->comp->type->open(x->self, w->loop, &in->base, &in->base.local, err) : 0;
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
 int gw_worker_open(struct worker *w, struct gw_err *err)
 {
     int rc = gw_loop_new(w->engine->conf.env, &w->loop, err);
@@ -279,11 +204,9 @@ int gw_worker_open(struct worker *w, struct gw_err *err)
     w->hook.run = on_turn;
     w->timer.fire = on_timer;
     gw_loop_add_hook(w->loop, &w->hook);
-    w->share = &w->engine->graph->shares[w->index];
-    open_doors(w, w->share);
-    rc = open_connectors(w, w->share, err); /* before anything can come in */
-    if (rc == 0)
-        rc = open_intakes(w, w->share, err);
+    w->share = w->running = &w->engine->graph->shares[w->index];
+    w->asked = atomic_load(&w->engine->n_orders);
+    rc = gw_worker_open_share(w, w->share, err);
     if (rc < 0)
         return rc;
     if (w->share->has_ticks)
@@ -296,23 +219,14 @@ void gw_worker_close(struct worker *w)
 {
     if (!w->loop)
         return;
-    each_local(w, NULL, /* quiesce= */ false);
+    close_intakes(w);
     gw_inject_run(w, /* give_up= */ true);
     gw_intake_unpark(w, /* give_up= */ true);
     flush_all(w);
     gw_intake_deliver(w);
-    close_connectors(w); /* after whatever may still consume */
+    gw_connectors_close(w, NULL); /* after whatever may still consume */
     gw_timer_disarm(&w->timer);
     gw_loop_remove_hook(w->loop, &w->hook);
-}
-
-static void report(struct gw_engine *e, bool ok)
-{
-    (void)pthread_mutex_lock(&e->lock);
-    e->n_reported++;
-    e->any_failed |= !ok;
-    (void)pthread_cond_signal(&e->reported);
-    (void)pthread_mutex_unlock(&e->lock);
 }
 
 enum { KEEP_PAYLOAD_BYTES = 4 << 20, KEEP_BATCH_BYTES = 12 << 20 };

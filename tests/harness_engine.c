@@ -67,6 +67,49 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     return rc;
 }
 
+/* ---- another configuration -------------------------------------------------------------------------------- */
+
+struct loaded {
+    struct gw_test_engine *t;
+    struct gw_arena arena;
+    struct gw_diag diag;
+    struct gw_service *service;
+};
+
+static void let_go(void *arg)
+{
+    struct loaded *l = arg;
+
+    l->t->n_configurations--;
+    gw_service_free(l->service);
+    gw_diag_clear(&l->diag);
+    gw_arena_clear(&l->arena);
+    free(l);
+}
+
+int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err)
+{
+    struct gw_service_options options = {.components = gw_test_components(), .exporter_extra = &gw_queue_extra};
+    struct loaded *l = calloc(1, sizeof(*l));
+    struct gw_engine_source to = {.release = let_go, .arg = l};
+    const struct gw_node *root;
+    int rc;
+
+    assert_non_null(l);
+    l->t = t;
+    t->n_configurations++;
+    gw_arena_init(&l->arena, 65536, 64u << 20);
+    gw_diag_init(&l->diag);
+    root = gw_yaml_parse(gw_slice_cstr(yaml), "test.yaml", &l->arena, &l->diag);
+    rc = root ? gw_service_new(root, &options, &l->diag, &l->service) : -EINVAL;
+    if (rc < 0) {
+        let_go(l);
+        return gw_fail(err, rc, "mistakes");
+    }
+    to.service = l->service;
+    return gw_engine_reload(t->engine, &to, err);
+}
+
 void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads)
 {
     struct gw_err err = {""};
@@ -81,6 +124,7 @@ uint64_t gw_test_engine_close(struct gw_test_engine *t)
 
     assert_int_equal(gw_engine_memory(t->engine)->used_bytes, 0);
     shut(t);
+    assert_int_equal(t->n_configurations, 0);
     return left;
 }
 

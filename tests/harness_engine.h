@@ -17,6 +17,7 @@ struct gw_test_engine {
     struct gw_log_sink log;
     struct gw_loop *loop;
     struct gw_engine *engine;
+    unsigned n_configurations; /* loaded by gw_test_engine_reload and not let go yet */
 };
 
 /** Puts sinks into the environment of every engine that is made from now on; NULL, at first: there are none. */
@@ -29,6 +30,8 @@ void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_
 /** As open, but gives the error of building or starting into err: returns it, and nothing is left open. */
 int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads,
                        struct gw_err *err);
+/** The configuration that is taken from now on; the error says what is wrong with it, and nothing has changed. */
+int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err);
 /** Stops; all memory must have been given back. Returns the rows that were left. */
 uint64_t gw_test_engine_close(struct gw_test_engine *t);
 /** Turn everything n times, then move the clock. */

@@ -417,6 +417,57 @@ const struct gw_component gw_test_pump = {
     .close = close_pump,
 };
 
+/* ---- the processor ---------------------------------------------------------------------------------------- */
+
+struct gw_test_keepers gw_test_keepers;
+
+static int create_keeper(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
+{
+    (void)ctx;
+    (void)conf;
+    (void)err;
+    gw_test_keepers.n_made++;
+    *ret = calloc(1, sizeof(unsigned));
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int tick_keeper(void *self, uint64_t now_ns, struct gw_ports *out)
+{
+    (void)self;
+    (void)now_ns;
+    (void)out;
+    gw_test_keepers.n_ticked++;
+    return GW_DONE;
+}
+
+static int drain_keeper(void *self, struct gw_ports *out)
+{
+    unsigned *n = self;
+
+    (void)out;
+    gw_test_keepers.n_drained++;
+    return ++*n < 3 ? GW_MORE : GW_DONE;
+}
+
+static void destroy_keeper(void *self)
+{
+    gw_test_keepers.n_destroyed++;
+    free(self);
+}
+
+const struct gw_component gw_test_keeper = {
+    .kind = GW_PROCESSOR,
+    .name = "keeper",
+    .summary = "A puppet.",
+    .signals = GW_ALL_SIGNALS,
+    .fields = no_fields,
+    .conf_size = sizeof(struct conf),
+    .create = create_keeper,
+    .destroy = destroy_keeper,
+    .tick = tick_keeper,
+    .drain = drain_keeper,
+};
+
 const struct gw_component *const *gw_test_components(void)
 {
     static const struct gw_component *all[128];
@@ -424,6 +475,7 @@ const struct gw_component *const *gw_test_components(void)
 
     all[n++] = &gw_test_receiver;
     all[n++] = &gw_test_pump;
+    all[n++] = &gw_test_keeper;
     all[n++] = &gw_test_exporter;
     all[n++] = &gw_test_text_exporter;
     for (const struct gw_component *const *c = gw_components; *c && n < 127; c++)

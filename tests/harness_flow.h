@@ -69,6 +69,13 @@ struct gw_test_pump {
 };
 extern const struct gw_component gw_test_pump;
 
+/** `keeper`, a processor that rows pass, and that says GW_MORE to the first two drain() of each instance. */
+struct gw_test_keepers {
+    unsigned n_made, n_drained, n_ticked, n_destroyed; /* of all: set to 0 by the test */
+};
+extern struct gw_test_keepers gw_test_keepers;
+extern const struct gw_component gw_test_keeper;
+
 /** NULL-ended: all of these, and all of the product's. */
 extern const struct gw_component *const *gw_test_components(void);
 

@@ -33,6 +33,14 @@ static void destroy(void *self)
     free(o);
 }
 
+static void offer(void *self, struct gw_listeners *to)
+{
+    struct gw_otlp *o = self;
+
+    gw_hs_group_offer(o->grpc.group, to);
+    gw_hs_group_offer(o->http.group, to);
+}
+
 /* A leading slash is added. */
 static int set_path(struct gw_otlp *o, unsigned i, const char *path, enum gw_signal signal)
 {
@@ -135,6 +143,7 @@ static int listen_on(struct gw_otlp *o, struct gw_otlp_shared *s, struct gw_hs_c
 
     hc->meter = o->ctx.meter;
     hc->logger = &o->logger;
+    hc->listeners = o->ctx.host ? o->ctx.host->listeners : NULL;
     count_requests(o, s);
     rc = gw_hs_group_new(o->ctx.env, hc, &s->group, err);
     if (rc < 0)
@@ -308,6 +317,7 @@ const struct gw_component gw_receiver_otlp = {
     .create = create,
     .start = start,
     .destroy = destroy,
+    .offer = offer,
     .open = open_local,
     .quiesce = quiesce,
     .is_idle = is_idle,

@@ -65,7 +65,7 @@ static void a_name_keeps_its_kind(void **state)
     gw_metric_add(NULL, 1);
     gw_metric_set(NULL, 1);
     gw_metric_observe(NULL, 1);
-    gw_metric_unread(NULL);
+    gw_metric_unread(NULL, NULL);
     gw_meter_free(m);
 }
 
@@ -76,26 +76,32 @@ static uint64_t read_seven(void *arg)
 }
 
 /*
- * Scenario    a gauge by call-back is scraped, taken out, scraped, and put back
- * Guarantees  the call-back is asked once a scrape and not after unread; a gauge may be negative
+ * Scenario    a gauge by call-back is scraped, taken out, scraped, and put back; a second one joins and the first
+ * leaves Guarantees  the call-back is asked once a scrape and not after unread; a gauge may be negative; of two the sum
+ * is shown, and the one that leaves takes its own share along
  */
 static void a_gauge_may_be_read_when_scraped(void **state)
 {
     struct gw_meter *m = gw_meter_new();
-    unsigned asked = 0;
+    unsigned asked = 0, asked2 = 0;
     struct gw_metric *s = gw_meter_get_read(m, "g", "", NULL, 0, read_seven, &asked);
     char *text;
 
     (void)state;
     assert_exposes(m, NULL, "\ng -7\n");
     assert_int_equal(asked, 1);
-    gw_metric_unread(s);
+    gw_metric_unread(s, &asked);
     text = scrape(m, NULL);
     assert_null(strstr(text, "\ng "));
     free(text);
     assert_int_equal(asked, 1);
     assert_ptr_equal(gw_meter_get_read(m, "g", "", NULL, 0, read_seven, &asked), s);
     assert_exposes(m, NULL, "\ng -7\n");
+    assert_ptr_equal(gw_meter_get_read(m, "g", "", NULL, 0, read_seven, &asked2), s);
+    assert_exposes(m, NULL, "\ng -14\n");
+    gw_metric_unread(s, &asked);
+    assert_exposes(m, NULL, "\ng -7\n");
+    assert_int_equal(asked2, 2);
     gw_meter_free(m);
 }
 

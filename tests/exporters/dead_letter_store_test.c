@@ -244,9 +244,8 @@ static void letters_are_not_given_up(void **state)
 static uint64_t gauge(struct gw_rig *r, const char *name)
 {
     const struct gw_label l = {"exporter", r->ctx.id};
-    struct gw_metric *m = gw_meter_get(r->meter, GW_GAUGE, name, "", &l, 1);
 
-    return m->read(m->arg);
+    return gw_metric_value(gw_meter_get(r->meter, GW_GAUGE, name, "", &l, 1));
 }
 
 /*

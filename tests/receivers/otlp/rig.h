@@ -79,7 +79,7 @@ static int rig_admit(struct gw_intake *in, struct gw_hold *h, enum gw_signal s, 
         *ret = rig_full;
         return -EBUSY;
     }
-    *h = (struct gw_hold){bytes, s, true};
+    *h = (struct gw_hold){bytes, s, true, NULL};
     r->open_holds++;
     return 0;
 }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From one configuration to the next while data flows.
+ *
+ *   build beside the old graph ─► open what is new ─► each worker goes over ─► the old graph leaves
+ *   └──────────────── a failure here leaves all as it was ┘
+ *
+ *   leaves   all workers dry ─► exporters that nobody feeds any more send what they have ─► closed
+ *            all workers home, too ─► freed, with the instances that no other graph names
+ *
+ * All of it runs on the main thread, but for the workers' own steps (worker_switch.c).
+ */
+#include "runtime/graph.h"
+
+/* A sink that is down keeps its configuration here until it is up again, or its rows have been given up on. */
+enum { MAX_LEAVING = 16 };
+
+unsigned gw_engine_n_leaving(const struct gw_engine *e)
+{
+    unsigned n = 0;
+
+    for (const struct graph *g = e->leaving; g; g = g->next)
+        n++;
+    return n;
+}
+
+/* ---- the workers ------------------------------------------------------------------------------------------ */
+
+static int order_by_hand(struct gw_engine *e, enum order order, struct graph *g, struct gw_err *err)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        int code = gw_worker_follow(&e->workers[i], order, g, rc == 0 ? err : &e->workers[i].err);
+
+        rc = rc < 0 ? rc : code;
+    }
+    return rc;
+}
+
+/* All do it, and all have done it when this returns, also when some could not. */
+static int order(struct gw_engine *e, enum order what, struct graph *g, struct gw_err *err)
+{
+    if (e->conf.by_hand)
+        return order_by_hand(e, what, g, err);
+    e->order = what;
+    e->order_graph = g;
+    for (unsigned i = 0; i < e->n_workers; i++)
+        e->workers[i].err.text[0] = 0;
+    atomic_fetch_add_explicit(&e->n_orders, 1, memory_order_release);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        gw_loop_wake(e->workers[i].loop);
+    if (gw_engine_wait(e, e->n_workers))
+        return 0;
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (e->workers[i].err.text[0])
+            return gw_fail(err, -EIO, "%s", e->workers[i].err.text);
+    return gw_fail(err, -EIO, "a receiver cannot be opened");
+}
+
+/* ---- leaving ---------------------------------------------------------------------------------------------- */
+
+static void begin_to_leave(struct gw_engine *e, struct graph *g)
+{
+    struct graph **last = &e->leaving;
+
+    while (*last)
+        last = &(*last)->next;
+    g->next = NULL;
+    *last = g;
+}
+
+static void run_dry(struct graph *g)
+{
+    g->is_dry = true;
+    for (size_t i = 0; i < g->service->n_components; i++) {
+        struct instance *x = g->instances[i];
+
+        if (x && --x->feeders == 0 && x->edge)
+            gw_edge_drain(x->edge);
+    }
+}
+
+static bool gets_dead_letters(const struct gw_engine *e, const struct instance *x)
+{
+    for (const struct instance *from = e->instances; from; from = from->next)
+        if (from != x && from->edge && !from->is_closed && gw_edge_leads_to(from->edge, x->edge))
+            return true;
+    return false;
+}
+
+/* Exporters that are done are closed. True when none of the graph's own is left. */
+static bool close_exporters(struct graph *g)
+{
+    bool none = true;
+
+    for (size_t i = 0; i < g->service->n_components; i++) {
+        struct instance *x = g->instances[i];
+
+        if (!x || x->feeders || !gw_engine_is_sender(x) || x->is_closed)
+            continue;
+        if (gw_edge_is_empty(x->edge) && !gets_dead_letters(g->engine, x))
+            gw_engine_close_exporter(g->engine, x);
+        else
+            none = false;
+    }
+    return none;
+}
+
+/* True: it is free. */
+static bool tend(struct graph *g)
+{
+    unsigned n = g->engine->n_workers;
+
+    if (!g->is_dry && atomic_load(&g->n_dry) == n)
+        run_dry(g);
+    if (!g->is_dry || !close_exporters(g) || atomic_load(&g->n_home) != n)
+        return false;
+    gw_graph_free(g);
+    return true;
+}
+
+void gw_engine_tend(struct gw_engine *e)
+{
+    for (struct graph **p = &e->leaving, *g; (g = *p) != NULL;) {
+        struct graph *next = g->next;
+
+        if (tend(g))
+            *p = next;
+        else
+            p = &g->next;
+    }
+}
+
+/* ---- coming ----------------------------------------------------------------------------------------------- */
+
+/* What was opened for a graph that no worker has seen. */
+static void close_new(struct gw_engine *e, struct graph *g)
+{
+    for (size_t i = 0; g->instances && i < g->service->n_components; i++)
+        if (g->instances[i] && g->instances[i]->refs == 1 && g->instances[i]->edge)
+            gw_engine_close_exporter(e, g->instances[i]);
+}
+
+static int build(struct gw_engine *e, struct source *source, struct graph **ret, struct gw_err *err)
+{
+    struct graph *old = e->graph;
+    int rc = gw_graph_build(e, source, old, &e->graph, err);
+
+    if (rc == 0)
+        rc = gw_engine_open_extensions(e, e->graph, err);
+    if (rc == 0)
+        rc = gw_engine_start_exporters(e, err);
+    *ret = e->graph;
+    if (rc < 0 && *ret) {
+        close_new(e, *ret);
+        gw_graph_free(*ret);
+    }
+    e->graph = old;
+    return rc;
+}
+
+static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
+{
+    struct graph *old = e->graph;
+    int rc;
+
+    e->graph = g;
+    rc = order(e, ORDER_OPEN, g, err);
+    if (rc < 0) {
+        struct gw_err ignored;
+
+        e->graph = old;
+        (void)order(e, ORDER_DROP, g, &ignored);
+        begin_to_leave(e, g);
+        return rc;
+    }
+    (void)order(e, ORDER_SWITCH, g, err);
+    begin_to_leave(e, old);
+    return 0;
+}
+
+static int reload(struct gw_engine *e, struct source *source, struct gw_err *err)
+{
+    struct graph *g;
+    int rc;
+
+    if (atomic_load(&e->phase) != RUNNING)
+        return gw_fail(err, -EBUSY, "the gateway stops");
+    gw_engine_tend(e);
+    if (gw_engine_n_leaving(e) >= MAX_LEAVING)
+        return gw_fail(err, -EBUSY, "%u earlier configurations still have rows or requests under way", MAX_LEAVING);
+    rc = build(e, source, &g, err);
+    if (rc == 0)
+        rc = go_over(e, g, err);
+    e->listeners = (struct gw_listeners){0};
+    return rc;
+}
+
+int gw_engine_reload(struct gw_engine *e, const struct gw_engine_source *to, struct gw_err *err)
+{
+    struct source *source = gw_source_new(to);
+    int rc;
+
+    if (!source) {
+        if (to->release)
+            to->release(to->arg);
+        return gw_fail(err, -ENOMEM, "out of memory");
+    }
+    rc = reload(e, source, err);
+    gw_source_unref(source);
+    return rc;
+}
