@@ -177,9 +177,10 @@ int gw_lf_scan_group(struct gw_lf_scan *s, uint64_t off, const uint32_t *chain, 
         if (rc <= 0)
             return rc;
         if (r.kind == GW_LF_END) {
+            rc = group_end(s, off, start, chain, heads_crc, n); /* first: chain may be where ret_chain is */
             *ret_end = off + gw_lf_size(&r);
             *ret_chain = gw_lf_get32(head + 60);
-            return group_end(s, off, start, chain, heads_crc, n);
+            return rc;
         }
         heads_crc = gw_crc32c(heads_crc, head, sizeof(head));
         off += gw_lf_size(&r);
