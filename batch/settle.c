@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "batch/settle.h"
 
-static void tell(const struct gw_view *v, struct gw_ledger *l, uint32_t rows, enum gw_outcome outcome,
+static void tell(const struct gw_view *v, struct gw_ledger *l, uint32_t rows, uint32_t first, enum gw_outcome outcome,
                  const char *reason)
 {
     if (l && l->settled)
         l->settled(l, v, rows, outcome, reason);
+    if (l && l->sample)
+        l->sample(l, v, first, outcome, reason);
 }
 
 void gw_view_settle_row(struct gw_view *v, struct gw_ledger *l, uint32_t row, enum gw_outcome outcome,
@@ -16,7 +18,7 @@ void gw_view_settle_row(struct gw_view *v, struct gw_ledger *l, uint32_t row, en
     if (!gw_view_has(v, row) || gw_view_remove(v, row) < 0)
         return;
     t = v->batch->n_segments ? v->batch->segments[gw_batch_segment_of(v->batch, row)].ticket : NULL;
-    tell(v, l, 1, outcome, reason);
+    tell(v, l, 1, row, outcome, reason);
     if (t)
         gw_ticket_settle(t, 1, outcome, message);
 }
@@ -70,7 +72,7 @@ void gw_view_settle_rows(struct gw_view *v, struct gw_ledger *l, const uint64_t 
     if (gw_view_remove(v, first) < 0) /* makes the bitmap */
         return;
     gone = 1 + cut(v, rows);
-    tell(v, l, gone, outcome, reason);
+    tell(v, l, gone, first, outcome, reason);
     for (uint32_t i = 0; i < b->n_segments; i++) {
         uint32_t n = before[i] - gw_view_count(v, b->segments[i].rows);
 
@@ -86,7 +88,7 @@ void gw_view_settle_all(struct gw_view *v, struct gw_ledger *l, enum gw_outcome 
 
     if (v->n_rows == 0)
         return;
-    tell(v, l, v->n_rows, outcome, reason);
+    tell(v, l, v->n_rows, gw_view_next(v, 0), outcome, reason);
     for (uint32_t i = 0; i < b->n_segments; i++) {
         uint32_t n = b->segments[i].ticket ? gw_view_count(v, b->segments[i].rows) : 0;
 

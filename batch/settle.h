@@ -12,6 +12,9 @@
 struct gw_ledger {
     void (*settled)(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                     const char *reason);
+    /** Then, with one of these rows, whose bytes are there during the call. May be NULL. */
+    void (*sample)(struct gw_ledger *l, const struct gw_view *v, uint32_t row, enum gw_outcome outcome,
+                   const char *reason);
 };
 
 /** One row: removed from the view and settled. reason is a short name ("time_range"); message may be NULL. */

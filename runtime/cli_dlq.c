@@ -23,6 +23,7 @@ static const char usage_text[] =
     "  replay         put rows back into the pipeline they came from, or --to PIPELINE; --rate N a second,\n"
     "                 --max-attempts N: letters that were replayed so often stay (5)\n"
     "  purge          forget letters\n"
+    "  recent         the last records of each reason to drop some, from the running gateway's memory\n"
     "\n"
     "  --class, --component, --pipeline, --tenant, --signal, --id    only these; all must fit\n"
     "  --since, --until TIME    2h (ago), 2026-01-02, 2026-01-02T03:04:05Z\n"
@@ -349,6 +350,7 @@ static const struct {
                 {"export", gw_cli_dlq_export, true, false},
                 {"replay", gw_cli_dlq_replay, false, true},
                 {"purge", gw_cli_dlq_purge, false, true},
+                {"recent", gw_cli_dlq_recent, false, false},
                 {"help", help, false, false}};
 enum { N_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

@@ -35,5 +35,6 @@ int gw_cli_dlq_count(struct gw_cli_dlq *d, unsigned by);
 int gw_cli_dlq_export(struct gw_cli_dlq *d);
 int gw_cli_dlq_replay(struct gw_cli_dlq *d);
 int gw_cli_dlq_purge(struct gw_cli_dlq *d);
+int gw_cli_dlq_recent(struct gw_cli_dlq *d);
 
 #endif

@@ -197,3 +197,10 @@ int gw_cli_dlq_replay(struct gw_cli_dlq *d)
 {
     return ask(d, "dlq-replay", put_replay);
 }
+
+/* No letters: what was dropped without one, as far as it is still in memory. */
+int gw_cli_dlq_recent(struct gw_cli_dlq *d)
+{
+    point_to_socket(d);
+    return gw_cli_ask(d->c, "dlq-recent", GW_SLICE(""));
+}

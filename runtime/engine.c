@@ -93,7 +93,8 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_cond_init(&e->reported, NULL);
     e->instances_last = &e->instances;
-    rc = make_workers(e, err);
+    e->samples = gw_samples_new();
+    rc = e->samples ? make_workers(e, err) : gw_fail(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = make_first(e, err);
     if (rc < 0) {
@@ -123,6 +124,7 @@ void gw_engine_free(struct gw_engine *e)
     gw_arena_clear(&e->arena);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
+    gw_samples_free(e->samples);
     free(e);
 }
 
@@ -383,6 +385,11 @@ static struct instance *find(const struct gw_engine *e, enum gw_kind kind, const
     struct gw_service_component *c = gw_service_find(e->graph->service, kind, id);
 
     return c ? e->graph->instances[c->index] : NULL;
+}
+
+struct gw_samples *gw_engine_samples(const struct gw_engine *e)
+{
+    return e->samples;
 }
 
 struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_id)

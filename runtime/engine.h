@@ -19,6 +19,7 @@
 #include "queue/edge.h"
 
 struct gw_engine;
+struct gw_samples;
 
 struct gw_engine_conf { /* borrowed for the engine's life */
     struct gw_env *env;
@@ -85,6 +86,9 @@ void gw_engine_turn(struct gw_engine *e);
 
 /** An open log of that kind and name, of whatever storage; or NULL. Main thread. */
 struct gw_log *gw_engine_log(const struct gw_engine *e, const char *kind, const char *name);
+
+/** The last records of each reason to drop some. */
+struct gw_samples *gw_engine_samples(const struct gw_engine *e);
 
 /* ---- for tests and the admin pages ------------------------------------------------------------------------ */
 

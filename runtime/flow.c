@@ -8,6 +8,10 @@
 #include "queue/dead_letter.h"
 #include "runtime/graph.h"
 
+/* A longer row is not copied for the sake of its beginning. */
+enum { MAX_SAMPLE_BYTES = 1 << 20 };
+#define SAMPLE_EVERY_NS 1000000000u
+
 static void run_node(struct node *n, struct gw_view *v);
 
 static struct node *node_of(struct gw_ports *out)
@@ -345,33 +349,63 @@ static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signa
                         "Items that left without reaching a sink, by reason.", labels, 4);
 }
 
+static bool leaves_for_good(enum gw_outcome outcome)
+{
+    return outcome == GW_DROPPED || outcome == GW_REJECTED || outcome == GW_FAILED;
+}
+
+/* NULL: the component has too many. */
+static struct reason *reason_of(struct worker *w, struct node *n, enum gw_signal signal, const char *reason)
+{
+    for (unsigned i = 0; n && i < N_REASONS && strlen(reason) < REASON_BYTES; i++) {
+        struct reason *r = &n->reasons[i];
+
+        if (!r->text[0]) {
+            strcpy(r->text, reason);
+            r->signal = signal;
+            r->dropped = dropped(w, n, signal, reason);
+        }
+        if (r->signal == signal && strcmp(r->text, reason) == 0)
+            return r;
+    }
+    return NULL;
+}
+
 /* What leaves for good is counted with its reason. Refused rows are still the client's. */
 void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                      const char *reason)
 {
     struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, ledger));
     struct node *n = w->current;
-    struct gw_metric *m = NULL;
+    struct reason *r;
 
     if (n && (outcome == GW_REFUSED || outcome == GW_FAILED))
         n->own_failed += rows;
-    if (outcome != GW_DROPPED && outcome != GW_REJECTED && outcome != GW_FAILED)
+    if (!leaves_for_good(outcome))
         return;
     reason = reason ? reason : "unknown";
-    for (unsigned i = 0; n && i < N_REASONS && strlen(reason) < REASON_BYTES; i++) {
-        struct reason *r = &n->reasons[i];
+    r = reason_of(w, n, v->batch->signal, reason);
+    gw_metric_add(r ? r->dropped : dropped(w, n, v->batch->signal, reason), rows);
+}
 
-        if (!r->text[0]) {
-            strcpy(r->text, reason);
-            r->signal = v->batch->signal;
-            r->dropped = dropped(w, n, v->batch->signal, reason);
-        }
-        if (r->signal == v->batch->signal && strcmp(r->text, reason) == 0) {
-            m = r->dropped;
-            break;
-        }
-    }
-    if (!m)
-        m = dropped(w, n, v->batch->signal, reason);
-    gw_metric_add(m, rows);
+/* The last few are kept for looking at: the first ones as they come, then one a second. */
+void gw_flow_sample(struct gw_ledger *l, const struct gw_view *v, uint32_t row, enum gw_outcome outcome,
+                    const char *reason)
+{
+    struct worker *w = (struct worker *)((char *)l - offsetof(struct worker, ledger));
+    struct node *n = w->current;
+    struct reason *r = n && reason && leaves_for_good(outcome) ? reason_of(w, n, v->batch->signal, reason) : NULL;
+    uint64_t now = r ? gw_loop_now_ns(w->loop) : 0;
+    struct gw_buf one;
+
+    if (!r || row >= v->batch->n_rows || (r->n_samples >= GW_SAMPLES_KEPT && now < r->sampled_ns + SAMPLE_EVERY_NS))
+        return;
+    r->n_samples += r->n_samples < GW_SAMPLES_KEPT;
+    r->sampled_ns = now;
+    gw_buf_init(&one, MAX_SAMPLE_BYTES);
+    if (gw_encode_row(v, row, &one) == 0)
+        gw_samples_keep(w->engine->samples,
+                        &(struct gw_sample_reason){n->comp->id, n->ctx.pipeline, reason, v->batch->signal},
+                        gw_wall_ns(w->engine->conf.env), gw_buf_slice(&one));
+    gw_buf_clear(&one);
 }

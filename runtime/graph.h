@@ -31,6 +31,7 @@
 #include "pipeline/ports.h"
 #include "queue/edge.h"
 #include "runtime/engine.h"
+#include "runtime/samples.h"
 
 struct worker;
 struct instance;
@@ -149,6 +150,8 @@ struct reason {
     char text[REASON_BYTES];
     enum gw_signal signal;
     struct gw_metric *dropped;
+    uint64_t sampled_ns; /* monotonic: the last record that was kept for looking at */
+    unsigned n_samples;
 };
 
 /** A processor or connector instance on one worker. */
@@ -252,7 +255,8 @@ struct worker {
     struct gw_inbox injected;
     unsigned n_injected;          /* without a verdict */
     uint64_t undecodable_debt_ns; /* monotonic: token bucket of what is kept */
-    bool letters;                 /* some node has dead letters to hand over */
+    uint64_t undecodable_sampled_ns;
+    bool letters; /* some node has dead letters to hand over */
     _Atomic enum phase seen;
     _Atomic bool quiet;
     struct gw_err err;
@@ -301,6 +305,7 @@ struct gw_engine {
     struct worker *workers;
     unsigned n_workers;
     struct log *logs; /* open ones */
+    struct gw_samples *samples;
     uint64_t started_ns;
     _Atomic enum phase phase;
     struct gw_logger logger;
@@ -382,6 +387,8 @@ void gw_flow_flush_letters(struct worker *w);
 extern const struct gw_ports_ops gw_flow_ports_ops;
 void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                      const char *reason);
+void gw_flow_sample(struct gw_ledger *l, const struct gw_view *v, uint32_t row, enum gw_outcome outcome,
+                    const char *reason);
 
 /* intake.c */
 extern const struct gw_intake_ops gw_intake_ops;

@@ -66,6 +66,19 @@ static bool keep(struct intake *in, struct gw_edge *to, const struct gw_request 
     return kept;
 }
 
+/* Nobody can look at it elsewhere: the last ones can be seen in memory, one a second of each worker. */
+static void sample(struct intake *in, const struct gw_request *rq)
+{
+    struct worker *w = in->worker;
+    uint64_t now = gw_loop_now_ns(w->loop);
+
+    if (now < w->undecodable_sampled_ns + 1000000000u && w->undecodable_sampled_ns)
+        return;
+    w->undecodable_sampled_ns = now;
+    gw_samples_keep(w->engine->samples, &(struct gw_sample_reason){in->base.id, NULL, "undecodable", rq->hold->signal},
+                    gw_wall_ns(w->engine->conf.env), rq->bytes);
+}
+
 void gw_intake_undecodable(struct intake *in, const struct gw_request *rq, int rc, const char *why)
 {
     struct gw_metric *const *count = in->routes[gw_signal_index(rq->hold->signal)].undecodable;
@@ -79,5 +92,7 @@ void gw_intake_undecodable(struct intake *in, const struct gw_request *rq, int r
         else
             fate = keep(in, to, rq, rc, why) ? UNDECODABLE_KEPT : UNDECODABLE_NO_ROOM;
     }
+    if (fate == UNDECODABLE_COUNTED || fate == UNDECODABLE_NO_ROOM)
+        sample(in, rq);
     gw_metric_add(count[fate], 1);
 }

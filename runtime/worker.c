@@ -179,6 +179,7 @@ int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct
     w->parked_last = &w->parked;
     w->intakes_last = &w->intakes;
     w->ledger.settled = gw_flow_settled;
+    w->ledger.sample = gw_flow_sample;
     gw_arena_init(&w->arena, 65536, 256u << 20);
     gw_buf_init(&w->scratch, MAX_SCRATCH_BYTES);
     gw_buf_init(&w->json, MAX_SCRATCH_BYTES);

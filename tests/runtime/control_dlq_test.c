@@ -83,7 +83,7 @@ static int teardown(void **state)
 static struct client {
     pthread_t thread;
     const char *command, *args;
-    char said[4096];
+    char said[16384];
     _Atomic bool is_over;
     int rc;
 } client;
@@ -387,6 +387,86 @@ static void one_at_a_time(void **state)
     gw_log_sim_faults(log_)->fail_permille = 0;
 }
 
+/* ---- recent ----------------------------------------------------------------------------------------------- */
+
+/* A span that validate rejects, whose name is "bad" and a digit, and so many bytes more. */
+static void send_bad_span(unsigned digit, unsigned more)
+{
+    struct gw_test_door *d = gw_test_engine_door(&t, "scripted", 0);
+    struct gw_buf span, scope, body;
+    struct gw_verdict v;
+
+    gw_buf_init(&span, 1 << 16);
+    gw_buf_init(&scope, 1 << 16);
+    gw_buf_init(&body, 1 << 16);
+    gw_buf_put_str(&span, "\x0a\x04\x01\x02\x03\x04\x2a"); /* trace_id: 4 bytes; name */
+    gw_buf_put_u8(&span, (uint8_t)((4 + more) & 0x7f) | 0x80);
+    gw_buf_put_u8(&span, (uint8_t)((4 + more) >> 7));
+    gw_buf_printf(&span, "bad%u", digit);
+    for (unsigned i = 0; i < more; i++)
+        gw_buf_put_u8(&span, 'x');
+    gw_buf_put_u8(&scope, 0x12); /* scope_spans { span } */
+    gw_buf_put_u8(&scope, (uint8_t)(span.n & 0x7f) | 0x80);
+    gw_buf_put_u8(&scope, (uint8_t)(span.n >> 7));
+    gw_buf_put_slice(&scope, gw_buf_slice(&span));
+    gw_buf_reset(&span);
+    gw_buf_put_u8(&span, 0x12);
+    gw_buf_put_u8(&span, (uint8_t)(scope.n & 0x7f) | 0x80);
+    gw_buf_put_u8(&span, (uint8_t)(scope.n >> 7));
+    gw_buf_put_slice(&span, gw_buf_slice(&scope));
+    gw_buf_put_u8(&body, 0x0a);
+    gw_buf_put_u8(&body, (uint8_t)(span.n & 0x7f) | 0x80);
+    gw_buf_put_u8(&body, (uint8_t)(span.n >> 7));
+    gw_buf_put_slice(&body, gw_buf_slice(&span));
+    assert_int_equal(gw_test_send(d, GW_TRACES, gw_buf_slice(&body), NULL, 1, &v), 0);
+    gw_test_engine_turn(&t, 2, 0);
+    gw_buf_clear(&span);
+    gw_buf_clear(&scope);
+    gw_buf_clear(&body);
+}
+
+static unsigned times(const char *what)
+{
+    unsigned n = 0;
+
+    for (const char *at = client.said; (at = strstr(at, what)) != NULL; at++)
+        n++;
+    return n;
+}
+
+/*
+ * Scenario    nothing dropped; then ten spans that a rule rejects within a second, one a second later, and a long one
+ * Guarantees  the first eight are kept, then one a second in place of the oldest; a long one is cut at 4 KiB and says
+ * so; each reason has its component and pipeline beside it
+ */
+static void the_last_dropped_records_can_be_seen(void **state)
+{
+    (void)state;
+    ask("dlq-recent", "{}");
+    assert_int_equal(wait_for_answer(NULL), 0);
+    assert_true(said("1 nothing was dropped since the start"));
+    for (unsigned i = 0; i < 10; i++)
+        send_bad_span(i, 0);
+    ask("dlq-recent", "{}");
+    assert_int_equal(wait_for_answer(NULL), 0);
+    assert_true(said("1 component validate, pipeline traces, traces, reason trace_id:"));
+    assert_int_equal(times("\"name\":\"bad"), 8);
+    assert_true(said("bad7"));
+    assert_int_equal(times("bad8"), 0);
+    gw_test_engine_turn(&t, 2, S);
+    gw_test_engine_turn(&t, 2, 0);
+    send_bad_span(9, 0);
+    gw_test_engine_turn(&t, 2, S);
+    gw_test_engine_turn(&t, 2, 0);
+    send_bad_span(5, 6000);
+    ask("dlq-recent", "{}");
+    assert_int_equal(wait_for_answer(NULL), 0);
+    assert_int_equal(times("bad"), 8);
+    assert_int_equal(times("bad0") + times("bad1"), 0);
+    assert_true(said("bad9"));
+    assert_true(said("(the first of 60"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_queue_makes_it_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rate_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(one_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_last_dropped_records_can_be_seen, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
