@@ -71,7 +71,7 @@ extern const struct gw_component gw_test_pump;
 
 /** `keeper`, a processor that rows pass, and that says GW_MORE to the first two drain() of each instance. */
 struct gw_test_keepers {
-    unsigned n_made, n_drained, n_ticked, n_destroyed; /* of all: set to 0 by the test */
+    _Atomic unsigned n_made, n_drained, n_ticked, n_destroyed; /* of all: set to 0 by the test */
 };
 extern struct gw_test_keepers gw_test_keepers;
 extern const struct gw_component gw_test_keeper;
