@@ -158,8 +158,11 @@ static int read_file(struct gw_load *ld, const char *path, const struct gw_place
 {
     struct gw_err err;
     size_t n = 0;
-    int rc = gw_env_read_file(ld->env, path, GW_YAML_MAX_BYTES, &ret->mine, &n, &err);
+    int rc;
 
+    if (ld->reads)
+        ld->reads(ld->reads_arg, path);
+    rc = gw_env_read_file(ld->env, path, GW_YAML_MAX_BYTES, &ret->mine, &n, &err);
     if (rc < 0) {
         gw_diag_add(ld->diag, GW_DIAG_ERROR, place, "%s", err.text);
         if (!ld->first_error)

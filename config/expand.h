@@ -13,6 +13,8 @@ struct gw_load {
     struct gw_env *env;
     const char *(*variable)(void *arg, const char *name);
     void *arg;
+    void (*reads)(void *arg, const char *path); /* or NULL */
+    void *reads_arg;
     int first_error;     /* of reading a file or a URL */
     unsigned expansions; /* limits of the whole load */
     unsigned fetches;

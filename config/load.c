@@ -174,8 +174,13 @@ static void load_set(struct gw_load *ld, struct gw_node *root, const char *set)
 int gw_config_load(const struct gw_config_request *rq, struct gw_arena *arena, struct gw_diag *diag,
                    const struct gw_node **ret_root)
 {
-    struct gw_load ld = {
-        .arena = arena, .diag = diag, .env = rq->env, .variable = rq->variable, .arg = rq->variable_arg};
+    struct gw_load ld = {.arena = arena,
+                         .diag = diag,
+                         .env = rq->env,
+                         .variable = rq->variable,
+                         .arg = rq->variable_arg,
+                         .reads = rq->reads,
+                         .reads_arg = rq->reads_arg};
     unsigned errors = diag->n_errors;
     struct gw_node *root = gw_load_node(&ld, GW_NODE_MAP, &(struct gw_place){.source = NULL});
 

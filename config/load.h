@@ -28,6 +28,9 @@ struct gw_config_request {
     size_t n_uris;
     const char *const *sets; /* --set, "a.b=c", in order */
     size_t n_sets;
+    /** Told of each file before it is read, ${file:…} too; or NULL. */
+    void (*reads)(void *arg, const char *path);
+    void *reads_arg;
 };
 
 /**

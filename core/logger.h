@@ -13,7 +13,7 @@ enum gw_log_level { GW_LOG_DEBUG, GW_LOG_INFO, GW_LOG_WARN, GW_LOG_ERROR };
 /** What stands behind all loggers of a process. */
 struct gw_log_sink {
     struct gw_env *env;
-    enum gw_log_level level;
+    _Atomic enum gw_log_level level; /* may be changed while others speak */
     bool json;
 };
 

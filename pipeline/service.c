@@ -193,6 +193,9 @@ const struct gw_field gw_runtime_fields[] = {
     GW_STRING_FIELD(struct gw_runtime_conf, control_socket, "control_socket", "",
                     "Unix socket for the commands that ask a running gateway, at most 107 bytes; without it "
                     "control.sock in the directory of the first storage among the extensions, or none."),
+    GW_BOOL_FIELD(struct gw_runtime_conf, watch_config, "watch_config", "false",
+                  "Reload when a file of the configuration has changed, as SIGHUP does. Looked at every second; a file "
+                  "that is still being written is waited for."),
     {0},
 };
 

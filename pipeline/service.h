@@ -36,6 +36,7 @@ struct gw_runtime_conf {
     uint64_t workers;           /* 0 = one per CPU that the process may use */
     uint64_t memory_limit_mib;  /* 0 = from the cgroup or the machine */
     uint64_t drain_timeout_ns;  /* 25 s */
+    bool watch_config;          /* reload when a file changes */
     const char *control_socket; /* "": in the first storage's directory, if there is one */
 };
 

@@ -293,24 +293,59 @@ static int exit_of_load(int rc)
     return rc == -EINVAL || rc == -E2BIG ? GW_EXIT_CONFIG : rc == -ENOMEM ? GW_EXIT_INTERNAL : GW_EXIT_IO;
 }
 
+static void forget_files(struct gw_cli *c)
+{
+    while (c->n_files)
+        free(c->files[--c->n_files].path);
+    free(c->files);
+    c->files = NULL;
+}
+
+/* Without memory for its name a file is not watched. */
+static void keep_file(void *arg, const char *path)
+{
+    struct gw_cli *c = arg;
+    struct gw_cli_file *more = realloc(c->files, (c->n_files + 1) * sizeof(*more));
+    char *copy = more ? strdup(path) : NULL;
+
+    if (more)
+        c->files = more;
+    if (copy)
+        c->files[c->n_files++] = (struct gw_cli_file){copy, c->w->env->ops->file_changed_ns(c->w->env, path)};
+}
+
+int gw_cli_read(struct gw_cli *c, struct gw_arena *arena, struct gw_diag *diag, const struct gw_node **ret_root,
+                struct gw_service **ret)
+{
+    struct gw_config_request rq = {
+        .env = c->w->env,
+        .variable = c->w->variable,
+        .variable_arg = c->w->variable_arg,
+        .uris = c->uris,
+        .n_uris = c->n_uris,
+        .sets = c->sets,
+        .n_sets = c->n_sets,
+        .reads = keep_file,
+        .reads_arg = c,
+    };
+    int rc;
+
+    forget_files(c);
+    rc = gw_config_load(&rq, arena, diag, ret_root);
+    return rc == 0 ? gw_service_new(*ret_root, c->w->service, diag, ret) : rc;
+}
+
 int gw_cli_load(struct gw_cli *c, const struct gw_node **ret_root, struct gw_service **ret)
 {
-    struct gw_config_request rq = {.env = c->w->env, .variable = c->w->variable, .variable_arg = c->w->variable_arg};
     int rc;
 
     if (!find_config(c)) {
         gw_cli_say(c, 2, "error: no configuration: give --config FILE\n");
         return GW_EXIT_USAGE;
     }
-    rq.uris = c->uris;
-    rq.n_uris = c->n_uris;
-    rq.sets = c->sets;
-    rq.n_sets = c->n_sets;
     if (c->gates)
         gw_cli_say(c, 2, "note: --feature-gates=%s is accepted and has no effect\n", c->gates);
-    rc = gw_config_load(&rq, &c->arena, &c->diag, ret_root);
-    if (rc == 0)
-        rc = gw_service_new(*ret_root, c->w->service, &c->diag, ret);
+    rc = gw_cli_read(c, &c->arena, &c->diag, ret_root, ret);
     print_diag(c);
     return rc == 0 ? 0 : exit_of_load(rc);
 }
@@ -335,6 +370,7 @@ int gw_cli(int argc, const char *const *argv, const struct gw_cli_world *w)
         if (rc == 0)
             rc = c.command->run(&c);
     }
+    forget_files(&c);
     free(c.uris);
     free(c.sets);
     free(c.rest);

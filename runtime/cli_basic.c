@@ -5,14 +5,65 @@
 #include "runtime/cli_show.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { OUT_MAX = 16 << 20 };
+enum { OUT_MAX = 16 << 20, ARENA_CHUNK = 65536, ARENA_MAX = 64 << 20 };
+
+/* ---- run -------------------------------------------------------------------------------------------------- */
+
+struct loaded {
+    struct gw_arena arena;
+    struct gw_service *service;
+};
+
+static void let_go(void *arg)
+{
+    struct loaded *l = arg;
+
+    gw_service_free(l->service);
+    gw_arena_clear(&l->arena);
+    free(l);
+}
+
+static int again(void *arg, struct gw_run_configuration *ret, struct gw_buf *mistakes)
+{
+    struct loaded *l = calloc(1, sizeof(*l));
+    const struct gw_node *root;
+    struct gw_diag diag;
+    int rc;
+
+    if (!l)
+        return -ENOMEM;
+    gw_arena_init(&l->arena, ARENA_CHUNK, ARENA_MAX);
+    gw_diag_init(&diag);
+    rc = gw_cli_read(arg, &l->arena, &diag, &root, &l->service);
+    gw_diag_write(&diag, mistakes);
+    gw_diag_clear(&diag);
+    if (rc < 0) {
+        l->service = NULL;
+        let_go(l);
+        return rc;
+    }
+    *ret = (struct gw_run_configuration){l->service, let_go, l};
+    return 0;
+}
+
+static uint64_t stamp(void *arg, bool as_read)
+{
+    const struct gw_cli *c = arg;
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < c->n_files; i++)
+        h = h * 1099511628211u +
+            (as_read ? c->files[i].changed_ns : c->w->env->ops->file_changed_ns(c->w->env, c->files[i].path));
+    return h;
+}
 
 static int run(struct gw_cli *c)
 {
     const struct gw_node *root;
     struct gw_service *service;
-    struct gw_run_options options = {.demo = c->demo};
+    struct gw_run_options options = {.demo = c->demo, .again = again, .stamp = stamp, .arg = c};
     struct gw_err err = {""};
     int rc = gw_cli_load(c, &root, &service);
 
@@ -26,6 +77,8 @@ static int run(struct gw_cli *c)
     gw_service_free(service);
     return gw_cli_exit_of(rc);
 }
+
+/* ---- the others ------------------------------------------------------------------------------------------- */
 
 static int validate(struct gw_cli *c)
 {

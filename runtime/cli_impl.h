@@ -26,6 +26,11 @@ struct gw_cli_command {
 /** Ended by NULL; the first one is what runs without a word. */
 extern const struct gw_cli_command *const gw_cli_commands[];
 
+struct gw_cli_file {
+    char *path;
+    uint64_t changed_ns; /* when it was read */
+};
+
 struct gw_cli {
     const struct gw_cli_world *w;
     const struct gw_cli_command *command;
@@ -37,6 +42,8 @@ struct gw_cli {
     bool demo, is_builtin;
     struct gw_arena arena; /* the tree */
     struct gw_diag diag;
+    struct gw_cli_file *files; /* that the configuration was read from, last time */
+    size_t n_files;
 };
 
 /* ---- saying things ---------------------------------------------------------------------------------------- */
@@ -64,6 +71,9 @@ int gw_cli_no_more(struct gw_cli *c, const char *const *words);
 
 /** Load and check; prints what there is to say. Returns an exit code; ret is the caller's (gw_service_free). */
 int gw_cli_load(struct gw_cli *c, const struct gw_node **ret_root, struct gw_service **ret);
+/** The same, once more, into memory of its own and without a word. Returns 0 or a negative errno. */
+int gw_cli_read(struct gw_cli *c, struct gw_arena *arena, struct gw_diag *diag, const struct gw_node **ret_root,
+                struct gw_service **ret);
 /** What the first lines call the configuration. */
 const char *gw_cli_source(struct gw_cli *c);
 /**

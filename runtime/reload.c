@@ -160,6 +160,19 @@ static int build(struct gw_engine *e, struct source *source, struct graph **ret,
     return rc;
 }
 
+static void say(const struct gw_engine *e, const struct graph *old, const struct graph *g)
+{
+    unsigned kept = 0, made = 0, leaving = 0;
+
+    for (size_t i = 0; i < g->service->n_components; i++)
+        if (g->instances[i])
+            ++*(g->instances[i]->refs > 1 ? &kept : &made);
+    for (size_t i = 0; i < old->service->n_components; i++)
+        leaving += old->instances[i] && old->instances[i]->refs == 1;
+    gw_log(&e->logger, GW_LOG_INFO, "the new configuration is taken: %u instances stay as they are, %u new, %u leave",
+           kept, made, leaving);
+}
+
 static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
 {
     struct graph *old = e->graph;
@@ -176,6 +189,7 @@ static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
         return rc;
     }
     (void)order(e, ORDER_SWITCH, g, err);
+    say(e, old, g);
     begin_to_leave(e, old);
     return 0;
 }

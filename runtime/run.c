@@ -4,6 +4,7 @@
  *
  *   SIGTERM ─► quiesce ─► every request answered ─► queues empty ─► stop ─► exit 0
  *                 └──────────── drain_timeout, or a second signal ───┘
+ *   SIGHUP ─► another configuration (renew.c)
  */
 #include "runtime/run.h"
 
@@ -19,6 +20,7 @@
 #include "runtime/control.h"
 #include "runtime/demo.h"
 #include "runtime/engine.h"
+#include "runtime/renew.h"
 
 enum leaving { STAYING, ANSWERING, EMPTYING, LEFT };
 #define POLL_NS 5000000u
@@ -33,6 +35,7 @@ struct run {
     struct gw_engine *engine;
     struct gw_admin *admin;
     struct gw_control *control;
+    struct gw_renew *renew;
     struct gw_log_sink sink;
     struct gw_logger logger;
     struct gw_fd signals;
@@ -55,10 +58,10 @@ static void leave(struct run *r, const char *why)
         return;
     }
     gw_log(&r->logger, GW_LOG_INFO, "%s: draining, at most %.0f s", why,
-           (double)r->service->runtime.drain_timeout_ns / 1e9);
+           (double)gw_engine_service(r->engine)->runtime.drain_timeout_ns / 1e9);
     r->leaving = ANSWERING;
     r->leaving_ns = gw_loop_now_ns(r->loop);
-    r->deadline_ns = gw_loop_now_ns(r->loop) + r->service->runtime.drain_timeout_ns;
+    r->deadline_ns = gw_loop_now_ns(r->loop) + gw_engine_service(r->engine)->runtime.drain_timeout_ns;
     gw_engine_quiesce(r->engine);
     gw_engine_drain(r->engine);
 }
@@ -101,8 +104,7 @@ static void on_signal(struct gw_fd *f, unsigned events)
     (void)events;
     while (read(f->fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
         if (s.ssi_signo == SIGHUP)
-            gw_log(&r->logger, GW_LOG_WARN,
-                   "SIGHUP: changing the configuration of a running gateway is not there yet; going on as before");
+            (void)gw_renew_now(r->renew, "SIGHUP");
         else
             leave(r, s.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
     }
@@ -144,6 +146,21 @@ static int open_control(struct run *r, struct gw_err *err)
     return gw_control_path(r->service, path) ? gw_control_new(&conf, &r->control, err) : 0;
 }
 
+static int follow_configuration(struct run *r, const struct gw_run_options *options, struct gw_err *err)
+{
+    const struct gw_renew_conf conf = {
+        .env = r->env,
+        .loop = r->loop,
+        .engine = r->engine,
+        .meter = r->meter,
+        .sink = &r->sink,
+        .logger = &r->logger,
+        .options = options,
+    };
+
+    return gw_renew_new(&conf, &r->renew) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
+}
+
 static int set_up(struct run *r, const struct gw_run_options *options, struct gw_err *err)
 {
     const struct gw_runtime_conf *rc = &r->service->runtime;
@@ -177,6 +194,8 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         code = gw_admin_new(&admin, &r->admin, err);
     if (code == 0)
         code = gw_engine_start(r->engine, err);
+    if (code == 0)
+        code = follow_configuration(r, options, err);
     if (code == 0)
         code = open_control(r, err); /* in a folder that the storage has made and locked by now */
     return code;
@@ -248,6 +267,7 @@ static void tear_down(struct run *r)
     uint64_t left;
 
     gw_control_free(r->control);
+    gw_renew_free(r->renew);
     left = r->engine ? gw_engine_stop(r->engine) : 0;
     if (left)
         gw_log(&r->logger, GW_LOG_ERROR, "stopped with %llu items undelivered (dropped as \"shutdown\")",

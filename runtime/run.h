@@ -1,14 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The whole of a run: build the graph, serve, drain on SIGTERM or SIGINT, free. */
+/* The whole of a run: build the graph, serve, reload on SIGHUP, drain on SIGTERM or SIGINT, free. */
 #ifndef GW_RUNTIME_RUN_H
 #define GW_RUNTIME_RUN_H
 
 #include "pipeline/service.h"
 
+/** A configuration that was read again. */
+struct gw_run_configuration {
+    struct gw_service *service;
+    void (*release)(void *arg); /* when nothing borrows from it any more */
+    void *arg;
+};
+
 struct gw_run_options {
     const char *source; /* what was loaded, for the first lines: "gateway.yaml", "built-in configuration" */
     bool is_builtin;    /* nothing was configured: say what to paste into a shell, and what comes next */
     bool demo;          /* with the built-in shop that sends traces, logs and metrics */
+    /**
+     * Read the configuration once more; NULL: it stays as it is. Errors: negative errno, and every mistake as a line
+     * with file, line and column. Warnings alone are no error.
+     */
+    int (*again)(void *arg, struct gw_run_configuration *ret, struct gw_buf *mistakes);
+    /** A number that is another one when a file has changed: as the files were when they were read last, or are now. */
+    uint64_t (*stamp)(void *arg, bool as_read);
+    void *arg; /* of both */
 };
 
 /**

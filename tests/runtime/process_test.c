@@ -183,6 +183,43 @@ static void telemetry_settings_change_what_is_shown(void **state)
     assert_non_null(strstr(text, "at most 3 s"));
 }
 
+static void write_configuration(const char *exporters)
+{
+    FILE *f = fopen(file, "w");
+
+    assert_non_null(f);
+    (void)fprintf(f,
+                  "receivers: {demo: {traces_per_second: 1}}\nexporters: {nop: , nop/b: }\n"
+                  "service:\n  pipelines: {traces: {receivers: [demo], exporters: [%s]}}\n"
+                  "  telemetry: {" READER("") "}\n",
+                  exporters);
+    assert_int_equal(fclose(f), 0);
+}
+
+/*
+ * Scenario    SIGHUP with a file that has another exporter; with a wrong one; with the same one
+ * Guarantees  taken, refused with the mistake's place, and found unchanged; the process goes on and ends with 0
+ */
+static void a_hangup_reads_the_file_again(void **state)
+{
+    (void)state;
+    start("  telemetry: {" READER("") "}");
+    assert_true(read_until("self-metrics"));
+    write_configuration("nop, nop/b");
+    assert_int_equal(kill(pid, SIGHUP), 0);
+    assert_true(read_until("SIGHUP: done"));
+    assert_non_null(strstr(text, "2 instances stay as they are, 1 new, 0 leave"));
+    write_configuration("nop, nap");
+    assert_int_equal(kill(pid, SIGHUP), 0);
+    assert_true(read_until("going on with the one from before"));
+    assert_non_null(strstr(text, ":4:"));
+    write_configuration("nop, nop/b");
+    assert_int_equal(kill(pid, SIGHUP), 0);
+    assert_true(read_until("SIGHUP: the configuration is the same as before"));
+    assert_non_null(strstr(scrape(), "staunch_reload{outcome=\"failure\"} 1"));
+    assert_int_equal(stop(), 0);
+}
+
 static int connect_to(const char *address, unsigned port)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -405,6 +442,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(self_metrics_have_the_collectors_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_hangup_reads_the_file_again, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_settings_change_what_is_shown, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_listens_where_it_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(workers_are_threads, setup, teardown),
