@@ -182,7 +182,7 @@ def auth_tls():
 TESTS = {"agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
-ELSEWHERE = ["prometheus-and-opensearch.yaml"]  # in a suite of its own: example_e2e
+ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
 
 
 def main():
