@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/limit.h"
 
-enum { PATIENCE = 10 };
+enum { PATIENCE = 20 };
 static const double CUT = 0.7, NEAR = 2.0;
 static const uint64_t PERIOD_NS = 30ull * 1000000000; /* the lowest latency is that of the last one or two */
 
