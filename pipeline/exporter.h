@@ -62,6 +62,7 @@ struct gw_sent_info {
                                 n == 0 = the whole body. With OVER: what is given up. Copied before done returns */
     uint32_t left_rows;
     enum gw_sign sign;  /* what it says about the sink */
+    bool untried;       /* own_tries, to `again`: nothing was sent, the endpoint's breaker is open for retry_after_ns */
     bool may_be_a_part; /* with PERMANENT: perhaps only some rows are to blame, so that halves are worth a try */
 };
 
@@ -71,7 +72,9 @@ struct gw_tries {
     double interval_ns;
     uint64_t first_ns; /* monotonic: of the first failure */
     bool wished;       /* the pause is the sink's own wish: draining does not shorten it */
-    const char *over;  /* why `again` said no: "retry_exhausted", "retry_disabled", "deadline", "shutdown" */
+    bool last_try;     /* the time for trying is up: once more, whatever a breaker says; until the next failure */
+    const char
+        *over; /* why `again` said no: "retry_exhausted", "retry_disabled", "deadline", "shutdown", "breaker_open" */
 };
 
 /** Rows that can never be delivered. */

@@ -165,6 +165,27 @@ uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
     return j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
 }
 
+/* It was not even tried, because the sink is known to be away: no retry is counted. What runs out of time meanwhile has
+ * one last try; who waits is told. */
+static bool wait_for_sink(const struct gw_job *j, struct gw_tries *t, uint64_t wait_ns, uint64_t *ret_pause_ns)
+{
+    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), end = t->first_ns + most;
+
+    if (j->lane->edge->closing || j->cancelled)
+        return over(t, "shutdown");
+    if (j->chunk->n_receipts)
+        return over(t, "breaker_open");
+    if (atomic_load_explicit(&j->lane->edge->draining, memory_order_relaxed) && wait_ns > DRAIN_PAUSE_NS)
+        wait_ns = DRAIN_PAUSE_NS;
+    t->wished = false;
+    if (most && t->first_ns && now + wait_ns >= end) {
+        t->last_try = now >= end;
+        wait_ns = now < end ? end - now : 0;
+    }
+    *ret_pause_ns = wait_ns;
+    return true;
+}
+
 /* One more failure: whether it is worth another try, and when. */
 static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
 {
@@ -173,6 +194,9 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
     const struct gw_retry_settings *r = &e->conf.settings.retry;
     uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), pause;
 
+    if (info->untried)
+        return wait_for_sink(j, t, info->retry_after_ns, ret_pause_ns);
+    t->last_try = false;
     if (t->failures++ == 0)
         t->interval_ns = (double)r->initial_interval_ns;
     if (!t->first_ns)
@@ -414,7 +438,10 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     case GW_SENT_OVER:
         if (info->left.n && info->left_rows <= j->a.rows)
             (void)keep_left(j, info, j->a.rows - info->left_rows);
-        give_up_trying(j, info->reason ? info->reason : "retry_exhausted", info);
+        if (info->reason && strcmp(info->reason, "breaker_open") == 0)
+            gw_sender_refuse_job(j, "breaker_open", "the sink is away", info->retry_after_ns);
+        else
+            give_up_trying(j, info->reason ? info->reason : "retry_exhausted", info);
         break;
     }
     gw_sender_pump(l);

@@ -464,6 +464,14 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *death)
 static bool on_again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
 {
     (void)a;
+    if (info->untried) {
+        rig->n_untried++;
+        t->last_try = rig->out_of_time;
+        t->over = "breaker_open";
+        *ret_pause_ns = rig->out_of_time ? 0 : info->retry_after_ns;
+        return !rig->waited_for;
+    }
+    t->last_try = false;
     rig->n_again++;
     t->failures++;
     t->wished = info->retry_after_ns > 0;

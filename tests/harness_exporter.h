@@ -87,6 +87,8 @@ struct gw_rig {
     unsigned most_failures;
     uint64_t pause_ns; /* 1 s when it is 0 */
     unsigned n_again;
+    unsigned n_untried;           /* requests that were not sent, because a breaker is open */
+    bool waited_for, out_of_time; /* what they hear: no, somebody waits; once more, whatever the breaker says */
 };
 
 /** Fill the settings and check them; 0 or -EINVAL with r->said. */

@@ -18,6 +18,7 @@
 #ifndef GW_EXPORTERS_ELASTICSEARCH_BULK_H
 #define GW_EXPORTERS_ELASTICSEARCH_BULK_H
 
+#include "core/limit.h"
 #include "exporters/common/http_post.h"
 #include "exporters/common/rows.h"
 #include "exporters/elasticsearch/answer.h"
@@ -63,6 +64,8 @@ struct gw_es_job {
     struct gw_attempt *a;
     struct gw_es_job *next, **link; /* in s->jobs, or s->free */
     bool waits_for_probe, stopped;  /* stopped: nothing more is sent */
+    bool waits_for_turn;            /* as many requests as the servers bear are under way */
+    bool was_busy;                  /* the answer: 429, or 429 for documents */
     struct gw_timer timer;          /* end of a pause */
 
     uint64_t number;     /* of s->n_attempts */
@@ -79,12 +82,14 @@ struct gw_es_job {
 
     struct gw_post *post; /* the request under way */
     struct gw_es_node *node;
+    struct gw_breaker_pass pass;
     uint64_t begin_ns;
 
     struct gw_rows dead, left;
     struct gw_es_refusal refusals[GW_ES_REFUSALS];
     unsigned n_refusals;
     char reason[64], message[720]; /* why rows are left */
+    uint64_t retry_after_ns;       /* of that: when the next probe is */
 };
 
 struct gw_es {
@@ -94,6 +99,9 @@ struct gw_es {
     struct gw_poster poster;
     struct gw_es_nodes nodes;
     struct gw_es_meters meters;
+    struct gw_limit limit; /* of requests under way */
+    uint32_t n_under_way;
+    struct gw_metric *limit_metric, *under_way_metric;
     struct gw_es_statuses on_status, on_document_status;
     size_t request_bytes; /* as the settings say, or less when a server found that too large */
 
@@ -110,6 +118,7 @@ struct gw_es {
 
     struct gw_post *probe;
     struct gw_es_node *probe_node;
+    struct gw_breaker_pass probe_pass;
     unsigned probe_tries;    /* servers that did not answer in this round */
     bool probed;             /* one has answered */
     uint64_t probe_again_ns; /* 0: the server is known */
@@ -129,6 +138,8 @@ void gw_es_on_stop_timer(struct gw_timer *t);
 void gw_es_jobs_free(struct gw_es *s);
 /** Send the last range again after a pause, or give its documents up: the queue decides. */
 void gw_es_job_again(struct gw_es_job *j, const struct gw_sent_info *info);
+/** A request has ended: the job that has waited longest for its turn goes on. */
+void gw_es_jobs_turn(struct gw_es *s);
 void gw_es_range_push(struct gw_es_job *j, uint32_t lo, uint32_t hi, const struct gw_tries *tries);
 
 /* ---- rows.c: what became of rows ----------------------------------------------------------------------------- */

@@ -38,8 +38,9 @@ static void es_cancel(void *self, struct gw_attempt *a)
 static void es_hurry(void *self, uint64_t pause_ns)
 {
     struct gw_es *s = self;
-    uint64_t soon = gw_mono_ns(s->ctx->env) + pause_ns;
+    uint64_t now = gw_mono_ns(s->ctx->env), soon = now + pause_ns;
 
+    gw_es_nodes_hurry(&s->nodes, now, pause_ns);
     for (struct gw_es_job *j = s->jobs; j; j = j->next) {
         const struct gw_tries *t = j->n_ranges ? &gw_es_range_last(j)->tries : &j->carried;
 
@@ -95,11 +96,28 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     return r;
 }
 
+static struct gw_metric *gauge(const struct gw_es *s, const char *name, const char *help)
+{
+    const struct gw_label label = {"exporter", s->ctx->id};
+
+    return gw_meter_get(s->ctx->meter, GW_GAUGE, name, help, &label, 1);
+}
+
+static void open_metrics(struct gw_es *s)
+{
+    s->limit_metric = gauge(s, "staunch_exporter_concurrency_limit", "Attempts that may be with the sink at once.");
+    s->under_way_metric = gauge(s, "staunch_exporter_concurrency_in_flight", "Attempts that are with the sink now.");
+    gw_metric_set(s->limit_metric, gw_limit_get(&s->limit));
+}
+
 static int es_open(void *self, struct gw_loop *loop, struct gw_err *err)
 {
     struct gw_es *s = self;
 
     s->loop = loop;
+    gw_limit_init(&s->limit, s->conf->adapts, s->conf->n_consumers);
+    if (s->conf->adapts && s->ctx->meter)
+        open_metrics(s);
     return gw_poster_open(&s->poster, s->ctx, &s->conf->http, loop, GW_ES_MAX_ANSWER, err);
 }
 

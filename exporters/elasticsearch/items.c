@@ -224,6 +224,7 @@ static void finish(struct settling *t, uint32_t hi)
         log_dead(t);
     if (!t->n_retried)
         return;
+    j->was_busy = t->retried_status == 429;
     snprintf(reason, sizeof(reason), "document_%d", t->retried_status);
     snprintf(message, sizeof(message), "%u documents were not taken: %s: %s", t->n_retried, t->first_retried.type,
              t->first_retried.reason);

@@ -253,6 +253,7 @@ void gw_es_job_again(struct gw_es_job *j, const struct gw_sent_info *info)
         pause_for(j, pause_ns);
     else
         give_up(j, r->tries.over ? r->tries.over : "retry_exhausted", info->message);
+    j->retry_after_ns = info->untried ? info->retry_after_ns : 0;
 }
 
 /* The body cannot be written now: for want of memory, or because the server is not known. */
@@ -286,7 +287,7 @@ void gw_es_job_next(struct gw_es_job *j)
     struct gw_err err = {{0}};
     int r;
 
-    while (!j->stopped && !gw_timer_is_armed(&j->timer) && !j->post) {
+    while (!j->stopped && !gw_timer_is_armed(&j->timer) && !j->post && !j->waits_for_turn) {
         struct gw_es_range *last = j->n_ranges ? gw_es_range_last(j) : NULL;
 
         if (last && last->lo < last->hi) {
@@ -311,7 +312,7 @@ void gw_es_job_next(struct gw_es_job *j)
             break;
         }
     }
-    if (!j->post && !gw_timer_is_armed(&j->timer))
+    if (!j->post && !gw_timer_is_armed(&j->timer) && !j->waits_for_turn)
         end(j);
 }
 
@@ -319,13 +320,14 @@ static void job_reset(struct gw_es_job *j, struct gw_attempt *a)
 {
     j->a = a;
     a->impl = j;
-    j->waits_for_probe = j->stopped = false;
+    j->waits_for_probe = j->waits_for_turn = j->stopped = false;
     j->number = j->s->n_attempts++;
     j->is_read = false;
     j->n_rows = j->to = 0;
     j->docs.n_docs = j->docs.n_rows = 0;
     j->n_cut = j->n_ranges = j->bisections = j->n_refusals = 0;
     j->carried = (struct gw_tries){0};
+    j->retry_after_ns = 0;
     j->reason[0] = j->message[0] = '\0';
 }
 
@@ -356,12 +358,28 @@ void gw_es_jobs_release(struct gw_es *s, const struct gw_sent_info *why)
     }
 }
 
+void gw_es_jobs_turn(struct gw_es *s)
+{
+    struct gw_es_job *first = NULL;
+
+    if (s->n_under_way >= gw_limit_get(&s->limit))
+        return;
+    for (struct gw_es_job *j = s->jobs; j; j = j->next)
+        if (j->waits_for_turn && (!first || j->number < first->number))
+            first = j;
+    if (!first)
+        return;
+    first->waits_for_turn = false;
+    first->number = s->n_attempts++; /* behind the others, the next time */
+    gw_es_job_next(first);
+}
+
 /* ---- stopping ----------------------------------------------------------------------------------------------- */
 
 void gw_es_job_stop(struct gw_es_job *j)
 {
     j->stopped = true;
-    j->waits_for_probe = false;
+    j->waits_for_probe = j->waits_for_turn = false;
     snprintf(j->reason, sizeof(j->reason), "shutdown");
     snprintf(j->message, sizeof(j->message), "the gateway stopped before the server answered");
     gw_timer_disarm(&j->timer);

@@ -7,7 +7,7 @@
 #include "core/json_writer.h"
 #include "pipeline/component.h"
 
-static const uint64_t FIRST_REST_NS = 1000000000, LONGEST_REST_NS = 60ull * 1000000000;
+static const uint64_t LOOK_AGAIN_NS = 50000000; /* while a probe is under way */
 
 static char *basic(const char *user_and_password)
 {
@@ -55,11 +55,14 @@ static struct gw_metric *count_of(const struct gw_ctx *ctx, const char *endpoint
                       : NULL;
 }
 
-static int init_one(struct gw_es_node *n, const struct gw_es_address *a, const char *query, const struct gw_es_conf *c,
-                    const struct gw_ctx *ctx)
+static int init_one(struct gw_es_nodes *ns, struct gw_es_node *n, const struct gw_es_conf *c, const struct gw_ctx *ctx)
 {
+    const struct gw_es_address *a = &ns->addresses.list[n - ns->list];
+
     n->address = a;
-    n->bulk_url = gw_es_bulk_url(a, query, c);
+    n->bulk_url = gw_es_bulk_url(a, ns->addresses.list[0].query, c);
+    gw_breaker_init(&n->breaker, &ns->how, ctx->env, &ctx->logger, ctx->meter,
+                    &(struct gw_breaker_labels){ctx->id, a->base});
     if (asprintf(&n->root_url, "%s/", a->base) < 0)
         n->root_url = NULL;
     n->answered = count_of(ctx, a->base, "answered");
@@ -73,9 +76,12 @@ int gw_es_nodes_init(struct gw_es_nodes *ns, const struct gw_es_conf *c, const s
 
     if (r < 0)
         return r;
+    ns->how = c->breaker;
+    if (ns->addresses.n > 1)
+        ns->how.consecutive = 1;
     ns->list = calloc(ns->addresses.n, sizeof(*ns->list));
     for (; ns->list && r == 0 && ns->n < ns->addresses.n; ns->n++)
-        r = init_one(&ns->list[ns->n], &ns->addresses.list[ns->n], ns->addresses.list[0].query, c, ctx);
+        r = init_one(ns, &ns->list[ns->n], c, ctx);
     return ns->list && r == 0 ? 0 : gw_fail(err, -ENOMEM, "out of memory");
 }
 
@@ -91,43 +97,48 @@ void gw_es_nodes_clear(struct gw_es_nodes *ns)
     *ns = (struct gw_es_nodes){0};
 }
 
-struct gw_es_node *gw_es_nodes_pick(struct gw_es_nodes *ns, uint64_t now_ns, bool *ret_awake)
+struct gw_es_node *gw_es_nodes_pick(struct gw_es_nodes *ns, uint64_t now_ns, uint64_t *ret_wait_ns)
 {
     struct gw_es_node *first = NULL;
+    uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < ns->n; i++) {
         struct gw_es_node *n = &ns->list[(ns->turn + i) % ns->n];
+        uint64_t wait = gw_breaker_wait_ns(&n->breaker, now_ns);
 
-        if (n->rests_until_ns <= now_ns) {
+        if (gw_breaker_may(&n->breaker, now_ns)) {
             ns->turn = (unsigned)(n - ns->list) + 1;
-            *ret_awake = true;
+            *ret_wait_ns = 0;
             return n;
         }
-        if (!first || n->rests_until_ns < first->rests_until_ns)
+        wait = wait ? wait : LOOK_AGAIN_NS;
+        if (wait < least) {
             first = n;
+            least = wait;
+        }
     }
-    *ret_awake = false;
+    *ret_wait_ns = least;
     return first;
 }
 
-void gw_es_node_answered(struct gw_es_node *n, const struct gw_logger *log)
+bool gw_es_nodes_any(const struct gw_es_nodes *ns, uint64_t now_ns)
 {
-    gw_metric_add(n->answered, 1);
-    if (n->failures)
-        gw_log(log, GW_LOG_INFO, "%s answers again", n->address->base);
-    n->failures = 0;
-    n->rests_until_ns = 0;
+    for (unsigned i = 0; i < ns->n; i++)
+        if (gw_breaker_may(&ns->list[i].breaker, now_ns))
+            return true;
+    return false;
 }
 
-void gw_es_node_failed(struct gw_es_node *n, uint64_t now_ns, const char *why, const struct gw_logger *log)
+void gw_es_nodes_hurry(struct gw_es_nodes *ns, uint64_t now_ns, uint64_t pause_ns)
 {
-    uint64_t rest = n->failures < 6 ? FIRST_REST_NS << n->failures : LONGEST_REST_NS;
+    for (unsigned i = 0; i < ns->n; i++)
+        gw_breaker_hurry(&ns->list[i].breaker, now_ns, pause_ns);
+}
 
-    gw_metric_add(n->failed, 1);
-    if (n->failures && now_ns < n->rests_until_ns) /* another request that was under way when it went down */
-        return;
-    if (!n->failures)
-        gw_log(log, GW_LOG_WARN, "%s fails: %s", n->address->base, why);
-    n->failures++;
-    n->rests_until_ns = now_ns + (rest < LONGEST_REST_NS ? rest : LONGEST_REST_NS);
+void gw_es_node_end(struct gw_es_node *n, struct gw_breaker_pass pass, enum gw_sign sign, const char *why,
+                    uint64_t now_ns)
+{
+    gw_breaker_end(&n->breaker, pass, sign, why, now_ns);
+    if (sign != GW_SIGN_NONE)
+        gw_metric_add(gw_sign_is_failure(sign) ? n->failed : n->answered, 1);
 }

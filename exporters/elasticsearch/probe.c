@@ -37,9 +37,8 @@ static void settle(struct gw_es *s, const struct gw_http_response *rs)
 static bool ask(struct gw_es *s);
 
 /* True when another server has been asked instead. */
-static bool unanswered(struct gw_es *s, const struct gw_http_response *rs)
+static bool unanswered(struct gw_es *s)
 {
-    gw_es_node_failed(s->probe_node, gw_mono_ns(s->ctx->env), rs->error ? rs->error : "no answer", &s->ctx->logger);
     return ++s->probe_tries < s->nodes.n && ask(s);
 }
 
@@ -49,10 +48,12 @@ static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
     struct gw_http_outcome o;
 
     s->probe = NULL;
+    gw_breaker_end(&s->probe_node->breaker, s->probe_pass, rs->status ? GW_SIGN_WELL : gw_http_sign(s->ctx, rs),
+                   rs->error, gw_mono_ns(s->ctx->env));
     gw_http_outcome_of(s->ctx, rs, (struct gw_slice){0}, &o);
     if (rs->status)
         settle(s, rs);
-    else if (rs->failure != GW_HTTP_CANCELLED && unanswered(s, rs)) {
+    else if (rs->failure != GW_HTTP_CANCELLED && unanswered(s)) {
         gw_post_free(p);
         return;
     }
@@ -64,11 +65,11 @@ static bool ask(struct gw_es *s)
 {
     struct gw_post *p = gw_post_new(&s->poster);
     struct gw_es_node *n;
-    bool awake;
+    uint64_t wait;
 
     if (!p)
         return false;
-    n = gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &awake);
+    n = gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &wait); /* whatever the breaker says: the queue paces it */
     p->rq.method = "GET";
     if (n->authorization)
         gw_post_header(p, "Authorization", gw_slice_cstr(n->authorization));
@@ -78,6 +79,7 @@ static bool ask(struct gw_es *s)
     }
     s->probe = p;
     s->probe_node = n;
+    s->probe_pass = gw_breaker_begin(&n->breaker, gw_mono_ns(s->ctx->env));
     return true;
 }
 

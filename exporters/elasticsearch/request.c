@@ -130,17 +130,19 @@ static void again(struct gw_es_job *j, const struct gw_http_response *rs, const 
 {
     struct gw_es_range *r = gw_es_range_last(j);
     struct gw_es *s = j->s;
-    bool node_failed = rs->failure != GW_HTTP_OK || rs->status >= 500, awake = false;
-    unsigned turn = s->nodes.turn;
+    bool node_failed = rs->failure != GW_HTTP_OK || rs->status >= 500;
 
     gw_es_count(&s->meters, j->a->meta, GW_ES_DOCS_RETRIED_REQUEST, r->hi - r->lo);
-    if (node_failed && !j->stopped && !s->conf->tried_once && ++r->nodes_tried < s->nodes.n) {
-        (void)gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &awake);
-        s->nodes.turn = turn; /* it was only a look */
-        if (awake)
-            return;
-    }
+    if (node_failed && !j->stopped && !s->conf->tried_once && ++r->nodes_tried < s->nodes.n &&
+        gw_es_nodes_any(&s->nodes, gw_mono_ns(s->ctx->env)))
+        return;
     gw_es_job_again(j, &o->info);
+}
+
+static void count_under_way(struct gw_es *s, int by)
+{
+    s->n_under_way = (uint32_t)((int64_t)s->n_under_way + by);
+    gw_metric_set(s->under_way_metric, s->n_under_way);
 }
 
 static void tell_node(struct gw_es_job *j, const struct gw_http_response *rs)
@@ -148,14 +150,17 @@ static void tell_node(struct gw_es_job *j, const struct gw_http_response *rs)
     const struct gw_es *s = j->s;
     char why[64];
 
-    if (rs->failure == GW_HTTP_CANCELLED)
-        return;
-    if (rs->status && rs->status < 500) {
-        gw_es_node_answered(j->node, &s->ctx->logger);
-        return;
-    }
     snprintf(why, sizeof(why), "HTTP %d", rs->status);
-    gw_es_node_failed(j->node, gw_mono_ns(s->ctx->env), rs->status ? why : rs->error, &s->ctx->logger);
+    gw_es_node_end(j->node, j->pass, gw_http_sign(s->ctx, rs), rs->status ? why : rs->error, gw_mono_ns(s->ctx->env));
+}
+
+/* After the answer was read: documents may have been refused as too many, each by itself. */
+static void tell_limit(const struct gw_es_job *j, enum gw_sign sign)
+{
+    struct gw_es *s = j->s;
+
+    gw_limit_end(&s->limit, j->was_busy ? GW_SIGN_BUSY : sign, j->begin_ns, gw_mono_ns(s->ctx->env));
+    gw_metric_set(s->limit_metric, gw_limit_get(&s->limit));
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------ */
@@ -198,8 +203,11 @@ static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
     struct gw_es_job *j = p->arg;
     struct gw_es *s = j->s;
     const struct gw_es_range *r = gw_es_range_last(j);
+    enum gw_sign sign = gw_http_sign(s->ctx, rs);
 
     j->post = NULL;
+    j->was_busy = false;
+    count_under_way(s, -1);
     gw_es_count_request(&s->meters, j->a->meta, rs->status,
                         rs->failure == GW_HTTP_TIMEOUT || rs->failure == GW_HTTP_CANCELLED,
                         gw_mono_ns(s->ctx->env) - j->begin_ns, r->hi - r->lo);
@@ -209,10 +217,13 @@ static void on_answer(struct gw_post *p, const struct gw_http_response *rs)
         log_text(s, "response body", rs->body);
     tell_node(j, rs);
     settle(j, rs);
+    tell_limit(j, sign);
     if (p->text.cap > KEPT_TEXT) /* what was put together for a second try */
         gw_buf_clear(&p->text);
     gw_post_free(p);
+    gw_es_jobs_turn(s);
     gw_es_job_next(j);
+    gw_es_jobs_turn(s);
 }
 
 /* ---- sending ------------------------------------------------------------------------------------------------ */
@@ -244,14 +255,38 @@ static void set_headers(struct gw_es_job *j, struct gw_post *p)
         gw_post_header(p, "Authorization", gw_slice_cstr(j->node->authorization));
 }
 
+/* A server that may be asked, or the only thing left to try; NULL: the attempt waits. */
+static struct gw_es_node *take_node(struct gw_es_job *j)
+{
+    struct gw_es *s = j->s;
+    uint64_t wait;
+    struct gw_es_node *n = gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &wait);
+
+    if (!wait || gw_es_range_last(j)->tries.last_try)
+        return n;
+    gw_es_job_again(j, &(struct gw_sent_info){.sent = GW_SENT_RETRY,
+                                              .reason = "breaker_open",
+                                              .message = "no server may be asked now",
+                                              .retry_after_ns = wait,
+                                              .untried = true});
+    return NULL;
+}
+
 void gw_es_request_send(struct gw_es_job *j)
 {
     struct gw_es *s = j->s;
-    struct gw_post *p = gw_post_new(&s->poster);
     struct gw_err err = {{0}};
-    bool awake;
+    struct gw_post *p;
     int r;
 
+    if (s->n_under_way >= gw_limit_get(&s->limit)) {
+        j->waits_for_turn = true;
+        return;
+    }
+    j->node = take_node(j);
+    if (!j->node)
+        return;
+    p = gw_post_new(&s->poster);
     if (!p) {
         fail_early(j, "out_of_memory", "out of memory");
         return;
@@ -265,7 +300,6 @@ void gw_es_request_send(struct gw_es_job *j)
             fail_early(j, "out_of_memory", err.text);
         return;
     }
-    j->node = gw_es_nodes_pick(&s->nodes, gw_mono_ns(s->ctx->env), &awake);
     set_headers(j, p);
     j->begin_ns = gw_mono_ns(s->ctx->env);
     if (gw_post_send(p, j->node->bulk_url, j->a->timeout_ns, on_answer, j, &err) < 0) {
@@ -274,4 +308,7 @@ void gw_es_request_send(struct gw_es_job *j)
         return;
     }
     j->post = p;
+    j->pass = gw_breaker_begin(&j->node->breaker, j->begin_ns);
+    count_under_way(s, 1);
+    gw_limit_begin(&s->limit, s->n_under_way);
 }

@@ -117,7 +117,8 @@ static void tell_left(struct gw_es_job *j, struct gw_buf *body)
     struct gw_attempt *a = j->a;
     struct gw_sent_info info = {.sent = GW_SENT_OVER,
                                 .reason = j->reason[0] ? j->reason : "retry_exhausted",
-                                .message = j->message[0] ? j->message : "out of memory"};
+                                .message = j->message[0] ? j->message : "out of memory",
+                                .retry_after_ns = j->retry_after_ns};
 
     /* All of them: the body as it is. */
     if (j->is_read && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, body) == 0) {

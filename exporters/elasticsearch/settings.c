@@ -335,6 +335,9 @@ void gw_es_queue_seen(void *conf, const struct gw_queue_settings *s)
     bool by_bytes = b->sizer == GW_BATCH_BYTES || (b->sizer == GW_BATCH_AS_QUEUE && s->queue.sizer == GW_SIZER_BYTES);
 
     c->tried_once = !s->retry.enabled;
+    c->breaker = s->breaker;
+    c->adapts = s->queue.enabled && s->queue.adaptive_concurrency.enabled;
+    c->n_consumers = !s->queue.enabled ? UINT32_MAX : s->queue.num_consumers > 1 ? (uint32_t)s->queue.num_consumers : 1;
     if (!c->max_request_bytes)
         c->max_request_bytes = by_bytes ? b->max_size : c->flush.bytes;
     if (!c->max_request_bytes)

@@ -3,6 +3,7 @@
 #ifndef GW_EXPORTERS_ELASTICSEARCH_SETTINGS_H
 #define GW_EXPORTERS_ELASTICSEARCH_SETTINGS_H
 
+#include "core/breaker.h"
 #include "exporters/common/client_settings.h"
 #include "exporters/elasticsearch/docs.h"
 #include "exporters/elasticsearch/remedy.h"
@@ -64,10 +65,13 @@ struct gw_es_conf {
     struct gw_list metadata_keys;
     const char *filter_path;
     struct gw_es_telemetry telemetry;
-    int document_id;            /* enum gw_es_id */
-    struct gw_list remedies;    /* struct gw_es_rule */
-    bool tried_once;            /* the queue's retry_on_failure, or retry, is off: gw_es_queue_seen */
-    uint64_t max_request_bytes; /* uncompressed; 0: sending_queue.batch.max_size, gw_es_queue_seen */
+    int document_id;                    /* enum gw_es_id */
+    struct gw_list remedies;            /* struct gw_es_rule */
+    bool tried_once;                    /* the queue's retry_on_failure, or retry, is off: gw_es_queue_seen */
+    uint64_t max_request_bytes;         /* uncompressed; 0: sending_queue.batch.max_size, gw_es_queue_seen */
+    struct gw_breaker_settings breaker; /* these: gw_es_queue_seen */
+    bool adapts;
+    uint32_t n_consumers;
 };
 
 extern const struct gw_field gw_es_fields[];
@@ -77,7 +81,7 @@ void gw_es_check(const void *conf, const struct gw_node *node, struct gw_diag *d
 void gw_es_queue_defaults(struct gw_queue_settings *s);
 /** What retry, flush, num_workers and metadata_keys say about the queue. */
 void gw_es_queue_adjust(const void *conf, const struct gw_node *node, struct gw_queue_settings *s);
-/** How large a request may be, by how large a batch may be; and whether there is a second try at all. */
+/** How large a request may be, by how large a batch may be; whether there is a second try; how many at once. */
 void gw_es_queue_seen(void *conf, const struct gw_queue_settings *s);
 
 /** Documents by these settings; require_data_stream and the mode of an attempt are the caller's to change. */

@@ -178,7 +178,8 @@ static void finish(struct gw_rw_job *j)
     gw_buf_init(&left, MAX_LEFT_BYTES);
     bury_refusals(j);
     if (j->left.n || j->all_left) {
-        info = (struct gw_sent_info){.sent = GW_SENT_OVER, .reason = j->why, .message = j->message};
+        info = (struct gw_sent_info){
+            .sent = GW_SENT_OVER, .reason = j->why, .message = j->message, .retry_after_ns = j->retry_after_ns};
         if (!j->all_left && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, &left) == 0) {
             info.left = gw_buf_slice(&left);
             info.left_rows = j->left.n;

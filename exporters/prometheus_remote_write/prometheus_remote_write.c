@@ -42,13 +42,19 @@ static struct gw_metric *outcome(const struct gw_rw *s, const char *endpoint, co
                         "Requests to one endpoint of an exporter: answered, or failed (no answer, 5xx).", labels, 3);
 }
 
+static struct gw_metric *gauge(const struct gw_rw *s, const char *name, const char *help)
+{
+    const struct gw_label both[] = {{"data_type", "metrics"}, {"exporter", s->ctx->id}};
+
+    return gw_meter_get(s->ctx->meter, GW_GAUGE, name, help, both, 2);
+}
+
 static void open_metrics(struct gw_rw *s)
 {
-    char endpoint[GW_MAX_ENDPOINT_LABEL];
+    const char *endpoint = s->endpoint;
     const struct gw_label labels[] = {{"exporter", s->ctx->id}, {"endpoint", endpoint}};
     struct gw_rw_metrics *m = &s->metrics;
 
-    gw_shown_endpoint(gw_rw_http(s->conf)->endpoint, endpoint, sizeof(endpoint));
 #define COUNTER(name, help) counter(s, endpoint, "otelcol_exporter_prometheusremotewrite_" name, help)
     m->failed_translations = COUNTER("failed_translations", "Bodies of which some points could not be translated.");
     m->translated = COUNTER("translated_time_series", "Time series that points were translated to.");
@@ -64,6 +70,11 @@ static void open_metrics(struct gw_rw *s)
                            "Samples and histograms of requests that were taken, but not written, without a reason.");
     m->refused = counter(s, endpoint, "staunch_exporter_refused_points",
                          "Samples and histograms that the server did not want; their points are dead letters.");
+    if (s->conf->adapts) {
+        m->limit = gauge(s, "staunch_exporter_concurrency_limit", "Attempts that may be with the sink at once.");
+        m->in_flight = gauge(s, "staunch_exporter_concurrency_in_flight", "Attempts that are with the sink now.");
+        gw_metric_set(m->limit, gw_limit_get(&s->limit));
+    }
     m->answered = outcome(s, endpoint, "answered");
     m->failed = outcome(s, endpoint, "failed");
 }
@@ -97,6 +108,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->options = gw_rw_options_of(s->conf);
     s->options.seed = gw_random_u64(ctx->env);
     s->limit_bytes = s->options.max_request_bytes;
+    gw_shown_endpoint(gw_rw_http(s->conf)->endpoint, s->endpoint, sizeof(s->endpoint));
     gw_arena_init(&s->arena, ARENA_CHUNK_BYTES, ARENA_MAX_BYTES);
     gw_buf_init(&s->scratch, GW_RW_MAX_BODY_BYTES);
     *ret_self = s;
@@ -157,6 +169,7 @@ static const struct gw_exporter_ops ops = {
     .own_tries = true,
     .queue_defaults = gw_rw_queue_defaults,
     .queue_adjust = gw_rw_queue_adjust,
+    .queue_seen = gw_rw_queue_seen,
     .open = rw_open,
     .send = rw_send,
     .cancel = rw_cancel,

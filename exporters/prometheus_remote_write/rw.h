@@ -8,11 +8,13 @@
  *   settled = written, or a dead letter, or given up; when all requests of a job are, its attempt is done
  *
  * A series always falls on the same shard and bodies are translated in the order of the queue, so that its samples
- * arrive in order whatever happens to other shards. Memory: the queue hands out num_consumers bodies at once.
+ * arrive in order whatever happens to other shards. Before the server stand a circuit breaker and a limit of requests
+ * at once, between 1 and the number of shards. Memory: the queue hands out num_consumers bodies at once.
  */
 #ifndef GW_EXPORTERS_PROMETHEUS_REMOTE_WRITE_RW_H
 #define GW_EXPORTERS_PROMETHEUS_REMOTE_WRITE_RW_H
 
+#include "core/limit.h"
 #include "exporters/common/http_post.h"
 #include "exporters/common/rows.h"
 #include "exporters/prometheus_remote_write/body.h"
@@ -49,6 +51,7 @@ struct gw_rw_job {
     struct gw_rw_lost refusals[GW_RW_REFUSALS];
     unsigned n_refusals;
     char why[32], message[320]; /* of what is left */
+    uint64_t retry_after_ns;    /* of that: when the next probe is */
     struct gw_rw_job *next;
 };
 
@@ -73,12 +76,14 @@ struct gw_rw_shard {
     struct gw_rw_send *first, **last;
     struct gw_post *post;  /* of first, while it is under way */
     struct gw_timer timer; /* pause before first is tried again */
+    struct gw_breaker_pass pass;
+    uint64_t begin_ns; /* of post */
 };
 
 struct gw_rw_metrics {
     struct gw_metric *failed_translations, *translated, *sent_batches, *consumers, *written_samples,
         *written_histograms, *written_exemplars, *unwritten, *refused;
-    struct gw_metric *answered, *failed;
+    struct gw_metric *answered, *failed, *limit, *in_flight;
 };
 
 struct gw_rw {
@@ -98,6 +103,11 @@ struct gw_rw {
     struct gw_buf scratch; /* a request while it is packed */
     struct gw_rw_shard *shards;
     unsigned n_shards;
+    struct gw_breaker breaker;
+    struct gw_limit limit; /* of posts */
+    uint32_t n_posts;
+    bool held; /* a shard that could send was not let through */
+    char endpoint[GW_MAX_ENDPOINT_LABEL];
     struct gw_rw_send *kept_sends;
     struct gw_rw_job *kept_jobs;
     unsigned n_kept_sends, n_kept_jobs;

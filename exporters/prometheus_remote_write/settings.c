@@ -267,6 +267,14 @@ void gw_rw_queue_adjust(const void *conf, const struct gw_node *node, struct gw_
     }
 }
 
+void gw_rw_queue_seen(void *conf, const struct gw_queue_settings *s)
+{
+    struct gw_rw_conf *c = conf;
+
+    c->breaker = s->breaker;
+    c->adapts = s->queue.adaptive_concurrency.enabled;
+}
+
 /* ---- what they mean ---------------------------------------------------------------------------------------------- */
 
 const struct gw_http_settings *gw_rw_http(const struct gw_rw_conf *c)

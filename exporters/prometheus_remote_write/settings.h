@@ -3,6 +3,7 @@
 #ifndef GW_EXPORTERS_PROMETHEUS_REMOTE_WRITE_SETTINGS_H
 #define GW_EXPORTERS_PROMETHEUS_REMOTE_WRITE_SETTINGS_H
 
+#include "core/breaker.h"
 #include "exporters/common/client_settings.h"
 #include "exporters/prometheus_remote_write/translate.h"
 
@@ -47,6 +48,8 @@ struct gw_rw_conf {
     int strategy, message;
     struct gw_list include_metadata_keys; /* const char * */
     uint64_t series_cache_bytes;
+    struct gw_breaker_settings breaker; /* these: gw_rw_queue_seen */
+    bool adapts;
 };
 
 enum { GW_RW_MAX_METADATA_KEYS = 5, GW_RW_MAX_SHARDS = 1000 };
@@ -55,6 +58,7 @@ extern const struct gw_field gw_rw_fields[];
 void gw_rw_check(const void *conf, const struct gw_node *node, struct gw_diag *diag);
 void gw_rw_queue_defaults(struct gw_queue_settings *s);
 void gw_rw_queue_adjust(const void *conf, const struct gw_node *node, struct gw_queue_settings *s);
+void gw_rw_queue_seen(void *conf, const struct gw_queue_settings *s);
 
 /** The client's settings: those of `http`, else those that stand flat in the exporter's block. */
 const struct gw_http_settings *gw_rw_http(const struct gw_rw_conf *c);

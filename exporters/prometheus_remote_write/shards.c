@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/hash.h"
@@ -6,7 +7,10 @@
 #include "exporters/prometheus_remote_write/answers.h"
 #include "exporters/prometheus_remote_write/rw.h"
 
-enum { STRIKES = 3 }; /* equal answers of 500 about a sample, until the sample is looked for */
+enum {
+    STRIKES = 3,              /* equal answers of 500 about a sample, until the sample is looked for */
+    LOOK_AGAIN_NS = 50000000, /* while a probe is under way */
+};
 
 static const char *const type_of[] = {"application/x-protobuf",
                                       "application/x-protobuf;proto=io.prometheus.write.v2.Request"};
@@ -28,6 +32,9 @@ int gw_rw_shards_open(struct gw_rw *s, struct gw_err *err)
         s->shards[i].last = &s->shards[i].first;
         s->shards[i].timer.fire = on_pause_end;
     }
+    gw_limit_init(&s->limit, s->conf->adapts, s->n_shards);
+    gw_breaker_init(&s->breaker, &s->conf->breaker, s->ctx->env, &s->ctx->logger, s->ctx->meter,
+                    &(struct gw_breaker_labels){s->ctx->id, s->endpoint});
     return 0;
 }
 
@@ -140,8 +147,38 @@ static int post_first(struct gw_rw_shard *sh, struct gw_err *err)
         return r;
     }
     sh->post = post;
+    sh->begin_ns = gw_loop_now_ns(s->loop);
+    sh->pass = gw_breaker_begin(&s->breaker, sh->begin_ns);
+    gw_limit_begin(&s->limit, ++s->n_posts);
+    gw_metric_set(s->metrics.in_flight, s->n_posts);
     gw_metric_add(s->metrics.sent_batches, 1);
     return 0;
+}
+
+/** False: not now. It waits for another's end, or for the breaker, or is given up because somebody waits for it. */
+static bool is_let_through(struct gw_rw_shard *sh)
+{
+    struct gw_rw_send *rq = sh->first;
+    struct gw_rw *s = sh->s;
+    uint64_t now = gw_loop_now_ns(s->loop), wait = gw_breaker_wait_ns(&s->breaker, now), pause;
+
+    if (s->n_posts >= gw_limit_get(&s->limit)) {
+        s->held = true;
+        return false;
+    }
+    if (gw_breaker_may(&s->breaker, now) || rq->tries.last_try)
+        return true;
+    s->held = true;
+    wait = wait ? wait : LOOK_AGAIN_NS;
+    if (rq->job->a->again(rq->job->a, &rq->tries,
+                          &(struct gw_sent_info){.sent = GW_SENT_RETRY, .retry_after_ns = wait, .untried = true},
+                          &pause)) {
+        gw_timer_arm(s->loop, &sh->timer, now + pause);
+        return false;
+    }
+    rq->job->retry_after_ns = wait;
+    give_up(sh, rq, rq->tries.over, "the server is away");
+    return false;
 }
 
 /** What is in the way of the first request; false: it is settled. */
@@ -164,12 +201,18 @@ static bool make_ready(struct gw_rw_shard *sh)
 
 static void pump(struct gw_rw_shard *sh)
 {
+    const struct gw_rw *s = sh->s;
     struct gw_err err = {{0}};
     int r = 0;
 
     while (sh->first && !sh->post && !gw_timer_is_armed(&sh->timer)) {
         if (!make_ready(sh))
             continue;
+        if (!is_let_through(sh)) {
+            if (s->n_posts >= gw_limit_get(&s->limit))
+                return;
+            continue;
+        }
         r = post_first(sh, &err);
         if (r < 0) /* a token that has expired may be there again next time */
             try_again(sh, &(struct gw_sent_info){.sent = GW_SENT_RETRY,
@@ -320,18 +363,55 @@ static void on_failure(struct gw_rw_shard *sh, const struct gw_http_response *rs
     }
 }
 
+/** A server that answers 500 because of a sample works. */
+static enum gw_sign sign_of(const struct gw_rw *s, const struct gw_http_response *rs)
+{
+    return rs->status == 500 && gw_rw_is_a_samples_fault(gw_rw_sentence(rs->body)) ? GW_SIGN_WELL
+                                                                                   : gw_http_sign(s->ctx, rs);
+}
+
+static void tell_gate(struct gw_rw_shard *sh, const struct gw_http_response *rs)
+{
+    enum gw_sign sign = sign_of(sh->s, rs);
+    uint64_t now = gw_loop_now_ns(sh->s->loop);
+    struct gw_rw *s = sh->s;
+    char why[32];
+
+    snprintf(why, sizeof(why), "HTTP %d", rs->status);
+    gw_breaker_end(&s->breaker, sh->pass, sign, rs->status ? why : rs->error, now);
+    gw_limit_end(&s->limit, sign, sh->begin_ns, now);
+    s->n_posts--;
+    gw_metric_set(s->metrics.limit, gw_limit_get(&s->limit));
+    gw_metric_set(s->metrics.in_flight, s->n_posts);
+}
+
+/** Those that were held back, in turn: the one that has just sent comes last. */
+static void pump_from(struct gw_rw_shard *sh)
+{
+    struct gw_rw *s = sh->s;
+    unsigned at = (unsigned)(sh - s->shards);
+
+    if (s->held) {
+        s->held = false;
+        for (unsigned i = 1; i < s->n_shards; i++)
+            pump(&s->shards[(at + i) % s->n_shards]);
+    }
+    pump(sh);
+}
+
 static void on_answer(struct gw_post *post, const struct gw_http_response *rs)
 {
     struct gw_rw_shard *sh = post->arg;
 
     sh->post = NULL;
+    tell_gate(sh, rs);
     count_outcome(sh->s, rs);
     if (rs->status >= 200 && rs->status < 300 && (rs->failure == GW_HTTP_OK || rs->failure == GW_HTTP_TOO_LARGE))
         on_success(sh, rs);
     else
         on_failure(sh, rs);
     gw_post_free(post);
-    pump(sh);
+    pump_from(sh);
 }
 
 /* ---- the gateway's wishes --------------------------------------------------------------------------------------- */
@@ -372,6 +452,7 @@ void gw_rw_shards_hurry(struct gw_rw *s, uint64_t pause_ns)
 {
     uint64_t soon = gw_loop_now_ns(s->loop) + pause_ns;
 
+    gw_breaker_hurry(&s->breaker, gw_loop_now_ns(s->loop), pause_ns);
     for (unsigned i = 0; i < s->n_shards; i++) {
         struct gw_rw_shard *sh = &s->shards[i];
 

@@ -668,7 +668,7 @@ static const char *url_of(unsigned i)
 
 /* Scenario: three servers; one is down, then all are, then they come back.
  * Guarantees: they take turns; instead of one that is down another is asked at once, without a pause, and the first
- * rests for longer each time; when all are down the queue's pause comes first; an answer ends the rest. */
+ * rests for longer each time; when all are down the queue's pause comes first. */
 static void servers_take_turns_and_rest_when_they_fail(void **state)
 {
     char host[3];
@@ -696,7 +696,7 @@ static void servers_take_turns_and_rest_when_they_fail(void **state)
         assert_true(url_of(0)[7] != host[0]);
         answer_well(0);
     }
-    pass(SECOND); /* its rest is over */
+    pass(2 * SECOND); /* its rest is over */
     for (unsigned i = 0; i < 3; i++) {
         send_records(1);
         if (url_of(0)[7] == host[0]) {
@@ -719,11 +719,52 @@ static void servers_take_turns_and_rest_when_they_fail(void **state)
     gw_rig_http_fail(&r, 1, GW_HTTP_TIMEOUT, "timed out");
     assert_int_equal(r.n_again, 1);
     assert_int_equal(r.n_sent, 2);
-    pass(SECOND);
+    pass(4 * SECOND);
     answer_well(2);
     is_done(0);
-    assert_non_null(strstr(r.log, "answers again"));
+    assert_non_null(strstr(r.log, "half-open"));
     close_es();
+}
+
+/* Scenario: two servers go down, and stay so; then somebody waits for the answer, and then the time is up.
+ * Guarantees: once both rest nothing is sent, no try is counted, and the pause is until the first may be asked; who
+ * waits is told that time and nothing is sent for him; what has no time left is sent once more, whatever the breaker
+ * says. */
+static void while_all_servers_rest_attempts_wait(void **state)
+{
+#define TWO "{" NONE "endpoints: [http://a, http://b], circuit_breaker: {initial_interval: 20s}}"
+    (void)state;
+    open_es(TWO);
+    send_records(1);
+    gw_rig_http_fail(&r, 0, GW_HTTP_CONNECT, "refused");
+    gw_rig_http_fail(&r, 1, GW_HTTP_CONNECT, "refused");
+    assert_int_equal(r.n_again, 1);
+    pass(2 * SECOND);
+    assert_int_equal(r.n_sent, 2);
+    assert_int_equal(r.n_untried, 1);
+    pass(25 * SECOND);
+    answer_well(2);
+    is_done(0);
+    assert_int_equal(r.n_again, 1);
+    close_es();
+
+    open_es(TWO);
+    send_records(1);
+    gw_rig_http_fail(&r, 0, GW_HTTP_CONNECT, "refused");
+    gw_rig_http_fail(&r, 1, GW_HTTP_CONNECT, "refused");
+    r.waited_for = true;
+    pass(2 * SECOND);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_string_equal(r.reason, "breaker_open");
+    assert_in_range(r.info.retry_after_ns, 10 * SECOND, 25 * SECOND);
+    r.waited_for = false;
+    r.out_of_time = true;
+    send_records(1);
+    pass(SECOND / 100);
+    answer_well(0);
+    is_done(0);
+    close_es();
+#undef TWO
 }
 
 /* Scenario: two servers, both down for two rounds.
@@ -777,7 +818,7 @@ static void a_server_that_is_alone_is_asked_again(void **state)
     for (unsigned i = 0; i < 5; i++) {
         gw_rig_http_fail(&r, i, GW_HTTP_CONNECT, "refused");
         assert_int_equal(r.n_again, i + 1);
-        pass(SECOND);
+        pass(2 * SECOND);
     }
     answer_well(5);
     is_done(0);
@@ -858,7 +899,9 @@ static void later_requests_of_an_attempt_do_not_begin_anew(void **state)
     char yaml[200];
 
     (void)state;
-    snprintf(yaml, sizeof(yaml), "{" NONE "endpoint: http://es, max_request_bytes: %zu}", 2 * one + one / 2);
+    snprintf(yaml, sizeof(yaml),
+             "{" NONE "endpoint: http://es, max_request_bytes: %zu, circuit_breaker: {enabled: false}}",
+             2 * one + one / 2);
     open_es(yaml);
     send_records(12);
     r.most_failures = 3;
@@ -1192,6 +1235,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_lies_settles_nothing),
         cmocka_unit_test(a_very_long_answer_counts_as_far_as_it_was_read),
         cmocka_unit_test(servers_take_turns_and_rest_when_they_fail),
+        cmocka_unit_test(while_all_servers_rest_attempts_wait),
         cmocka_unit_test(each_round_asks_every_server),
         cmocka_unit_test(without_retries_no_other_server_is_asked),
         cmocka_unit_test(a_server_that_is_alone_is_asked_again),

@@ -206,6 +206,89 @@ static void retry_after_is_honoured(void **state)
     close_rig();
 }
 
+/* Scenario: eight shards, a server that is away for all of them; then it is back.
+ * Guarantees: no try is counted and nothing is sent while the breaker is open; one request probes; the others follow,
+ * more and more at once; nothing is lost. */
+static void a_server_that_is_away_is_probed(void **state)
+{
+    unsigned most = 0;
+
+    (void)state;
+    open_rig("{endpoint: http://p/w, max_batch_request_parallelism: 8, circuit_breaker: {initial_interval: 10s}}");
+    send_gauges(64);
+    assert_int_equal(r.n_sent, 8);
+    for (unsigned i = 0; i < 8; i++)
+        answer(i, 503, NULL, "");
+    assert_int_equal(r.n_again, 8);
+    pass(&r, 2 * SECOND);
+    assert_int_equal(r.n_sent, 8);
+    assert_int_equal(r.n_untried, 8);
+    pass(&r, 11 * SECOND);
+    assert_int_equal(r.n_sent, 9);
+    for (unsigned i = 8; i < r.n_sent; i++) {
+        answer(i, 204, NULL, "");
+        pass(&r, SECOND / 10);
+        most = r.n_sent - i - 1 > most ? r.n_sent - i - 1 : most;
+    }
+    assert_int_equal(r.n_sent, 16);
+    assert_in_range(most, 2, 6);
+    assert_int_equal(r.n_again, 8);
+    assert_int_equal(r.done, 1);
+    close_rig();
+}
+
+/* Scenario: somebody waits while the breaker is open. Guarantees: nothing is sent, and the next probe's time is told.
+ */
+static void who_waits_hears_of_the_breaker(void **state)
+{
+    (void)state;
+    open_rig("{endpoint: http://p/w, max_batch_request_parallelism: 8, circuit_breaker: {initial_interval: 10s}}");
+    send_gauges(64);
+    r.waited_for = true;
+    for (unsigned i = 0; i < 8; i++)
+        answer(i, 503, NULL, "");
+    pass(&r, 2 * SECOND);
+    assert_int_equal(r.n_sent, 8);
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.info.sent, GW_SENT_OVER);
+    assert_string_equal(r.reason, "breaker_open");
+    assert_in_range(r.info.retry_after_ns, 5 * SECOND, 13 * SECOND);
+    r.waited_for = false;
+    r.out_of_time = true;
+    send_gauges(1); /* the last try, whatever the breaker says */
+    pass(&r, SECOND / 100);
+    answer(0, 204, NULL, "");
+    assert_int_equal(r.done, 1);
+    close_rig();
+}
+
+/* Scenario: eight shards, one answer of 429; the next body, with and without adaptive_concurrency.
+ * Guarantees: five requests at once instead of eight; all are sent, one after the other. */
+static void a_busy_server_gets_fewer_requests_at_once(void **state)
+{
+    (void)state;
+    for (unsigned adapts = 0; adapts < 2; adapts++) {
+        open_rig(adapts ? "{endpoint: http://p/w, max_batch_request_parallelism: 8}"
+                        : "{endpoint: http://p/w, max_batch_request_parallelism: 8, "
+                          "sending_queue: {adaptive_concurrency: {enabled: false}}}");
+        send_gauges(64);
+        answer(0, 429, NULL, "");
+        for (unsigned i = 1; i < 8; i++)
+            answer(i, 204, NULL, "");
+        pass(&r, SECOND);
+        answer(8, 204, NULL, "");
+        assert_int_equal(r.done, 1);
+        send_gauges(64);
+        assert_int_equal(r.n_sent, adapts ? 5 : 8);
+        for (unsigned i = 0; i < 8; i++) {
+            assert_in_range(r.n_sent - i, adapts ? 0 : 8 - i, adapts ? 6 : 8);
+            answer(i, 204, NULL, "");
+        }
+        assert_int_equal(r.done, 1);
+        close_rig();
+    }
+}
+
 /* Scenario: four shards; one of them fails until the queue says no, another has a dead row.
  * Guarantees: the attempt is over with the rows of the failed shard alone, and the queue's reason. */
 static void what_was_tried_too_long_is_left(void **state)
@@ -428,19 +511,14 @@ static void metadata_is_sent_on_as_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_body_becomes_a_request),
-        cmocka_unit_test(a_body_without_rows_is_done_at_once),
-        cmocka_unit_test(a_shard_sends_in_order),
-        cmocka_unit_test(shards_send_in_parallel),
-        cmocka_unit_test(a_long_body_is_cut_by_bytes),
-        cmocka_unit_test(what_may_pass_is_tried_again),
-        cmocka_unit_test(retry_after_is_honoured),
-        cmocka_unit_test(what_was_tried_too_long_is_left),
-        cmocka_unit_test(all_requests_of_a_body_share_its_time),
-        cmocka_unit_test(without_a_token_nothing_is_sent),
-        cmocka_unit_test(a_cancelled_attempt_ends),
-        cmocka_unit_test(a_drain_shortens_pauses),
-        cmocka_unit_test(metadata_is_sent_on_as_headers),
+        cmocka_unit_test(a_body_becomes_a_request),        cmocka_unit_test(a_body_without_rows_is_done_at_once),
+        cmocka_unit_test(a_shard_sends_in_order),          cmocka_unit_test(shards_send_in_parallel),
+        cmocka_unit_test(a_long_body_is_cut_by_bytes),     cmocka_unit_test(what_may_pass_is_tried_again),
+        cmocka_unit_test(retry_after_is_honoured),         cmocka_unit_test(a_server_that_is_away_is_probed),
+        cmocka_unit_test(who_waits_hears_of_the_breaker),  cmocka_unit_test(a_busy_server_gets_fewer_requests_at_once),
+        cmocka_unit_test(what_was_tried_too_long_is_left), cmocka_unit_test(all_requests_of_a_body_share_its_time),
+        cmocka_unit_test(without_a_token_nothing_is_sent), cmocka_unit_test(a_cancelled_attempt_ends),
+        cmocka_unit_test(a_drain_shortens_pauses),         cmocka_unit_test(metadata_is_sent_on_as_headers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sinks with a knee, and a queue that never runs empty before them: how much gets through, and how often the sink has to
- * say "too many", with every fixed number of consumers and with one that adapts.
+ * Sinks with a knee, and a queue that never runs empty before them: how much gets through, and how often the sink has
+ * to say "too many", with every fixed number of consumers and with one that adapts.
  *
  *   K requests are worked on at once, 7 to 13 ms each; B more wait inside; all others hear 429 at once
  *

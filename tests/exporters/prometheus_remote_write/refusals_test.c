@@ -215,7 +215,7 @@ static void other_500s_are_never_bisected(void **state)
     };
 
     (void)state;
-    open_rig(ONE);
+    open_rig("{endpoint: http://p/w, max_batch_request_parallelism: 1, circuit_breaker: {enabled: false}}");
     for (unsigned k = 0; k < 4; k++) {
         send_gauges(4);
         for (unsigned i = 0; i < 8; i++) {
