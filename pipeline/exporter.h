@@ -120,6 +120,8 @@ struct gw_exporter_ops {
      * attempt twice. timeout_ns is of each request. Attempts come in the order of the queue, num_consumers at once.
      */
     bool own_tries;
+    /** What is queued when it is closed is still sent, for some seconds: others give it their last then. */
+    bool finishes;
     /** Other defaults than those of gw_queue_fields (pipeline/queue_settings.h). May be NULL. */
     void (*queue_defaults)(struct gw_queue_settings *s);
     /** What the exporter's own keys say about the queue; its conf and block have been read. May be NULL. */

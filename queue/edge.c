@@ -582,12 +582,29 @@ static bool has_jobs(const struct gw_edge *e)
     return e->lanes[0].jobs || e->lanes[1].jobs || e->lanes[2].jobs;
 }
 
+/* Whoever was closed before may have left something here. */
+static void send_the_rest(struct gw_edge *e, struct gw_loop *loop)
+{
+    for (unsigned turn = 0; turn < CLOSE_TURNS; turn++) {
+        take_in(e);
+        for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+            gw_batcher_flush_all(&e->lanes[i]);
+            gw_sender_pump(&e->lanes[i]);
+        }
+        if (gw_edge_is_empty(e))
+            return;
+        gw_loop_turn(loop, CLOSE_WAIT_NS);
+    }
+}
+
 void gw_edge_close(struct gw_edge *e)
 {
     struct gw_loop *loop = atomic_load(&e->loop);
 
     if (!e->opened)
         return;
+    if (e->ops->finishes)
+        send_the_rest(e, loop);
     for (unsigned i = 0; i < GW_N_SIGNALS; i++)
         gw_batcher_flush_all(&e->lanes[i]);
     e->closing = true;

@@ -665,6 +665,16 @@ void gw_sender_hurry(struct gw_lane *l)
             gw_timer_arm(loop_of(l), &j->timer, soon);
 }
 
+/* Nobody waits for these rows, and nobody else has them: the dead letter port may take them. */
+static bool bury_pending(struct gw_lane *l, struct gw_chunk *c, const struct gw_fate *f)
+{
+    struct gw_job *j = l->edge->n_dead_letters && c->n_receipts == 0 ? new_job(l, c) : NULL;
+
+    if (j)
+        give_up(j, f);
+    return j != NULL;
+}
+
 void gw_sender_cut(struct gw_lane *l)
 {
     const struct gw_fate f = {"shutdown", "shutdown", "the gateway stopped before the sink answered", 14, 0,
@@ -686,6 +696,10 @@ void gw_sender_cut(struct gw_lane *l)
     while (l->graves)
         close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}) ? NULL
                                                                                                : "dead_letter_full");
-    while (l->pending)
-        gw_sender_refuse_chunk(l, take_pending(l), "shutdown", f.message, 0);
+    while (l->pending) {
+        struct gw_chunk *c = take_pending(l);
+
+        if (!bury_pending(l, c, &f))
+            gw_sender_refuse_chunk(l, c, "shutdown", f.message, 0);
+    }
 }

@@ -169,6 +169,11 @@ bool gw_engine_wait(struct gw_engine *e, unsigned n)
     return ok;
 }
 
+static void work_logs(struct gw_hook *h)
+{
+    gw_logs_work(((struct instance *)((char *)h - offsetof(struct instance, logs_hook)))->engine);
+}
+
 int gw_engine_start_exporters(struct gw_engine *e, struct gw_err *err)
 {
     unsigned started = 0;
@@ -182,6 +187,9 @@ int gw_engine_start_exporters(struct gw_engine *e, struct gw_err *err)
             if (rc == 0)
                 rc = gw_edge_open(x->edge, x->loop, err);
             x->is_open = rc == 0;
+            x->logs_hook.run = work_logs;
+            if (rc == 0)
+                gw_loop_add_hook(x->loop, &x->logs_hook);
             continue;
         }
         rc = start_thread(&x->thread, &x->has_thread, gw_exporter_main, x, x->comp->id, err);

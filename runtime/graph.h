@@ -107,6 +107,7 @@ struct instance {
     /* Exporters. */
     struct gw_edge *edge;
     struct gw_loop *loop;
+    struct gw_hook logs_hook; /* by_hand: its loop turns the logs too, also while it is closed */
     pthread_t thread;
     bool has_thread, is_open, is_closed;
     struct gw_err err;

@@ -346,12 +346,75 @@ static void a_full_disk_makes_letters_wait(void **state)
     close_store(&t);
 }
 
+/*
+ * Scenario    the engine stops while a letter waits in the store's queue, and while another is being written
+ * Guarantees  both are in the log before it is closed, without a wait
+ */
+static void letters_are_written_before_the_end(void **state)
+{
+    const struct gw_label l = {"exporter", "dead_letter_store"};
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+
+    (void)state;
+    open_store(&t, STORED);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    send_bad(d, GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    gw_test_engine_turn(&t, 1, 0);
+    send_bad(d, GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    assert_true(gw_engine_stop(t.engine) > 0);
+    assert_int_equal(gw_test_engine_metric(&t, "otelcol_exporter_sent_log_records", &l, 1), 2);
+    close_store(&t);
+}
+
+/*
+ * Scenario    the engine stops with one request under way at a sink that does not answer, and one behind it
+ * Guarantees  both are dead letters of class "shutdown", and nothing is dropped
+ */
+static void what_a_stop_leaves_over_is_kept(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+    struct gw_log_stats st;
+    struct gw_verdict v;
+    struct gw_buf body;
+    struct letter l;
+
+    (void)state;
+    open_store(&t, "receivers: { scripted: }\nexporters: { scripted: { sending_queue: { num_consumers: 1 } } }\n"
+                   "service:\n  extensions: [file_storage]\n  pipelines:\n"
+                   "    traces/eu: { receivers: [scripted], exporters: [scripted] }\n");
+    d = gw_test_engine_door(&t, "scripted", 0);
+    gw_buf_init(&body, 4096);
+    gw_test_request(&body, GW_TRACES, 5, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(gw_test_send(d, GW_TRACES, gw_buf_slice(&body), NULL, i, &v), 0);
+        gw_test_engine_turn(&t, 3, 0);
+    }
+    assert_int_equal(gw_test_engine_sink(&t, "scripted")->n_waiting, 1);
+    assert_int_equal(gw_engine_stop(t.engine), 4);
+    gw_log_stats(opened, &st);
+    assert_int_equal(st.end_seq - st.first_seq, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        read_stored(&l, i);
+        has_text(&l, 0, "dlq.class", "shutdown");
+        has_text(&l, 0, "dlq.pipeline", "traces/eu");
+        assert_true(gw_slice_eq(body_of(&l, 0), gw_buf_slice(&body)));
+        drop_letter(&l);
+    }
+    assert_int_equal(gw_edge_counts(gw_engine_edge(t.engine, "scripted"), GW_TRACES).dead_lettered, 4);
+    assert_int_equal(gw_edge_counts(gw_engine_edge(t.engine, "scripted"), GW_TRACES).dropped, 0);
+    gw_buf_clear(&body);
+    close_store(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_cannot_be_decoded_is_kept), cmocka_unit_test(a_flood_of_bad_requests_is_bounded),
-        cmocka_unit_test(without_a_place_it_is_counted),  cmocka_unit_test(everything_given_up_is_in_the_store),
-        cmocka_unit_test(a_full_disk_makes_letters_wait),
+        cmocka_unit_test(what_cannot_be_decoded_is_kept),  cmocka_unit_test(a_flood_of_bad_requests_is_bounded),
+        cmocka_unit_test(without_a_place_it_is_counted),   cmocka_unit_test(everything_given_up_is_in_the_store),
+        cmocka_unit_test(a_full_disk_makes_letters_wait),  cmocka_unit_test(letters_are_written_before_the_end),
+        cmocka_unit_test(what_a_stop_leaves_over_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
