@@ -85,7 +85,6 @@ const struct gw_planned gw_planned[] = {
     C("exceptions"),
     C("signal_to_metrics"),
     C("signaltometrics"),
-    C("journal"),
 
     E("prometheus"),
     E("load_balancing"),

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exporter's side: a view becomes frames, one for each partition that its rows belong to, and one commit. Its
+ * tickets are settled when that is done: on the log's writer thread.
+ */
+#include <stdlib.h>
+
+#include "connectors/journal/journal.h"
+#include "otlp-proto/encode.h"
+
+enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, KEEP_SCRATCH_BYTES = 4 << 20 };
+
+/* ---- what comes back -------------------------------------------------------------------------------------- */
+
+static const char *why_not(int rc)
+{
+    switch (-rc) {
+    case ENOSPC:
+        return "the journal's disk is full";
+    case EDQUOT:
+        return "the journal is full";
+    case ESHUTDOWN:
+        return "the gateway is stopping";
+    default:
+        return "the journal could not be written";
+    }
+}
+
+static void settle(struct block *b, enum gw_outcome outcome, const char *message)
+{
+    for (uint32_t i = 0; i < b->n_receipts; i++) {
+        if (outcome == GW_REFUSED)
+            gw_ticket_fail_with(b->receipts[i].ticket, UNAVAILABLE, 0);
+        gw_ticket_settle(b->receipts[i].ticket, b->receipts[i].rows, outcome, message);
+        (void)gw_ticket_unref(b->receipts[i].ticket);
+    }
+    b->n_receipts = 0;
+}
+
+/* Every worker hears of every commit, its own frames in it or not: that is how it knows that nothing is missing. */
+static void hand_over(struct block *b)
+{
+    struct journal *j = b->journal;
+
+    for (unsigned i = 0; i < j->ctx.n_workers; i++) {
+        struct local *l = &j->locals[i];
+
+        if (!atomic_load(&l->open) || l->n_lanes == 0)
+            continue;
+        b->links[i].block = gw_journal_block_ref(b);
+        if (gw_inbox_push(&l->committed, &b->links[i].item))
+            gw_loop_wake(l->loop);
+    }
+}
+
+static uint64_t rows_of(const struct block *b)
+{
+    uint64_t rows = 0;
+
+    for (uint32_t i = 0; i < b->n_frames; i++)
+        rows += b->frames[i].rows;
+    return rows;
+}
+
+/* On the writer's thread. */
+static void on_done(struct gw_log_commit *c, int rc)
+{
+    struct block *b = (struct block *)c;
+    struct journal *j = b->journal;
+    unsigned s = (unsigned)b->signal >> 1;
+
+    for (uint32_t i = 0; i < b->n_frames; i++) {
+        b->frames[i].seq = c->frames[i].seq;
+        b->frames[i].row = c->frames[i].row;
+    }
+    gw_metric_add(rc < 0 ? j->refused[s] : j->appended[s], rows_of(b));
+    if (rc < 0) {
+        settle(b, GW_REFUSED, why_not(rc));
+    } else {
+        settle(b, GW_STORED, NULL);
+        hand_over(b);
+    }
+    (void)atomic_fetch_sub(&j->pending_bytes, b->charged_bytes);
+    (void)atomic_fetch_sub(&b->home->n_pending, 1);
+    gw_journal_block_unref(b);
+}
+
+/* ---- what goes out ---------------------------------------------------------------------------------------- */
+
+struct piece {
+    size_t at, n;
+    uint32_t rows;
+    uint16_t partition;
+};
+
+/* Which rows each partition gets, as bitmaps one behind the other. NULL: no memory. */
+static uint64_t *sort_rows(const struct gw_view *v, const uint8_t *partition, uint32_t *ret_rows)
+{
+    uint32_t words = (v->batch->n_rows + 63) / 64;
+    uint64_t *kept = gw_arena_zalloc(v->arena, (size_t)JOURNAL_PARTITIONS * words * sizeof(*kept));
+
+    memset(ret_rows, 0, JOURNAL_PARTITIONS * sizeof(*ret_rows));
+    for (uint32_t r = gw_view_next(v, 0); kept && r < v->batch->n_rows; r = gw_view_next(v, r + 1)) {
+        kept[partition[r] * words + r / 64] |= UINT64_C(1) << (r % 64);
+        ret_rows[partition[r]]++;
+    }
+    return kept;
+}
+
+/* One partition's rows, behind what the scratch holds. */
+static int encode(struct local *l, const struct gw_view *v, unsigned partition, struct piece *ret)
+{
+    int rc;
+
+    *ret = (struct piece){.at = l->scratch.n, .rows = v->n_rows, .partition = (uint16_t)partition};
+    rc = gw_encode(v, &l->scratch);
+    ret->n = l->scratch.n - ret->at;
+    return rc;
+}
+
+static int cut_apart(struct local *l, const struct gw_view *v, const uint8_t *partition, struct piece *ret)
+{
+    uint32_t rows[JOURNAL_PARTITIONS], words = (v->batch->n_rows + 63) / 64;
+    uint64_t *kept = sort_rows(v, partition, rows);
+    int n = 0, rc = kept ? 0 : -ENOMEM;
+
+    for (unsigned p = 0; p < JOURNAL_PARTITIONS && rc == 0; p++) {
+        struct gw_view some = *v;
+
+        if (rows[p] == 0)
+            continue;
+        some.kept = kept + p * words;
+        some.n_rows = rows[p];
+        rc = encode(l, &some, p, &ret[n++]);
+    }
+    return rc < 0 ? rc : n;
+}
+
+/* Pieces of the scratch. Returns how many, or a negative errno. */
+static int cut(struct local *l, const struct gw_view *v, struct piece *ret)
+{
+    uint8_t *partition = gw_arena_alloc(v->arena, v->batch->n_rows + 1);
+    int all, rc;
+
+    if (!partition)
+        return -ENOMEM;
+    all = gw_journal_partition(&l->journal->conf, v, l->index + (unsigned)l->n_appends++, partition);
+    if (all < 0)
+        return cut_apart(l, v, partition, ret);
+    rc = encode(l, v, (unsigned)all, ret);
+    return rc < 0 ? rc : 1;
+}
+
+static struct block *make_block(struct local *l, struct gw_view *v, const struct piece *pieces, unsigned n)
+{
+    struct journal *j = l->journal;
+    struct block *b = gw_journal_block_new(j, n, v->batch->n_segments, l->scratch.n);
+
+    if (!b)
+        return NULL;
+    b->home = l;
+    b->signal = v->batch->signal;
+    b->meta = v->meta ? gw_meta_ref(v->meta) : NULL;
+    if (b->meta)
+        gw_meta_write(b->meta, &b->meta_bytes);
+    b->commit.frames = calloc(n, sizeof(*b->commit.frames));
+    if (!b->commit.frames || b->meta_bytes.failed) {
+        b->n_receipts = 0;
+        gw_journal_block_unref(b);
+        return NULL;
+    }
+    memcpy(b->payload->p, l->scratch.p, l->scratch.n);
+    b->payload->n = (uint32_t)l->scratch.n;
+    for (unsigned i = 0; i < n; i++) {
+        b->frames[i] = (struct block_frame){.time_ns = v->batch->received_ns,
+                                            .rows = pieces[i].rows,
+                                            .partition = pieces[i].partition,
+                                            .body = {b->payload->p + pieces[i].at, pieces[i].n}};
+        b->commit.frames[i] = (struct gw_log_frame){.time_ns = b->frames[i].time_ns,
+                                                    .rows = pieces[i].rows,
+                                                    .topic = (uint16_t)((unsigned)b->signal >> 1),
+                                                    .partition = pieces[i].partition,
+                                                    .signal = (uint8_t)b->signal,
+                                                    .meta = gw_buf_slice(&b->meta_bytes),
+                                                    .body = b->frames[i].body};
+    }
+    b->n_receipts = gw_view_receipts(v, b->receipts);
+    return b;
+}
+
+static void refuse(struct gw_view *v, struct gw_ports *out, const char *reason, const char *message)
+{
+    gw_view_settle_all(v, out->ledger, GW_REFUSED, reason, message);
+    gw_view_clear(v);
+}
+
+static void submit(struct local *l, struct block *b)
+{
+    b->commit.n_frames = b->n_frames;
+    b->commit.sync = l->journal->sync;
+    b->commit.done = on_done;
+    (void)atomic_fetch_add(&l->n_pending, 1);
+    (void)atomic_fetch_add(&l->journal->pending_bytes, b->charged_bytes);
+    gw_log_submit(l->journal->log, &b->commit);
+}
+
+void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
+{
+    struct piece pieces[JOURNAL_PARTITIONS];
+    struct block *b;
+    int n;
+
+    if (atomic_load(&l->journal->pending_bytes) > ALL_PENDING_BYTES) {
+        refuse(v, out, "journal_slow", "the journal's disk is too slow");
+        return;
+    }
+    gw_buf_reset(&l->scratch);
+    n = cut(l, v, pieces);
+    b = n > 0 ? make_block(l, v, pieces, (unsigned)n) : NULL;
+    if (l->scratch.cap > KEEP_SCRATCH_BYTES)
+        gw_buf_clear(&l->scratch);
+    if (!b) {
+        refuse(v, out, "memory_limit", "data refused due to high memory usage");
+        return;
+    }
+    gw_view_clear(v);
+    submit(l, b);
+}

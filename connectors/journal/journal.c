@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * journal: pipelines that stand on a log. The one in front ends when its rows are stored; those behind read them at
+ * their own pace, from where they stopped, also after a crash.
+ *
+ *     connectors:
+ *       journal/orders: { storage: file_storage, partition_by: trace_id }
+ *     service:
+ *       pipelines:
+ *         traces/in:    { receivers: [otlp], exporters: [journal/orders] }
+ *         traces/out:   { receivers: [journal/orders], exporters: [kafka] }
+ *         traces/count: { receivers: [journal/orders], exporters: [file] }
+ *
+ * docs/journal.md says what holds.
+ */
+#include "connectors/journal/journal.h"
+
+#include <stdlib.h>
+
+enum { MAX_SCRATCH_BYTES = 1 << 30, LOOK_NS = 1000000000 };
+
+/* ---- settings --------------------------------------------------------------------------------------------- */
+
+static const char *const keys[] = {"none", "trace_id", "service", "tenant", "attributes", NULL};
+static const char *const starts[] = {"earliest", "latest", NULL}; /* as enum gw_log_start */
+
+static const struct gw_field retention_fields[] = {
+    GW_DURATION_FIELD(struct journal_retention, max_age_ns, "max_age", "24h", 0, 3.2e18,
+                      "Older rows go, whether they were read or not. 0: none goes for its age."),
+    GW_U64_FIELD(struct journal_retention, max_bytes, "max_bytes", "0", 0, 0,
+                 "When there is more, the oldest rows go, whether they were read or not. 0: no limit; then a full "
+                 "storage refuses new ones."),
+    {0},
+};
+
+static const struct gw_field fields[] = {
+    {GW_FIELD_(struct journal_settings, storage, "storage", GW_F_ID, NULL, 0, 0,
+               "The file_storage that the journal lies in."),
+     .kind_mask = 1u << GW_EXTENSION, .flags = GW_FF_REQUIRED},
+    GW_ENUM_FIELD(struct journal_settings, partition_by, "partition_by", "service", keys,
+                  "What must stay in order: rows of one trace (without a trace id: of one service), of one service, of "
+                  "one tenant, or of equal attributes. It cannot be changed while there is data."),
+    GW_STRINGS_FIELD(struct journal_settings, attributes, "attributes",
+                     "With partition_by: attributes. Each is looked for in the row, else in its scope, else in its "
+                     "resource."),
+    GW_ENUM_FIELD(struct journal_settings, start, "start", "earliest", starts,
+                  "Where a pipeline begins that has not read this journal before."),
+    GW_BLOCK_FIELD(struct journal_settings, retention, "retention", retention_fields, "How long rows stay."),
+    GW_U64_FIELD(struct journal_settings, in_flight_bytes, "in_flight_bytes", "8388608", 65536, 1e9,
+                 "Of rows that a pipeline has been given and has not done, in each worker."),
+    GW_U64_FIELD(struct journal_settings, head_bytes, "head_bytes", "16777216", 0, 1e9,
+                 "Of the newest rows that stay in memory for pipelines that are nearly at the end, in each worker."),
+    {0},
+};
+
+static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct journal_settings *s = conf;
+    const struct gw_node *n = gw_node_get(node, s->partition_by == BY_ATTRIBUTES ? "partition_by" : "attributes");
+
+    if (s->partition_by == BY_ATTRIBUTES && s->attributes.n == 0)
+        gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL,
+                    "partition_by: attributes needs attributes: a list of names");
+    if (s->partition_by != BY_ATTRIBUTES && s->attributes.n)
+        gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL, "attributes count only with partition_by: attributes");
+}
+
+/* ---- the key of what is there ----------------------------------------------------------------------------- */
+
+static const char key_name[] = "#partition_by"; /* a consumer that no pipeline can be: its note is the key */
+
+struct note {
+    struct gw_log_commit commit; /* first */
+    struct gw_log_position at;
+    uint8_t text[GW_LOG_MAX_NOTE_BYTES];
+};
+
+static void on_noted(struct gw_log_commit *c, int rc)
+{
+    (void)rc; /* then it is written with the next start */
+    free(c);
+}
+
+static int write_key(struct journal *j, uint32_t consumer, struct gw_slice key)
+{
+    struct note *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return -ENOMEM;
+    memcpy(n->text, key.p, key.n);
+    n->at = (struct gw_log_position){.consumer = consumer, .note = {n->text, key.n}};
+    n->commit = (struct gw_log_commit){.positions = &n->at, .n_positions = 1, .sync = j->sync, .done = on_noted};
+    gw_log_submit(j->log, &n->commit);
+    return 0;
+}
+
+static int compare_key(struct journal *j, struct gw_slice key, struct gw_err *err)
+{
+    uint8_t before[GW_LOG_MAX_NOTE_BYTES];
+    struct gw_log_stats stats;
+    size_t n = sizeof(before);
+    uint32_t consumer;
+    uint64_t at;
+    int rc = gw_log_consumer_open(j->log, key_name, GW_LOG_FROM_FIRST, &consumer);
+
+    if (rc == 0)
+        rc = gw_log_position(j->log, consumer, 0, &at, before, &n);
+    if (rc < 0)
+        return gw_fail(err, rc, "its partitions' key cannot be read: %s", strerror(-rc));
+    if (gw_slice_eq(key, gw_slice_of(before, n)))
+        return 0;
+    gw_log_stats(j->log, &stats);
+    if (n && stats.end_row > stats.first_row)
+        return gw_fail(err, -EINVAL,
+                       "partition_by: its data was partitioned by %.*s, and the file says %.*s: rows of one key would "
+                       "lie in two partitions. Give the journal another name, or go on as before",
+                       (int)n, (const char *)before, (int)key.n, (const char *)key.p);
+    return write_key(j, consumer, key) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int check_key(struct journal *j, struct gw_err *err)
+{
+    struct gw_buf key;
+    int rc;
+
+    gw_buf_init(&key, GW_LOG_MAX_NOTE_BYTES);
+    gw_journal_key_text(&j->conf, &key);
+    rc = key.failed ? gw_fail(err, -E2BIG, "attributes: more than 4096 bytes") : 0;
+    if (rc == 0)
+        rc = compare_key(j, gw_buf_slice(&key), err);
+    gw_buf_clear(&key);
+    return rc;
+}
+
+/* ---- the one instance ------------------------------------------------------------------------------------- */
+
+static int open_log(struct journal *j, struct gw_err *err)
+{
+    struct gw_host *h = j->ctx.host;
+    const char *slash = strchr(j->ctx.id, '/');
+    bool is_taken = slash && strcmp(slash + 1, "default") == 0;
+    struct gw_host_log what = {
+        .storage = j->conf.storage,
+        .kind = "journal",
+        .name = slash ? slash + 1 : "default",
+        .retention = {.max_bytes = j->conf.retention.max_bytes, .max_age_ns = j->conf.retention.max_age_ns},
+    };
+    struct gw_storage st;
+    int rc = is_taken ? gw_fail(err, -EINVAL, "that name belongs to the journal that has none")
+                      : h->ops->storage(h, j->conf.storage, &st, err);
+
+    if (rc == 0)
+        rc = h->ops->log(h, &what, &j->log, err);
+    j->sync = rc == 0 && st.sync;
+    return rc;
+}
+
+static int make_locals(struct journal *j)
+{
+    j->locals = calloc(j->ctx.n_workers, sizeof(*j->locals));
+    for (unsigned i = 0; j->locals && i < j->ctx.n_workers; i++) {
+        struct local *l = &j->locals[i];
+
+        l->journal = j;
+        l->index = i;
+        for (unsigned p = i; p < JOURNAL_PARTITIONS; p += j->ctx.n_workers)
+            l->owned |= UINT64_C(1) << p;
+        gw_buf_init(&l->scratch, MAX_SCRATCH_BYTES);
+    }
+    return j->locals ? 0 : -ENOMEM;
+}
+
+static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+    int rc;
+
+    *ret_self = j;
+    if (!j)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    j->ctx = *ctx;
+    j->conf = *(const struct journal_settings *)conf;
+    j->memory = ctx->host->memory;
+    (void)pthread_mutex_init(&j->lock, NULL);
+    if (make_locals(j) < 0)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    rc = open_log(j, err);
+    if (rc == 0)
+        rc = check_key(j, err);
+    if (rc == 0)
+        gw_journal_metrics_make(j);
+    return rc;
+}
+
+static void drop_committed(struct local *l)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&l->committed), *next; i; i = next) {
+        next = i->next;
+        gw_journal_block_unref(((struct block_link *)i)->block);
+    }
+}
+
+/* The log is closed: no commit comes back any more. */
+static void destroy(void *self)
+{
+    struct journal *j = self;
+
+    if (!j)
+        return;
+    gw_journal_metrics_clear(j);
+    for (unsigned i = 0; j->locals && i < j->ctx.n_workers; i++) {
+        struct local *l = &j->locals[i];
+
+        drop_committed(l);
+        gw_buf_clear(&l->scratch);
+        free(l->head);
+        free(l->lanes);
+    }
+    free(j->locals);
+    free(j->consumers);
+    (void)pthread_mutex_destroy(&j->lock);
+    free(j);
+}
+
+/* ---- a worker's share ------------------------------------------------------------------------------------- */
+
+/* In the order of seq; what the lanes have passed is not kept. */
+static void take_committed(struct local *l)
+{
+    for (struct gw_inbox_item *i = gw_inbox_take(&l->committed), *next; i; i = next) {
+        next = i->next;
+        gw_journal_head_add(l, ((struct block_link *)i)->block);
+        for (unsigned k = 0; k < l->n_lanes; k++)
+            l->lanes[k].ended = false;
+    }
+}
+
+static uint64_t least_next(const struct local *l)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < l->n_lanes; i++)
+        least = l->lanes[i].next < least ? l->lanes[i].next : least;
+    return least;
+}
+
+static void arm(struct local *l)
+{
+    uint64_t due = l->index == 0 && l->n_lanes ? l->look_ns : 0;
+
+    for (unsigned i = 0; i < l->n_lanes; i++) {
+        uint64_t at = gw_journal_lane_due(&l->lanes[i]);
+
+        due = at && (!due || at < due) ? at : due;
+    }
+    if (due && (!gw_timer_is_armed(&l->timer) || l->timer.due_ns > due))
+        gw_timer_arm(l->loop, &l->timer, due);
+}
+
+static void on_turn(struct gw_hook *h)
+{
+    struct local *l = (struct local *)((char *)h - offsetof(struct local, hook));
+    bool more = false;
+
+    take_committed(l);
+    gw_journal_positions_back(l);
+    for (unsigned i = 0; i < l->n_lanes; i++)
+        more |= gw_journal_lane_run(&l->lanes[i]);
+    gw_journal_head_trim(l, least_next(l));
+    if (more)
+        gw_loop_again(l->loop);
+    arm(l);
+}
+
+static void on_timer(struct gw_timer *t)
+{
+    struct local *l = (struct local *)((char *)t - offsetof(struct local, timer));
+    uint64_t now = gw_loop_now_ns(l->loop);
+
+    for (unsigned i = 0; i < l->n_lanes; i++)
+        l->lanes[i].ended = false;
+    if (now < l->look_ns)
+        return;
+    if (l->index == 0)
+        gw_journal_consumers_look(l->journal);
+    l->look_ns = now + LOOK_NS;
+}
+
+static int open_lanes(struct local *l, struct gw_intake *list, struct gw_err *err)
+{
+    struct journal *j = l->journal;
+    int rc;
+
+    (void)pthread_mutex_lock(&j->lock);
+    rc = gw_journal_consumers_open(j, list, err);
+    (void)pthread_mutex_unlock(&j->lock);
+    if (rc < 0 || l->owned == 0)
+        return rc;
+    l->lanes = calloc(j->n_consumers + 1, sizeof(*l->lanes));
+    if (!l->lanes)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    for (struct gw_intake *in = list; in && rc == 0; in = in->next) {
+        rc = gw_journal_lane_open(&l->lanes[l->n_lanes], l, in, &j->consumers[l->n_lanes], err);
+        l->n_lanes++;
+    }
+    return rc;
+}
+
+static int open_local(void *self, struct gw_loop *loop, struct gw_intake *list, void **ret_local, struct gw_err *err)
+{
+    struct journal *j = self;
+    struct local *l;
+    int rc;
+
+    (void)pthread_mutex_lock(&j->lock);
+    l = &j->locals[list ? list->worker : j->n_opened++]; /* who only appends is as good as any other */
+    (void)pthread_mutex_unlock(&j->lock);
+    l->loop = loop;
+    rc = open_lanes(l, list, err);
+    l->hook.run = on_turn;
+    l->timer.fire = on_timer;
+    l->look_ns = gw_loop_now_ns(loop) + LOOK_NS;
+    if (rc == 0) {
+        gw_loop_add_hook(loop, &l->hook);
+        atomic_store(&l->open, true);
+    }
+    *ret_local = l;
+    return rc;
+}
+
+static void quiesce(void *local)
+{
+    ((struct local *)local)->quiesced = true;
+}
+
+static bool is_idle(void *local)
+{
+    struct local *l = local;
+
+    for (unsigned i = 0; i < l->n_lanes; i++)
+        if (!gw_journal_lane_is_idle(&l->lanes[i]))
+            return false;
+    return atomic_load(&l->n_pending) == 0;
+}
+
+static void close_local(void *local)
+{
+    struct local *l = local;
+
+    if (atomic_load(&l->open)) {
+        gw_loop_remove_hook(l->loop, &l->hook);
+        gw_timer_disarm(&l->timer);
+    }
+    atomic_store(&l->open, false);
+    for (unsigned i = 0; i < l->n_lanes; i++)
+        gw_journal_lane_close(&l->lanes[i]);
+    gw_journal_head_clear(l);
+}
+
+static void consume(void *self, struct gw_view *v, struct gw_ports *out)
+{
+    gw_journal_append(self, v, out);
+}
+
+static int drain(void *self, struct gw_ports *out)
+{
+    (void)out;
+    return atomic_load(&((struct local *)self)->n_pending) ? GW_MORE : GW_DONE;
+}
+
+const struct gw_component gw_connector_journal = {
+    .kind = GW_CONNECTOR,
+    .name = "journal",
+    .summary = "Pipelines that stand on a log: rows are stored, and read by position, in order of a key.",
+    .signals = GW_ALL_SIGNALS,
+    .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE,
+    .expands = 1,
+    .fields = fields,
+    .conf_size = sizeof(struct journal_settings),
+    .check = check,
+    .create = create,
+    .destroy = destroy,
+    .consume = consume,
+    .drain = drain,
+    .open = open_local,
+    .quiesce = quiesce,
+    .is_idle = is_idle,
+    .close = close_local,
+};

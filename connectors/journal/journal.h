@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the journal connector.
+ *
+ *   worker 0 ─ consume: view ─► rows by partition ─► block ─┐ submit          ┌► lane (pipeline a) ─► its door
+ *   worker 1 ─ …                                            ▼                 │
+ *                                              the log's writer ─ done ─┬─► worker 0: head ─┼► lane (pipeline b) ─► …
+ *                                                tickets: STORED        └─► worker 1: head ─ …
+ *
+ *   block   what one commit appended: the frames and their bytes. It goes to every worker when it is committed, so that
+ *           who reads at the end of the log never reads the disk
+ *   head    a worker's newest blocks, without a gap between them
+ *   lane    one consumer (a pipeline) on one worker, for the partitions that the worker owns: partition % n_workers
+ *   part    a partition in a lane: frames in order, at most one request of them under way
+ *
+ * A lane whose next frame is in the head takes it from there; else it reads the log.
+ */
+#ifndef GW_CONNECTORS_JOURNAL_JOURNAL_H
+#define GW_CONNECTORS_JOURNAL_JOURNAL_H
+
+#include <pthread.h>
+
+#include "batch/settle.h"
+#include "core/credit.h"
+#include "net/loop.h"
+#include "pipeline/component.h"
+#include "pipeline/host.h"
+#include "pipeline/intake.h"
+#include "pipeline/ports.h"
+
+enum {
+    JOURNAL_PARTITIONS = GW_LOG_PARTITIONS,
+    JOURNAL_REQUEST_BYTES = 1 << 20, /* frames of one partition that become one request */
+};
+
+enum journal_key { BY_NONE, BY_TRACE_ID, BY_SERVICE, BY_TENANT, BY_ATTRIBUTES };
+
+struct journal_retention {
+    uint64_t max_age_ns, max_bytes;
+};
+
+struct journal_settings {
+    const char *storage;
+    int partition_by; /* enum journal_key */
+    struct gw_list attributes;
+    int start; /* enum gw_log_start */
+    struct journal_retention retention;
+    uint64_t in_flight_bytes, head_bytes;
+};
+
+struct journal;
+struct local;
+struct lane;
+
+/** One frame of a block. */
+struct block_frame {
+    uint64_t seq, row, time_ns;
+    uint32_t rows;
+    uint16_t partition;
+    struct gw_slice body; /* in the block's payload */
+};
+
+struct block;
+struct block_link {
+    struct gw_inbox_item item; /* first */
+    struct block *block;
+};
+
+/** Frames that lie in memory. Shared; written before it is submitted, but for seq and row, which come before done. */
+struct block {
+    struct gw_log_commit commit; /* first; of what was read from the log: not used */
+    _Atomic uint32_t refs;
+    struct journal *journal;
+    struct local *home; /* whose worker appended it */
+    enum gw_signal signal;
+    struct gw_payload *payload;
+    struct gw_meta *meta;
+    struct gw_buf meta_bytes;
+    uint64_t charged_bytes;
+    struct block_frame *frames;
+    uint32_t n_frames, n_receipts;
+    struct gw_receipt *receipts;
+    struct block_link *links; /* one a worker */
+};
+
+/** A frame that a lane has taken. */
+struct taken {
+    struct taken *next;
+    struct block *block;
+    uint32_t frame;
+};
+
+struct part {
+    struct taken *first, **last;
+    uint64_t read;      /* frames below are taken, or done */
+    uint64_t done;      /* all below are done */
+    uint64_t committed; /* the log knows that */
+    uint32_t n_sent;    /* taken frames in the request under way; 0: none */
+    uint32_t alone;     /* so many frames go one by one: one of them is no request */
+    bool copy;          /* the decoder must have a payload of its own */
+};
+
+/** A commit of positions; one a lane under way at a time. */
+struct positions {
+    struct gw_log_commit commit; /* first */
+    struct gw_inbox_item back;
+    struct lane *lane;
+    struct gw_log_position at[JOURNAL_PARTITIONS];
+    bool under_way;
+    int rc;
+};
+
+struct lane {
+    struct gw_intake *intake;
+    struct local *local;
+    struct consumer *consumer;
+    enum gw_signal signal;
+    struct gw_log_reader *reader; /* NULL: at the head */
+    uint64_t next;                /* frames below are taken, as far as they are ours */
+    uint64_t head_at;             /* count of the head's blocks: where `next` is */
+    struct part parts[JOURNAL_PARTITIONS];
+    uint64_t bytes; /* taken */
+    uint64_t retry_ns, pause_ns;
+    uint64_t commit_ns; /* idle positions are told then */
+    uint64_t told_next; /* `next` when they were */
+    bool dirty, ended;  /* ended: the log had no more, and nobody said since that it has */
+    struct positions positions;
+    struct gw_buf merged, last_meta_bytes;
+    struct gw_meta *last_meta;
+    unsigned turn;
+    _Atomic uint64_t oldest_row, oldest_ns; /* of what is not done; UINT64_MAX, 0: nothing is known to be */
+};
+
+/** A worker's share. Lives as long as the journal: commits may be done when the worker is gone. */
+struct local {
+    struct journal *journal;
+    struct gw_loop *loop;
+    struct gw_hook hook;
+    struct gw_timer timer;
+    struct gw_inbox committed, positioned;
+    _Atomic bool open;
+    unsigned index;
+    uint64_t owned;                          /* bit per partition */
+    struct block **head;                     /* ring of the newest blocks */
+    uint64_t head_cap, head_first, head_end; /* counted through; index = count % cap */
+    uint64_t head_bytes;
+    struct lane *lanes;
+    unsigned n_lanes;
+    uint64_t n_appends;
+    _Atomic uint64_t n_pending; /* commits not done */
+    bool quiesced;
+    uint64_t look_ns; /* worker 0: when to look for what retention took */
+    struct gw_buf scratch;
+};
+
+enum { CONSUMER_READS = 3, JOURNAL_READS = 3 };
+
+/** A pipeline that begins with the journal. */
+struct consumer {
+    struct journal *journal;
+    const char *pipeline;
+    uint32_t id;
+    unsigned index;
+    struct gw_metric *rows, *retries, *failed, *lost, *dropped, *reads[CONSUMER_READS];
+    struct gw_metric *positions[JOURNAL_PARTITIONS]; /* level detailed */
+    uint64_t told_dropped;
+};
+
+struct journal {
+    struct gw_ctx ctx;
+    struct journal_settings conf;
+    struct gw_log *log;
+    bool sync;
+    struct gw_credit *memory;
+    struct local *locals;
+    _Atomic uint64_t pending_bytes; /* of commits not done */
+    struct gw_metric *appended[3], *refused[3], *from_head, *from_log;
+    pthread_mutex_t lock; /* of opening: workers open at the same time */
+    struct consumer *consumers;
+    unsigned n_consumers, n_opened;
+    bool has_consumers;
+    struct gw_metric *reads[JOURNAL_READS];
+};
+
+/* key.c */
+/** What the partitions go by, as text: kept with the data. Appended. */
+void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out);
+/** The partition of each kept row. ret: batch->n_rows bytes. Returns the one that all have, or -1. */
+int gw_journal_partition(const struct journal_settings *s, const struct gw_view *v, unsigned spread, uint8_t *ret);
+
+/* append.c */
+void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out);
+
+/* block.c */
+struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes);
+struct block *gw_journal_block_ref(struct block *b);
+void gw_journal_block_unref(struct block *b);
+/** The newest one; what is too much leaves at the other end. Takes the reference. */
+void gw_journal_head_add(struct local *l, struct block *b);
+void gw_journal_head_clear(struct local *l);
+/** Blocks that end at or before seq leave: everybody has passed them. */
+void gw_journal_head_trim(struct local *l, uint64_t seq);
+static inline uint64_t block_first(const struct block *b)
+{
+    return b->frames[0].seq;
+}
+static inline uint64_t block_end(const struct block *b)
+{
+    return b->frames[b->n_frames - 1].seq + 1;
+}
+
+/* lane.c */
+int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, struct consumer *c, struct gw_err *err);
+void gw_journal_lane_close(struct lane *n);
+/** Take what there is room for, send what may go. True: there is more to do at once. */
+bool gw_journal_lane_run(struct lane *n);
+bool gw_journal_lane_is_idle(const struct lane *n);
+/** When it wants to run again, monotonic; 0: when something happens. */
+uint64_t gw_journal_lane_due(const struct lane *n);
+
+/* positions.c */
+void gw_journal_positions_run(struct lane *n);
+void gw_journal_positions_back(struct local *l);
+
+/* consumers.c */
+/** Once, with the first worker: all pipelines of the list; those that are gone are named. */
+int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err);
+/** What limits took before it was read: counted and logged. */
+void gw_journal_consumers_look(struct journal *j);
+
+/* metrics.c */
+void gw_journal_metrics_make(struct journal *j);
+void gw_journal_metrics_of(struct consumer *c);
+void gw_journal_metrics_clear(struct journal *j);
+
+#endif
