@@ -134,6 +134,8 @@ static void speak(struct gw_hs_conn *c, const struct gw_hs_proto *proto)
     c->idle_since_ns = gw_conn_now_ns(c);
     if (proto->open(c) < 0)
         gw_conn_close(c);
+    else if (c->quiescing)
+        proto->quiesce(c);
     watch_life(c);
 }
 
@@ -633,13 +635,19 @@ void gw_conn_new(struct gw_hs_server *sv, int fd, const struct sockaddr_storage 
 
 void gw_conn_quiesce(struct gw_hs_conn *c)
 {
+    uint64_t due;
+
     if (c->closed || c->finishing)
         return;
     c->quiescing = true;
-    if (c->proto)
+    if (c->proto) {
         c->proto->quiesce(c);
-    else
-        gw_conn_close(c);
+        return;
+    }
+    due = gw_conn_now_ns(c) + GW_HS_LAST_WORDS_NS; /* its first bytes are on their way, or a handshake is */
+    if (!c->phase_due_ns || c->phase_due_ns > due)
+        c->phase_due_ns = due;
+    watch_life(c);
 }
 
 void gw_conn_finish(struct gw_hs_conn *c)

@@ -28,6 +28,7 @@ struct gw_listen {
     int fds[GW_LISTEN_MAX];
     unsigned n_fds, port;
     bool beside;                    /* while it is opened */
+    bool is_shared;                 /* a successor has the same sockets */
     struct gw_unix_path *unix_path; /* or NULL */
 };
 /**
@@ -80,7 +81,7 @@ struct gw_hs_server {
     struct gw_hs_handler *handler;
     struct gw_hs_server *next; /* group's list */
     _Atomic unsigned n_dealt;  /* connections here and on their way here */
-    bool quiescing;
+    bool quiescing, takes_rest;
 
     struct gw_hook hook;
     struct gw_inbox inbox; /* struct handoff */

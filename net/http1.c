@@ -523,6 +523,17 @@ static void h1_eof(struct gw_hs_conn *c)
     gw_conn_close(c);
 }
 
+static bool is_idle(const struct session *h)
+{
+    return h->state == HEAD && h->seen == 0 && !is_over(h);
+}
+
+static void leave(struct session *h)
+{
+    h->state = OVER;
+    gw_conn_finish(h->c);
+}
+
 static void h1_timeout(struct gw_hs_conn *c)
 {
     struct session *h = c->session;
@@ -534,7 +545,11 @@ static void h1_timeout(struct gw_hs_conn *c)
         gw_conn_arm(c, due);
         return;
     }
-    if (h->state == WAIT || (h->state == HEAD && h->seen == 0)) {
+    if (h->c->quiescing && is_idle(h)) {
+        leave(h);
+        return;
+    }
+    if (h->state == WAIT || is_idle(h)) {
         gw_conn_close(c); /* idle: nobody asked, nobody is answered */
         return;
     }
@@ -542,14 +557,12 @@ static void h1_timeout(struct gw_hs_conn *c)
     finish_request(h);
 }
 
+/* There is no GOAWAY: a request may be on its way right now. Whatever comes within the time is answered, as the last.
+ */
 static void h1_quiesce(struct gw_hs_conn *c)
 {
-    struct session *h = c->session;
-
-    if (h->state == HEAD && h->seen == 0 && !is_over(h)) {
-        h->state = OVER;
-        gw_conn_finish(c);
-    }
+    if (is_idle(c->session))
+        gw_conn_arm(c, gw_conn_now_ns(c) + GW_HS_LAST_WORDS_NS);
 }
 
 static struct gw_hs_stream *h1_find(struct gw_hs_conn *c, uint32_t id)

@@ -20,6 +20,9 @@
 struct gw_hs_conn;
 struct st_h2o_socket_t;
 
+/** A connection that is going to end and says nothing: so long a request that may be on its way is waited for. */
+#define GW_HS_LAST_WORDS_NS 250000000u
+
 /** What a protocol implements. One table each: gw_http1, gw_http2. */
 struct gw_hs_proto {
     const char *name;

@@ -8,7 +8,7 @@
 
 #include "net/hs.h"
 
-enum { ACCEPTS_A_TURN = 64 };
+enum { ACCEPTS_A_TURN = 64, MAX_REST = SOMAXCONN };
 static const uint64_t ACCEPT_PAUSE_NS = 100 * 1000000;
 
 /** A connection on its way to its worker; with fd -1: "you are the one who accepts now". */
@@ -80,8 +80,10 @@ static bool take_over(struct gw_hs_group *g, struct gw_hs_group **link)
     pthread_mutex_lock(&old->lock);
     code = old->listen.n_fds ? gw_listen_share(&old->listen, &g->listen) : -ENOTCONN;
     pthread_mutex_unlock(&old->lock);
-    if (code == 0)
+    if (code == 0) {
+        old->listen.is_shared = true;
         *link = old->next_offered;
+    }
     return code == 0;
 }
 
@@ -97,9 +99,17 @@ static int open_listen(struct gw_hs_group *g, struct gw_err *err)
     code = gw_listen_open(g->conf.transport, g->conf.endpoint, /* beside= */ false, &g->listen, err);
     if (code != -EADDRINUSE || !offered || !offered->first)
         return code;
+    for (struct gw_hs_group *other = offered->beside; other; other = other->next_offered)
+        if (strcmp(other->conf.endpoint, g->conf.endpoint) == 0)
+            return code; /* the kernel would let the two share it */
     for (struct gw_hs_group *old = offered->first; old; old = old->next_offered)
         gw_listen_allow(&old->listen);
-    return gw_listen_open(g->conf.transport, g->conf.endpoint, /* beside= */ true, &g->listen, err);
+    code = gw_listen_open(g->conf.transport, g->conf.endpoint, /* beside= */ true, &g->listen, err);
+    if (code == 0) {
+        g->next_offered = offered->beside;
+        offered->beside = g;
+    }
+    return code;
 }
 
 void gw_hs_group_offer(struct gw_hs_group *g, struct gw_listeners *to)
@@ -186,7 +196,7 @@ static void deal(struct gw_hs_server *self, int fd, const struct sockaddr_storag
     struct handoff *h = NULL;
 
     pthread_mutex_lock(&g->lock);
-    to = fewest(g);
+    to = self->takes_rest ? self : fewest(g);
     if (to && to != self)
         h = malloc(sizeof *h);
     if (!to || (to != self && !h)) {
@@ -226,39 +236,56 @@ static void accept_again(struct gw_timer *t)
         gw_fd_change(sv->loop, &sv->acceptors[i].f, GW_FD_READ);
 }
 
+/** One connection of those that wait. Errors: -EAGAIN when there are no more; what accept4(2) says. */
+static int take_one(struct gw_hs_server *sv, int listener)
+{
+    struct gw_hs_group *g = sv->g;
+    struct sockaddr_storage peer = {0};
+    socklen_t n = sizeof peer;
+    int one = 1, fd = accept4(listener, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd < 0)
+        return errno == EINTR || errno == ECONNABORTED ? 0 : -errno;
+    if (!gw_peer_rate_take(&g->rate, &peer, gw_loop_now_ns(sv->loop))) {
+        gw_metric_add(g->over_rate, 1);
+        close(fd);
+        return 0;
+    }
+    if (g->conf.max_connections && atomic_load(&g->n_connections) >= g->conf.max_connections) {
+        gw_metric_add(g->over_limit, 1);
+        close(fd);
+        return 0;
+    }
+    gw_metric_add(g->accepted, 1);
+    if (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    deal(sv, fd, &peer);
+    return 0;
+}
+
 static void on_accept(struct gw_fd *f, unsigned events)
 {
     struct gw_hs_server *sv = ((struct gw_acceptor *)f)->sv;
-    struct gw_hs_group *g = sv->g;
+    int code = 0;
 
     (void)events;
-    for (unsigned i = 0; i < ACCEPTS_A_TURN && f->events; i++) {
-        struct sockaddr_storage peer = {0};
-        socklen_t n = sizeof peer;
-        int one = 1, fd = accept4(f->fd, (struct sockaddr *)&peer, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    for (unsigned i = 0; i < ACCEPTS_A_TURN && f->events && code == 0; i++)
+        code = take_one(sv, f->fd);
+    if (code < 0 && code != -EAGAIN)
+        pause_accepting(sv, code);
+}
 
-        if (fd < 0) {
-            if (errno == EINTR || errno == ECONNABORTED)
-                continue;
-            if (errno != EAGAIN)
-                pause_accepting(sv, -errno);
-            return;
-        }
-        if (!gw_peer_rate_take(&g->rate, &peer, gw_loop_now_ns(sv->loop))) {
-            gw_metric_add(g->over_rate, 1);
-            close(fd);
-            continue;
-        }
-        if (g->conf.max_connections && atomic_load(&g->n_connections) >= g->conf.max_connections) {
-            gw_metric_add(g->over_limit, 1);
-            close(fd);
-            continue;
-        }
-        gw_metric_add(g->accepted, 1);
-        if (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        deal(sv, fd, &peer);
-    }
+/**
+ * The door is closed for good: whoever the kernel has let in already is not sent away, which would be a reset, but
+ * served, and told to go. Not when a successor has the sockets, too: then they are its.
+ */
+static void take_rest(struct gw_hs_server *sv)
+{
+    struct gw_listen *li = &sv->g->listen;
+
+    for (unsigned i = 0; i < li->n_fds && !li->is_shared; i++)
+        for (unsigned k = 0; k < MAX_REST && take_one(sv, li->fds[i]) == 0; k++)
+            ;
 }
 
 /** Look at the certificate files now and then; the accepter does it for all. */
@@ -292,10 +319,27 @@ static int start_accepting(struct gw_hs_server *sv)
     return 0;
 }
 
+/** True: there is somebody else who accepts from now on. The lock is held. */
+static bool pass_on(struct gw_hs_group *g)
+{
+    struct handoff *h = malloc(sizeof *h);
+
+    g->accepter = h ? fewest(g) : NULL;
+    if (!g->accepter) {
+        free(h);
+        return false;
+    }
+    h->fd = -1;
+    gw_inbox_push(&g->accepter->inbox, &h->item);
+    gw_loop_wake(g->accepter->loop);
+    return true;
+}
+
 /** Somebody else accepts from now on; the last one closes the door. */
-static void stop_accepting(struct gw_hs_server *sv)
+static void stop_accepting(struct gw_hs_server *sv, bool serve_rest)
 {
     struct gw_hs_group *g = sv->g;
+    bool is_last;
 
     for (unsigned i = 0; i < sv->n_acceptors; i++)
         gw_fd_remove(sv->loop, &sv->acceptors[i].f);
@@ -305,19 +349,16 @@ static void stop_accepting(struct gw_hs_server *sv)
 
     pthread_mutex_lock(&g->lock);
     sv->quiescing = true;
-    if (g->accepter == sv) {
-        struct handoff *h = malloc(sizeof *h);
-
-        g->accepter = h ? fewest(g) : NULL;
-        if (g->accepter) {
-            h->fd = -1;
-            gw_inbox_push(&g->accepter->inbox, &h->item);
-            gw_loop_wake(g->accepter->loop);
-        } else {
-            free(h);
-            gw_listen_close(&g->listen);
-        }
-    }
+    is_last = g->accepter == sv && !pass_on(g);
+    pthread_mutex_unlock(&g->lock);
+    if (!is_last)
+        return;
+    sv->takes_rest = serve_rest;
+    if (serve_rest)
+        take_rest(sv);
+    sv->takes_rest = false;
+    pthread_mutex_lock(&g->lock);
+    gw_listen_close(&g->listen);
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -441,7 +482,7 @@ int gw_hs_server_new(struct gw_hs_group *g, struct gw_loop *loop, struct gw_hs_h
 
 void gw_hs_server_quiesce(struct gw_hs_server *sv)
 {
-    stop_accepting(sv);
+    stop_accepting(sv, /* serve_rest= */ true);
     take_handoffs(sv);
     for (struct gw_hs_conn *c = sv->conns; c; c = c->next)
         gw_conn_quiesce(c);
@@ -460,7 +501,7 @@ void gw_hs_server_free(struct gw_hs_server *sv)
     if (!sv)
         return;
     g = sv->g;
-    stop_accepting(sv);
+    stop_accepting(sv, /* serve_rest= */ false);
     pthread_mutex_lock(&g->lock);
     for (struct gw_hs_server **p = &g->servers; *p; p = &(*p)->next)
         if (*p == sv) {

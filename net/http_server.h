@@ -132,6 +132,7 @@ struct gw_hs_conf {
 /** Groups whose sockets may go over to successors. Set to {0} again when these are made. */
 struct gw_listeners {
     struct gw_hs_group *first;
+    struct gw_hs_group *beside; /* successors that listen beside one of them */
 };
 
 /** The figures above; everything else is left as zero. */
@@ -153,7 +154,10 @@ unsigned gw_hs_group_port(const struct gw_hs_group *g);
 /** One worker's share. */
 int gw_hs_server_new(struct gw_hs_group *g, struct gw_loop *loop, struct gw_hs_handler *handler,
                      struct gw_hs_server **ret, struct gw_err *err);
-/** Stop accepting; HTTP/2 gets the two-step GOAWAY, HTTP/1.1 `Connection: close`; idle connections end now. */
+/**
+ * Stop accepting, but for those who have connected already; HTTP/2 gets the two-step GOAWAY, HTTP/1.1 `Connection:
+ * close` with its next answer, and a connection that says nothing ends 250 ms later.
+ */
 void gw_hs_server_quiesce(struct gw_hs_server *sv);
 bool gw_hs_server_is_idle(const struct gw_hs_server *sv);
 /** Cuts what is left. */

@@ -624,7 +624,8 @@ static void slow_clients_are_cut(void **state)
 }
 
 /* Scenario: the peer ends in mid-body, or after its request; the server is told to stop. Guarantees: gone without an
- * end; a whole request is still answered; an idle connection ends, a busy one answers with Connection: close. */
+ * end; a whole request is still answered; an idle connection ends after a while, a busy one, or one that
+ * asks meanwhile, answers with Connection: close. */
 static void ends_are_orderly(void **state)
 {
     struct rig r;
@@ -661,7 +662,21 @@ static void ends_are_orderly(void **state)
     rig_open(&r, ANSWER);
     r.f.c.quiescing = true;
     gw_http1.quiesce(&r.f.c);
+    assert_false(r.f.c.finishing);
+    say(&r, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    fake_turn(&r.f);
+    assert_true(said(&r, "HTTP/1.1 200 OK"));
+    assert_true(said(&r, "connection: close"));
     assert_true(r.f.c.finishing);
+    rig_close(&r);
+
+    rig_open(&r, ANSWER);
+    r.f.c.quiescing = true;
+    gw_http1.quiesce(&r.f.c);
+    assert_false(r.f.c.finishing);
+    gw_http1.timeout(&r.f.c);
+    assert_true(r.f.c.finishing);
+    assert_false(r.f.c.closed);
     rig_close(&r);
 }
 

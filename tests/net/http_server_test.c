@@ -488,6 +488,183 @@ static void descriptors_come_back(void **state)
     start("tcp", "127.0.0.1:0");
 }
 
+/* What has come on a connection, as text; *ret_ended when it was ended, not reset. */
+static const char *heard_on(int fd, bool *ret_ended)
+{
+    static char answer[1024];
+    size_t n = 0;
+    ssize_t got;
+
+    while ((got = recv(fd, answer + n, sizeof answer - 1 - n, MSG_DONTWAIT)) > 0)
+        n += (size_t)got;
+    assert_true(got == 0 || errno == EAGAIN); /* a reset is neither */
+    *ret_ended = got == 0;
+    answer[n] = 0;
+    return answer;
+}
+
+/*
+ * Scenario: the door closes while 20 clients have connected and nobody has accepted them; ten have sent a request, five
+ * send one 100 ms later, five never do.
+ * Guarantees: fifteen are answered, with Connection: close; the five are ended after 250 ms; none is reset, and nobody
+ * connects any more.
+ */
+static void who_has_connected_already_is_served_at_the_end(void **state)
+{
+    int fds[20];
+    bool ended;
+
+    (void)state;
+    start("tcp", "127.0.0.1:0");
+    for (unsigned i = 0; i < 20; i++) {
+        fds[i] = rig_connect(&rig);
+        assert_true(fds[i] >= 0);
+        if (i < 10)
+            assert_true(send(fds[i], request, sizeof request - 1, 0) > 0);
+    }
+    gw_hs_server_quiesce(rig.server);
+    assert_int_equal(rig_connect(&rig), -ECONNREFUSED);
+    rig_turn(&rig, 5);
+    rig.fake.mono_ns += 100 * MS;
+    for (unsigned i = 10; i < 15; i++)
+        assert_true(send(fds[i], request, sizeof request - 1, 0) > 0);
+    rig_turn(&rig, 5);
+    for (unsigned i = 0; i < 15; i++) {
+        const char *answer = heard_on(fds[i], &ended);
+
+        assert_non_null(strstr(answer, "200 OK"));
+        assert_non_null(strstr(answer, "connection: close"));
+        assert_true(ended);
+    }
+    assert_string_equal(heard_on(fds[15], &ended), "");
+    assert_false(ended);
+    rig.fake.mono_ns += 200 * MS;
+    rig_turn(&rig, 5);
+    for (unsigned i = 15; i < 20; i++) {
+        assert_string_equal(heard_on(fds[i], &ended), "");
+        assert_true(ended);
+    }
+    for (unsigned i = 0; i < 20; i++)
+        close(fds[i]);
+    rig_turn(&rig, 5);
+    assert_true(gw_hs_server_is_idle(rig.server));
+}
+
+/* Another group, as if the rig's were going to be replaced by it. */
+static int succeed(const char *transport, const char *endpoint, struct gw_hs_group **ret, struct gw_err *err)
+{
+    struct gw_listeners offered = {0};
+    struct gw_hs_conf conf = rig.conf;
+    int code;
+
+    gw_hs_group_offer(rig.group, &offered);
+    conf.transport = transport;
+    conf.endpoint = endpoint;
+    conf.listeners = &offered;
+    code = gw_hs_group_new(&rig.fake.env, &conf, ret, err);
+    if (code == 0) { /* taken over once: a second one finds the address taken */
+        struct gw_hs_group *second;
+        struct gw_err ignored;
+
+        assert_int_equal(gw_hs_group_new(&rig.fake.env, &conf, &second, &ignored), -EADDRINUSE);
+    }
+    return code;
+}
+
+static void expect_succession(struct gw_hs_group *g, int waiting)
+{
+    struct heard heard = {.h = rig_handler};
+    struct gw_hs_server *server;
+    bool ended;
+    int fd;
+
+    assert_int_equal(gw_hs_server_new(g, rig.loop, &heard.h, &server, NULL), 0);
+    gw_hs_server_quiesce(rig.server);
+    rig_turn(&rig, 5);
+    fd = rig_connect(&rig);
+    assert_true(fd >= 0);
+    assert_true(send(fd, request, sizeof request - 1, 0) > 0);
+    rig_turn(&rig, 10);
+    assert_non_null(strstr(heard_on(fd, &ended), "200 OK"));
+    assert_false(ended);
+    assert_non_null(strstr(heard_on(waiting, &ended), "200 OK"));
+    assert_int_equal(heard.n_ends + rig.heard.n_ends, 2);
+    assert_true(heard.n_ends >= 1);
+    close(fd);
+    close(waiting);
+    gw_hs_server_free(server);
+    gw_hs_group_free(g);
+}
+
+/*
+ * Scenario: a successor with the same address, while a connection waits to be accepted; one for all addresses after
+ * one for the loopback; then one on another port.
+ * Guarantees: the first two listen on the same port before the old one has stopped, and nobody is turned away; the
+ * third has a port of its own.
+ */
+static void a_successor_takes_the_listener_over(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1", "0.0.0.0"};
+    struct gw_hs_group *g;
+    struct gw_err err = {{0}};
+    char endpoint[2][32];
+    unsigned port;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        start("tcp", "127.0.0.1:0");
+        port = gw_hs_group_port(rig.group);
+        rig_stop(&rig);
+        gw_meter_free(rig.conf.meter);
+        rig_init(&rig);
+        (void)snprintf(endpoint[0], sizeof endpoint[0], "127.0.0.1:%u", port);
+        (void)snprintf(endpoint[1], sizeof endpoint[1], "%s:%u", hosts[i], port);
+        start("tcp", endpoint[0]);
+        if (succeed("tcp", endpoint[1], &g, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(gw_hs_group_port(g), port);
+        port = (unsigned)rig_connect(&rig);
+        assert_true(send((int)port, request, sizeof request - 1, 0) > 0);
+        expect_succession(g, (int)port);
+        rig_stop(&rig);
+        gw_meter_free(rig.conf.meter);
+        rig_init(&rig);
+    }
+    start("tcp", "127.0.0.1:0");
+    assert_int_equal(gw_hs_group_new(&rig.fake.env, &rig.conf, &g, NULL), 0);
+    assert_int_not_equal(gw_hs_group_port(g), gw_hs_group_port(rig.group));
+    gw_hs_group_free(g);
+}
+
+/* Scenario: the same over a Unix socket. Guarantees: its path stays until the last one has gone. */
+static void a_unix_socket_is_taken_over_with_its_path(void **state)
+{
+    static const char path[] = "/tmp/staunch-succession.sock";
+    struct gw_hs_group *g;
+    struct gw_err err = {{0}};
+
+    (void)state;
+    (void)unlink(path);
+    start("unix", path);
+    if (gw_hs_group_new(&rig.fake.env, &rig.conf, &g, &err) == 0)
+        fail_msg("two listen there");
+    {
+        struct gw_listeners offered = {0};
+        struct gw_hs_conf conf = rig.conf;
+
+        gw_hs_group_offer(rig.group, &offered);
+        conf.listeners = &offered;
+        assert_int_equal(gw_hs_group_new(&rig.fake.env, &conf, &g, &err), 0);
+    }
+    rig_stop(&rig);
+    assert_int_equal(access(path, F_OK), 0);
+    gw_hs_group_free(g);
+    assert_int_not_equal(access(path, F_OK), 0);
+    gw_meter_free(rig.conf.meter);
+    rig_init(&rig);
+    start("tcp", "127.0.0.1:0");
+}
+
 struct worker {
     pthread_t thread;
     struct heard heard;
@@ -594,6 +771,9 @@ int main(void)
         CASE(running_out_of_descriptors_is_survived),
         CASE(an_idle_connection_ends),
         CASE(descriptors_come_back),
+        CASE(who_has_connected_already_is_served_at_the_end),
+        CASE(a_successor_takes_the_listener_over),
+        CASE(a_unix_socket_is_taken_over_with_its_path),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
