@@ -38,16 +38,6 @@ int gw_lf_producer(struct gw_log *log, const char *name, struct gw_log_producer 
     return rc;
 }
 
-/* What was lost before it came is lost for it too. */
-static int lose_known(struct gw_lf *l, struct gw_lf_consumer *c)
-{
-    int rc = gw_lf_rows_reserve(&c->done, l->state.lost.n);
-
-    for (size_t i = 0; rc == 0 && i < l->state.lost.n; i++)
-        c->lost_rows += gw_lf_rows_add(&c->done, l->state.lost.ranges[i].from, l->state.lost.ranges[i].to);
-    return rc;
-}
-
 static int make_consumer(struct gw_lf *l, const char *name, enum gw_log_start start, uint32_t *ret_id)
 {
     struct gw_lf_consumer c = {.id = l->state.next_consumer ? l->state.next_consumer : 1};
@@ -70,14 +60,12 @@ int gw_lf_consumer_open(struct gw_log *log, const char *name, enum gw_log_start 
 {
     struct gw_lf *l = (struct gw_lf *)log;
     struct gw_lf_consumer *c;
-    bool is_new;
     int rc = 0;
 
     if (!is_name(name))
         return -EINVAL;
     (void)pthread_mutex_lock(&l->work);
     c = gw_lf_state_consumer_named(&l->state, name);
-    is_new = !c;
     if (!c && l->conf.read_only)
         rc = -ENOENT;
     else if (!c)
@@ -87,8 +75,6 @@ int gw_lf_consumer_open(struct gw_log *log, const char *name, enum gw_log_start 
     if (c && rc == 0) {
         c->is_open = true;
         *ret_id = c->id;
-        if (is_new && start == GW_LOG_FROM_FIRST)
-            rc = lose_known(l, c);
     }
     (void)pthread_mutex_unlock(&l->lock);
     (void)pthread_mutex_unlock(&l->work);

@@ -22,6 +22,7 @@ enum {
     GW_LF_BATCH = 1024,          /* commits between two syncs */
     GW_LF_GROUP_BYTES = 8 << 20, /* several commits become one group up to that; a larger one is alone */
     GW_LF_MIN_SEGMENT = 64 << 10,
+    GW_LF_RESERVES = 2,
     GW_LF_PATH = 4096,
 };
 
@@ -77,6 +78,7 @@ struct gw_lf_tail {
     uint64_t room; /* what is preallocated, or its nominal size */
     uint64_t synced, synced_seq, synced_row;
     uint64_t newest_ns; /* of its frames */
+    bool from_reserve;  /* for settlements alone */
     bool broken;        /* the file failed: only a new one will do */
 };
 
@@ -100,7 +102,9 @@ struct gw_lf {
     uint64_t applied_at;         /* in the last segment: everything behind is not applied */
     uint64_t unsynced_ns;        /* since when there is something to sync; 0 = nothing */
     uint64_t retry_ns;           /* not before, after the disk failed */
-    bool damaged;                /* recovery found something */
+    unsigned n_reserve;          /* files put aside */
+    uint64_t reserve_retry_ns;
+    bool damaged; /* recovery found something */
 
     pthread_mutex_t lock;
     struct gw_lf_state state;
@@ -120,10 +124,19 @@ uint64_t gw_lf_segment_bytes(const struct gw_lf *l);
  * behind the snapshot. What the one before could not sync is copied. Nothing may be unapplied. Under work.
  */
 int gw_lf_roll(struct gw_lf *l, uint64_t bytes);
+/** The same from what was put aside for settlements, when the disk is full. */
+int gw_lf_roll_reserve(struct gw_lf *l);
+/** Two small files whose blocks are there, for settlements when the disk is full. l->n_reserve tells how many there
+ * are. */
+void gw_lf_keep_reserve(struct gw_lf *l);
+/** A segment that goes becomes a reserve, before somebody else takes its blocks. */
+bool gw_lf_reserve_takes(struct gw_lf *l, const char *path);
+#define GW_LF_RESERVE_MARK "STNCHRSV" /* where a header would be */
+void gw_lf_reserve_path(const struct gw_lf *l, unsigned i, char ret[GW_LF_PATH]);
 /** The same for a log that has no segment yet, or whose last one is not to be written on. */
 int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes);
-/** The first n segments are removed. */
-void gw_lf_segments_drop(struct gw_lf *l, size_t n);
+/** n segments are removed, from the i-th on. */
+void gw_lf_segments_drop(struct gw_lf *l, size_t i, size_t n);
 int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s);
 /** The last segment with first_seq <= seq; the first one when there is none. Under lock or work. */
 size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq);

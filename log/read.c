@@ -168,12 +168,42 @@ static void gap(struct reader *r, uint64_t seq, uint64_t row)
     r->knows_row = true;
 }
 
-/* 1: a file is open and its end known. 0: there is nothing more. */
+/* A segment's file is gone: by retention just now, or somebody took it. Then its frames are lost. */
+static int pass_over(struct reader *r, const struct gw_lf_seg *seg)
+{
+    struct gw_lf *l = r->l;
+    uint64_t seq = 0, row = 0;
+    bool listed = false, is_last = false;
+
+    (void)pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->n_segs; i++) {
+        if (l->segs[i].number != seg->number)
+            continue;
+        listed = true;
+        is_last = i + 1 == l->n_segs;
+        seq = is_last ? 0 : l->segs[i + 1].first_seq;
+        row = is_last ? 0 : l->segs[i + 1].first_row;
+    }
+    (void)pthread_mutex_unlock(&l->lock);
+    if (!listed)
+        return 2;
+    if (is_last || seq <= r->seq)
+        return -ENOENT;
+    if (!r->knows_row) {
+        r->seq = r->seq > seg->first_seq ? r->seq : seg->first_seq;
+        r->row = seg->first_row;
+        r->knows_row = r->seq == seg->first_seq;
+    }
+    gap(r, seq, row);
+    return 2;
+}
+
+/* 1: a file is open and its end known. 2: look again. 0: there is nothing more. */
 static int locate(struct reader *r)
 {
     struct gw_lf *l = r->l;
     struct gw_lf_seg seg;
-    bool is_last, is_same, was_cut = false;
+    bool is_last, is_same;
     size_t i;
 
     (void)pthread_mutex_lock(&l->lock);
@@ -190,7 +220,6 @@ static int locate(struct reader *r)
     if (r->seq < l->segs[0].first_seq) { /* retention was faster */
         r->seq = l->segs[0].first_seq;
         r->knows_row = false;
-        was_cut = true;
     }
     (void)pthread_mutex_unlock(&l->lock);
     if (is_same) {
@@ -200,8 +229,10 @@ static int locate(struct reader *r)
     close_file(r);
     int rc = gw_lf_seg_open(l, &seg, &r->scan);
 
+    if (rc == -ENOENT)
+        return pass_over(r, &seg);
     if (rc < 0)
-        return rc == -ENOENT && was_cut ? 0 : rc;
+        return rc;
     r->number = seg.number;
     if (r->knows_row && seg.first_seq > r->seq)
         gap(r, seg.first_seq, seg.first_row);
@@ -278,6 +309,24 @@ static int give(struct reader *r, uint64_t off, const struct gw_lf_record *rec, 
     return 1;
 }
 
+/* Damage, or a segment that went while we read it and whose file is something else by now? */
+static bool went_away(struct reader *r)
+{
+    struct gw_lf *l = r->l;
+    bool listed = false;
+
+    gw_lf_follow(l);
+    (void)pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->n_segs; i++)
+        listed |= l->segs[i].number == r->number;
+    (void)pthread_mutex_unlock(&l->lock);
+    if (listed)
+        return false;
+    close_file(r);
+    r->knows_row = false;
+    return true;
+}
+
 /* One record. 1: *ret is filled in. 0: go on. */
 static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *rec, struct gw_log_entry *ret)
 {
@@ -300,6 +349,8 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
     if (rc == 0 && (!r->conf.consumer || n_open > 0)) {
         rc = gw_lf_scan_body_ok(&r->scan, off, rec);
         if (rc == 0) {
+            if (went_away(r))
+                return 0;
             gap(r, rec->seq + 1, rec->row + rec->rows); /* damaged: only this one */
             return 0;
         }
@@ -322,7 +373,7 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
 
     for (;;) {
         struct gw_lf_record rec;
-        uint64_t off;
+        uint64_t off, skipped;
         int rc = locate(r);
 
         if (rc == 0 && !followed && r->l->conf.read_only) {
@@ -330,9 +381,14 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
             followed = true;
             continue;
         }
+        if (rc == 2)
+            continue;
         if (rc <= 0)
             return rc;
+        skipped = r->scan.skipped;
         rc = gw_lf_scan_next(&r->scan, &off, &rec);
+        if (r->scan.skipped > skipped && went_away(r))
+            continue;
         if (rc > 0)
             rc = look_at(r, off, &rec, ret);
         if (rc != 0)

@@ -16,6 +16,8 @@
 #include "log/impl.h"
 #include "log/recover.h"
 
+enum { MAX_BAD_BYTES = 16 << 20 }; /* a segment */
+
 static void lose(struct gw_lf *l, uint64_t seq, uint64_t row, uint64_t bytes)
 {
     struct gw_lf_state *s = &l->state;
@@ -24,9 +26,10 @@ static void lose(struct gw_lf *l, uint64_t seq, uint64_t row, uint64_t bytes)
     if (seq <= s->end_seq && row <= s->end_row)
         return;
     (void)gw_lf_state_lose(s, &loss);
+    if (!l->conf.read_only)
+        l->damaged = true;
     s->end_seq = seq;
     s->end_row = row;
-    l->damaged = true;
 }
 
 /* One record of the past. Bodies of frames are not needed. */
@@ -73,23 +76,60 @@ static int replay_range(struct gw_lf *l, struct gw_lf_scan *s, uint64_t off, uin
     return 0;
 }
 
-/* Below `sure` everything was committed. */
-static int replay_sure(struct gw_lf *l, struct gw_lf_scan *s, uint64_t sure)
+/* Bytes that are no records any more are kept beside the segment: somebody may want to look at them. */
+static void keep_aside(struct gw_lf *l, struct gw_lf_scan *s, uint64_t number, uint64_t from, uint64_t to)
 {
-    uint64_t end = s->end, off;
+    char path[GW_LF_PATH];
+    struct gw_file *f;
+    int64_t at;
+
+    if (l->conf.read_only || from >= to)
+        return;
+    gw_lf_path(l, number, ".bad", path);
+    if (l->env->ops->file_open(l->env, path, GW_OPEN_READ | GW_OPEN_WRITE | GW_OPEN_CREATE, 0600, &f) < 0)
+        return;
+    at = l->env->ops->file_size(f);
+    while (at >= 0 && at < MAX_BAD_BYTES && from < to) {
+        size_t n = to - from < GW_LF_BLOCK ? (size_t)(to - from) : GW_LF_BLOCK;
+        const uint8_t *p;
+        struct iovec iov;
+
+        if (gw_lf_scan_peek(s, from, n, &p) < 0)
+            break;
+        iov = (struct iovec){(void *)(uintptr_t)p, n};
+        if (gw_lf_write_all(l, f, &iov, 1, (uint64_t)at) < 0)
+            break;
+        at += (int64_t)n;
+        from += n;
+    }
+    l->env->ops->file_close(f);
+    gw_log(&l->conf.logger, GW_LOG_WARN, "%s: damage in segment %" PRIu64 ": bytes that are no records are kept in %s",
+           l->dir, number, path);
+}
+
+/* Below `sure` everything was committed. */
+static int replay_sure(struct gw_lf *l, struct gw_lf_scan *s, uint64_t number, uint64_t sure)
+{
+    uint64_t end = s->end, off, behind = s->at;
     struct gw_lf_record r;
     int rc;
 
     s->end = sure < end ? sure : end;
     s->skipped = 0;
     while ((rc = gw_lf_scan_next(s, &off, &r)) > 0) {
-        if (s->skipped > 0)
+        uint64_t next = s->at;
+
+        if (off > behind) {
             l->damaged = true;
+            keep_aside(l, s, number, behind, off);
+        }
+        behind = next;
         rc = gw_lf_scan_body_ok(s, off, &r);
         if (rc > 0) {
             rc = replay(l, s, off, &r);
         } else if (rc == 0) {
             l->damaged = true;
+            keep_aside(l, s, number, off, next);
             s->skipped += gw_lf_size(&r);
             if (r.kind == GW_LF_FRAME && r.seq >= l->state.end_seq) {
                 lose(l, r.seq + 1, r.row + r.rows, s->skipped);
@@ -99,8 +139,10 @@ static int replay_sure(struct gw_lf *l, struct gw_lf_scan *s, uint64_t sure)
         if (rc < 0)
             break;
     }
-    if (s->skipped > 0)
+    if (rc == 0 && behind < s->end) {
         l->damaged = true;
+        keep_aside(l, s, number, behind, s->end);
+    }
     s->end = end;
     return rc;
 }
@@ -158,7 +200,7 @@ int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
         rc = find_sure(&s, &sure);
     s.at = seg->data;
     if (rc >= 0 && sure > s.at)
-        rc = replay_sure(l, &s, sure);
+        rc = replay_sure(l, &s, seg->number, sure);
     if (rc >= 0 && is_last) {
         uint32_t chain = seg->chain;
 
@@ -272,6 +314,29 @@ static int derive_head(struct gw_lf *l, struct gw_lf_seg *seg)
     return rc;
 }
 
+/* Made, and never written to. */
+static bool is_blank(struct gw_lf *l, const struct gw_lf_seg *seg)
+{
+    struct gw_lf_scan s;
+    bool blank = true;
+
+    if (gw_lf_seg_open(l, seg, &s) < 0)
+        return false;
+    for (uint64_t at = 0; blank && at < seg->file_bytes; at += GW_LF_BLOCK) {
+        size_t n = seg->file_bytes - at < GW_LF_BLOCK ? (size_t)(seg->file_bytes - at) : GW_LF_BLOCK;
+        const uint8_t *p;
+
+        if (gw_lf_scan_peek(&s, at, n, &p) < 0)
+            blank = false;
+        else if (at == 0 && n > sizeof(GW_LF_RESERVE_MARK) && memcmp(p, GW_LF_RESERVE_MARK, 8) == 0)
+            break;
+        else
+            blank = p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+    }
+    gw_lf_scan_clear(&s);
+    return blank;
+}
+
 /* ---- the folder -------------------------------------------------------------------------------------------- */
 
 static void set_aside(struct gw_lf *l, uint64_t number, const char *why)
@@ -284,6 +349,15 @@ static void set_aside(struct gw_lf *l, uint64_t number, const char *why)
     gw_lf_path(l, number, ".bad", to);
     if (l->env->ops->file_rename(l->env, from, to) == 0)
         gw_log(&l->conf.logger, GW_LOG_WARN, "%s: %s, kept aside as %s", l->dir, why, to);
+}
+
+static void remove_blank(struct gw_lf *l, const struct gw_lf_seg *seg)
+{
+    char path[GW_LF_PATH];
+
+    gw_lf_path(l, seg->number, "", path);
+    if (!l->conf.read_only)
+        (void)l->env->ops->file_remove(l->env, path);
 }
 
 static int by_number(const void *a, const void *b)
@@ -315,7 +389,7 @@ static int read_heads(struct gw_lf *l, struct gw_err *err)
         if (rcs[i] == -EPROTONOSUPPORT)
             rc = gw_fail(err, -EPROTONOSUPPORT, "%s: segment %" PRIu64 " is of a later version of the format", l->dir,
                          l->segs[i].number);
-        else if (rcs[i] < 0 && rcs[i] != -EBADMSG)
+        else if (rcs[i] < 0 && rcs[i] != -EBADMSG && !(rcs[i] == -ENOENT && l->conf.read_only))
             rc = gw_fail(err, rcs[i], "%s: segment %" PRIu64 " cannot be read: %s", l->dir, l->segs[i].number,
                          strerror(-rcs[i]));
     }
@@ -324,6 +398,8 @@ static int read_heads(struct gw_lf *l, struct gw_err *err)
     for (size_t i = 0; rc == 0 && i < l->n_segs; i++) {
         struct gw_lf_seg *seg = &l->segs[i];
 
+        if (rcs[i] == -ENOENT)
+            continue; /* retention of the process that has it was faster */
         if (rcs[i] == 0 && memcmp(heads[i].uuid, l->uuid, sizeof(l->uuid)) != 0) {
             set_aside(l, seg->number, "a segment of another log");
             continue;
@@ -335,11 +411,11 @@ static int read_heads(struct gw_lf *l, struct gw_err *err)
 
             if (some < 0)
                 rc = some;
-            if (some == 0) { /* made, and never written */
-                if (seg->file_bytes > GW_LF_RECORDS)
+            if (some == 0) {
+                if (is_blank(l, seg))
+                    remove_blank(l, seg);
+                else
                     set_aside(l, seg->number, "a segment without anything to read");
-                else if (!l->conf.read_only)
-                    set_aside(l, seg->number, "an empty segment");
                 continue;
             }
         }
@@ -367,6 +443,16 @@ static void join(struct gw_lf *l)
     }
 }
 
+/* A hole that was found before is known from the snapshot. */
+static int lose_hole(struct gw_lf *l, const struct gw_lf_loss *loss)
+{
+    uint64_t before = l->state.lost_rows;
+    int rc = gw_lf_state_lose(&l->state, loss);
+
+    l->damaged |= l->state.lost_rows != before;
+    return rc;
+}
+
 /* Rows between the end of segment i and the beginning of the next one are lost, if there are any. */
 static int find_hole(struct gw_lf *l, size_t i)
 {
@@ -391,8 +477,7 @@ static int find_hole(struct gw_lf *l, size_t i)
     if (rc < 0 || seq >= next->first_seq)
         return rc;
     loss = (struct gw_lf_loss){row, {next->first_row, next->first_seq, 0}, next->first_seq - seq, 0};
-    l->damaged = true;
-    return gw_lf_state_lose(&l->state, &loss);
+    return lose_hole(l, &loss);
 }
 
 static int find_holes(struct gw_lf *l, size_t base)
@@ -404,8 +489,7 @@ static int find_holes(struct gw_lf *l, size_t base)
     if (first->first_seq > trim->seq || first->first_row > trim->row) {
         struct gw_lf_loss loss = {trim->row, {first->first_row, first->first_seq, 0}, first->first_seq - trim->seq, 0};
 
-        l->damaged = true;
-        rc = gw_lf_state_lose(&l->state, &loss);
+        rc = lose_hole(l, &loss);
     }
     for (size_t i = 0; rc == 0 && i < base; i++)
         rc = find_hole(l, i);
@@ -441,11 +525,10 @@ static int replay_all(struct gw_lf *l, size_t *ret_base)
     return 0;
 }
 
-static void say(struct gw_lf *l, const struct gw_lf_state *before)
+static void say(struct gw_lf *l)
 {
     const struct gw_lf_seg *last = &l->segs[l->n_segs - 1];
 
-    (void)before;
     if (l->state.lost_rows || l->state.lost_frames)
         gw_log(&l->conf.logger, GW_LOG_WARN,
                "%s: %" PRIu64 " rows in %" PRIu64 " frames are damaged and lost since the log was made", l->dir,
@@ -481,7 +564,9 @@ static int take_over(struct gw_lf *l)
     t->synced_seq = l->next_seq;
     t->synced_row = l->next_row;
     if (t->room > t->at)
-        (void)l->env->ops->file_allocate(t->file, t->at, t->room - t->at);
+        rc = l->env->ops->file_allocate(t->file, t->at, t->room - t->at);
+    if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOSYS)
+        t->room = t->at; /* what comes needs another segment, and may not get one */
     l->applied_at = t->at;
     l->stats.synced_seq = l->next_seq;
     return 0;
@@ -489,7 +574,6 @@ static int take_over(struct gw_lf *l)
 
 int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
 {
-    struct gw_lf_state none = {0};
     size_t base = 0;
     int rc;
 
@@ -507,9 +591,11 @@ int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
     gw_lf_state_mend(&l->state);
     l->next_seq = l->state.end_seq;
     l->next_row = l->state.end_row;
-    say(l, &none);
-    if (l->conf.read_only)
+    say(l);
+    if (l->conf.read_only) {
+        l->tail.at = l->segs[l->n_segs - 1].end;
         return 0;
+    }
     rc = take_over(l);
     if (rc < 0)
         return gw_fail(err, rc, "%s: the last segment cannot be written on: %s", l->dir, strerror(-rc));
@@ -518,7 +604,105 @@ int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
     return 0;
 }
 
+/* ---- following a log that another process writes ----------------------------------------------------------- */
+
+/* Whole groups behind the end. */
+static void follow_last(struct gw_lf *l)
+{
+    struct gw_lf_seg *last = &l->segs[l->n_segs - 1];
+    struct gw_lf_scan s;
+    uint64_t end;
+    int64_t size;
+
+    last->end = UINT64_MAX >> 1;
+    if (gw_lf_seg_open(l, last, &s) < 0) {
+        last->end = l->tail.at;
+        return;
+    }
+    size = l->env->ops->file_size(s.f);
+    s.end = size > 0 ? (uint64_t)size : 0;
+    s.at = l->tail.at;
+    (void)replay_groups(l, &s, &l->tail.chain, &end);
+    l->tail.at = last->end = s.at;
+    last->last_time_ns = l->tail.newest_ns;
+    gw_lf_scan_clear(&s);
+}
+
+/* What the first group behind the snapshot follows on. */
+static int find_chain(struct gw_lf *l, const struct gw_lf_seg *seg, uint32_t *ret)
+{
+    struct gw_lf_scan s;
+    uint64_t end;
+    int rc = seg->copies == 0 ? -EBADMSG : gw_lf_seg_open(l, seg, &s);
+
+    if (rc < 0)
+        return rc;
+    rc = gw_lf_scan_group(&s, seg->data - seg->snapshot_bytes, NULL, &end, ret);
+    gw_lf_scan_clear(&s);
+    return rc;
+}
+
+/* 1: the writer has gone on to another segment. */
+static int follow_next(struct gw_lf *l)
+{
+    struct gw_lf_seg seg = {0}, *last = &l->segs[l->n_segs - 1];
+    struct gw_lf_segment_head h;
+    uint32_t chain;
+
+    for (uint64_t k = 1; k <= GW_LF_RESERVES + 1; k++) { /* some may have gone again */
+        seg = (struct gw_lf_seg){.number = last->number + k};
+        if (read_head(l, &seg, &h) == 0 && memcmp(h.uuid, l->uuid, sizeof(h.uuid)) == 0)
+            break;
+        seg.number = 0;
+    }
+    if (seg.number == 0)
+        return 0;
+    from_head(&seg, &h);
+    follow_last(l); /* it may have been written to before the writer went on */
+    if (find_chain(l, &seg, &chain) <= 0)
+        return 0;
+    last = &l->segs[l->n_segs - 1];
+    seg.end = seg.data;
+    if (h.prev_number == last->number && h.prev_end < last->end)
+        last->end = h.prev_end;
+    if (gw_lf_segs_push(l, &seg) < 0)
+        return 0;
+    /* What settlements came between is in the snapshot; frames that were written again are known. */
+    l->tail.at = seg.data;
+    l->tail.chain = chain;
+    l->tail.newest_ns = 0;
+    if (l->state.end_seq < seg.first_seq)
+        lose(l, seg.first_seq, seg.first_row, 0);
+    return 1;
+}
+
+/* What retention took is gone for us too. */
+static void follow_first(struct gw_lf *l)
+{
+    size_t n = 0;
+
+    for (; n + 1 < l->n_segs; n++) {
+        char path[GW_LF_PATH];
+
+        gw_lf_path(l, l->segs[n].number, "", path);
+        if (l->env->ops->file_changed_ns(l->env, path) != 0)
+            break;
+        free(l->segs[n].marks);
+    }
+    l->n_segs -= n;
+    memmove(l->segs, l->segs + n, l->n_segs * sizeof(*l->segs));
+}
+
 void gw_lf_follow(struct gw_lf *l)
 {
-    (void)l;
+    if (!l->conf.read_only)
+        return;
+    (void)pthread_mutex_lock(&l->work);
+    (void)pthread_mutex_lock(&l->lock);
+    do
+        follow_last(l);
+    while (follow_next(l));
+    follow_first(l);
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)pthread_mutex_unlock(&l->work);
 }

@@ -81,7 +81,7 @@ static int drop_first(struct gw_lf *l, size_t n)
         return rc;
     for (n = 0; n + 1 < l->n_segs && l->segs[n].number < number; n++)
         ;
-    gw_lf_segments_drop(l, n);
+    gw_lf_segments_drop(l, 0, n);
     return 0;
 }
 
@@ -97,6 +97,16 @@ static void end_last(struct gw_lf *l)
         (void)gw_lf_roll(l, 0);
 }
 
+/* A segment of settlements alone is summed up by the next one's snapshot. */
+static void drop_empty(struct gw_lf *l)
+{
+    for (size_t i = 0; i + 1 < l->n_segs;)
+        if (l->segs[i].first_seq == l->segs[i + 1].first_seq)
+            gw_lf_segments_drop(l, i, 1);
+        else
+            i++;
+}
+
 void gw_lf_retain(struct gw_lf *l)
 {
     uint64_t used = gw_lf_used(l);
@@ -104,6 +114,7 @@ void gw_lf_retain(struct gw_lf *l)
 
     if (l->tail.broken)
         return;
+    drop_empty(l);
     end_last(l);
     while (n + 1 < l->n_segs && may_go(l, n, used))
         used -= l->segs[n++].end;

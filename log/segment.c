@@ -143,17 +143,39 @@ static int allocate(struct gw_lf *l, uint64_t bytes)
     return rc == -EOPNOTSUPP || rc == -ENOSYS ? 0 : rc;
 }
 
-static int make_file(struct gw_lf *l, uint64_t number, uint64_t bytes)
+static int make_file(struct gw_lf *l, uint64_t number)
 {
-    struct gw_lf_tail *t = &l->tail;
+    const int flags = GW_OPEN_READ | GW_OPEN_WRITE | GW_OPEN_CREATE | GW_OPEN_TRUNCATE;
     char path[GW_LF_PATH];
     int rc;
 
     gw_lf_path(l, number, "", path);
-    *t = (struct gw_lf_tail){.number = number, .salt = gw_lf_salt(l->uuid, number), .at = GW_LF_RECORDS};
-    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ | GW_OPEN_WRITE | GW_OPEN_CREATE | GW_OPEN_TRUNCATE, 0600,
-                                &t->file);
-    return rc < 0 ? rc : allocate(l, bytes);
+    rc = l->env->ops->file_open(l->env, path, flags, 0600, &l->tail.file);
+    return rc < 0 ? rc : allocate(l, gw_lf_segment_bytes(l));
+}
+
+/* A reserve becomes the segment: its blocks are there. */
+static int take_reserve(struct gw_lf *l, uint64_t number)
+{
+    char from[GW_LF_PATH], path[GW_LF_PATH];
+    int64_t size;
+    int rc;
+
+    if (l->n_reserve == 0)
+        return -ENOSPC;
+    gw_lf_reserve_path(l, l->n_reserve - 1, from);
+    gw_lf_path(l, number, "", path);
+    rc = l->env->ops->file_rename(l->env, from, path);
+    if (rc < 0)
+        return rc;
+    l->n_reserve--;
+    l->tail.from_reserve = true;
+    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ | GW_OPEN_WRITE, 0600, &l->tail.file);
+    if (rc < 0)
+        return rc;
+    size = l->env->ops->file_size(l->tail.file);
+    l->tail.room = size > 0 ? (uint64_t)size : 0;
+    return size < 0 ? (int)size : 0;
 }
 
 static void give_up_file(struct gw_lf *l, uint64_t number)
@@ -247,10 +269,14 @@ static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h)
     return rc;
 }
 
-static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, const struct gw_lf_tail *old)
+static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, bool from_reserve,
+               const struct gw_lf_tail *old)
 {
     uint64_t end_seq = l->next_seq, end_row = l->next_row;
-    int rc = make_file(l, h->number, gw_lf_segment_bytes(l));
+    int rc;
+
+    l->tail = (struct gw_lf_tail){.number = h->number, .salt = gw_lf_salt(l->uuid, h->number), .at = GW_LF_RECORDS};
+    rc = from_reserve ? take_reserve(l, h->number) : make_file(l, h->number);
 
     l->next_seq = h->first_seq;
     l->next_row = h->first_row;
@@ -269,7 +295,8 @@ static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, co
     return rc;
 }
 
-int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes)
+static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes,
+                       bool from_reserve)
 {
     struct gw_lf_tail old = l->tail;
     struct gw_lf_segment_head h = {
@@ -286,7 +313,7 @@ int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint
         h.prev_end = old.broken ? old.synced : l->segs[l->n_segs - 1].end;
         h.prev_last_time = l->segs[l->n_segs - 1].last_time_ns;
     }
-    rc = add(l, &h, bytes, old.file ? &old : NULL);
+    rc = add(l, &h, bytes, from_reserve, old.file ? &old : NULL);
     if (rc < 0) {
         give_up_file(l, number);
         gw_lf_out_reset(l);
@@ -295,7 +322,7 @@ int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint
     }
     if (old.file) {
         /* What is behind the end was only kept in reserve; a file that cannot be cut is longer, and that is all. */
-        if (!old.broken)
+        if (!old.broken && !old.from_reserve)
             (void)l->env->ops->file_truncate(old.file, old.at);
         l->env->ops->file_close(old.file);
     }
@@ -304,28 +331,47 @@ int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint
     return 0;
 }
 
-int gw_lf_roll(struct gw_lf *l, uint64_t bytes)
+int gw_lf_segment_new(struct gw_lf *l, uint64_t number, uint64_t first_seq, uint64_t first_row, uint64_t bytes)
+{
+    return new_segment(l, number, first_seq, first_row, bytes, false);
+}
+
+static int roll(struct gw_lf *l, uint64_t bytes, bool from_reserve)
 {
     struct gw_lf_tail *t = &l->tail;
 
     if (!t->broken && t->file && t->at > t->synced)
         (void)gw_lf_sync(l);
-    return gw_lf_segment_new(l, l->segs[l->n_segs - 1].number + 1, t->broken ? t->synced_seq : l->next_seq,
-                             t->broken ? t->synced_row : l->next_row, bytes);
+    return new_segment(l, l->segs[l->n_segs - 1].number + 1, t->broken ? t->synced_seq : l->next_seq,
+                       t->broken ? t->synced_row : l->next_row, bytes, from_reserve);
 }
 
-void gw_lf_segments_drop(struct gw_lf *l, size_t n)
+int gw_lf_roll(struct gw_lf *l, uint64_t bytes)
+{
+    return roll(l, bytes, false);
+}
+
+int gw_lf_roll_reserve(struct gw_lf *l)
+{
+    return roll(l, 0, true);
+}
+
+/* Out of the list first: a reader that still has the file must not take what becomes of it for damage. */
+void gw_lf_segments_drop(struct gw_lf *l, size_t first, size_t n)
 {
     char path[GW_LF_PATH];
 
-    for (size_t i = 0; i < n; i++) {
-        gw_lf_path(l, l->segs[i].number, "", path);
-        (void)l->env->ops->file_remove(l->env, path);
-        free(l->segs[i].marks);
+    for (; n > 0; n--) {
+        struct gw_lf_seg seg = l->segs[first];
+
+        (void)pthread_mutex_lock(&l->lock);
+        l->n_segs--;
+        memmove(l->segs + first, l->segs + first + 1, (l->n_segs - first) * sizeof(*l->segs));
+        (void)pthread_mutex_unlock(&l->lock);
+        gw_lf_path(l, seg.number, "", path);
+        if (!gw_lf_reserve_takes(l, path))
+            (void)l->env->ops->file_remove(l->env, path);
+        free(seg.marks);
     }
     (void)l->env->ops->dir_sync(l->env, l->dir);
-    (void)pthread_mutex_lock(&l->lock);
-    l->n_segs -= n;
-    memmove(l->segs, l->segs + n, l->n_segs * sizeof(*l->segs));
-    (void)pthread_mutex_unlock(&l->lock);
 }

@@ -4,7 +4,7 @@
 
 #include "log/state.h"
 
-enum { TOTALS_BODY = 80, RANGES_HEAD = 8, RANGES_A_RECORD = 4096 };
+enum { TOTALS_BODY = 96, RANGES_HEAD = 8, RANGES_A_RECORD = 4096 };
 
 /* LEB128: differences of neighbours are small. */
 static void put_varint(struct gw_buf *b, uint64_t v)
@@ -88,8 +88,9 @@ int gw_lf_state_apply_ranges(struct gw_lf_state *s, struct gw_slice body)
 
 static void put_totals(struct gw_buf *b, const struct gw_lf_state *s, uint64_t end_seq, uint64_t end_row)
 {
-    uint64_t v[] = {end_seq,      end_row,       s->trim.row,   s->trim.seq,      s->lost_frames,
-                    s->lost_rows, s->lost_bytes, s->partitions, s->next_consumer, s->next_producer};
+    uint64_t v[] = {end_seq,          end_row,          s->trim.row,      s->trim.seq,
+                    s->lost_frames,   s->lost_rows,     s->lost_bytes,    s->partitions,
+                    s->next_consumer, s->next_producer, s->lost.base.row, s->lost.base.seq};
 
     gw_buf_put(b, v, sizeof(v));
 }
@@ -107,7 +108,7 @@ int gw_lf_state_apply_totals(struct gw_lf_state *s, struct gw_slice body)
     s->partitions = gw_lf_get64(body.p + 56);
     s->next_consumer = (uint32_t)gw_lf_get64(body.p + 64);
     s->next_producer = (uint32_t)gw_lf_get64(body.p + 72);
-    s->lost.base = s->trim;
+    s->lost.base = (struct gw_lf_place){gw_lf_get64(body.p + 80), gw_lf_get64(body.p + 88), 0};
     return 0;
 }
 

@@ -338,7 +338,19 @@ void gw_lf_put_consumer(struct gw_buf *b, const struct gw_lf_consumer *c)
     gw_buf_put(b, c->name, n);
 }
 
-static int apply_consumer(struct gw_lf_state *s, struct gw_slice body)
+/* What was lost before it came is lost for it too. */
+static int lose_known(struct gw_lf_state *s, struct gw_lf_consumer *c)
+{
+    int rc = gw_lf_rows_reserve(&c->done, s->lost.n + 1);
+
+    if (rc == 0 && s->lost.base.row > c->first_row)
+        c->lost_rows += gw_lf_rows_add(&c->done, c->first_row, s->lost.base);
+    for (size_t i = 0; rc == 0 && i < s->lost.n; i++)
+        c->lost_rows += gw_lf_rows_add(&c->done, s->lost.ranges[i].from, s->lost.ranges[i].to);
+    return rc;
+}
+
+static int apply_consumer(struct gw_lf_state *s, struct gw_slice body, bool is_new)
 {
     size_t n = body.n >= CONSUMER_HEAD ? gw_lf_get16(body.p + 4) : 0;
     struct gw_lf_consumer *c;
@@ -368,7 +380,7 @@ static int apply_consumer(struct gw_lf_state *s, struct gw_slice body)
     c->lost_rows = gw_lf_get64(body.p + 72);
     if (id >= s->next_consumer)
         s->next_consumer = id + 1;
-    return 0;
+    return is_new ? lose_known(s, c) : 0;
 }
 
 void gw_lf_put_release(struct gw_buf *b, uint32_t id)
@@ -453,7 +465,7 @@ int gw_lf_state_apply(struct gw_lf_state *s, const struct gw_lf_record *r, struc
     case GW_LF_POSITION:
         return apply_positions(s, body);
     case GW_LF_CONSUMER:
-        return apply_consumer(s, body);
+        return apply_consumer(s, body, r->topic != GW_LF_IN_SNAPSHOT);
     case GW_LF_RANGES:
         return gw_lf_state_apply_ranges(s, body);
     case GW_LF_RELEASE:

@@ -91,6 +91,7 @@ void gw_lf_apply(struct gw_lf *l)
         size_t n;
 
         r.kind = o->p[at + 4];
+        r.topic = gw_lf_get16(o->p + at + 6);
         r.partition = gw_lf_get16(o->p + at + 8);
         r.rows = gw_lf_get32(o->p + at + 12);
         r.n_meta = gw_lf_get32(o->p + at + 16);
@@ -164,7 +165,7 @@ static bool fits(const struct gw_lf *l, uint64_t bytes, bool settles)
 {
     uint64_t room = l->tail.room - (settles ? 0 : settle_room(l));
 
-    return l->tail.at + bytes + GW_LF_COMMIT <= room;
+    return l->tail.at + bytes + GW_LF_COMMIT <= room && (settles || !l->tail.from_reserve);
 }
 
 static int disk_has(struct gw_lf *l, uint64_t bytes)
@@ -192,8 +193,10 @@ static int close_group(struct gw_lf *l, struct group *g)
             return rc;
     }
     for (unsigned i = g->first; i < g->behind; i++)
-        if (l->todo[i].rc == OPEN)
+        if (l->todo[i].rc == OPEN && (rc == 0 || !settles_only(l->todo[i].c)))
             l->todo[i].rc = rc < 0 ? rc : WRITTEN;
+    if (rc < 0)
+        l->tail.room = l->tail.at; /* settlements stay open: they go into another segment */
     return 0;
 }
 
@@ -202,6 +205,16 @@ static int over_limits(struct gw_lf *l, uint64_t bytes)
     if (l->conf.max_bytes && gw_lf_used(l) + l->out.bytes + bytes + GW_LF_COMMIT > l->conf.max_bytes)
         return -EDQUOT;
     return 0;
+}
+
+static int roll(struct gw_lf *l, uint64_t bytes, bool settles)
+{
+    int rc;
+
+    if (!settles && l->n_reserve == 0) /* frames come only when settlements can follow */
+        return -ENOSPC;
+    rc = gw_lf_roll(l, bytes + GW_LF_COMMIT + (settles ? 0 : settle_room(l)));
+    return rc == -ENOSPC && settles ? gw_lf_roll_reserve(l) : rc;
 }
 
 /* There is room at the end of the segment, which may be a new one. *ret < 0: not for this commit. */
@@ -217,8 +230,8 @@ static int make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret)
     rc = finish(l);
     if (rc < 0)
         return rc;
-    *ret = gw_lf_roll(l, bytes + GW_LF_COMMIT + (settles ? 0 : settle_room(l)));
-    if (*ret < 0 && *ret != -ENOSPC && *ret != -ENOMEM)
+    *ret = roll(l, bytes, settles);
+    if (*ret < 0)
         gw_lf_count(l, &l->stats.failed_writes, 1);
     return l->tail.broken ? -EIO : 0;
 }
@@ -288,13 +301,18 @@ static int write_open(struct gw_lf *l)
     struct group g = {0};
     int rc = 0;
 
+    for (unsigned pass = 0; rc == 0 && pass < 2; pass++) {
+        for (unsigned i = 0; rc == 0 && i < l->n_todo; i++)
+            if (l->todo[i].rc == OPEN)
+                rc = add_commit(l, &g, i);
+        if (rc == 0)
+            rc = close_group(l, &g);
+        if (rc == 0)
+            rc = finish(l);
+    }
     for (unsigned i = 0; rc == 0 && i < l->n_todo; i++)
         if (l->todo[i].rc == OPEN)
-            rc = add_commit(l, &g, i);
-    if (rc == 0)
-        rc = close_group(l, &g);
-    if (rc == 0)
-        rc = finish(l);
+            l->todo[i].rc = -ENOSPC;
     return rc;
 }
 
@@ -496,6 +514,8 @@ uint64_t gw_lf_work(struct gw_log *log)
             sync_if_due(l);
             write_losses(l);
             gw_lf_retain(l);
+            if (!l->tail.broken)
+                gw_lf_keep_reserve(l);
         }
         next = when_next(l);
         (void)pthread_mutex_unlock(&l->work);

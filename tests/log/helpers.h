@@ -13,13 +13,16 @@
 #include "log/impl.h"
 #include "tests/harness.h"
 #include "tests/harness_env.h"
+#include "tests/harness_simdisk.h"
 
 #define MS 1000000ull
 #define S  1000000000ull
 
 struct world {
     struct gw_test_env te;
+    struct gw_simdisk *disk; /* or NULL: a real folder */
     char dir[128];
+    struct gw_buf lines;
     struct gw_log_sink sink;
     struct gw_log_files_conf conf;
     struct gw_log *log;
@@ -62,6 +65,54 @@ static inline void world_init(struct world *w)
                                          .arg = w};
 }
 
+static inline void world_line(void *arg, const char *line, size_t n)
+{
+    gw_buf_put(&((struct world *)arg)->lines, line, n);
+}
+
+/* The same on a disk in memory, which can be made to fail. */
+static inline void world_init_on(struct world *w, struct gw_simdisk *disk)
+{
+    memset(w, 0, sizeof(*w));
+    gw_test_env_init(&w->te, 7);
+    gw_simdisk_init(disk, 1);
+    gw_buf_init(&w->lines, 1 << 20);
+    disk->log = world_line;
+    disk->arg = w;
+    w->disk = disk;
+    (void)snprintf(w->dir, sizeof(w->dir), "q");
+    w->sink = (struct gw_log_sink){.env = &disk->env, .level = GW_LOG_DEBUG};
+    w->conf = (struct gw_log_files_conf){.env = &disk->env,
+                                         .dir = w->dir,
+                                         .logger = {.sink = &w->sink},
+                                         .segment_bytes = 64 << 10,
+                                         .reserve_bytes = 1,
+                                         .wake = world_wake,
+                                         .arg = w};
+}
+
+static inline bool world_said(struct world *w, const char *text)
+{
+    return w->lines.n > 0 && memmem(w->lines.p, w->lines.n, text, strlen(text));
+}
+
+/* The process ends without a word. */
+static inline void world_kill(struct world *w, struct gw_simdisk *next)
+{
+    struct gw_lf *l = (struct gw_lf *)w->log;
+
+    gw_simdisk_kill(next, w->disk);
+    next->log = world_line;
+    next->arg = w;
+    l->tail.broken = true; /* nothing that closing does gets to the disk that goes on */
+    gw_log_close(w->log);
+    gw_simdisk_clear(w->disk);
+    w->log = NULL;
+    w->disk = next;
+    w->conf.env = &next->env;
+    w->sink.env = &next->env;
+}
+
 static inline void world_open(struct world *w)
 {
     struct gw_err err = {""};
@@ -85,10 +136,15 @@ static inline void world_clear(struct world *w)
     char cmd[400];
 
     world_close(w);
+    gw_test_env_clear(&w->te);
+    gw_buf_clear(&w->lines);
+    if (w->disk) {
+        gw_simdisk_clear(w->disk);
+        return;
+    }
     *strrchr(w->dir, '/') = 0;
     (void)snprintf(cmd, sizeof(cmd), "rm -rf %s", w->dir);
     assert_int_equal(system(cmd), 0);
-    gw_test_env_clear(&w->te);
 }
 
 static inline int world_commit(struct world *w, struct gw_log_commit c)
@@ -108,7 +164,7 @@ static inline int world_append(struct world *w, uint32_t rows, size_t n, bool sy
 {
     uint8_t *body = malloc(n + 1);
     struct gw_log_stats st;
-    struct gw_log_frame f = {.rows = rows, .time_ns = gw_wall_ns(&w->te.env), .signal = 1, .meta = GW_SLICE("meta")};
+    struct gw_log_frame f = {.rows = rows, .time_ns = gw_wall_ns(w->conf.env), .signal = 1, .meta = GW_SLICE("meta")};
     int rc;
 
     gw_log_stats(w->log, &st);

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disks that are full, fail, or go away: what was promised holds, what was not is not there, and it works again. */
+#include "tests/log/helpers.h"
+
+static struct gw_simdisk disk, next;
+
+static void fail_next(enum gw_simdisk_call call, int error, uint64_t times)
+{
+    disk.faults[call] = (struct gw_simdisk_fault){error, 1, times};
+}
+
+static void heal(void)
+{
+    memset(disk.faults, 0, sizeof(disk.faults));
+}
+
+/* The log holds exactly `frames` frames, now and after a restart. */
+static void holds(struct world *w, uint64_t frames)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(world_read(w, 0).frames, frames);
+        assert_int_equal(world_stats(w).lost_rows, 0);
+        if (i == 0) {
+            world_close(w);
+            world_open(w);
+        }
+    }
+}
+
+/*
+ * Scenario    fdatasync fails once while two synced commits and one unsynced one are there
+ * Guarantees  it is not asked again on that file; what was pending is in a new segment, synced; nothing is lost or
+ * twice
+ */
+static void a_failed_sync_goes_on_in_a_new_segment(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    assert_int_equal(world_append(&w, 1, 300, false), 0);
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    assert_int_equal(world_stats(&w).failed_syncs, 1);
+    assert_int_equal(world_stats(&w).segments, 2);
+    assert_int_equal(world_stats(&w).synced_seq, 3);
+    assert_false(world_stats(&w).degraded);
+    assert_true(world_said(&w, "cannot be synced"));
+    holds(&w, 3);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    the same, then the power fails, and what the old file did not sync is gone
+ * Guarantees  everything that was promised is there
+ */
+static void what_a_failed_sync_covered_survives_a_power_cut(void **state)
+{
+    struct world w;
+    uint64_t seed = 3;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(world_append(&w, 1, 3000, false), 0);
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+    assert_int_equal(world_append(&w, 1, 3000, true), 0);
+    gw_simdisk_init(&next, 1);
+    gw_simdisk_power_cut(&next, &disk, &(struct gw_simdisk_crash){0}, &seed);
+    world_close(&w);
+    gw_simdisk_clear(&disk);
+    w.disk = &next;
+    w.conf.env = w.sink.env = &next.env;
+    world_open(&w);
+    assert_int_equal(world_read(&w, 0).frames, 6);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    every fdatasync fails, for a while
+ * Guarantees  commits that want it fail and leave nothing; the log says that it is degraded, and works again by itself
+ */
+static void a_sync_that_never_works_fails_honestly(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 300, false), 0);
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1000);
+    assert_int_equal(world_append(&w, 1, 300, true), -EIO);
+    assert_true(world_stats(&w).degraded);
+    assert_int_equal(world_read(&w, 0).frames, 1);
+    assert_int_equal(world_append(&w, 1, 300, true), -EIO);
+    heal();
+    disk.now_ns += 2 * S;
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    assert_false(world_stats(&w).degraded);
+    holds(&w, 2);
+    world_clear(&w);
+}
+
+/* Scenario: the background's sync fails. Guarantees: what it was for is copied, synced, and counted once. */
+static void a_failed_background_sync_copies_what_it_was_for(void **state)
+{
+    struct world w;
+    uint64_t when;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(world_append(&w, 2, 1000, false), 0);
+    when = gw_log_work(w.log);
+    assert_in_range(when, disk.now_ns + 1, disk.now_ns + 100 * MS);
+    assert_int_equal(world_stats(&w).synced_seq, 0);
+    disk.now_ns = when;
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).synced_seq, 3);
+    assert_int_equal(world_stats(&w).segments, 1); /* of the old one nothing is left */
+    holds(&w, 3);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a write fails: EIO, ENOSPC, EROFS, and in the middle of a group
+ * Guarantees  EIO: the commit goes into a new segment. ENOSPC: it is refused, and nothing of it is there. Then it works
+ */
+static void a_failed_write_leaves_nothing(void **state)
+{
+    const int errors[] = {-EIO, -ENOSPC, -EDQUOT};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct world w;
+
+        world_init_on(&w, &disk);
+        world_open(&w);
+        assert_int_equal(world_append(&w, 1, 300, true), 0);
+        disk.short_permille = 1000;
+        disk.faults[GW_SIMDISK_WRITE] = (struct gw_simdisk_fault){errors[i], 2, 1};
+        assert_int_equal(world_append(&w, 1, 3000, false), errors[i] == -EIO ? 0 : errors[i]);
+        assert_int_equal(world_stats(&w).failed_writes, 1);
+        assert_int_equal(world_append(&w, 1, 300, false), 0);
+        holds(&w, errors[i] == -EIO ? 3 : 2);
+        world_clear(&w);
+    }
+}
+
+/* Scenario: the file system turns read-only, and back. Guarantees: commits fail clearly; nothing is half there. */
+static void a_read_only_disk_is_an_error(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    disk.read_only = true;
+    assert_true(world_append(&w, 1, 300, true) < 0);
+    assert_true(world_append(&w, 1, 300, false) < 0);
+    assert_true(world_stats(&w).degraded);
+    assert_int_equal(world_read(&w, 0).frames, 1);
+    disk.read_only = false;
+    disk.now_ns += 2 * S;
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    holds(&w, 2);
+    world_clear(&w);
+}
+
+/* Scenario: no descriptor is left when a new segment is due. Guarantees: refused; later it works. */
+static void no_descriptors_are_an_error(void **state)
+{
+    struct world w;
+    int rc = 0;
+    uint64_t n = 0;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    disk.max_open = disk.n_open;
+    for (; rc == 0 && n < 30; n++)
+        rc = world_append(&w, 1, 5000, false);
+    assert_int_equal(rc, -EMFILE);
+    disk.max_open = 90;
+    assert_int_equal(world_append(&w, 1, 5000, false), 0);
+    holds(&w, n);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    the disk is full to the last block; hundreds of settlements, one by one; then all is settled
+ * Guarantees  appends are refused, settlements never; what is settled frees segments, and appends work again
+ */
+static void settling_works_on_a_full_disk(void **state)
+{
+    struct world w;
+    uint32_t a, b;
+    int rc = 0;
+    uint64_t n = 0, n_more = 0, room, total;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.until_settled = true;
+    disk.room_bytes = 600 << 10;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "a", GW_LOG_FROM_FIRST, &a), 0);
+    assert_int_equal(gw_log_consumer_open(w.log, "b", GW_LOG_FROM_FIRST, &b), 0);
+    for (; rc == 0 && n < 4000; n++)
+        rc = world_append(&w, 50, 500, false);
+    n--;
+    assert_int_equal(rc, -ENOSPC);
+    assert_true(n > 300);
+    assert_int_equal(disk.ops.disk_space(&disk.env, "q", &room, &total), 0);
+    disk.room_bytes -= room; /* somebody else takes the rest */
+    for (unsigned i = 0; i < 4000; i++) {
+        struct gw_log_settle s = {.consumer = a, .seq = i / 8 % n, .frame_rows = 50, .rows = 1};
+
+        s.last_seq = s.seq;
+        s.first_row = i % 8 * 2;
+        assert_int_equal(world_commit(&w, (struct gw_log_commit){.settles = &s, .n_settles = 1, .sync = i % 5 == 0}),
+                         0);
+        rc = world_append(&w, 50, 500, false); /* what settling gave back may be enough for another one */
+        assert_true(rc == 0 || rc == -ENOSPC);
+        n_more += rc == 0;
+    }
+    world_close(&w);
+    world_open(&w);
+    assert_int_equal(world_consumer(&w, a).settled[GW_LOG_DELIVERED], n * 8 < 4000 ? n * 8 : 4000);
+    assert_int_equal(world_stats(&w).lost_rows, 0);
+    assert_true(n_more < 200);
+    n += n_more;
+    assert_int_equal(world_read(&w, b).frames, n);
+    assert_int_equal(world_settle(&w, a, 0, n - 1), 0);
+    assert_int_equal(world_settle(&w, b, 0, n - 1), 0);
+    assert_in_range(world_stats(&w).segments, 1, 2);
+    disk.room_bytes = 600 << 10;
+    disk.now_ns += 2 * S;
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_append(&w, 1, 500, false), 0);
+    assert_int_equal(world_read(&w, a).frames, 1);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a log with a limit of its own; a consumer that stands still, then settles
+ * Guarantees  -EDQUOT beyond it; when all is settled, the last segment makes room as well
+ */
+static void over_its_own_limit_appends_are_refused(void **state)
+{
+    struct world w;
+    uint32_t a;
+    int rc = 0;
+    uint64_t n = 0;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.until_settled = true;
+    w.conf.max_bytes = 300 << 10;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "a", GW_LOG_FROM_FIRST, &a), 0);
+    for (; rc == 0 && n < 4000; n++)
+        rc = world_append(&w, 50, 5000, false);
+    n--;
+    assert_int_equal(rc, -EDQUOT);
+    assert_in_range(world_stats(&w).bytes, 250 << 10, 300 << 10);
+    assert_int_equal(world_settle(&w, a, 0, n - 1), 0);
+    assert_true(world_stats(&w).bytes < 100 << 10);
+    assert_int_equal(world_append(&w, 50, 5000, false), 0);
+    world_clear(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failed_sync_goes_on_in_a_new_segment),
+        cmocka_unit_test(what_a_failed_sync_covered_survives_a_power_cut),
+        cmocka_unit_test(a_sync_that_never_works_fails_honestly),
+        cmocka_unit_test(a_failed_background_sync_copies_what_it_was_for),
+        cmocka_unit_test(a_failed_write_leaves_nothing),
+        cmocka_unit_test(a_read_only_disk_is_an_error),
+        cmocka_unit_test(no_descriptors_are_an_error),
+        cmocka_unit_test(settling_works_on_a_full_disk),
+        cmocka_unit_test(over_its_own_limit_appends_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
