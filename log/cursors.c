@@ -52,7 +52,8 @@ static int make_consumer(struct gw_lf *l, const char *name, enum gw_log_start st
     gw_lf_put_consumer(&b, &c);
     rc = b.failed ? -ENOMEM : gw_lf_write_now(l, GW_LF_CONSUMER, gw_buf_slice(&b), 2);
     gw_buf_clear(&b);
-    *ret_id = c.id;
+    if (rc == 0)
+        *ret_id = c.id;
     return rc;
 }
 

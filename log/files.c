@@ -240,7 +240,7 @@ static int open_log(struct gw_lf *l, struct gw_err *err)
             return gw_fail(err, rc, "%s: the first segment cannot be made: %s", l->dir, strerror(-rc));
     }
     if (rc == 0 && !l->conf.read_only)
-        gw_lf_keep_reserve(l);
+        (void)gw_lf_keep_reserve(l);
     return rc;
 }
 

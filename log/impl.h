@@ -104,7 +104,9 @@ struct gw_lf {
     uint64_t retry_ns;           /* not before, after the disk failed */
     unsigned n_reserve;          /* files put aside */
     uint64_t reserve_retry_ns;
-    bool damaged; /* recovery found something */
+    bool damaged;          /* recovery found something */
+    bool segs_changed;     /* since retention looked */
+    uint64_t sealed_bytes; /* of all segments but the last */
 
     pthread_mutex_t lock;
     struct gw_lf_state state;
@@ -126,9 +128,8 @@ uint64_t gw_lf_segment_bytes(const struct gw_lf *l);
 int gw_lf_roll(struct gw_lf *l, uint64_t bytes);
 /** The same from what was put aside for settlements, when the disk is full. */
 int gw_lf_roll_reserve(struct gw_lf *l);
-/** Two small files whose blocks are there, for settlements when the disk is full. l->n_reserve tells how many there
- * are. */
-void gw_lf_keep_reserve(struct gw_lf *l);
+/** Two small files whose blocks are there, for settlements when the disk is full. Errors: there is none at all. */
+int gw_lf_keep_reserve(struct gw_lf *l);
 /** A segment that goes becomes a reserve, before somebody else takes its blocks. */
 bool gw_lf_reserve_takes(struct gw_lf *l, const char *path);
 #define GW_LF_RESERVE_MARK "STNCHRSV" /* where a header would be */
@@ -141,7 +142,9 @@ int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s);
 /** The last segment with first_seq <= seq; the first one when there is none. Under lock or work. */
 size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq);
 int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret);
+/** Bytes of all segments, and of what is written and not applied. Under work. */
 uint64_t gw_lf_used(const struct gw_lf *l);
+void gw_lf_segs_changed(struct gw_lf *l);
 
 /* group.c: groups are built in l->out for l->tail */
 /** Room for what a commit brings. Errors: -ENOMEM. */

@@ -206,7 +206,7 @@ int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
 
         if (sure > seg->data)
             s.at = sure;
-        rc = replay_groups(l, &s, sure > seg->data || seg->head_bad ? NULL : &chain, &seg->end);
+        rc = replay_groups(l, &s, sure > seg->data || chain == 0 ? NULL : &chain, &seg->end);
     }
     seg->last_time_ns = l->tail.newest_ns;
     gw_lf_scan_clear(&s);
@@ -568,6 +568,7 @@ static int take_over(struct gw_lf *l)
     if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOSYS)
         t->room = t->at; /* what comes needs another segment, and may not get one */
     l->applied_at = t->at;
+    gw_lf_segs_changed(l);
     l->stats.synced_seq = l->next_seq;
     return 0;
 }

@@ -85,18 +85,20 @@ bool gw_lf_reserve_takes(struct gw_lf *l, const char *path)
     return true;
 }
 
-void gw_lf_keep_reserve(struct gw_lf *l)
+int gw_lf_keep_reserve(struct gw_lf *l)
 {
     uint64_t now = gw_mono_ns(l->env);
     bool any = false;
+    int rc = 0;
 
-    if (l->n_reserve == GW_LF_RESERVES || now < l->reserve_retry_ns)
-        return;
+    if (l->n_reserve == GW_LF_RESERVES || (l->n_reserve > 0 && now < l->reserve_retry_ns))
+        return 0;
     while (l->n_reserve < GW_LF_RESERVES) {
         char path[GW_LF_PATH];
 
         gw_lf_reserve_path(l, l->n_reserve, path);
-        if (make(l, path) < 0) {
+        rc = make(l, path);
+        if (rc < 0) {
             l->reserve_retry_ns = now + RETRY_MS * 1000000ull;
             break;
         }
@@ -105,4 +107,5 @@ void gw_lf_keep_reserve(struct gw_lf *l)
     }
     if (any)
         (void)l->env->ops->dir_sync(l->env, l->dir);
+    return l->n_reserve > 0 ? 0 : rc;
 }

@@ -114,7 +114,9 @@ void gw_lf_retain(struct gw_lf *l)
 
     if (l->tail.broken)
         return;
-    drop_empty(l);
+    if (l->segs_changed)
+        drop_empty(l);
+    l->segs_changed = false;
     end_last(l);
     while (n + 1 < l->n_segs && may_go(l, n, used))
         used -= l->segs[n++].end;

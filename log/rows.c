@@ -11,14 +11,14 @@ void gw_lf_rows_clear(struct gw_lf_rows *s)
     *s = (struct gw_lf_rows){0};
 }
 
-int gw_lf_rows_reserve(struct gw_lf_rows *s, size_t more)
+int gw_lf_rows_reserve(struct gw_lf_rows *s, size_t more, size_t max)
 {
     size_t cap = s->cap ? s->cap : 4;
     struct gw_lf_range *ranges;
 
     if (s->n + more <= s->cap)
         return 0;
-    if (s->n + more > GW_LF_MAX_RANGES)
+    if (more > max || s->n > max - more)
         return -E2BIG;
     while (cap < s->n + more)
         cap *= 2;
@@ -52,6 +52,8 @@ static void replace(struct gw_lf_rows *s, size_t i, size_t j, const struct gw_lf
 {
     size_t put = with != NULL;
 
+    if (i == j && !with)
+        return;
     memmove(s->ranges + i + put, s->ranges + j, (s->n - j) * sizeof(*s->ranges));
     s->n = s->n - (j - i) + put;
     if (with)

@@ -33,9 +33,10 @@ struct gw_lf_rows {
 };
 
 void gw_lf_rows_clear(struct gw_lf_rows *s);
-/** Room for so many more ranges, so that add cannot fail. Errors: -ENOMEM, -E2BIG. */
-int gw_lf_rows_reserve(struct gw_lf_rows *s, size_t more);
-/** Rows [from, to) are done. Needs room for one range. Returns how many of them were not before. */
+/** Room for so many more ranges, at most max, so that add cannot fail. Errors: -ENOMEM, -E2BIG. */
+int gw_lf_rows_reserve(struct gw_lf_rows *s, size_t more, size_t max);
+/** Rows [from, to) are done. Needs room for one range, if from is above base. Returns how many of them were not before.
+ */
 uint64_t gw_lf_rows_add(struct gw_lf_rows *s, uint64_t from, struct gw_lf_place to);
 /**
  * The first open rows at or behind `row` and below `end`: [*ret_from, *ret_to). False when there are none.

@@ -29,11 +29,15 @@ uint64_t gw_lf_segment_bytes(const struct gw_lf *l)
 
 uint64_t gw_lf_used(const struct gw_lf *l)
 {
-    uint64_t sum = 0;
+    return l->sealed_bytes + l->tail.at;
+}
 
-    for (size_t i = 0; i < l->n_segs; i++)
-        sum += i + 1 < l->n_segs ? l->segs[i].end : l->tail.at > l->segs[i].end ? l->tail.at : l->segs[i].end;
-    return sum;
+void gw_lf_segs_changed(struct gw_lf *l)
+{
+    l->sealed_bytes = 0;
+    for (size_t i = 0; i + 1 < l->n_segs; i++)
+        l->sealed_bytes += l->segs[i].end;
+    l->segs_changed = true;
 }
 
 int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s)
@@ -265,6 +269,7 @@ static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h)
     rc = gw_lf_segs_push(l, &seg);
     if (rc == 0 && h->prev_number && l->n_segs > 1 && l->segs[l->n_segs - 2].number == h->prev_number)
         l->segs[l->n_segs - 2].end = h->prev_end;
+    gw_lf_segs_changed(l);
     (void)pthread_mutex_unlock(&l->lock);
     return rc;
 }
@@ -373,5 +378,6 @@ void gw_lf_segments_drop(struct gw_lf *l, size_t first, size_t n)
             (void)l->env->ops->file_remove(l->env, path);
         free(seg.marks);
     }
+    gw_lf_segs_changed(l);
     (void)l->env->ops->dir_sync(l->env, l->dir);
 }

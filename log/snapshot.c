@@ -68,7 +68,7 @@ int gw_lf_state_apply_ranges(struct gw_lf_state *s, struct gw_slice body)
     if (!rows)
         return 0;
     body = gw_slice_of(body.p + RANGES_HEAD, body.n - RANGES_HEAD);
-    rc = gw_lf_rows_reserve(rows, n);
+    rc = gw_lf_rows_reserve(rows, n, SIZE_MAX);
     if (rc < 0)
         return rc;
     if (!get_varint(&body, &row) || !get_varint(&body, &seq))

@@ -91,9 +91,9 @@ static int reserve_producer(struct gw_lf_state *s)
 }
 
 /* One range more, besides those that are on their way. */
-static int reserve_range(struct gw_lf_consumer *c)
+static int reserve_range(struct gw_lf_consumer *c, size_t max)
 {
-    int rc = gw_lf_rows_reserve(&c->done, c->n_planned + 1);
+    int rc = gw_lf_rows_reserve(&c->done, c->n_planned + 1, max);
 
     if (rc == 0)
         c->n_planned++;
@@ -102,10 +102,10 @@ static int reserve_range(struct gw_lf_consumer *c)
 
 static int reserve_ranges_of_all(struct gw_lf_state *s)
 {
-    int rc = gw_lf_rows_reserve(&s->lost, 1);
+    int rc = gw_lf_rows_reserve(&s->lost, 1, SIZE_MAX);
 
     for (unsigned i = 0; rc == 0 && i < s->n_consumers; i++)
-        rc = reserve_range(s->consumers[i]);
+        rc = reserve_range(s->consumers[i], SIZE_MAX);
     return rc;
 }
 
@@ -121,7 +121,7 @@ static int reserve_settled(struct gw_lf_state *s, struct gw_slice body)
 {
     for (size_t at = 0; at + GW_LF_SETTLE_ENTRY <= body.n; at += GW_LF_SETTLE_ENTRY) {
         struct gw_lf_consumer *c = gw_lf_state_consumer(s, gw_lf_get32(body.p + at));
-        int rc = c ? reserve_range(c) : 0;
+        int rc = c ? reserve_range(c, GW_LF_MAX_RANGES) : 0;
 
         if (rc < 0)
             return rc;
@@ -141,7 +141,7 @@ static int apply_settled(struct gw_lf_state *s, struct gw_slice body)
         c = gw_lf_state_consumer(s, e.consumer);
         if (!c || e.outcome >= GW_LOG_N_OUTCOMES)
             continue;
-        rc = gw_lf_rows_reserve(&c->done, 1);
+        rc = gw_lf_rows_reserve(&c->done, 1, SIZE_MAX);
         if (rc == 0)
             c->settled[e.outcome] +=
                 gw_lf_rows_add(&c->done, e.row, (struct gw_lf_place){e.row + e.rows, e.to_seq, e.to_part});
@@ -151,11 +151,11 @@ static int apply_settled(struct gw_lf_state *s, struct gw_slice body)
 
 int gw_lf_state_lose(struct gw_lf_state *s, const struct gw_lf_loss *loss)
 {
-    int rc = gw_lf_rows_reserve(&s->lost, 1);
+    int rc = gw_lf_rows_reserve(&s->lost, 1, SIZE_MAX);
     uint64_t fresh;
 
     for (unsigned i = 0; rc == 0 && i < s->n_consumers; i++)
-        rc = gw_lf_rows_reserve(&s->consumers[i]->done, 1);
+        rc = gw_lf_rows_reserve(&s->consumers[i]->done, 1, SIZE_MAX);
     if (rc < 0)
         return rc;
     fresh = gw_lf_rows_add(&s->lost, loss->from, loss->to);
@@ -199,12 +199,9 @@ void gw_lf_put_trim(struct gw_buf *b, const struct gw_lf_place *to)
 static int apply_trim(struct gw_lf_state *s, struct gw_slice body)
 {
     struct gw_lf_place to;
-    int rc = body.n == 16 ? gw_lf_rows_reserve(&s->lost, 1) : -EBADMSG;
 
-    for (unsigned i = 0; rc == 0 && i < s->n_consumers; i++)
-        rc = gw_lf_rows_reserve(&s->consumers[i]->done, 1);
-    if (rc < 0)
-        return rc;
+    if (body.n != 16)
+        return -EBADMSG;
     to = (struct gw_lf_place){gw_lf_get64(body.p), gw_lf_get64(body.p + 8), 0};
     (void)gw_lf_rows_add(&s->lost, 0, to);
     for (unsigned i = 0; i < s->n_consumers; i++)
@@ -341,7 +338,7 @@ void gw_lf_put_consumer(struct gw_buf *b, const struct gw_lf_consumer *c)
 /* What was lost before it came is lost for it too. */
 static int lose_known(struct gw_lf_state *s, struct gw_lf_consumer *c)
 {
-    int rc = gw_lf_rows_reserve(&c->done, s->lost.n + 1);
+    int rc = gw_lf_rows_reserve(&c->done, s->lost.n + 1, SIZE_MAX);
 
     if (rc == 0 && s->lost.base.row > c->first_row)
         c->lost_rows += gw_lf_rows_add(&c->done, c->first_row, s->lost.base);
@@ -488,7 +485,7 @@ int gw_lf_state_reserve(struct gw_lf_state *s, uint8_t kind, struct gw_slice bod
         return reserve_settled(s, body);
     if (kind == GW_LF_POSITION)
         return reserve_positions(s, body);
-    if (kind == GW_LF_LOST || kind == GW_LF_TRIM)
+    if (kind == GW_LF_LOST)
         return reserve_ranges_of_all(s);
     if (kind == GW_LF_CONSUMER)
         return reserve_consumer(s);

@@ -209,10 +209,11 @@ static int over_limits(struct gw_lf *l, uint64_t bytes)
 
 static int roll(struct gw_lf *l, uint64_t bytes, bool settles)
 {
-    int rc;
+    /* Frames come only when settlements can follow. */
+    int rc = settles ? 0 : gw_lf_keep_reserve(l);
 
-    if (!settles && l->n_reserve == 0) /* frames come only when settlements can follow */
-        return -ENOSPC;
+    if (rc < 0)
+        return rc;
     rc = gw_lf_roll(l, bytes + GW_LF_COMMIT + (settles ? 0 : settle_room(l)));
     return rc == -ENOSPC && settles ? gw_lf_roll_reserve(l) : rc;
 }
@@ -343,6 +344,8 @@ static int new_segment_for_broken(struct gw_lf *l)
     if (now < l->retry_ns)
         return -EIO;
     rc = gw_lf_roll(l, settle_room(l));
+    if (rc == -ENOSPC)
+        rc = gw_lf_roll_reserve(l);
     if (rc < 0) {
         gw_lf_degraded(l, true);
         l->retry_ns = now + RETRY_NS;
@@ -515,7 +518,7 @@ uint64_t gw_lf_work(struct gw_log *log)
             write_losses(l);
             gw_lf_retain(l);
             if (!l->tail.broken)
-                gw_lf_keep_reserve(l);
+                (void)gw_lf_keep_reserve(l);
         }
         next = when_next(l);
         (void)pthread_mutex_unlock(&l->work);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log/crc32c.h"
 #include "log/files.h"
 #include "log/impl.h"
 #include "tests/harness.h"

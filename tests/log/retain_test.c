@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What goes, when, and who it is counted for. */
+#include "tests/log/helpers.h"
+
+static struct gw_simdisk disk;
+
+static void fill(struct world *w, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(world_append(w, 2, 5000, false), 0);
+}
+
+/*
+ * Scenario    a limit in bytes; a consumer that has settled a few rows ahead; the file cannot be removed at first
+ * Guarantees  the oldest segments go; their open rows are dropped for the consumer, to the row, once, also when the
+ *             process dies between saying so and removing
+ */
+static void the_oldest_go_and_are_counted(void **state)
+{
+    struct world w;
+    struct gw_log_consumer c;
+    uint32_t id;
+    uint64_t first;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.max_bytes = 256 << 10;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    fill(&w, 20);
+    assert_int_equal(world_settle(&w, id, 3, 5), 0);
+    disk.faults[GW_SIMDISK_REMOVE] = (struct gw_simdisk_fault){-EIO, 1, 1000};
+    disk.faults[GW_SIMDISK_RENAME] = (struct gw_simdisk_fault){-EIO, 1, 1000};
+    fill(&w, 60);
+    first = world_stats(&w).first_seq;
+    assert_in_range(first, 20, 60);
+    assert_true(world_stats(&w).bytes <= 256 << 10);
+    c = world_consumer(&w, id);
+    assert_int_equal(c.settled[GW_LOG_DROPPED], 2 * (first - 3));
+    assert_int_equal(c.settled[GW_LOG_DELIVERED], 6);
+    assert_int_equal(c.low, first);
+    world_close(&w);
+    memset(disk.faults, 0, sizeof(disk.faults));
+    for (unsigned i = 0; i < 2; i++) {
+        world_open(&w);
+        (void)gw_log_work(w.log);
+        assert_int_equal(world_stats(&w).first_seq, first);
+        assert_int_equal(world_stats(&w).lost_rows, 0);
+        assert_int_equal(world_consumer(&w, id).settled[GW_LOG_DROPPED], 2 * (first - 3));
+        assert_int_equal(world_read(&w, id).frames, 80 - first);
+        world_close(&w);
+    }
+    world_clear(&w);
+}
+
+/* Scenario: a limit by age; the wall clock jumps ahead and back. Guarantees: what is old goes, the last segment too. */
+static void what_is_old_goes(void **state)
+{
+    struct world w;
+    uint64_t when;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.max_age_ns = 3600 * S;
+    world_open(&w);
+    fill(&w, 20);
+    disk.now_ns += 1800 * S;
+    fill(&w, 20);
+    disk.now_ns += 1801 * S;
+    when = gw_log_work(w.log);
+    assert_in_range(world_stats(&w).first_seq, 10, 20);
+    assert_in_range(when, disk.now_ns + 1, disk.now_ns + 1800 * S);
+    disk.wall_offset_ns -= 10ull * 365 * 86400 * S;
+    (void)gw_log_work(w.log);
+    assert_in_range(world_stats(&w).first_seq, 10, 20);
+    disk.wall_offset_ns += 20ull * 365 * 86400 * S;
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).first_seq, 40);
+    assert_int_equal(world_read(&w, 0).frames, 0);
+    assert_int_equal(world_append(&w, 1, 10, true), 0);
+    assert_int_equal(world_read(&w, 0).frames, 1);
+    world_clear(&w);
+}
+
+/* Scenario: truncate in the middle and to the end. Guarantees: whole segments go; open rows count as dropped. */
+static void truncate_drops(void **state)
+{
+    struct world w;
+    uint32_t id;
+    uint64_t first;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    fill(&w, 40);
+    assert_int_equal(gw_log_truncate(w.log, 25), 0);
+    first = world_stats(&w).first_seq;
+    assert_in_range(first, 12, 25);
+    assert_int_equal(world_consumer(&w, id).settled[GW_LOG_DROPPED], 2 * first);
+    assert_int_equal(gw_log_truncate(w.log, GW_LOG_END), 0);
+    assert_int_equal(world_stats(&w).first_seq, 40);
+    assert_int_equal(world_consumer(&w, id).settled[GW_LOG_DROPPED], 80);
+    assert_int_equal(world_consumer(&w, id).low, 40);
+    assert_int_equal(world_read(&w, id).frames, 0);
+    world_close(&w);
+    world_open(&w);
+    assert_int_equal(world_stats(&w).end_row, 80);
+    assert_int_equal(world_stats(&w).lost_rows, 0);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a reader stands in a segment that goes, and whose blocks become another one
+ * Guarantees  it goes on with the first frame that is left, and calls nothing lost
+ */
+static void a_reader_survives_retention(void **state)
+{
+    struct world w;
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.max_bytes = 256 << 10;
+    world_open(&w);
+    fill(&w, 8);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, 2);
+    fill(&w, 200);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    while (e.frame.seq < world_stats(&w).first_seq) /* what it had in its block already */
+        assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, world_stats(&w).first_seq);
+    assert_int_equal(e.lost_frames, 0);
+    while (gw_log_next(r, &e) > 0)
+        assert_int_equal(e.lost_frames, 0);
+    assert_int_equal(e.frame.seq, 207);
+    gw_log_reader_free(r);
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).lost_frames, 0);
+    world_clear(&w);
+}
+
+/* Scenario: seek by seq, by partition, by time over segments. Guarantees: the first frame at or behind it. */
+static void readers_seek(void **state)
+{
+    struct world w;
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    uint64_t t0;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    t0 = gw_wall_ns(&disk.env);
+    for (unsigned i = 0; i < 40; i++) {
+        fill(&w, 1);
+        disk.now_ns += S;
+    }
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    for (unsigned seq = 40; seq-- > 0;) {
+        assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, seq), 0);
+        assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(e.frame.seq, seq);
+        assert_int_equal(e.frame.row, 2 * seq);
+        assert_int_equal(gw_log_seek_time(r, t0 + seq * S - S / 2), 0);
+        assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(e.frame.seq, seq);
+    }
+    assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, GW_LOG_END), 0);
+    assert_int_equal(gw_log_next(r, &e), 0);
+    assert_int_equal(gw_log_seek(r, 3, 10), 0); /* others do not come again */
+    assert_int_equal(gw_log_next(r, &e), 0);
+    assert_int_equal(gw_log_seek(r, 0, 10), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, 10);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_oldest_go_and_are_counted),
+        cmocka_unit_test(what_is_old_goes),
+        cmocka_unit_test(truncate_drops),
+        cmocka_unit_test(a_reader_survives_retention),
+        cmocka_unit_test(readers_seek),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
