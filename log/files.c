@@ -204,7 +204,20 @@ static int sync_parent(struct gw_lf *l)
     return l->env->ops->dir_sync(l->env, path);
 }
 
-static int open_log(struct gw_lf *l, struct gw_err *err)
+static int begin_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err *err)
+{
+    int rc;
+
+    l->env->ops->random(l->env, l->uuid, sizeof(l->uuid));
+    l->state.next_consumer = l->state.next_producer = 1;
+    l->state.end_seq = l->state.trim.seq = l->next_seq = at->seq;
+    l->state.end_row = l->state.trim.row = l->next_row = at->row;
+    l->state.lost.base = l->state.trim;
+    rc = gw_lf_segment_new(l, at->number, at->seq, at->row, 0);
+    return rc < 0 ? gw_fail(err, rc, "%s: the first segment cannot be made: %s", l->dir, strerror(-rc)) : 0;
+}
+
+static int open_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err *err)
 {
     struct listing ls = {.l = l};
     int rc = 0;
@@ -232,30 +245,31 @@ static int open_log(struct gw_lf *l, struct gw_err *err)
         rc = gw_lf_recover(l, err);
     if (rc == 0 && l->n_segs == 0 && l->conf.read_only)
         return gw_fail(err, -ENOENT, "%s has no log", l->dir);
-    if (rc == 0 && l->n_segs == 0) {
-        l->env->ops->random(l->env, l->uuid, sizeof(l->uuid));
-        l->state.next_consumer = l->state.next_producer = 1;
-        rc = gw_lf_segment_new(l, 1, 0, 0, 0);
-        if (rc < 0)
-            return gw_fail(err, rc, "%s: the first segment cannot be made: %s", l->dir, strerror(-rc));
-    }
+    if (rc == 0 && l->n_segs == 0)
+        rc = begin_log(l, at, err);
     if (rc == 0 && !l->conf.read_only)
         (void)gw_lf_keep_reserve(l);
     return rc;
 }
 
-int gw_log_files_open(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err)
+int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *at, struct gw_log **ret,
+               struct gw_err *err)
 {
     struct gw_lf *l = new_log(conf);
     int rc;
 
     if (!l)
         return gw_fail(err, -ENOMEM, "%s: no memory", conf->dir);
-    rc = open_log(l, err);
+    rc = open_log(l, at, err);
     if (rc < 0) {
         free_log(l);
         return rc;
     }
     *ret = &l->log;
     return 0;
+}
+
+int gw_log_files_open(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err)
+{
+    return gw_lf_open(conf, &(struct gw_lf_begin){.number = 1}, ret, err);
 }

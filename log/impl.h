@@ -118,6 +118,14 @@ struct gw_lf {
     size_t n_losses;
 };
 
+/* files.c */
+/** Where a log begins that is not there yet: tests begin near the end of the numbers. */
+struct gw_lf_begin {
+    uint64_t number, seq, row;
+};
+int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *at, struct gw_log **ret,
+               struct gw_err *err);
+
 /* segment.c */
 void gw_lf_path(const struct gw_lf *l, uint64_t number, const char *suffix, char ret[GW_LF_PATH]);
 uint64_t gw_lf_segment_bytes(const struct gw_lf *l);

@@ -205,7 +205,8 @@ static inline int gw_log_producer(struct gw_log *l, const char *name, struct gw_
 
 /**
  * Everything below seq may go, as far as whole segments allow, whether consumers have passed it or not: rows that
- * somebody has not settled are counted for that consumer as dropped. seq GW_LOG_END: all there is.
+ * somebody has not settled are counted for that consumer as dropped; of a consumer that moves positions, those before
+ * them as delivered. seq GW_LOG_END: all there is.
  */
 static inline int gw_log_truncate(struct gw_log *l, uint64_t seq)
 {

@@ -93,25 +93,28 @@ static bool cache_get(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret)
 /* Where frames begin, every 64 KiB: made once a segment, then a look-up reads one block. */
 static int make_marks(struct gw_lf *l, struct gw_lf_seg *s, struct gw_lf_scan *scan)
 {
-    size_t cap = (s->end - s->data) / MARK_EVERY + 2;
+    size_t cap = (s->end - s->data) / MARK_EVERY + 2, n = 0;
+    struct gw_lf_mark *marks;
     struct gw_lf_record r;
     uint64_t off, next = 0;
     int rc;
 
-    (void)l;
     if (s->marks || s->end - s->data < 4 * MARK_EVERY)
         return 0;
-    s->marks = malloc(cap * sizeof(*s->marks));
-    if (!s->marks)
+    marks = malloc(cap * sizeof(*marks));
+    if (!marks)
         return -ENOMEM;
-    s->n_marks = 0;
     scan->at = s->data;
     while ((rc = gw_lf_scan_next(scan, &off, &r)) > 0) {
-        if (r.kind != GW_LF_FRAME || off < next || s->n_marks == cap)
+        if (r.kind != GW_LF_FRAME || off < next || n == cap)
             continue;
-        s->marks[s->n_marks++] = (struct gw_lf_mark){r.seq, off};
+        marks[n++] = (struct gw_lf_mark){r.seq, off};
         next = off + MARK_EVERY;
     }
+    (void)pthread_mutex_lock(&l->lock); /* readers copy segments whole */
+    s->marks = marks;
+    s->n_marks = n;
+    (void)pthread_mutex_unlock(&l->lock);
     return rc;
 }
 

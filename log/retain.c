@@ -56,6 +56,46 @@ static bool may_go(const struct gw_lf *l, size_t i, uint64_t used)
     return (r->max_bytes && used > r->max_bytes) || is_old(l, s);
 }
 
+/* Of the rows of one segment, how many lie before the consumer's positions? */
+static uint64_t passed_in(struct gw_lf *l, const struct gw_lf_seg *s, const struct gw_lf_consumer *c)
+{
+    struct gw_lf_scan scan;
+    struct gw_lf_record r;
+    uint64_t rows = 0, off;
+
+    if (gw_lf_seg_open(l, s, &scan) < 0)
+        return 0;
+    while (gw_lf_scan_next(&scan, &off, &r) > 0) {
+        const struct gw_lf_position *p = &c->positions[r.partition % GW_LOG_PARTITIONS];
+
+        if (r.kind == GW_LF_FRAME && p->is_set && r.seq < p->next_seq && r.row >= c->done.base.row)
+            rows += r.rows;
+    }
+    gw_lf_scan_clear(&scan);
+    return rows;
+}
+
+/*
+ * A consumer that moves positions settles nothing: what it has passed is counted when it goes. Only where it has not
+ * passed all of it, the segments are read once more.
+ */
+static void put_passed(struct gw_lf *l, struct gw_buf *b, uint64_t seq)
+{
+    for (unsigned i = 0; i < l->state.n_consumers; i++) {
+        const struct gw_lf_consumer *c = l->state.consumers[i];
+        uint64_t low_row = UINT64_MAX, low_seq = UINT64_MAX, rows = 0;
+
+        if (!c->positions)
+            continue;
+        passed(&l->state, c, &low_row, &low_seq);
+        if (low_row == UINT64_MAX && low_seq >= seq)
+            rows = UINT64_MAX;
+        for (size_t k = 0; rows != UINT64_MAX && k < l->n_segs && l->segs[k].first_seq < seq; k++)
+            rows += passed_in(l, &l->segs[k], c);
+        gw_lf_put_trim_passed(b, c->id, rows);
+    }
+}
+
 static int trim_to(struct gw_lf *l, uint64_t seq, uint64_t row)
 {
     struct gw_lf_place to = {row, seq, 0};
@@ -64,8 +104,9 @@ static int trim_to(struct gw_lf *l, uint64_t seq, uint64_t row)
 
     if (seq <= l->state.trim.seq && row <= l->state.trim.row)
         return 0;
-    gw_buf_init(&b, 1024);
+    gw_buf_init(&b, GW_LF_MAX_STATE_BODY);
     gw_lf_put_trim(&b, &to);
+    put_passed(l, &b, seq);
     rc = b.failed ? -ENOMEM : gw_lf_write_now(l, GW_LF_TRIM, gw_buf_slice(&b), 1);
     gw_buf_clear(&b);
     return rc;

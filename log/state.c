@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { TRIM_HEAD = 16, TRIM_ENTRY = 16 };
+
 static void consumer_free(struct gw_lf_consumer *c)
 {
     for (unsigned i = 0; c->positions && i < GW_LOG_PARTITIONS; i++)
@@ -196,16 +198,40 @@ void gw_lf_put_trim(struct gw_buf *b, const struct gw_lf_place *to)
     gw_buf_put(b, v, sizeof(v));
 }
 
+void gw_lf_put_trim_passed(struct gw_buf *b, uint32_t consumer, uint64_t rows)
+{
+    uint64_t v[] = {consumer, rows};
+
+    gw_buf_put(b, v, sizeof(v));
+}
+
+static uint64_t passed_in_trim(struct gw_slice body, uint32_t consumer)
+{
+    for (size_t at = TRIM_HEAD; at + TRIM_ENTRY <= body.n; at += TRIM_ENTRY)
+        if (gw_lf_get64(body.p + at) == consumer)
+            return gw_lf_get64(body.p + at + 8);
+    return 0;
+}
+
+static void trim_consumer(struct gw_lf_consumer *c, const struct gw_lf_place *to, uint64_t passed)
+{
+    uint64_t rows = gw_lf_rows_add(&c->done, 0, *to);
+
+    passed = passed < rows ? passed : rows;
+    c->settled[GW_LOG_DELIVERED] += passed;
+    c->settled[GW_LOG_DROPPED] += rows - passed;
+}
+
 static int apply_trim(struct gw_lf_state *s, struct gw_slice body)
 {
     struct gw_lf_place to;
 
-    if (body.n != 16)
+    if (body.n < TRIM_HEAD || (body.n - TRIM_HEAD) % TRIM_ENTRY != 0)
         return -EBADMSG;
     to = (struct gw_lf_place){gw_lf_get64(body.p), gw_lf_get64(body.p + 8), 0};
     (void)gw_lf_rows_add(&s->lost, 0, to);
     for (unsigned i = 0; i < s->n_consumers; i++)
-        s->consumers[i]->settled[GW_LOG_DROPPED] += gw_lf_rows_add(&s->consumers[i]->done, 0, to);
+        trim_consumer(s->consumers[i], &to, passed_in_trim(body, s->consumers[i]->id));
     if (to.row > s->trim.row || to.seq > s->trim.seq)
         s->trim = to;
     return 0;

@@ -89,6 +89,8 @@ void gw_lf_put_position(struct gw_buf *b, uint32_t consumer, uint16_t partition,
 void gw_lf_put_release(struct gw_buf *b, uint32_t id);
 void gw_lf_put_loss(struct gw_buf *b, const struct gw_lf_loss *loss);
 void gw_lf_put_trim(struct gw_buf *b, const struct gw_lf_place *to);
+/** Behind it: so many of a consumer's rows that go lie before its positions, and count as delivered. */
+void gw_lf_put_trim_passed(struct gw_buf *b, uint32_t consumer, uint64_t rows);
 
 /** Calls `each` with the records of a snapshot in their order. Errors: -ENOMEM, or what each returns. */
 int gw_lf_state_snapshot(const struct gw_lf_state *s, uint64_t end_seq, uint64_t end_row,

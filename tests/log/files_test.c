@@ -244,12 +244,55 @@ static void positions_are_found_again(void **state)
     world_clear(&w);
 }
 
+/*
+ * Scenario    numbers of segments, frames and rows that begin near 2^63, and near the end of 32 bits
+ * Guarantees  they go on as any others, over segments and restarts
+ */
+static void numbers_may_be_large(void **state)
+{
+    const struct gw_lf_begin begins[] = {{(1ull << 63) - 1, (1ull << 63) - 20, (1ull << 63) - 33},
+                                         {UINT32_MAX, UINT32_MAX - 20ull, UINT32_MAX - 33ull}};
+
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        const struct gw_lf_begin *at = &begins[k];
+        struct world w;
+        struct gw_err err;
+        uint32_t id;
+
+        world_init(&w);
+        w.conf.retention.until_settled = true;
+        assert_int_equal(gw_lf_open(&w.conf, at, &w.log, &err), 0);
+        assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+        for (unsigned i = 0; i < 40; i++)
+            assert_int_equal(world_append(&w, 3, 5000, false), 0);
+        assert_int_equal(world_settle(&w, id, at->seq + 2, at->seq + 5), 0);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(world_stats(&w).end_seq, at->seq + 40);
+            assert_int_equal(world_stats(&w).end_row, at->row + 120);
+            assert_int_equal(world_read(&w, id).open_rows, 36 * 3);
+            assert_int_equal(world_consumer(&w, id).low, at->seq);
+            assert_int_equal(world_stats(&w).lost_rows, 0);
+            world_close(&w);
+            world_open(&w);
+        }
+        assert_int_equal(world_settle(&w, id, at->seq, at->seq + 38), 0);
+        assert_int_equal(world_consumer(&w, id).low_row, at->row + 117);
+        assert_int_equal(world_stats(&w).segments, 1);
+        world_clear(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_committed_is_read),        cmocka_unit_test(rows_are_settled_once),
-        cmocka_unit_test(segments_go_when_all_have_passed), cmocka_unit_test(a_torn_tail_is_cut),
-        cmocka_unit_test(an_old_epoch_is_fenced),           cmocka_unit_test(positions_are_found_again),
+        cmocka_unit_test(what_is_committed_is_read),
+        cmocka_unit_test(rows_are_settled_once),
+        cmocka_unit_test(segments_go_when_all_have_passed),
+        cmocka_unit_test(a_torn_tail_is_cut),
+        cmocka_unit_test(an_old_epoch_is_fenced),
+        cmocka_unit_test(positions_are_found_again),
+        cmocka_unit_test(numbers_may_be_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

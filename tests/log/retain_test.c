@@ -53,6 +53,45 @@ static void the_oldest_go_and_are_counted(void **state)
     world_clear(&w);
 }
 
+/*
+ * Scenario    a consumer that moves positions: it has passed all, a part in one of two partitions, nothing
+ * Guarantees  when segments go, what it has passed counts as delivered, the rest as dropped, to the row
+ */
+static void what_positions_passed_is_delivered(void **state)
+{
+    static uint8_t body[5000];
+    struct world w;
+    struct gw_log_frame f[2] = {{.rows = 1, .partition = 0, .body = {body, sizeof(body)}},
+                                {.rows = 3, .partition = 1, .body = {body, sizeof(body)}}};
+    uint32_t all, some;
+    uint64_t first;
+    struct gw_log_position p[3] = {
+        {.partition = 0, .next_seq = 40}, {.partition = 1, .next_seq = 40}, {.partition = 1, .next_seq = 12}};
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "all", GW_LOG_FROM_FIRST, &all), 0);
+    assert_int_equal(gw_log_consumer_open(w.log, "some", GW_LOG_FROM_FIRST, &some), 0);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = f, .n_frames = 2}), 0);
+    p[0].consumer = p[1].consumer = all;
+    p[2].consumer = some;
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = p, .n_positions = 3}), 0);
+    assert_int_equal(gw_log_truncate(w.log, 30), 0);
+    first = world_stats(&w).first_seq;
+    assert_in_range(first, 13, 30);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(world_consumer(&w, all).settled[GW_LOG_DELIVERED], world_stats(&w).first_row);
+        assert_int_equal(world_consumer(&w, all).settled[GW_LOG_DROPPED], 0);
+        assert_int_equal(world_consumer(&w, some).settled[GW_LOG_DELIVERED], 6 * 3);
+        assert_int_equal(world_consumer(&w, some).settled[GW_LOG_DROPPED], world_stats(&w).first_row - 18);
+        world_close(&w);
+        world_open(&w);
+    }
+    world_clear(&w);
+}
+
 /* Scenario: a limit by age; the wall clock jumps ahead and back. Guarantees: what is old goes, the last segment too. */
 static void what_is_old_goes(void **state)
 {
@@ -184,11 +223,9 @@ static void readers_seek(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_oldest_go_and_are_counted),
-        cmocka_unit_test(what_is_old_goes),
-        cmocka_unit_test(truncate_drops),
-        cmocka_unit_test(a_reader_survives_retention),
-        cmocka_unit_test(readers_seek),
+        cmocka_unit_test(the_oldest_go_and_are_counted),      cmocka_unit_test(what_is_old_goes),
+        cmocka_unit_test(what_positions_passed_is_delivered), cmocka_unit_test(truncate_drops),
+        cmocka_unit_test(a_reader_survives_retention),        cmocka_unit_test(readers_seek),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
