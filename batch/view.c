@@ -671,3 +671,30 @@ int gw_view_clone(const struct gw_view *v, struct gw_arena *arena, struct gw_vie
     *ret = c;
     return 0;
 }
+
+/* ---- as it came ------------------------------------------------------------------------------------------- */
+
+bool gw_view_is_whole_payload(const struct gw_view *v)
+{
+    const struct gw_batch *b = v->batch;
+    uint64_t at = 0;
+
+    if (!gw_view_is_untouched(v) || !b->payload)
+        return false;
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        if (b->segments[i].wire.off != at)
+            return false;
+        at += b->segments[i].wire.len;
+    }
+    return at == b->payload->n && at > 0;
+}
+
+uint64_t gw_view_requests(const struct gw_view *v)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < v->batch->n_segments; i++)
+        n += v->kept ? gw_view_count(v, v->batch->segments[i].rows) > 0
+                     : v->batch->segments[i].rows.end > v->batch->segments[i].rows.begin;
+    return n ? n : 1;
+}

@@ -102,6 +102,11 @@ static inline bool gw_view_is_untouched(const struct gw_view *v)
     return v->n_patches == 0 && v->n_rows == v->batch->n_rows;
 }
 
+/** Untouched, and the batch's payload is its requests one behind the other: the payload as it is says the same. */
+bool gw_view_is_whole_payload(const struct gw_view *v);
+/** Requests that have kept rows, at least 1. */
+uint64_t gw_view_requests(const struct gw_view *v);
+
 static inline bool gw_view_is_patched(const struct gw_view *v, enum gw_owner o, uint32_t index)
 {
     return v->heads[o] && v->heads[o][index] != 0;

@@ -64,6 +64,8 @@ struct gw_sent_info {
     enum gw_sign sign;  /* what it says about the sink */
     bool untried;       /* own_tries, to `again`: nothing was sent, the endpoint's breaker is open for retry_after_ns */
     bool may_be_a_part; /* with PERMANENT: perhaps only some rows are to blame, so that halves are worth a try */
+    const uint64_t *left_bits; /* which rows of the attempt these are, when that is known: then a crash does not send
+                                  the others again */
 };
 
 /** The tries of one request of an exporter with own_tries; zeroed before the first. */
@@ -85,6 +87,7 @@ struct gw_death {
     int code;             /* the sink's own, such as an HTTP status; 0 = none */
     struct gw_slice body; /* OTLP: these rows alone; copied */
     uint32_t rows;
+    const uint64_t *bits; /* which rows of the attempt they are, or NULL: a crash may then send them once more */
 };
 
 /** One try of one body. Lives until done; owned by the queue. */
@@ -103,6 +106,12 @@ struct gw_attempt {
      * counted drop. Any number of times before done; those rows then no longer belong to the attempt.
      */
     void (*dead)(struct gw_attempt *a, const struct gw_death *d);
+    /**
+     * For own_tries: the sink has these rows (bitmap over the rows of the body) while others are still under way. A
+     * queue on disk remembers it. Any number of times before done, rows that were told before may be told again; done
+     * counts them still.
+     */
+    void (*taken)(struct gw_attempt *a, const uint64_t *bits);
     /**
      * For own_tries: a request of this attempt has failed. True: try it again after *ret_pause_ns. False: its tries are
      * over, see t->over; when the others are settled too, the attempt ends as GW_SENT_OVER with what is left.

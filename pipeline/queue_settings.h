@@ -10,6 +10,7 @@
 #include "core/breaker.h"
 
 enum gw_sizer { GW_SIZER_REQUESTS, GW_SIZER_ITEMS, GW_SIZER_BYTES };
+enum gw_on_full { GW_ON_FULL_REFUSE, GW_ON_FULL_SPILL, GW_ON_FULL_DROP_OLDEST };
 enum gw_batch_sizer { GW_BATCH_AS_QUEUE, GW_BATCH_ITEMS, GW_BATCH_BYTES };
 
 struct gw_partition_settings {
@@ -29,8 +30,10 @@ struct gw_adaptive_settings {
 struct gw_sending_queue_settings {
     bool enabled, block_on_overflow, wait_for_result;
     uint64_t num_consumers, queue_size;
-    int sizer; /* enum gw_sizer */
-    const char *storage;
+    int sizer;                                /* enum gw_sizer */
+    const char *storage;                      /* id of a storage extension, or "": in memory */
+    int on_full;                              /* enum gw_on_full; with storage */
+    uint64_t max_lag_bytes, max_memory_bytes; /* with storage: on disk in all, 0 = no limit; of it in memory too */
     bool has_batch;
     struct gw_batch_settings batch;
     struct gw_adaptive_settings adaptive_concurrency;

@@ -13,6 +13,7 @@
 #define GW_PIPELINE_SERVICE_H
 
 #include "pipeline/component.h"
+#include "pipeline/durability.h"
 
 enum gw_metrics_level { GW_LEVEL_NONE, GW_LEVEL_BASIC, GW_LEVEL_NORMAL, GW_LEVEL_DETAILED };
 
@@ -74,6 +75,7 @@ struct gw_service_pipeline {
     enum gw_signal signal;
     struct gw_service_component **receivers, **processors, **exporters;
     size_t n_receivers, n_processors, n_exporters;
+    enum gw_durability durability; /* asked for */
     unsigned index;
 };
 
@@ -102,6 +104,8 @@ struct gw_extra_settings {
     /** What depends on the keys written, and the rules between settings; exporter_conf has been read. */
     void (*finish)(void *conf, const void *exporter_ops, void *exporter_conf, const struct gw_node *node,
                    struct gw_diag *diag);
+    /** After finish. */
+    enum gw_queue_place (*place)(const void *conf);
 };
 
 struct gw_service_options {

@@ -70,9 +70,31 @@ static void add_members(struct gw_build *b, const struct gw_service_pipeline *p,
         add_member(b, p, n->key, mask, c, m);
 }
 
+static void fill_durability(struct gw_build *b, struct gw_service_pipeline *p, const struct gw_node *n)
+{
+    const char *words[GW_DURABILITY_SINK + 1] = {NULL}, *near;
+
+    for (int d = GW_DURABILITY_MEMORY; d <= GW_DURABILITY_SINK; d++)
+        words[d - 1] = gw_durability_name((enum gw_durability)d);
+    if (n->type == GW_NODE_MAP || n->type == GW_NODE_LIST || n->type == GW_NODE_NULL) {
+        gw_build_error(b, &n->place,
+                       "service::pipelines::%.100s::durability: must be memory, page_cache, fsync or sink", p->id);
+        return;
+    }
+    for (int d = GW_DURABILITY_MEMORY; d <= GW_DURABILITY_SINK; d++)
+        if (strcmp(n->text, words[d - 1]) == 0)
+            p->durability = (enum gw_durability)d;
+    if (p->durability)
+        return;
+    near = gw_suggest(gw_slice_cstr(n->text), words);
+    gw_build_error(b, &n->place, "service::pipelines::%.100s::durability: unknown level \"%.60s\"; %s%s%s", p->id,
+                   n->text, near ? "did you mean \"" : "there are memory, page_cache, fsync and sink", near ? near : "",
+                   near ? "\"?" : "");
+}
+
 static void fill_pipeline(struct gw_build *b, struct gw_service_pipeline *p, const struct gw_node *n)
 {
-    static const char *const words[] = {"receivers", "processors", "exporters", NULL};
+    static const char *const words[] = {"receivers", "processors", "exporters", "durability", NULL};
     const unsigned masks[] = {1u << GW_RECEIVER | 1u << GW_CONNECTOR, 1u << GW_PROCESSOR,
                               1u << GW_EXPORTER | 1u << GW_CONNECTOR};
     const struct members members[] = {
@@ -83,13 +105,16 @@ static void fill_pipeline(struct gw_build *b, struct gw_service_pipeline *p, con
 
         while (words[i] && strcmp(words[i], c->key) != 0)
             i++;
-        if (words[i]) {
+        if (words[i] && i == 3) {
+            fill_durability(b, p, c);
+        } else if (words[i]) {
             add_members(b, p, c, masks[i], members[i]);
         } else {
             const char *near = gw_suggest(gw_slice_cstr(c->key), words);
 
             gw_build_error(b, &c->key_place, "unknown key \"%.60s\" in service::pipelines::%.100s; %s%s%s", c->key,
-                           p->id, near ? "did you mean \"" : "its keys are receivers, processors, exporters",
+                           p->id,
+                           near ? "did you mean \"" : "its keys are receivers, processors, exporters, durability",
                            near ? near : "", near ? "\"?" : "");
         }
     }
@@ -433,6 +458,9 @@ void gw_build_graph(struct gw_build *b)
         if (s->components[i].type && s->components[i].conf)
             check_references(b, &s->components[i], s->components[i].type->fields, s->components[i].conf,
                              s->components[i].node);
+    for (size_t i = 0; i < s->n_components && b->extra; i++)
+        if (s->components[i].type && s->components[i].extra)
+            check_references(b, &s->components[i], b->extra->fields, s->components[i].extra, s->components[i].node);
     /* Twice: an exporter that is used only through a port may have a port of its own. */
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < s->n_components; i++)
@@ -445,6 +473,7 @@ void gw_build_graph(struct gw_build *b)
     }
     if (s->n_pipelines)
         sort_pipelines(b);
+    gw_build_durability(b);
     for (size_t i = 0; i < s->n_components; i++)
         warn_unused(b, &s->components[i]);
 }

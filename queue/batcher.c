@@ -147,7 +147,7 @@ static struct gw_open_batch *find_open(struct gw_lane *l, const struct gw_batchi
 /* What was a dead letter goes alone, so that its chain is that of all its rows. */
 void gw_batcher_add(struct gw_lane *l, struct gw_chunk *c)
 {
-    const struct gw_batching *how = l->edge->own.enabled ? &l->edge->own : c->batching;
+    const struct gw_batching *how = l->edge->own_batching.enabled ? &l->edge->own_batching : c->batching;
     struct gw_open_batch *o = NULL;
 
     if (how && how->enabled && l->edge->ops->merge != GW_MERGE_NONE && gw_dead_letter_chain(c->meta).n == 0)

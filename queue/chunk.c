@@ -17,8 +17,22 @@ struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t byte
     return c;
 }
 
+struct gw_chunk *gw_chunk_of_payload(enum gw_signal s, struct gw_payload *pl)
+{
+    struct gw_chunk *c = gw_chunk_new(s, 0, 0);
+
+    if (!c)
+        return NULL;
+    c->payload = gw_payload_ref(pl);
+    c->body = (struct gw_slice){pl->p, pl->n};
+    return c;
+}
+
 void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c)
 {
+    (void)gw_tab_unref(c->tab);
+    if (c->window_bytes)
+        atomic_fetch_sub(&e->window_bytes, c->window_bytes);
     (void)gw_payload_unref(c->payload);
     (void)gw_meta_unref(c->meta);
     gw_credit_drain(e->conf.memory, c->charged_bytes);
@@ -52,6 +66,31 @@ static const char *common_pipeline(const struct gw_chunk *c)
     return first;
 }
 
+/* The rows of `c` behind those of the tab; rows that are in memory only have a place without a feed. */
+static void add_places(struct gw_tab *to, const struct gw_chunk *c)
+{
+    if (!c->tab)
+        gw_tab_add(to, &(struct gw_log_place){NULL, 0, 0, c->rows, c->rows});
+    for (uint32_t i = 0; c->tab && i < c->tab->n; i++)
+        gw_tab_add(to, &c->tab->places[i]);
+}
+
+/* One tab for all, or NULL when none has one. False: no memory. */
+static bool join_tabs(const struct gw_chunk *first, struct gw_tab **ret)
+{
+    uint32_t n = 0;
+    bool any = false;
+
+    for (const struct gw_chunk *c = first; c; c = c->next) {
+        any |= c->tab != NULL;
+        n += c->tab ? c->tab->n : 1;
+    }
+    *ret = any ? gw_tab_new(n) : NULL;
+    for (const struct gw_chunk *c = first; *ret && c; c = c->next)
+        add_places(*ret, c);
+    return *ret || !any;
+}
+
 /* Trying goes on while any of them waits. */
 static uint64_t latest_deadline(const struct gw_chunk *c)
 {
@@ -70,6 +109,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     uint32_t receipts = 0;
     size_t bytes = 0;
     struct gw_chunk *all;
+    struct gw_tab *tab;
     uint8_t *at;
 
     if (!first->next)
@@ -78,12 +118,20 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         receipts += c->n_receipts;
         bytes += c->body.n;
     }
-    all = gw_chunk_new(first->signal, receipts, bytes < PAYLOAD_BYTES ? bytes : 0);
-    if (!all)
+    if (!join_tabs(first, &tab))
         return NULL;
+    all = gw_chunk_new(first->signal, receipts, bytes < PAYLOAD_BYTES ? bytes : 0);
+    if (!all) {
+        gw_tab_leave(tab);
+        (void)gw_tab_unref(tab);
+        return NULL;
+    }
+    all->tab = tab;
     if (bytes >= PAYLOAD_BYTES) { /* from the thread's stock: megabytes fresh from the system cost more than the copy */
         all->payload = gw_payload_new(bytes);
         if (!all->payload) {
+            gw_tab_leave(tab);
+            (void)gw_tab_unref(tab);
             free(all);
             return NULL;
         }
@@ -98,6 +146,8 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
     gw_credit_copy(e->conf.memory, bytes);
+    all->window_bytes = tab ? bytes : 0;
+    atomic_fetch_add(&e->window_bytes, all->window_bytes);
     atomic_fetch_add(&e->n_chunks, 1); /* before the others go: an edge must not look empty meanwhile */
     for (struct gw_chunk *c = first, *next; c; c = next) {
         next = c->next;
@@ -108,6 +158,8 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         all->n_receipts += c->n_receipts;
         all->rows += c->rows;
         all->units += c->units;
+        all->lag_bytes += c->lag_bytes;
+        gw_tab_leave(c->tab);
         gw_chunk_free(e, c);
         atomic_fetch_sub(&e->n_chunks, 1);
     }
@@ -118,8 +170,8 @@ struct split {
     struct gw_edge *edge;
     struct gw_chunk *from, *first, **last;
     uint32_t receipt, receipt_rows; /* how far the receipts are dealt out */
-    uint64_t units_left;
-    uint32_t rows_left;
+    uint64_t units_left, lag_left;
+    uint32_t rows_left, row; /* of the tab, the next to be dealt */
 };
 
 /* Rows of a body are in the order of its receipts, so a piece takes the next ones. */
@@ -159,13 +211,20 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
     c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
     s->units_left -= c->units;
+    c->lag_bytes = s->rows_left ? (uint64_t)((double)s->lag_left * rows / s->rows_left) : 0;
+    s->lag_left -= c->lag_bytes;
     s->rows_left -= rows < s->rows_left ? rows : s->rows_left;
     c->charged_bytes = body.n;
     gw_credit_copy(s->edge->conf.memory, body.n);
     deal_receipts(s, c);
     *s->last = c;
     s->last = &c->next;
-    return 0;
+    if (!from->tab)
+        return 0;
+    c->window_bytes = body.n;
+    atomic_fetch_add(&s->edge->window_bytes, body.n);
+    c->tab = gw_tab_deal(from->tab, &s->row, rows);
+    return c->tab ? 0 : -ENOMEM;
 }
 
 static void drop_receipts(struct gw_chunk *c)
@@ -177,7 +236,7 @@ static void drop_receipts(struct gw_chunk *c)
 
 struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes)
 {
-    struct split s = {.edge = e, .from = c, .units_left = c->units, .rows_left = c->rows};
+    struct split s = {.edge = e, .from = c, .units_left = c->units, .lag_left = c->lag_bytes, .rows_left = c->rows};
     uint64_t n = 0;
 
     s.last = &s.first;
@@ -185,17 +244,21 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
         for (struct gw_chunk *p = s.first, *next; p; p = next) {
             next = p->next;
             drop_receipts(p);
+            gw_tab_leave(p->tab);
             gw_chunk_free(e, p);
         }
         return NULL;
     }
     for (struct gw_chunk *p = s.first; p; p = p->next) {
         n++;
-        if (!p->next)
+        if (!p->next) {
             p->units += s.units_left;
+            p->lag_bytes += s.lag_left;
+        }
     }
     atomic_fetch_add(&e->n_chunks, n - 1);
     drop_receipts(c);
+    gw_tab_leave(c->tab);
     gw_chunk_free(e, c);
     return s.first;
 }

@@ -5,6 +5,7 @@
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
 #include "queue/edge_impl.h"
+#include "queue/wal.h"
 
 enum { CLOSE_TURNS = 500, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30 };
 
@@ -13,11 +14,41 @@ static struct gw_lane *lane_of(const struct gw_edge *e, enum gw_signal s)
     return (struct gw_lane *)(uintptr_t)&e->lanes[gw_signal_index(s)];
 }
 
+struct gw_lane *gw_edge_lane(const struct gw_edge *e, enum gw_signal s)
+{
+    return lane_of(e, s);
+}
+
+bool gw_edge_is_durable(const struct gw_edge *e)
+{
+    return e->conf.settings.queue.enabled && e->conf.settings.queue.storage && *e->conf.settings.queue.storage;
+}
+
+const char *gw_edge_storage(const struct gw_edge *e)
+{
+    return e->conf.settings.queue.storage;
+}
+
+void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w)
+{
+    e->own[gw_signal_index(s)] = w;
+}
+
 /* ---- making and ending ------------------------------------------------------------------------------------ */
 
 static uint64_t read_queued(void *arg)
 {
     return atomic_load_explicit(&((struct gw_lane *)arg)->queued, memory_order_relaxed);
+}
+
+static uint64_t read_lag_bytes(void *arg)
+{
+    return atomic_load_explicit(&((struct gw_lane *)arg)->lag_bytes, memory_order_relaxed);
+}
+
+static uint64_t read_lag_rows(void *arg)
+{
+    return atomic_load_explicit(&((struct gw_lane *)arg)->lag_rows, memory_order_relaxed);
 }
 
 static uint64_t read_in_flight(void *arg)
@@ -74,7 +105,7 @@ static void make_histograms(const struct gw_edge *e, struct gw_lane *l)
         l->enqueue_bytes = bytes_histogram(e, "otelcol_exporter_enqueue_size_bytes",
                                            "Number of bytes in a request to the queue", &id, 1);
     }
-    if (e->own.enabled) {
+    if (e->own_batching.enabled) {
         l->send_size =
             rows_histogram(e, "otelcol_exporter_queue_batch_send_size", "Number of units in the batch", &id, 1);
         l->send_bytes = bytes_histogram(e, "otelcol_exporter_queue_batch_send_size_bytes",
@@ -105,6 +136,25 @@ static void make_metrics(struct gw_edge *e, struct gw_lane *l)
     l->capacity = gw_meter_get(m, GW_GAUGE, "otelcol_exporter_queue_capacity",
                                "Fixed capacity of the retry queue (in batches)", both, 2);
     gw_metric_set(l->capacity, e->conf.settings.queue.queue_size);
+    if (!gw_edge_is_durable(e))
+        return;
+    l->lag_bytes_metric =
+        gw_meter_get_read(m, "staunch_queue_lag_bytes", "Bytes on disk that the exporter has not settled yet.", both, 2,
+                          read_lag_bytes, l);
+    l->lag_rows_metric =
+        gw_meter_get_read(m, "staunch_queue_lag_items", "Items on disk that the exporter has not settled yet.", both, 2,
+                          read_lag_rows, l);
+}
+
+/* A queue that spills is bounded by what may lie on disk, whatever counts in memory. */
+static void bound_by_bytes(struct gw_edge *e)
+{
+    struct gw_sending_queue_settings *q = &e->conf.settings.queue;
+
+    if (gw_edge_is_durable(e) && q->on_full == GW_ON_FULL_SPILL && q->max_lag_bytes) {
+        q->sizer = GW_SIZER_BYTES;
+        q->queue_size = q->max_lag_bytes;
+    }
 }
 
 int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
@@ -120,7 +170,8 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
         e->conf.settings.retry.enabled = false;
         e->conf.settings.timeout_ns = e->ops->default_timeout_ns;
     }
-    e->own = gw_queue_batching(&e->conf.settings);
+    e->own_batching = gw_queue_batching(&e->conf.settings);
+    bound_by_bytes(e);
     e->waits = !e->conf.settings.queue.enabled || e->conf.settings.queue.wait_for_result;
     for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
         e->lanes[i].edge = e;
@@ -191,7 +242,13 @@ struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s)
                                .dead_lettered = atomic_load(&l->dead_lettered)};
 
     c.held = c.in - c.delivered - c.rejected - c.dropped - c.dead_lettered;
+    c.stored = atomic_load(&l->lag_rows);
     return c;
+}
+
+void gw_edge_count_in(struct gw_lane *l, uint64_t rows)
+{
+    atomic_fetch_add_explicit(&l->in, rows, memory_order_relaxed);
 }
 
 static void count_taken(struct gw_lane *l, uint64_t rows)
@@ -243,7 +300,12 @@ const char *gw_edge_id(const struct gw_edge *e)
 
 static bool is_bounded(const struct gw_edge *e)
 {
-    return e->conf.settings.queue.enabled && !e->ops->swallow;
+    const struct gw_sending_queue_settings *q = &e->conf.settings.queue;
+
+    if (!q->enabled || e->ops->swallow)
+        return false;
+    return !gw_edge_is_durable(e) || q->on_full == GW_ON_FULL_REFUSE ||
+           (q->on_full == GW_ON_FULL_SPILL && q->max_lag_bytes);
 }
 
 static bool take(struct gw_lane *l, uint64_t units)
@@ -302,56 +364,63 @@ void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units)
     give(lane_of(e, s), units);
 }
 
-void gw_edge_done(struct gw_lane *l, struct gw_chunk *c)
+void gw_edge_take_units(struct gw_edge *e, enum gw_signal s, uint64_t units)
 {
-    uint64_t units = c->units;
+    if (is_bounded(e))
+        atomic_fetch_add(&lane_of(e, s)->used, units);
+}
 
+void gw_edge_forget(struct gw_lane *l, uint64_t units, uint64_t lag_bytes)
+{
     atomic_fetch_sub_explicit(&l->queued, units, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->drained, units, memory_order_relaxed);
-    gw_chunk_free(l->edge, c);
+    if (lag_bytes)
+        atomic_fetch_sub(&l->lag_bytes, lag_bytes);
     give(l, units);
+}
+
+void gw_edge_done(struct gw_lane *l, struct gw_chunk *c)
+{
+    uint64_t units = c->units, lag_bytes = c->lag_bytes;
+
+    gw_chunk_free(l->edge, c);
+    gw_edge_forget(l, units, lag_bytes);
     atomic_fetch_sub(&l->edge->n_chunks, 1);
 }
 
 /* ---- the worker's side ------------------------------------------------------------------------------------ */
 
-/* The payload as it came is the body: nothing edited, nothing removed, requests one behind the other. */
-static bool is_whole_payload(const struct gw_view *v)
+void gw_edge_wake(struct gw_edge *e)
 {
-    const struct gw_batch *b = v->batch;
-    uint64_t at = 0;
+    struct gw_loop *loop = atomic_load(&e->loop);
 
-    if (!gw_view_is_untouched(v) || !b->payload)
-        return false;
-    for (uint32_t i = 0; i < b->n_segments; i++) {
-        if (b->segments[i].wire.off != at)
-            return false;
-        at += b->segments[i].wire.len;
-    }
-    return at == b->payload->n && at > 0;
+    if (loop)
+        gw_loop_wake(loop);
+}
+
+void gw_edge_push(struct gw_edge *e, struct gw_chunk *c)
+{
+    atomic_fetch_add(&e->n_chunks, 1);
+    if (gw_inbox_push(&e->inbox, &c->item))
+        gw_edge_wake(e);
 }
 
 static void enter(struct gw_lane *l, struct gw_chunk *c)
 {
-    struct gw_edge *e = l->edge;
-    struct gw_loop *loop;
-
     count_taken(l, c->rows);
     if (l->enqueue_size) {
         gw_metric_observe(l->enqueue_size, c->rows);
         gw_metric_observe(l->enqueue_bytes, (double)c->body.n);
     }
     atomic_fetch_add_explicit(&l->queued, c->units, memory_order_relaxed);
-    atomic_fetch_add(&e->n_chunks, 1);
-    if (gw_inbox_push(&e->inbox, &c->item) && (loop = atomic_load(&e->loop)) != NULL)
-        gw_loop_wake(loop);
+    gw_edge_push(l->edge, c);
 }
 
 /* A chunk with the view's rows, charged; NULL when there is no memory for it. */
 static struct gw_chunk *encode(struct gw_edge *e, const struct gw_view *v, struct gw_buf *scratch)
 {
     uint32_t receipts = e->waits ? v->batch->n_segments : 0;
-    bool whole = !e->ops->encode && is_whole_payload(v);
+    bool whole = !e->ops->encode && gw_view_is_whole_payload(v);
     struct gw_chunk *c;
     size_t bytes;
 
@@ -381,16 +450,6 @@ static struct gw_chunk *encode(struct gw_edge *e, const struct gw_view *v, struc
     return c;
 }
 
-static uint64_t count_requests(const struct gw_view *v)
-{
-    uint64_t n = 0;
-
-    for (uint32_t i = 0; i < v->batch->n_segments; i++)
-        n += v->kept ? gw_view_count(v, v->batch->segments[i].rows) > 0
-                     : v->batch->segments[i].rows.end > v->batch->segments[i].rows.begin;
-    return n ? n : 1;
-}
-
 static void swallow(struct gw_lane *l, struct gw_view *v, struct gw_ledger *ledger)
 {
     uint32_t rows = v->n_rows;
@@ -405,8 +464,14 @@ static void swallow(struct gw_lane *l, struct gw_view *v, struct gw_ledger *ledg
 void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put *how)
 {
     struct gw_lane *l = lane_of(e, v->batch->signal);
+    struct gw_wal *own = e->own[gw_signal_index(v->batch->signal)];
     struct gw_chunk *c = NULL;
 
+    if (own) {
+        gw_wal_put(own, v,
+                   &(struct gw_wal_put){how->scratch, how->ledger, how->reserved, &(struct gw_wal_way){e, 0}, 1});
+        return;
+    }
     if (v->n_rows == 0 || e->ops->swallow) {
         if (v->n_rows)
             swallow(l, v, how->ledger);
@@ -424,7 +489,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
     if (is_bounded(e)) {
         uint64_t ours;
 
-        c->units = gw_edge_units(e, count_requests(v), c->rows, c->body.n);
+        c->units = gw_edge_units(e, gw_view_requests(v), c->rows, c->body.n);
         ours = c->units < *how->reserved ? c->units : *how->reserved;
         *how->reserved -= ours;
         atomic_fetch_add(&l->used, c->units - ours);
@@ -442,7 +507,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
 }
 
 /* OTLP bytes into what the exporter's encode makes of them. */
-static int reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, struct gw_buf *out)
+int gw_edge_reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, struct gw_buf *out)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_batch *b = gw_batch_new(s);
@@ -465,6 +530,8 @@ static int reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, s
         gw_arena_clear(&arena);
     }
     (void)gw_batch_unref(b);
+    if (rc == -ENOMEM)
+        return rc;
     return rc < 0 || out->failed ? -EBADMSG : 0;
 }
 
@@ -502,10 +569,18 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
     }
     if (!reserved && !gw_edge_reserve(e, s, units, /* wait= */ false))
         return false;
+    if (e->own[gw_signal_index(s)]) {
+        bool taken = gw_wal_put_bytes(e->own[gw_signal_index(s)], e, body, n_rows);
+
+        gw_edge_unreserve(e, s, units); /* it took its own */
+        if (!taken)
+            count_not_taken(l, n_rows);
+        return taken;
+    }
     gw_buf_init(&out, MAX_ENCODED_BYTES);
     if (!e->ops->encode)
         c = bytes_chunk(e, s, body, n_rows);
-    else if (reencode(e, s, body, &out) == 0)
+    else if (gw_edge_reencode(e, s, body, &out) == 0)
         c = bytes_chunk(e, s, gw_buf_slice(&out), n_rows);
     gw_buf_clear(&out);
     if (!c) {
@@ -526,7 +601,10 @@ static void take_in(struct gw_edge *e)
         struct gw_chunk *c = (struct gw_chunk *)i;
 
         next = i->next;
-        gw_batcher_add(lane_of(e, c->signal), c);
+        if (c->feed)
+            gw_feed_take(c->feed, c);
+        else
+            gw_batcher_add(lane_of(e, c->signal), c);
     }
 }
 
@@ -547,6 +625,11 @@ static void on_turn(struct gw_hook *h)
         if (e->lanes[i].pending || e->lanes[i].gate.n_ready)
             gw_sender_pump(&e->lanes[i]);
     }
+    for (struct gw_feed *x = e->feeds; x; x = x->next)
+        gw_feed_turn(x);
+    for (unsigned i = 0; i < GW_N_SIGNALS && e->feeds; i++) /* what was read goes in the same turn */
+        if (e->lanes[i].pending)
+            gw_sender_pump(&e->lanes[i]);
 }
 
 int gw_edge_open(struct gw_edge *e, struct gw_loop *loop, struct gw_err *err)
@@ -572,8 +655,26 @@ void gw_edge_drain(struct gw_edge *e)
         gw_loop_wake(loop);
 }
 
+/* The sink is away: what waits on disk can wait there for the next start. */
+static bool is_hopeless(const struct gw_edge *e)
+{
+    bool failing = false;
+
+    for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+        if (atomic_load(&e->lanes[i].sending))
+            return false;
+        failing |= atomic_load(&e->lanes[i].failing);
+    }
+    return failing;
+}
+
 bool gw_edge_is_empty(const struct gw_edge *e)
 {
+    if (e->feeds && atomic_load(&e->draining) && is_hopeless(e))
+        return true;
+    for (const struct gw_feed *s = e->feeds; s; s = s->next)
+        if (!gw_feed_is_in_step(s))
+            return false;
     return atomic_load(&e->n_chunks) == 0;
 }
 
@@ -618,6 +719,10 @@ void gw_edge_close(struct gw_edge *e)
             break;
         gw_loop_turn(loop, CLOSE_WAIT_NS);
     }
+    for (struct gw_feed *s = e->feeds; s; s = s->next) {
+        gw_feed_flush(s);
+        gw_timer_disarm(&s->timer);
+    }
     if (e->ops->close)
         e->ops->close(e->conf.self);
     gw_loop_remove_hook(loop, &e->hook);
@@ -633,11 +738,21 @@ void gw_edge_free(struct gw_edge *e)
         struct gw_chunk *c = (struct gw_chunk *)i;
 
         next = i->next;
+        if (c->feed && c->seq != GW_LOG_END) {
+            gw_chunk_free(e, c);
+            continue;
+        }
         gw_edge_drop(lane_of(e, c->signal), c->rows, "shutdown");
         gw_chunk_settle(c, 0, GW_REFUSED, 14, 0, "the gateway stopped");
         gw_edge_done(lane_of(e, c->signal), c);
     }
+    for (struct gw_feed *x = e->feeds, *next; x; x = next) {
+        next = x->next;
+        gw_feed_free(x);
+    }
     for (unsigned i = 0; i < GW_N_SIGNALS; i++) {
+        gw_metric_unread(e->lanes[i].lag_bytes_metric, &e->lanes[i]);
+        gw_metric_unread(e->lanes[i].lag_rows_metric, &e->lanes[i]);
         gw_metric_unread(e->lanes[i].size, &e->lanes[i]);
         gw_metric_unread(e->lanes[i].flying, &e->lanes[i]);
     }

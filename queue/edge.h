@@ -57,6 +57,13 @@ bool gw_edge_leads_to(const struct gw_edge *from, const struct gw_edge *to);
 
 /* ---- the exporter's thread -------------------------------------------------------------------------------- */
 
+/** Its queue is on disk (sending_queue.storage): what pipelines give it comes out of their logs (queue/wal.h). */
+bool gw_edge_is_durable(const struct gw_edge *e);
+const char *gw_edge_storage(const struct gw_edge *e);
+/** A log of its own for what comes through ports; before the first put. */
+struct gw_wal;
+void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w);
+
 /** False: the exporter swallows views on the worker; there is nothing to open and no thread. */
 bool gw_edge_needs_thread(const struct gw_edge *e);
 int gw_edge_open(struct gw_edge *e, struct gw_loop *loop, struct gw_err *err);
@@ -112,6 +119,7 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
 /** Rows so far, of one signal. */
 struct gw_edge_counts {
     uint64_t in, delivered, rejected, dropped, dead_lettered, held;
+    uint64_t stored; /* of held: in a log, where they survive the process */
 };
 struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s);
 

@@ -6,6 +6,7 @@
 #include "core/inbox.h"
 #include "net/loop.h"
 #include "queue/edge.h"
+#include "queue/feed.h"
 #include "queue/gate.h"
 
 /**
@@ -28,7 +29,13 @@ struct gw_chunk {
     const struct gw_batching *batching;
     const char *pipeline;          /* of all its rows, or NULL */
     struct gw_suspicion suspicion; /* of poison; zero: none */
-    uint32_t n_receipts;           /* 0: nobody waits */
+    /* Of a queue on disk; else NULL and 0. */
+    struct gw_tab *tab; /* one reference: where the rows stand in the log */
+    struct gw_feed *feed;
+    uint64_t seq;          /* of the frame, on the way from the log to the edge */
+    uint64_t lag_bytes;    /* of frames, given back when the job is done */
+    uint64_t window_bytes; /* of the edge's share of memory */
+    uint32_t n_receipts;   /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
 
@@ -60,6 +67,7 @@ struct gw_fate {
 /** A dead letter that is written already and waits for room in its queue. Nothing new is sent meanwhile. */
 struct gw_grave {
     struct gw_grave *next;
+    struct gw_tab *tab; /* one reference, or NULL */
     uint32_t rows;
     char reason[64];
     size_t n;
@@ -86,7 +94,11 @@ struct gw_lane {
     _Atomic uint64_t drained; /* units: of chunks that are done, since the start */
     _Atomic bool waited_for;
     _Atomic uint64_t in, delivered, rejected, dropped, dead_lettered;
-    _Atomic uint64_t in_flight;
+    _Atomic uint64_t in_flight, sending; /* jobs; those of them whose sink is being asked */
+    _Atomic bool failing;                /* the last answer was that of a sink that is away */
+    /* Of queues on disk: frames' bytes and rows in logs that are not settled. */
+    _Atomic uint64_t lag_bytes, lag_rows;
+    struct gw_metric *lag_bytes_metric, *lag_rows_metric;
     struct gw_metric *sent, *failed, *enqueue_failed, *size, *capacity, *flying;
     struct gw_metric *enqueue_size, *enqueue_bytes, *send_size, *send_bytes; /* NULL: not at this level */
     struct gw_metric *consumed, *not_consumed;
@@ -105,10 +117,13 @@ struct gw_edge {
     struct gw_edge_conf conf;
     char config[20];
     const struct gw_exporter_ops *ops;
-    struct gw_batching own; /* sending_queue.batch */
+    struct gw_batching own_batching; /* sending_queue.batch */
     struct gw_edge *dead_letters[GW_EDGE_DEAD_LETTERS];
     unsigned n_dead_letters;
-    bool waits; /* tickets are settled by the sink's answer */
+    bool waits;                       /* tickets are settled by the sink's answer */
+    struct gw_feed *feeds;            /* logs that it draws from */
+    struct gw_wal *own[GW_N_SIGNALS]; /* for what comes through ports, not out of a pipeline */
+    _Atomic uint64_t window_bytes;    /* bodies of logs that are in memory */
     struct gw_inbox inbox;
     _Atomic(struct gw_loop *) loop;
     struct gw_hook hook;
@@ -124,6 +139,8 @@ extern const double gw_row_bounds[GW_N_ROW_BOUNDS], gw_byte_bounds[GW_N_BYTE_BOU
 
 /* chunk.c */
 struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes);
+/** Its body is the payload's, which it shares. */
+struct gw_chunk *gw_chunk_of_payload(enum gw_signal s, struct gw_payload *pl);
 /** Memory and meta go; receipts must have been settled or moved. */
 void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c);
 /** Settle the first `rejected` rows of the receipts as rejected, the others as told, and let the tickets go. */
@@ -149,11 +166,23 @@ void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *r
 void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *message, uint64_t retry_after_ns);
 /** The edge is draining: pauses that are not a sink's own wish become short. */
 void gw_sender_hurry(struct gw_lane *l);
+/** The chunk that has waited longest and is not under way is dropped. False: there is none. */
+bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason);
 /** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */
 void gw_sender_cut(struct gw_lane *l);
 
 /* edge.c */
 void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason);
 void gw_edge_done(struct gw_lane *l, struct gw_chunk *c);
+void gw_edge_push(struct gw_edge *e, struct gw_chunk *c);
+void gw_edge_wake(struct gw_edge *e);
+/** OTLP bytes into what the exporter's encode makes of them. Errors: -EBADMSG, -ENOMEM. */
+int gw_edge_reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, struct gw_buf *out);
+/** Units and bytes of frames leave the queue without ever having been a chunk. */
+void gw_edge_forget(struct gw_lane *l, uint64_t units, uint64_t lag_bytes);
+void gw_edge_take_units(struct gw_edge *e, enum gw_signal s, uint64_t units);
+struct gw_lane *gw_edge_lane(const struct gw_edge *e, enum gw_signal s);
+/** Rows that came in, before this process or now. */
+void gw_edge_count_in(struct gw_lane *l, uint64_t rows);
 
 #endif

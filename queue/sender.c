@@ -47,7 +47,7 @@ static void remove_job(struct gw_job *j)
     free(j);
 }
 
-/* The job is over and its chunk with it. */
+/* The job is over and its chunk with it, which settles its rows in the log as they were counted. */
 static void finish(struct gw_job *j, uint32_t rejected, enum gw_outcome outcome, const struct gw_fate *f)
 {
     struct gw_chunk *c = j->chunk;
@@ -93,11 +93,12 @@ static bool post_dead_letter(struct gw_edge *e, struct gw_slice letter)
     return taken > 0;
 }
 
-static void count_dead_letter(struct gw_lane *l, uint32_t rows, const char *reason)
+static void count_dead_letter(struct gw_lane *l, struct gw_tab *tab, uint32_t rows, const char *reason)
 {
     const struct gw_label labels[] = {
         {"component", l->edge->conf.id}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
 
+    gw_tab_count(tab, GW_LOG_DEAD_LETTERED, rows);
     atomic_fetch_add_explicit(&l->dead_lettered, rows, memory_order_relaxed);
     gw_metric_add(l->failed, rows);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dead_letter_items",
@@ -106,8 +107,9 @@ static void count_dead_letter(struct gw_lane *l, uint32_t rows, const char *reas
                   rows);
 }
 
-static void drop(struct gw_lane *l, uint32_t rows, const struct gw_fate *f)
+static void drop(struct gw_lane *l, struct gw_tab *tab, uint32_t rows, const struct gw_fate *f)
 {
+    gw_tab_count(tab, GW_LOG_DROPPED, rows);
     gw_metric_add(l->failed, rows);
     gw_edge_drop(l, rows, f->reason);
     gw_log(&l->edge->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)",
@@ -115,7 +117,7 @@ static void drop(struct gw_lane *l, uint32_t rows, const struct gw_fate *f)
 }
 
 /* Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
-static bool bury(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
 {
     struct gw_edge *e = j->lane->edge;
     struct gw_buf letter;
@@ -126,13 +128,13 @@ static bool bury(struct gw_job *j, struct gw_slice body, uint32_t rows, const st
         taken = !letter.failed && post_dead_letter(e, gw_buf_slice(&letter));
         gw_buf_clear(&letter);
         if (taken) {
-            count_dead_letter(j->lane, rows, f->reason);
+            count_dead_letter(j->lane, tab, rows, f->reason);
             return true;
         }
         if (!e->closing)
             return false;
     }
-    drop(j->lane, rows, f);
+    drop(j->lane, tab, rows, f);
     return true;
 }
 
@@ -162,7 +164,8 @@ static bool over(struct gw_tries *t, const char *why)
 /* The time for trying ends only for what is nowhere but in memory. */
 uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
 {
-    return j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
+    /* On disk there is no hurry: what waits there does not take what others need. */
+    return j->chunk->tab ? 0 : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
 }
 
 /* It was not even tried, because the sink is known to be away: no retry is counted. What runs out of time meanwhile has
@@ -254,12 +257,24 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
 }
 
+/* The gateway stops, and the rows are in a log: they stay there. */
+static bool stays(struct gw_job *j, const struct gw_fate *f)
+{
+    if (!j->chunk->tab || strcmp(f->class_, "shutdown") != 0)
+        return false;
+    gw_tab_leave(j->chunk->tab);
+    finish(j, 0, GW_STORED, NULL);
+    return true;
+}
+
 /* All that is left of the job is buried. */
 static void give_up(struct gw_job *j, const struct gw_fate *f)
 {
     bool has_port = j->lane->edge->n_dead_letters > 0;
 
-    if (!bury(j, j->a.body, j->a.rows, f))
+    if (stays(j, f))
+        return;
+    if (!bury(j, j->chunk->tab, j->a.body, j->a.rows, f))
         wait_for_room(j, f);
     else if (has_port && !j->lane->edge->closing)
         finish(j, j->rejected_rows + j->a.rows, GW_DELIVERED, f);
@@ -286,6 +301,10 @@ static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_
     j->left = copy;
     atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
     gw_metric_add(j->lane->sent, gone);
+    if (j->chunk->tab && info->left_bits)
+        gw_tab_keep(j->chunk->tab, info->left_bits);
+    else
+        gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, gone);
     j->a.body = (struct gw_slice){copy, info->left.n};
     j->a.payload = NULL;
     j->a.rows = info->left_rows;
@@ -348,6 +367,8 @@ static void delivered(struct gw_job *j, const struct gw_sent_info *info)
 
     atomic_fetch_add_explicit(&l->delivered, j->a.rows - rejected, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->rejected, rejected, memory_order_relaxed);
+    gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, j->a.rows - rejected);
+    gw_tab_count(j->chunk->tab, GW_LOG_REJECTED, rejected);
     gw_metric_add(l->sent, j->a.rows - rejected);
     if (rejected) {
         gw_metric_add(l->failed, rejected);
@@ -400,6 +421,8 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     enum gw_sign sign;
 
     gw_timer_disarm(&j->timer);
+    if (j->sending)
+        atomic_fetch_sub_explicit(&l->sending, 1, memory_order_relaxed);
     j->sending = false;
     if (j->timed_out && sent != GW_SENT_OK) { /* the attempt may know why there was no answer */
         bool knows = info->reason && info->message && strcmp(info->reason, "cancelled") != 0;
@@ -419,6 +442,7 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         gw_sender_pump(l);
         return;
     }
+    atomic_store_explicit(&l->failing, sent == GW_SENT_RETRY || sent == GW_SENT_OVER, memory_order_relaxed);
     switch (sent) {
     case GW_SENT_OK:
         delivered(j, info);
@@ -465,10 +489,13 @@ static void close_grave(struct gw_lane *l, const char *why)
     l->graves = g->next;
     if (!l->graves)
         l->graves_last = &l->graves;
-    if (why)
-        drop(l, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
+    if (why && g->tab)
+        gw_tab_leave(g->tab);
+    else if (why)
+        drop(l, NULL, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
     else
-        count_dead_letter(l, g->rows, g->reason);
+        count_dead_letter(l, g->tab, g->rows, g->reason);
+    (void)gw_tab_unref(g->tab);
     free(g);
     atomic_fetch_sub(&l->edge->n_chunks, 1);
 }
@@ -486,7 +513,7 @@ static void on_graves_pause(struct gw_timer *t)
 }
 
 /* There is no room now. False: no memory either. */
-static bool dig(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
 {
     struct gw_lane *l = j->lane;
     struct gw_grave *g = NULL;
@@ -496,7 +523,7 @@ static bool dig(struct gw_job *j, struct gw_slice body, uint32_t rows, const str
     if (!letter.failed)
         g = malloc(sizeof(*g) + letter.n);
     if (g) {
-        *g = (struct gw_grave){.rows = rows, .n = letter.n};
+        *g = (struct gw_grave){.rows = rows, .n = letter.n, .tab = gw_tab_ref(tab)};
         snprintf(g->reason, sizeof(g->reason), "%s", f->reason);
         memcpy(g->letter, letter.p, letter.n);
         *l->graves_last = g;
@@ -513,13 +540,20 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *d)
     struct gw_job *j = (struct gw_job *)a;
     uint32_t rows = d->rows < a->rows ? d->rows : a->rows;
     struct gw_fate f = {.class_ = d->class_, .reason = d->reason, .message = d->message, .code = d->code};
+    struct gw_tab *all = j->chunk->tab, *tab = all && d->bits ? gw_tab_cut(all, d->bits, true) : gw_tab_ref(all);
 
-    if (!bury(j, d->body, rows, &f) && !dig(j, d->body, rows, &f)) {
+    if (!bury(j, tab, d->body, rows, &f) && !dig(j, tab, d->body, rows, &f)) {
         f.reason = "dead_letter_full";
-        drop(j->lane, rows, &f);
+        drop(j->lane, tab, rows, &f);
     }
+    (void)gw_tab_unref(tab);
     a->rows -= rows;
     j->rejected_rows += rows;
+}
+
+static void on_taken(struct gw_attempt *a, const uint64_t *bits)
+{
+    gw_tab_taken(((struct gw_job *)a)->chunk->tab, bits);
 }
 
 /* ---- attempts --------------------------------------------------------------------------------------------- */
@@ -548,6 +582,7 @@ static void start(struct gw_job *j)
     if (j->a.number == 1)
         j->tries.first_ns = now;
     j->sending = true;
+    atomic_fetch_add_explicit(&j->lane->sending, 1, memory_order_relaxed);
     j->timed_out = false;
     gw_gate_begin(j, now);
     if (j->a.timeout_ns && !e->ops->own_tries) {
@@ -574,6 +609,7 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
         .meta = c->meta,
         .done = on_done,
         .dead = on_dead,
+        .taken = on_taken,
         .again = again,
     };
     j->next = l->jobs;
@@ -653,6 +689,19 @@ void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *mess
     finish(j, j->rejected_rows, GW_REFUSED, &f);
 }
 
+bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason)
+{
+    struct gw_chunk *c = l->pending ? take_pending(l) : NULL;
+
+    if (!c)
+        return false;
+    gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
+    gw_edge_drop(l, c->rows, reason);
+    gw_chunk_settle(c, 0, GW_DROPPED, 0, 0, NULL);
+    gw_edge_done(l, c);
+    return true;
+}
+
 void gw_sender_hurry(struct gw_lane *l)
 {
     uint64_t soon = gw_loop_now_ns(loop_of(l)) + DRAIN_PAUSE_NS;
@@ -699,7 +748,11 @@ void gw_sender_cut(struct gw_lane *l)
     while (l->pending) {
         struct gw_chunk *c = take_pending(l);
 
-        if (!bury_pending(l, c, &f))
+        if (c->tab) {
+            gw_tab_leave(c->tab);
+            gw_edge_done(l, c);
+        } else if (!bury_pending(l, c, &f)) {
             gw_sender_refuse_chunk(l, c, "shutdown", f.message, 0);
+        }
     }
 }

@@ -3,6 +3,9 @@
 
 #include <strings.h>
 
+#include "pipeline/component.h"
+
+static const char *const on_fulls[] = {"refuse", "spill", "drop_oldest", NULL};
 static const char *const sizers[] = {"requests", "items", "bytes", NULL};
 static const char *const batch_sizers[] = {"queue", "items", "bytes", NULL};
 
@@ -40,7 +43,15 @@ static const struct gw_field queue_fields[] = {
     GW_BOOL_FIELD(Q, block_on_overflow, "block_on_overflow", "false",
                   "Requests wait for room, until their deadline, instead of being refused."),
     GW_BOOL_FIELD(Q, wait_for_result, "wait_for_result", "false", "Requests wait for the sink's answer."),
-    {GW_FIELD_(Q, storage, "storage", GW_F_STRING, "", 0, 0, "A queue on disk."), .flags = GW_FF_PLANNED},
+    GW_ID_FIELD(Q, storage, "storage", 1u << GW_EXTENSION,
+                "A file_storage extension: the queue is on disk, and what was taken survives a crash."),
+    GW_ENUM_FIELD(Q, on_full, "on_full", "spill", on_fulls,
+                  "With storage: refuse beyond queue_size, spill to disk up to max_lag_bytes and then refuse, or "
+                  "drop_oldest beyond max_lag_bytes."),
+    GW_U64_FIELD(Q, max_lag_bytes, "max_lag_bytes", "0", 0, 1e18,
+                 "With storage: how much this exporter may leave waiting on disk; 0 = what the storage has."),
+    GW_U64_FIELD(Q, max_memory_bytes, "max_memory_bytes", "16777216", 65536, 1e15,
+                 "With storage: how much of what waits is kept in memory too, so that it need not be read back."),
     GW_OPTIONAL_BLOCK_FIELD(Q, batch, has_batch, "batch", batch_fields, GW_FF_NULL_IS_ON,
                             "Put requests together before sending."),
     GW_BLOCK_FIELD(Q, adaptive_concurrency, "adaptive_concurrency", adaptive_fields,
@@ -145,6 +156,25 @@ static void check_batch(const struct gw_sending_queue_settings *q, const struct 
                             "duplicate entry in metadata_keys: \"%s\" (case-insensitive)", k[i]);
 }
 
+static void check_storage(const struct gw_sending_queue_settings *q, const struct gw_node *node, struct gw_diag *diag)
+{
+    static const char *const only[] = {"on_full", "max_lag_bytes", "max_memory_bytes", NULL};
+
+    for (unsigned i = 0; only[i] && !*q->storage; i++)
+        if (gw_node_get(node, only[i]))
+            gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, only[i]),
+                        "`%s` needs `storage`: it is about a queue on disk", only[i]);
+    if (!*q->storage || !q->enabled)
+        return;
+    if (q->wait_for_result)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, "wait_for_result"),
+                    "`wait_for_result` cannot be used with `storage`: what is on disk is safe before the sink answers; "
+                    "take one of them out");
+    if (q->on_full == GW_ON_FULL_DROP_OLDEST && q->max_lag_bytes == 0)
+        gw_diag_add(diag, GW_DIAG_ERROR, place_of(node, "on_full"),
+                    "`on_full: drop_oldest` needs `max_lag_bytes`: how much may wait before the oldest goes");
+}
+
 static void check_retry(const struct gw_retry_settings *r, const struct gw_node *node, struct gw_diag *diag)
 {
     if (r->max_elapsed_time_ns == 0)
@@ -174,10 +204,20 @@ static void finish(void *conf, const void *exporter_ops, void *exporter_conf, co
         ops->queue_adjust(exporter_conf, node, s);
     if (ops->queue_seen)
         ops->queue_seen(exporter_conf, s);
+    check_storage(&s->queue, gw_node_get(node, "sending_queue"), diag);
     if (s->queue.enabled && s->queue.has_batch)
         check_batch(&s->queue, gw_node_get(node, "sending_queue"), diag);
     check_retry(&s->retry, gw_node_get(node, "retry_on_failure"), diag);
     check_breaker(&s->breaker, gw_node_get(node, "circuit_breaker"), diag);
+}
+
+static enum gw_queue_place place(const void *conf)
+{
+    const struct gw_sending_queue_settings *q = &((const struct gw_queue_settings *)conf)->queue;
+
+    if (!q->enabled || q->wait_for_result)
+        return GW_QUEUE_NONE;
+    return *q->storage ? GW_QUEUE_DISK : GW_QUEUE_MEMORY;
 }
 
 const struct gw_extra_settings gw_queue_extra = {
@@ -185,4 +225,5 @@ const struct gw_extra_settings gw_queue_extra = {
     .conf_size = sizeof(struct gw_queue_settings),
     .adjust = adjust,
     .finish = finish,
+    .place = place,
 };

@@ -139,10 +139,10 @@ static int make_pipelines(struct graph *g, struct gw_err *err)
         p->batching = batching.enabled ? gw_batching_keep(g->engine, &batching) : NULL;
         if (batching.enabled && !p->batching)
             return gw_graph_no_memory(err);
-        for (size_t k = 0; k < c->n_exporters; k++)
-            p->targets[p->n_targets++] = gw_graph_target(c->exporters[k], p->batching);
+        if (gw_wals_build(g, p, err) < 0)
+            return -EIO;
     }
-    return 0;
+    return gw_wals_build_ports(g, err);
 }
 
 static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p, unsigned depth)
@@ -151,16 +151,17 @@ static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p
 
     if (depth > s->n_pipelines) /* cycles were refused when the configuration was checked */
         return true;
-    for (unsigned i = 0; i < p->n_targets; i++) {
-        struct instance *x = g->instances[p->targets[i].index];
+    for (unsigned i = 0; i < p->conf->n_exporters; i++) {
+        const struct gw_service_component *c = p->conf->exporters[i];
+        struct instance *x = g->instances[c->index];
         unsigned k;
 
-        if (p->targets[i].kind == TO_CONNECTOR && gw_keeps_rows(&s->components[p->targets[i].index]))
+        if (gw_keeps_rows(c))
             continue; /* what follows it has doors of its own */
-        if (p->targets[i].kind == TO_CONNECTOR) {
+        if (c->kind == GW_CONNECTOR) {
             for (size_t q = 0; q < s->n_pipelines; q++)
-                if (gw_graph_feeds(&s->pipelines[q], &s->components[p->targets[i].index]) &&
-                    s->pipelines[q].signal == p->conf->signal && !add_reach(g, r, &g->pipelines[q], depth + 1))
+                if (gw_graph_feeds(&s->pipelines[q], c) && s->pipelines[q].signal == p->conf->signal &&
+                    !add_reach(g, r, &g->pipelines[q], depth + 1))
                     return false;
             continue;
         }
@@ -168,7 +169,7 @@ static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p
             if (r->reach[k].exporter == x && r->reach[k].signal == p->conf->signal)
                 break;
         if (k == r->n_reach) {
-            r->reach[r->n_reach++] = (struct reach){x, p->targets[i].index, p->conf->signal, 0};
+            r->reach[r->n_reach++] = (struct reach){x, c->index, p->conf->signal, 0};
             r->blocks |= gw_edge_blocks(x->edge);
         }
         r->reach[k].times++;

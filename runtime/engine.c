@@ -113,6 +113,7 @@ void gw_engine_free(struct gw_engine *e)
         gw_graph_free_shares(g);
     gw_graph_free_shares(e->graph);
     gw_logs_close(e); /* its last commits' done may still look at edges */
+    gw_wals_free(e);
     for (struct graph *g = e->leaving, *next; g; g = next) {
         next = g->next;
         gw_graph_free(g);
@@ -319,7 +320,7 @@ bool gw_engine_is_drained(const struct gw_engine *e)
     for (struct instance *x = e->instances; x; x = x->next)
         if (x->edge && !gw_edge_is_empty(x->edge))
             return false;
-    return true;
+    return gw_wals_are_idle(e);
 }
 
 static uint64_t left_rows(const struct gw_engine *e)
@@ -327,8 +328,11 @@ static uint64_t left_rows(const struct gw_engine *e)
     uint64_t n = 0;
 
     for (struct instance *x = e->instances; x; x = x->next)
-        for (unsigned s = 0; x->edge && s < GW_N_SIGNALS; s++)
-            n += gw_edge_counts(x->edge, (enum gw_signal)(1u << s)).held;
+        for (unsigned s = 0; x->edge && s < GW_N_SIGNALS; s++) {
+            struct gw_edge_counts c = gw_edge_counts(x->edge, (enum gw_signal)(1u << s));
+
+            n += c.held > c.stored ? c.held - c.stored : 0;
+        }
     return n;
 }
 
@@ -426,6 +430,11 @@ const struct gw_service *gw_engine_service(const struct gw_engine *e)
     return e->graph->service;
 }
 
+struct gw_loop *gw_engine_worker_loop(const struct gw_engine *e, unsigned worker)
+{
+    return e->workers[worker].loop;
+}
+
 unsigned gw_engine_n_workers(const struct gw_engine *e)
 {
     return e->n_workers;
@@ -436,6 +445,18 @@ struct gw_credit *gw_engine_memory(struct gw_engine *e)
     return &e->memory;
 }
 
+static const char *what_ok_means(const struct graph *g, const struct gw_service_pipeline *p,
+                                 const struct gw_service_component *c)
+{
+    static const char *const words[] = {"the next pipeline decides", "in memory (lost with the process)",
+                                        "on disk, in the page cache (survives the process)",
+                                        "on disk, synced (survives a power cut)", "the sink has it"};
+
+    if (c->kind == GW_EXPORTER && c->type->exporter->swallow)
+        return "discarded";
+    return words[gw_wals_level(g, p, c)];
+}
+
 void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out)
 {
     const struct gw_service *s = e->graph->service;
@@ -443,13 +464,8 @@ void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out)
     for (size_t i = 0; i < s->n_pipelines; i++)
         for (size_t k = 0; k < s->pipelines[i].n_exporters; k++) {
             const struct gw_service_component *c = s->pipelines[i].exporters[k];
-            const struct gw_queue_settings *q = c->extra;
-            const char *means = "the next pipeline decides";
 
-            if (c->kind == GW_EXPORTER && c->type->exporter->swallow)
-                means = "discarded";
-            else if (c->kind == GW_EXPORTER)
-                means = q && q->queue.enabled && !q->queue.wait_for_result ? "in memory" : "the sink has it";
-            gw_buf_printf(out, "%s -> %s: OK means %s\n", s->pipelines[i].id, c->id, means);
+            gw_buf_printf(out, "%s -> %s: OK means %s\n", s->pipelines[i].id, c->id,
+                          what_ok_means(e->graph, &s->pipelines[i], c));
         }
 }

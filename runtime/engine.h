@@ -96,6 +96,8 @@ struct gw_edge *gw_engine_edge(const struct gw_engine *e, const char *exporter_i
 /** The exporter, receiver or extension of that id. */
 void *gw_engine_instance(const struct gw_engine *e, enum gw_kind kind, const char *id);
 struct gw_intake *gw_engine_intake(const struct gw_engine *e, unsigned worker, const char *receiver_id);
+/** by_hand only: to turn one worker alone. */
+struct gw_loop *gw_engine_worker_loop(const struct gw_engine *e, unsigned worker);
 unsigned gw_engine_n_workers(const struct gw_engine *e);
 struct gw_credit *gw_engine_memory(struct gw_engine *e);
 /** One line per pipeline and exporter: what a client's OK means there. Appended, for the log. */

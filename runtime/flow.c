@@ -50,6 +50,15 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
     w->current = before;
 }
 
+static void enter_log(struct worker *w, const struct target *t, struct gw_view *v)
+{
+    struct node *before = w->current;
+
+    w->current = NULL;
+    gw_wal_put(t->wal, v, &(struct gw_wal_put){&w->scratch, &w->ledger, w->share->reserved, t->ways, t->n_ways});
+    w->current = before;
+}
+
 static void enter(struct worker *w, const struct target *t, struct gw_view *v)
 {
     struct node *joint;
@@ -60,6 +69,9 @@ static void enter(struct worker *w, const struct target *t, struct gw_view *v)
         break;
     case TO_EDGE:
         enter_edge(w, t, v);
+        break;
+    case TO_LOG:
+        enter_log(w, t, v);
         break;
     case TO_CONNECTOR:
         joint = w->running->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];

@@ -30,6 +30,7 @@
 #include "pipeline/intake.h"
 #include "pipeline/ports.h"
 #include "queue/edge.h"
+#include "queue/wal.h"
 #include "runtime/engine.h"
 #include "runtime/samples.h"
 
@@ -53,9 +54,12 @@ enum {
 
 /** Where a view may go. */
 struct target {
-    enum { TO_PIPELINE, TO_EDGE, TO_CONNECTOR } kind;
+    enum { TO_PIPELINE, TO_EDGE, TO_CONNECTOR, TO_LOG } kind;
     unsigned index;                     /* pipeline, or component index */
     const struct gw_batching *batching; /* of the pipeline that it leaves, or NULL */
+    struct gw_wal *wal;                 /* TO_LOG: before all exporters of the pipeline whose queues are there */
+    struct gw_wal_way *ways;            /* these */
+    unsigned n_ways;
 };
 
 /** An edge that a route can reach, and over how many ways. */
@@ -307,6 +311,7 @@ struct gw_engine {
     unsigned n_workers;
     struct log *logs; /* open ones */
     struct gw_samples *samples;
+    struct wal *wals; /* queues on disk */
     uint64_t started_ns;
     _Atomic enum phase phase;
     struct gw_logger logger;
@@ -444,6 +449,19 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
 /** by_hand only: all writers. */
 void gw_logs_work(struct gw_engine *e);
 void gw_logs_close(struct gw_engine *e);
+
+/* wals.c */
+/** The pipeline's exporters become targets; those with queues in one log become one target. */
+int gw_wals_build(struct graph *g, struct pipeline *p, struct gw_err *err);
+/** Logs for what comes to exporters through ports. */
+int gw_wals_build_ports(struct graph *g, struct gw_err *err);
+bool gw_wals_are_idle(const struct gw_engine *e);
+/** An edge that is closed and about to be freed. */
+void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge);
+void gw_wals_free(struct gw_engine *e);
+/** What a client's OK means when its rows leave that pipeline for that exporter. */
+enum gw_durability gw_wals_level(const struct graph *g, const struct gw_service_pipeline *p,
+                                 const struct gw_service_component *exporter);
 
 /* host.c */
 extern const struct gw_host_ops gw_host_ops;

@@ -287,6 +287,8 @@ void gw_instance_free(struct instance *x)
 {
     unlink_instance(x);
     gw_engine_close_extension(x);
+    if (x->edge)
+        gw_wals_forget(x->engine, x->edge);
     gw_edge_free(x->edge);
     if (x->comp->type->destroy)
         x->comp->type->destroy(x->self);

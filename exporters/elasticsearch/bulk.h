@@ -20,11 +20,11 @@
 
 #include "core/limit.h"
 #include "exporters/common/http_post.h"
-#include "exporters/common/rows.h"
 #include "exporters/elasticsearch/answer.h"
 #include "exporters/elasticsearch/meters.h"
 #include "exporters/elasticsearch/nodes.h"
 #include "net/loop.h"
+#include "otlp-proto/rows.h"
 
 enum {
     GW_ES_REFUSALS = 16,   /* kinds of refusals of one attempt that have dead letters of their own */

@@ -16,10 +16,10 @@
 
 #include "core/limit.h"
 #include "exporters/common/http_post.h"
-#include "exporters/common/rows.h"
 #include "exporters/prometheus_remote_write/body.h"
 #include "exporters/prometheus_remote_write/settings.h"
 #include "net/loop.h"
+#include "otlp-proto/rows.h"
 
 enum {
     GW_RW_MAX_BODY_BYTES = 256 << 20,

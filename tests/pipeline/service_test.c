@@ -93,7 +93,7 @@ static void finish(void *conf, const void *exporter_ops, void *exporter_conf, co
     if (((struct extra *)conf)->queue_size == 13)
         gw_diag_add(diag, GW_DIAG_ERROR, NULL, "queue_size: never 13");
 }
-static const struct gw_extra_settings extra = {extra_fields, sizeof(struct extra), adjust, finish};
+static const struct gw_extra_settings extra = {extra_fields, sizeof(struct extra), adjust, finish, NULL};
 static const struct gw_service_options options = {catalogue, &extra};
 
 /* ---- one service a test ----------------------------------------------------------------------------------- */

@@ -123,7 +123,12 @@ static void mistakes_are_told(void **state)
     says(&r, "sending_queue: { num_consumers: 0 }", "num_consumers");
     says(&r, "sending_queue: { queue_size: 0 }", "queue_size");
     says(&r, "sending_queue: { sizer: pieces }", "sizer");
-    says(&r, "sending_queue: { storage: file_storage }", "planned");
+    says(&r, "sending_queue: { storage: file_storage, wait_for_result: true }", "cannot be used with `storage`");
+    says(&r, "sending_queue: { max_lag_bytes: 1 }", "`max_lag_bytes` needs `storage`");
+    says(&r, "sending_queue: { on_full: spill }", "`on_full` needs `storage`");
+    says(&r, "sending_queue: { storage: file_storage, on_full: spil }", "spill");
+    says(&r, "sending_queue: { storage: file_storage, on_full: drop_oldest }", "needs `max_lag_bytes`");
+    says(&r, "sending_queue: { storage: file_storage, max_memory_bytes: 1 }", "max_memory_bytes");
     says(&r, "sending_queue: { batch: { flush_timeout: 0s } }", "flush_timeout");
     says(&r, "sending_queue: { batch: { sizer: requests } }", "sizer");
     says(&r, "sending_queue: { batch: { min_size: 10, max_size: 5 } }",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bodies decoded again, sets of rows, and a part of a body. */
-#include "exporters/common/rows.h"
+#include "otlp-proto/rows.h"
 
 #include "tests/harness.h"
 #include "tests/harness_flow.h"

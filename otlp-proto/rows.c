@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "exporters/common/rows.h"
+#include "otlp-proto/rows.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bodies of OTLP and the rows in them, for exporters that translate a body and answer for each row. */
-#ifndef GW_EXPORTERS_COMMON_ROWS_H
-#define GW_EXPORTERS_COMMON_ROWS_H
+/* Bodies of OTLP and the rows in them, for whoever answers for each row: exporters that translate, queues on disk. */
+#ifndef GW_OTLP_ROWS_H
+#define GW_OTLP_ROWS_H
 
 #include "batch/view.h"
 #include "core/buf.h"

@@ -1,0 +1,660 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/feed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "otlp-proto/rows.h"
+#include "queue/edge_impl.h"
+#include "queue/meta_bytes.h"
+#include "queue/wal.h"
+
+enum { READ_TURN_BYTES = 4 << 20, MAX_SETTLES = 4096, MAX_PART_BYTES = 1u << 30 };
+#define AGAIN_NS 100000000u
+#define LATE_NS  5000000u
+
+static struct gw_loop *loop_of(const struct gw_feed *s)
+{
+    return atomic_load_explicit(&s->edge->loop, memory_order_relaxed);
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------- */
+
+struct find {
+    uint32_t id;
+    struct gw_log_consumer found;
+};
+
+static void find_consumer(void *arg, const struct gw_log_consumer *c)
+{
+    struct find *f = arg;
+
+    if (c->id == f->id)
+        f->found = *c;
+}
+
+/* What an earlier process left: it counts as held from the first moment. */
+static void take_over(struct gw_feed *s, const struct gw_log_consumer *c, const struct gw_log_stats *st)
+{
+    struct gw_lane *l = s->lane;
+    uint64_t frames = st->end_seq > c->low ? st->end_seq - c->low : 0,
+             rows = st->end_row - c->low_row > c->ahead_rows ? st->end_row - c->low_row - c->ahead_rows : 0;
+    uint64_t all = st->end_row - st->first_row,
+             bytes = all ? (uint64_t)((double)st->bytes * (double)(st->end_row - c->low_row) / (double)all) : 0;
+    uint64_t units = gw_edge_units(s->edge, frames, rows, bytes);
+
+    if (frames == 0)
+        return;
+    s->backlog = (struct gw_backlog){st->end_seq, rows, units, bytes};
+    gw_edge_count_in(l, rows);
+    atomic_fetch_add(&l->lag_rows, rows);
+    atomic_fetch_add(&l->lag_bytes, bytes);
+    atomic_fetch_add(&l->queued, units);
+    gw_edge_take_units(s->edge, l->signal, units);
+    gw_log(&s->edge->conf.logger, GW_LOG_INFO, "going on with %llu %s that wait on disk", (unsigned long long)rows,
+           gw_signal_item_name(l->signal));
+}
+
+int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err)
+{
+    struct gw_log *log = wal->log;
+    struct gw_feed *s = calloc(1, sizeof(*s));
+    int rc;
+
+    if (!s)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    *s = (struct gw_feed){.log = log,
+                          .edge = e,
+                          .lane = gw_edge_lane(e, wal->signal),
+                          .batching = wal->batching,
+                          .pipeline = wal->pipeline};
+    rc = gw_log_consumer_open(log, e->conf.id, GW_LOG_FROM_END, &s->consumer);
+    if (rc < 0) {
+        free(s);
+        return gw_fail(err, rc, "its place in the queue on disk cannot be kept: %s", strerror(-rc));
+    }
+    s->next = e->feeds;
+    e->feeds = s;
+    *ret = s;
+    return 0;
+}
+
+void gw_feed_activate(struct gw_feed *s)
+{
+    struct find f = {.id = s->consumer};
+    struct gw_log_stats st;
+
+    (void)gw_log_consumers(s->log, find_consumer, &f);
+    gw_log_stats(s->log, &st);
+    atomic_store(&s->next_seq, f.found.low);
+    atomic_store(&s->end_seq, st.end_seq);
+    atomic_store(&s->behind, f.found.low < st.end_seq);
+    take_over(s, &f.found, &st);
+    atomic_store(&s->active, true);
+    gw_edge_wake(s->edge);
+}
+
+void gw_feed_free(struct gw_feed *s)
+{
+    if (!s)
+        return;
+    for (struct gw_inbox_item *i = gw_inbox_take(&s->failed), *next; i; i = next) {
+        next = i->next;
+        free(i);
+    }
+    gw_log_reader_free(s->reader);
+    free(s->settles);
+    free(s);
+}
+
+bool gw_feed_is_in_step(const struct gw_feed *s)
+{
+    return atomic_load(&s->next_seq) >= atomic_load(&s->end_seq);
+}
+
+/* ---- from the log's writer -------------------------------------------------------------------------------- */
+
+static bool take_window(struct gw_edge *e, uint64_t bytes)
+{
+    uint64_t max = e->conf.settings.queue.max_memory_bytes,
+             used = atomic_load_explicit(&e->window_bytes, memory_order_relaxed);
+
+    do {
+        if (used > 0 && used + bytes > max)
+            return false;
+    } while (!atomic_compare_exchange_weak(&e->window_bytes, &used, used + bytes));
+    return true;
+}
+
+/* A chunk whose body is the payload's; its bytes are in the window already. */
+static struct gw_chunk *make_chunk(struct gw_feed *s, const struct gw_log_frame *f, struct gw_payload *pl)
+{
+    struct gw_chunk *c = gw_chunk_of_payload(s->lane->signal, pl);
+
+    if (!c)
+        return NULL;
+    c->rows = f->rows;
+    c->arrived_ns = f->time_ns;
+    c->batching = s->batching;
+    c->pipeline = s->pipeline;
+    c->feed = s;
+    c->seq = f->seq;
+    c->lag_bytes = f->body.n;
+    c->window_bytes = pl->n;
+    c->charged_bytes = pl->n;
+    gw_credit_copy(s->edge->conf.memory, pl->n);
+    return c;
+}
+
+static void hand_over(struct gw_feed *s, const struct gw_committed *m)
+{
+    struct gw_edge *e = s->edge;
+    struct gw_chunk *c;
+
+    if (atomic_load(&s->behind) || !take_window(e, m->payload->n))
+        return;
+    c = make_chunk(s, m->frame, m->payload);
+    if (!c) {
+        atomic_fetch_sub(&e->window_bytes, m->payload->n);
+        return;
+    }
+    c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
+    c->units = m->units;
+    gw_edge_push(e, c);
+}
+
+void gw_feed_push(struct gw_feed *s, const struct gw_committed *m)
+{
+    struct gw_lane *l = s->lane;
+
+    gw_edge_count_in(l, m->frame->rows);
+    gw_metric_add(l->consumed, m->frame->rows);
+    atomic_fetch_add_explicit(&l->queued, m->units, memory_order_relaxed);
+    atomic_fetch_add(&l->lag_rows, m->frame->rows);
+    atomic_fetch_add(&l->lag_bytes, m->frame->body.n);
+    if (l->enqueue_size) {
+        gw_metric_observe(l->enqueue_size, m->frame->rows);
+        gw_metric_observe(l->enqueue_bytes, (double)m->frame->body.n);
+    }
+    hand_over(s, m);
+    atomic_store(&s->end_seq, m->frame->seq + 1);
+    gw_edge_wake(s->edge);
+}
+
+void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
+{
+    struct gw_log_frame f = *m->frame;
+    struct gw_lane *l = s->lane;
+    struct gw_chunk *c;
+
+    gw_edge_count_in(l, f.rows);
+    gw_metric_add(l->consumed, f.rows);
+    atomic_fetch_add_explicit(&l->queued, m->units, memory_order_relaxed);
+    f.seq = GW_LOG_END; /* no place */
+    atomic_fetch_add(&s->edge->window_bytes, m->payload->n);
+    c = make_chunk(s, &f, m->payload);
+    if (!c) {
+        atomic_fetch_sub(&s->edge->window_bytes, m->payload->n);
+        gw_edge_drop(l, f.rows, "memory");
+        gw_edge_forget(l, m->units, 0);
+        return;
+    }
+    c->lag_bytes = 0;
+    c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
+    c->units = m->units;
+    gw_edge_push(s->edge, c);
+}
+
+/* ---- settling --------------------------------------------------------------------------------------------- */
+
+struct settling {
+    struct gw_log_commit c; /* first, and its item first of all: it may stand in an inbox */
+    struct gw_feed *feed;
+    struct gw_log_settle settles[];
+};
+
+static void on_settled(struct gw_log_commit *c, int rc)
+{
+    struct settling *t = (struct settling *)c;
+    struct gw_feed *s = t->feed;
+
+    if (rc == 0 || rc == -ESHUTDOWN) {
+        free(t);
+        return;
+    }
+    gw_log(&s->edge->conf.logger, GW_LOG_WARN,
+           "what was sent cannot be noted on disk: %s; after a crash it would be sent again", strerror(-rc));
+    (void)gw_inbox_push(&s->failed, &c->item);
+    gw_edge_wake(s->edge);
+}
+
+void gw_feed_flush(struct gw_feed *s)
+{
+    struct settling *t;
+
+    if (s->n_settles == 0)
+        return;
+    t = calloc(1, sizeof(*t) + s->n_settles * sizeof(t->settles[0]));
+    if (!t)
+        return; /* the next turn tries again */
+    t->feed = s;
+    memcpy(t->settles, s->settles, s->n_settles * sizeof(t->settles[0]));
+    t->c = (struct gw_log_commit){.settles = t->settles, .n_settles = s->n_settles, .done = on_settled};
+    s->n_settles = 0;
+    gw_log_submit(s->log, &t->c);
+}
+
+/* Whole frames in a row with one outcome are one settlement, and so are rows of one frame. */
+static bool joins(struct gw_log_settle *last, const struct gw_log_place *p, enum gw_log_outcome outcome)
+{
+    bool whole = p->rows == p->frame_rows;
+
+    if (last->outcome != outcome)
+        return false;
+    if (last->rows == 0 && whole && p->seq == last->last_seq + 1) {
+        last->last_seq = p->seq;
+        return true;
+    }
+    if (last->rows && last->seq == p->seq && last->first_row + last->rows == p->first) {
+        last->rows += p->rows;
+        if (last->rows == last->frame_rows)
+            last->rows = last->first_row = 0;
+        return true;
+    }
+    return false;
+}
+
+void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log_outcome outcome)
+{
+    atomic_fetch_sub(&s->lane->lag_rows, p->rows);
+    if (s->n_settles && joins(&s->settles[s->n_settles - 1], p, outcome))
+        return;
+    if (s->n_settles == s->cap_settles) {
+        unsigned cap = s->cap_settles ? 2 * s->cap_settles : 16;
+        struct gw_log_settle *more = realloc(s->settles, cap * sizeof(*more));
+
+        if (!more)
+            return; /* at worst the rows are sent again after a restart */
+        s->settles = more;
+        s->cap_settles = cap;
+    }
+    s->settles[s->n_settles++] = (struct gw_log_settle){
+        .consumer = s->consumer,
+        .outcome = (uint8_t)outcome,
+        .seq = p->seq,
+        .last_seq = p->seq,
+        .first_row = p->rows == p->frame_rows ? 0 : p->first,
+        .rows = p->rows == p->frame_rows ? 0 : p->rows,
+        .frame_rows = p->frame_rows,
+    };
+    if (s->n_settles >= MAX_SETTLES)
+        gw_feed_flush(s);
+}
+
+/* ---- on the exporter's thread ----------------------------------------------------------------------------- */
+
+static struct gw_payload *copy_body(struct gw_slice body)
+{
+    struct gw_payload *pl = gw_payload_new(body.n);
+
+    if (!pl)
+        return NULL;
+    if (body.n)
+        memcpy(pl->p, body.p, body.n);
+    pl->n = (uint32_t)body.n;
+    return pl;
+}
+
+static struct gw_payload *reencoded(struct gw_feed *s, const struct gw_chunk *c, int *ret_rc)
+{
+    struct gw_payload *pl = NULL;
+    struct gw_buf out;
+
+    gw_buf_init(&out, MAX_PART_BYTES);
+    *ret_rc = gw_edge_reencode(s->edge, c->signal, c->body, &out);
+    if (*ret_rc == 0 && !(pl = copy_body(gw_buf_slice(&out))))
+        *ret_rc = -ENOMEM;
+    gw_buf_clear(&out);
+    return pl;
+}
+
+/* The body as this exporter wants it. */
+static struct gw_chunk *translate(struct gw_feed *s, struct gw_chunk *c, int *ret_rc)
+{
+    struct gw_payload *pl = reencoded(s, c, ret_rc);
+    struct gw_chunk *t = pl ? gw_chunk_of_payload(c->signal, pl) : NULL;
+    struct gw_edge *e = s->edge;
+
+    (void)gw_payload_unref(pl);
+    if (!t)
+        return NULL;
+    t->rows = c->rows;
+    t->units = c->units;
+    t->arrived_ns = c->arrived_ns;
+    t->batching = c->batching;
+    t->pipeline = c->pipeline;
+    t->meta = c->meta ? gw_meta_ref(c->meta) : NULL;
+    t->lag_bytes = c->lag_bytes;
+    t->charged_bytes = t->body.n;
+    gw_credit_copy(e->conf.memory, t->charged_bytes);
+    t->window_bytes = t->body.n;
+    atomic_fetch_add(&e->window_bytes, t->window_bytes);
+    t->tab = c->tab;
+    c->tab = NULL;
+    gw_chunk_free(e, c);
+    return t;
+}
+
+/* Into the batcher, with its place. False: no memory; the frame is to be read again. */
+static bool accept(struct gw_feed *s, struct gw_chunk *c)
+{
+    struct gw_chunk *t = c;
+    int rc = -ENOMEM;
+
+    if (s->edge->ops->encode)
+        t = translate(s, c, &rc);
+    if (!t && rc == -ENOMEM)
+        return false;
+    if (!t) { /* nothing that the exporter could send; trying again would not help */
+        gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
+        gw_edge_drop(s->lane, c->rows, "encode");
+        gw_edge_done(s->lane, c);
+        return true;
+    }
+    t->feed = NULL;
+    gw_batcher_add(s->lane, t);
+    return true;
+}
+
+static void discard(struct gw_feed *s, struct gw_chunk *c)
+{
+    gw_tab_leave(c->tab);
+    gw_chunk_free(s->edge, c);
+    atomic_fetch_sub(&s->edge->n_chunks, 1);
+}
+
+void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
+{
+    struct gw_log_place p = {s, c->seq, 0, c->rows, c->rows};
+
+    if (c->seq == GW_LOG_END) {
+        if (!accept(s, c)) {
+            gw_edge_drop(s->lane, c->rows, "memory");
+            gw_edge_done(s->lane, c);
+        }
+        return;
+    }
+    if (c->seq != atomic_load(&s->next_seq) || !(c->tab = gw_tab_new(1))) { /* it is read, or will be */
+        atomic_store(&s->behind, true);
+        discard(s, c);
+        return;
+    }
+    gw_tab_add(c->tab, &p);
+    if (!accept(s, c)) {
+        atomic_store(&s->behind, true);
+        discard(s, c);
+        return;
+    }
+    atomic_store(&s->next_seq, p.seq + 1);
+}
+
+/* ---- what an earlier process left -------------------------------------------------------------------------- */
+
+/* A part of the estimate is replaced by what is true. */
+static void replace(struct gw_feed *s, uint64_t est_units, uint64_t est_bytes, uint64_t units, uint64_t bytes)
+{
+    struct gw_lane *l = s->lane;
+
+    s->backlog.units -= est_units;
+    s->backlog.bytes -= est_bytes;
+    atomic_fetch_add_explicit(&l->queued, units, memory_order_relaxed);
+    atomic_fetch_add(&l->lag_bytes, bytes);
+    gw_edge_take_units(s->edge, l->signal, units);
+    gw_edge_forget(l, est_units, est_bytes);
+}
+
+static void correct(struct gw_feed *s, const struct gw_log_frame *f, uint32_t rows, uint64_t units)
+{
+    struct gw_backlog *b = &s->backlog;
+    double part;
+
+    if (f->seq >= b->end_seq || f->seq < s->corrected_seq)
+        return;
+    part = rows < b->rows ? (double)rows / (double)b->rows : 1;
+    b->rows -= rows < b->rows ? rows : b->rows;
+    replace(s, (uint64_t)((double)b->units * part), (uint64_t)((double)b->bytes * part), units, f->body.n);
+}
+
+/* Everything of it has been read, or was settled. */
+static void forget_backlog(struct gw_feed *s)
+{
+    if (s->backlog.end_seq == 0 || atomic_load(&s->next_seq) < s->backlog.end_seq)
+        return;
+    replace(s, s->backlog.units, s->backlog.bytes, 0, 0);
+    s->backlog.end_seq = 0;
+}
+
+/* ---- reading back ----------------------------------------------------------------------------------------- */
+
+static void on_again(struct gw_timer *t)
+{
+    (void)t; /* the turn's hook goes on */
+}
+
+static void pause(struct gw_feed *s, uint64_t ns)
+{
+    s->timer.fire = on_again;
+    gw_timer_arm(loop_of(s), &s->timer, gw_loop_now_ns(loop_of(s)) + ns);
+}
+
+static int place_reader(struct gw_feed *s)
+{
+    struct gw_log_reader_conf conf = {.consumer = s->consumer};
+    uint64_t next = atomic_load(&s->next_seq);
+    int rc = s->reader ? 0 : gw_log_reader_new(s->log, &conf, &s->reader);
+
+    if (rc == 0 && s->reader_seq != next)
+        rc = gw_log_seek(s->reader, GW_LOG_PARTITIONS, next);
+    if (rc == 0)
+        s->reader_seq = next;
+    return rc;
+}
+
+/* Some of its rows are settled: the others alone. */
+static struct gw_payload *open_part(const struct gw_feed *s, const struct gw_log_entry *en)
+{
+    struct gw_payload *pl = NULL;
+    struct gw_rows rows;
+    struct gw_buf out;
+
+    if (gw_rows_init(&rows, en->frame.rows) < 0)
+        return NULL;
+    for (unsigned i = 0; i < en->n_open; i++)
+        for (uint32_t r = 0; r < en->open[i].rows; r++)
+            (void)gw_rows_add(&rows, en->open[i].first + r);
+    gw_buf_init(&out, MAX_PART_BYTES);
+    if (gw_rows_extract(s->lane->signal, en->frame.body, &rows, &out) == 0)
+        pl = copy_body(gw_buf_slice(&out));
+    gw_buf_clear(&out);
+    gw_rows_clear(&rows);
+    return pl;
+}
+
+static struct gw_tab *tab_of(struct gw_feed *s, const struct gw_log_entry *en, uint32_t *ret_rows)
+{
+    struct gw_tab *t = gw_tab_new(en->n_open ? en->n_open : 1);
+
+    for (unsigned i = 0; t && i < en->n_open; i++)
+        gw_tab_add(t, &(struct gw_log_place){s, en->frame.seq, en->open[i].first, en->open[i].rows, en->frame.rows});
+    *ret_rows = t ? t->n_rows : 0;
+    return t;
+}
+
+/* One frame becomes a chunk. False: no memory for it now. */
+static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    bool whole = en->n_open == 1 && en->open[0].rows == en->frame.rows;
+    struct gw_payload *pl = whole ? copy_body(en->frame.body) : open_part(s, en);
+    struct gw_edge *e = s->edge;
+    uint64_t requests = 1;
+    struct gw_chunk *c = NULL;
+
+    if (pl)
+        atomic_fetch_add(&e->window_bytes, pl->n);
+    if (pl && !(c = make_chunk(s, &en->frame, pl)))
+        atomic_fetch_sub(&e->window_bytes, pl->n);
+    (void)gw_payload_unref(pl);
+    if (!c)
+        return false;
+    c->meta = gw_meta_from_bytes(en->frame.meta, &requests);
+    c->units = gw_edge_units(e, requests, en->frame.rows, en->frame.body.n);
+    c->tab = tab_of(s, en, &c->rows);
+    atomic_fetch_add(&e->n_chunks, 1);
+    if (!c->tab) {
+        discard(s, c);
+        return false;
+    }
+    correct(s, &en->frame, c->rows, c->units);
+    if (accept(s, c))
+        return true;
+    discard(s, c); /* once more: its figures are true already */
+    s->corrected_seq = en->frame.seq + 1;
+    return false;
+}
+
+static void count_lost(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    struct gw_lane *l = s->lane;
+
+    if (en->lost_rows == 0)
+        return;
+    gw_edge_drop(l, (uint32_t)en->lost_rows, "log_damaged");
+    atomic_fetch_sub(&l->lag_rows, en->lost_rows);
+    gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "%llu items were damaged on disk and are lost",
+           (unsigned long long)en->lost_rows);
+}
+
+/* 1: one more frame. 0: not now. */
+static int read_one(struct gw_feed *s, size_t *ret_bytes)
+{
+    struct gw_log_entry en;
+    int rc = place_reader(s);
+
+    if (rc == 0)
+        rc = gw_log_next(s->reader, &en);
+    if (rc <= 0) {
+        if (rc < 0)
+            gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "reading the queue on disk: %s; trying again", strerror(-rc));
+        pause(s, rc < 0 ? AGAIN_NS : LATE_NS);
+        return 0;
+    }
+    count_lost(s, &en);
+    *ret_bytes = en.frame.body.n;
+    s->reader_seq = en.frame.seq + 1;
+    if (!read_in(s, &en)) {
+        s->reader_seq = GW_LOG_END; /* once more */
+        pause(s, AGAIN_NS);
+        return 0;
+    }
+    atomic_store(&s->next_seq, en.frame.seq + 1);
+    return 1;
+}
+
+static bool has_window(const struct gw_edge *e)
+{
+    return atomic_load_explicit(&e->window_bytes, memory_order_relaxed) < e->conf.settings.queue.max_memory_bytes;
+}
+
+static void read_on(struct gw_feed *s)
+{
+    size_t bytes = 0, n = 0;
+
+    while (!gw_feed_is_in_step(s) && !gw_timer_is_armed(&s->timer) && has_window(s->edge)) {
+        if (bytes >= READ_TURN_BYTES) {
+            gw_loop_wake(loop_of(s));
+            return;
+        }
+        if (read_one(s, &n) == 0)
+            return;
+        bytes += n;
+    }
+    if (!gw_feed_is_in_step(s) || !atomic_load(&s->behind))
+        return;
+    atomic_store(&s->behind, false);
+    if (!gw_feed_is_in_step(s)) { /* one more came meanwhile, without its body */
+        atomic_store(&s->behind, true);
+        gw_loop_wake(loop_of(s));
+    }
+}
+
+/* ---- the oldest go ---------------------------------------------------------------------------------------- */
+
+static bool is_too_far_behind(const struct gw_feed *s)
+{
+    const struct gw_sending_queue_settings *q = &s->edge->conf.settings.queue;
+
+    return q->on_full == GW_ON_FULL_DROP_OLDEST &&
+           atomic_load_explicit(&s->lane->lag_bytes, memory_order_relaxed) > q->max_lag_bytes;
+}
+
+static void drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    struct gw_lane *l = s->lane;
+    uint64_t requests = 1, units;
+    uint32_t rows;
+    struct gw_tab *t = tab_of(s, en, &rows);
+
+    if (!t)
+        return;
+    gw_tab_count(t, GW_LOG_DROPPED, rows);
+    (void)gw_tab_unref(t);
+    gw_edge_drop(l, rows, "queue_overflow");
+    gw_meta_unref(gw_meta_from_bytes(en->frame.meta, &requests));
+    units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
+    correct(s, &en->frame, rows, units);
+    gw_edge_forget(l, units, en->frame.body.n);
+}
+
+/* What is in memory is older than what is on disk only, and goes first; what is being sent is not touched. */
+static void drop_oldest(struct gw_feed *s)
+{
+    struct gw_log_entry en;
+
+    while (is_too_far_behind(s) && gw_sender_drop_oldest(s->lane, "queue_overflow"))
+        ;
+    while (is_too_far_behind(s) && !gw_feed_is_in_step(s) && place_reader(s) == 0 && gw_log_next(s->reader, &en) == 1) {
+        count_lost(s, &en);
+        drop_rows(s, &en);
+        s->reader_seq = en.frame.seq + 1;
+        atomic_store(&s->next_seq, en.frame.seq + 1);
+    }
+}
+
+/* ---- a turn ----------------------------------------------------------------------------------------------- */
+
+static void settle_again(struct gw_feed *s)
+{
+    struct gw_inbox_item *i;
+
+    if (gw_inbox_is_empty(&s->failed) || gw_timer_is_armed(&s->timer))
+        return;
+    pause(s, AGAIN_NS); /* at most so often */
+    for (i = gw_inbox_take(&s->failed); i;) {
+        struct gw_inbox_item *next = i->next;
+
+        gw_log_submit(s->log, (struct gw_log_commit *)i);
+        i = next;
+    }
+}
+
+void gw_feed_turn(struct gw_feed *s)
+{
+    settle_again(s);
+    if (!s->edge->closing && atomic_load(&s->active)) {
+        if (is_too_far_behind(s))
+            drop_oldest(s);
+        read_on(s);
+        forget_backlog(s);
+    }
+    gw_feed_flush(s);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an edge draws from the log of one pipeline. Frames come in order: handed over in memory as long as there is
+ * room, else read back from the log when there is room again.
+ *
+ *   frames   … 41 42 43 44 45 46 47 48          committed so far: below end_seq
+ *                    └ next_seq: to be taken next
+ *   in step  next_seq == end_seq: what is committed is handed over with its body
+ *   behind   the bodies that were not handed over are read; at the end it is in step again
+ */
+#ifndef GW_QUEUE_FEED_H
+#define GW_QUEUE_FEED_H
+
+#include "log/log.h"
+#include "net/loop.h"
+#include "pipeline/exporter.h"
+#include "queue/places.h"
+
+struct gw_edge;
+struct gw_lane;
+struct gw_chunk;
+
+struct gw_feed {
+    struct gw_feed *next; /* of the edge */
+    struct gw_log *log;
+    struct gw_edge *edge;
+    struct gw_lane *lane;
+    const struct gw_batching *batching; /* of the pipeline, or NULL */
+    const char *pipeline;               /* id, or NULL */
+    uint32_t consumer;
+    /* Not while another edge of that exporter still has what it holds: then it gets nothing. Written under the wal's
+     * lock. */
+    _Atomic bool active;
+    _Atomic uint64_t end_seq, next_seq; /* end: the log's writer's; next: the exporter's thread's */
+    _Atomic bool behind;
+    struct gw_inbox failed; /* commits of settlements that did not succeed */
+    /* The exporter's thread only. */
+    struct gw_log_reader *reader;
+    uint64_t reader_seq; /* where it stands */
+    struct gw_log_settle *settles;
+    unsigned n_settles, cap_settles;
+    struct gw_timer timer; /* the disk did not do as it should: again later */
+    /* What an earlier process left, as far as it has not been read: counted by estimate until then. */
+    struct gw_backlog {
+        uint64_t end_seq, rows, units, bytes;
+    } backlog;
+    uint64_t corrected_seq; /* frames below are counted as they are */
+};
+
+/**
+ * The edge takes from this log from now on: what its consumer (the exporter's id) has not settled yet, then what comes.
+ * Before the edge is opened. Errors: -ENOMEM, of the log; err is a sentence.
+ */
+struct gw_wal_conf;
+int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err);
+/** Begin with what the consumer has not settled. The log's writer must not push meanwhile. */
+void gw_feed_activate(struct gw_feed *s);
+void gw_feed_free(struct gw_feed *s);
+
+/** What was committed; the body is the payload's. */
+struct gw_committed {
+    const struct gw_log_frame *frame;
+    struct gw_payload *payload;
+    struct gw_meta *meta; /* or NULL */
+    uint64_t units;
+};
+/** On the log's writer thread, in order: one more frame is there. */
+void gw_feed_push(struct gw_feed *s, const struct gw_committed *c);
+/** It could not be written and cannot be refused any more: it goes through memory, as in a queue there. */
+void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *c);
+
+/* ---- the exporter's thread -------------------------------------------------------------------------------- */
+
+/** A chunk from the inbox. */
+void gw_feed_take(struct gw_feed *s, struct gw_chunk *c);
+/** Read on when there is room, drop what is too old, settle what is known. Once a turn. */
+void gw_feed_turn(struct gw_feed *s);
+void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *rows, enum gw_log_outcome outcome);
+/** Everything settled so far is on its way to the log. */
+void gw_feed_flush(struct gw_feed *s);
+/** Nothing is waiting in the log. Threads: any. */
+bool gw_feed_is_in_step(const struct gw_feed *s);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue/places.h"
+
+#include <stdlib.h>
+
+#include "queue/feed.h"
+
+struct gw_tab *gw_tab_new(uint32_t cap)
+{
+    struct gw_tab *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->refs = 1;
+    t->places = cap > 1 ? malloc(cap * sizeof(*t->places)) : &t->one;
+    if (!t->places) {
+        free(t);
+        return NULL;
+    }
+    return t;
+}
+
+static void free_places(struct gw_tab *t)
+{
+    if (t->places != &t->one)
+        free(t->places);
+}
+
+void gw_tab_add(struct gw_tab *t, const struct gw_log_place *p)
+{
+    struct gw_log_place *last = t->n ? &t->places[t->n - 1] : NULL;
+
+    if (last && last->feed == p->feed && last->seq == p->seq && last->first + last->rows == p->first)
+        last->rows += p->rows;
+    else
+        t->places[t->n++] = *p;
+    t->n_rows += p->rows;
+}
+
+struct gw_tab *gw_tab_ref(struct gw_tab *t)
+{
+    if (t)
+        t->refs++;
+    return t;
+}
+
+void gw_tab_count(struct gw_tab *t, enum gw_log_outcome outcome, uint32_t rows)
+{
+    if (t)
+        t->tally[outcome] += rows;
+}
+
+void gw_tab_leave(struct gw_tab *t)
+{
+    if (t)
+        t->left = true;
+}
+
+/* ---- runs of rows ----------------------------------------------------------------------------------------- */
+
+static bool is_set(const uint64_t *bits, uint32_t row)
+{
+    return bits[row / 64] >> (row % 64) & 1;
+}
+
+/** Rows of one place that stand one behind the other in the tab too. */
+struct run {
+    struct gw_log_place place;
+    uint32_t row; /* of the tab, the first */
+};
+
+struct walk {
+    const struct gw_tab *t;
+    uint32_t i, at, row; /* place, row in it, row of the tab */
+};
+
+static bool wanted(const struct gw_tab *t, uint32_t row, const uint64_t *bits, bool value)
+{
+    return !(t->cut && is_set(t->cut, row)) && (!bits || is_set(bits, row) == value);
+}
+
+/* The next run of rows that were not cut out and, with bits, have that value. */
+static bool next_run(struct walk *w, const uint64_t *bits, bool value, struct run *ret)
+{
+    for (; w->i < w->t->n; w->i++, w->at = 0) {
+        const struct gw_log_place *p = &w->t->places[w->i];
+        uint32_t n = 0;
+
+        while (w->at < p->rows && !wanted(w->t, w->row, bits, value))
+            w->at++, w->row++;
+        while (w->at + n < p->rows && wanted(w->t, w->row + n, bits, value))
+            n++;
+        if (n == 0)
+            continue;
+        *ret = (struct run){*p, w->row};
+        ret->place.first += w->at;
+        ret->place.rows = n;
+        w->at += n;
+        w->row += n;
+        return true;
+    }
+    return false;
+}
+
+static uint32_t count_runs(const struct gw_tab *t, const uint64_t *bits, bool value)
+{
+    struct walk w = {.t = t};
+    struct run r;
+    uint32_t n = 0;
+
+    while (next_run(&w, bits, value, &r))
+        n++;
+    return n;
+}
+
+/* ---- settling --------------------------------------------------------------------------------------------- */
+
+static void settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, enum gw_log_outcome outcome)
+{
+    if (p->feed)
+        gw_feed_settle(p->feed, &(struct gw_log_place){p->feed, p->seq, p->first + from, rows, p->frame_rows}, outcome);
+}
+
+/* Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known. */
+static void settle_all(struct gw_tab *t)
+{
+    struct walk w = {.t = t};
+    unsigned o = 0;
+    struct run r;
+
+    t->tally[GW_LOG_DELIVERED] -= t->taken < t->tally[GW_LOG_DELIVERED] ? t->taken : t->tally[GW_LOG_DELIVERED];
+    while (next_run(&w, NULL, false, &r))
+        for (uint32_t done = 0, n; done < r.place.rows; done += n) {
+            while (o < GW_LOG_N_OUTCOMES && t->tally[o] == 0)
+                o++;
+            if (o == GW_LOG_N_OUTCOMES)
+                return; /* the fate of the others is not known: they will be sent again */
+            n = r.place.rows - done < t->tally[o] ? r.place.rows - done : t->tally[o];
+            settle(&r.place, done, n, (enum gw_log_outcome)o);
+            t->tally[o] -= n;
+        }
+}
+
+struct gw_tab *gw_tab_unref(struct gw_tab *t)
+{
+    if (!t || --t->refs > 0)
+        return NULL;
+    if (!t->left)
+        settle_all(t);
+    free_places(t);
+    free(t->cut);
+    free(t);
+    return NULL;
+}
+
+static bool make_cut(struct gw_tab *t)
+{
+    if (!t->cut)
+        t->cut = calloc((t->n_rows + 63) / 64, sizeof(*t->cut));
+    return t->cut != NULL;
+}
+
+struct gw_tab *gw_tab_cut(struct gw_tab *t, const uint64_t *bits, bool value)
+{
+    uint32_t n = count_runs(t, bits, value);
+    struct gw_tab *piece = n && make_cut(t) ? gw_tab_new(n) : NULL;
+    struct walk w = {.t = t};
+    struct run r;
+
+    if (!piece)
+        return NULL;
+    while (next_run(&w, bits, value, &r)) {
+        gw_tab_add(piece, &r.place);
+        for (uint32_t i = 0; i < r.place.rows; i++)
+            t->cut[(r.row + i) / 64] |= UINT64_C(1) << ((r.row + i) % 64);
+    }
+    return piece;
+}
+
+void gw_tab_taken(struct gw_tab *t, const uint64_t *bits)
+{
+    struct gw_tab *piece = t ? gw_tab_cut(t, bits, true) : NULL;
+
+    if (!piece)
+        return;
+    t->taken += piece->n_rows;
+    gw_tab_count(piece, GW_LOG_DELIVERED, piece->n_rows);
+    (void)gw_tab_unref(piece);
+}
+
+void gw_tab_keep(struct gw_tab *t, const uint64_t *bits)
+{
+    struct gw_tab *gone = gw_tab_cut(t, bits, false), *kept = gw_tab_cut(t, bits, true);
+
+    if (gone)
+        gw_tab_count(gone, GW_LOG_DELIVERED, gone->n_rows);
+    (void)gw_tab_unref(gone);
+    if (!kept) { /* at worst the rows are sent again after a crash */
+        t->left = true;
+        return;
+    }
+    free(t->cut);
+    t->cut = NULL;
+    t->taken = 0;
+    free_places(t);
+    t->one = kept->one;
+    t->places = kept->places == &kept->one ? &t->one : kept->places;
+    t->n = kept->n;
+    t->n_rows = kept->n_rows;
+    kept->places = &kept->one;
+    gw_tab_leave(kept);
+    (void)gw_tab_unref(kept);
+}
+
+struct gw_tab *gw_tab_deal(const struct gw_tab *t, uint32_t *at, uint32_t rows)
+{
+    struct gw_tab *piece = gw_tab_new(t->n);
+    uint32_t skip = *at;
+
+    if (!piece)
+        return NULL;
+    for (uint32_t i = 0; i < t->n && rows; i++) {
+        struct gw_log_place p = t->places[i];
+
+        if (skip >= p.rows) {
+            skip -= p.rows;
+            continue;
+        }
+        p.first += skip;
+        p.rows = p.rows - skip < rows ? p.rows - skip : rows;
+        skip = 0;
+        rows -= p.rows;
+        *at += p.rows;
+        gw_tab_add(piece, &p);
+    }
+    return piece;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log of one pipeline, before all its exporters with a queue on disk: what leaves the chain is written once,
+ * however many they are, and each has a cursor of its own.
+ *
+ *   worker      view ─► OTLP bytes ─► commit ─┐
+ *   writer      ┌────────────────────────────┘
+ *               └► written (and synced) ─► tickets: stored ─► each feed (queue/feed.h): a chunk
+ */
+#ifndef GW_QUEUE_WAL_H
+#define GW_QUEUE_WAL_H
+
+#include "queue/edge.h"
+
+struct gw_wal;
+struct gw_log;
+
+enum { GW_WAL_EDGES = 16 };
+
+struct gw_wal_conf { /* borrowed for the wal's life */
+    struct gw_env *env;
+    struct gw_log *log;
+    const char *pipeline; /* id, or NULL: what comes through ports */
+    enum gw_signal signal;
+    const struct gw_batching *batching; /* of the pipeline, or NULL */
+    bool sync;                          /* stored means synced */
+    bool early;                         /* stored means in memory: the write follows */
+    struct gw_credit *memory;
+    struct gw_meter *meter;
+    struct gw_logger logger;
+};
+
+int gw_wal_new(const struct gw_wal_conf *conf, struct gw_wal **ret);
+/** After the log is closed. */
+void gw_wal_free(struct gw_wal *w);
+/**
+ * The edge gets what is committed from now on, and what its consumer (the exporter's id) has not settled. While another
+ * edge of that id is there it waits for that one to be removed, so that nothing goes twice. Again: nothing happens.
+ */
+int gw_wal_add_edge(struct gw_wal *w, struct gw_edge *e, struct gw_err *err);
+/** A closed edge, before it is freed: what it has not settled is for the next one of its id, or for the next start. */
+void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e);
+/** Entries whose commit is not done. Threads: any. */
+uint64_t gw_wal_pending(const struct gw_wal *w);
+/** Rows of them. */
+uint64_t gw_wal_pending_rows(const struct gw_wal *w);
+
+/** An edge behind the wal as one graph sees it. */
+struct gw_wal_way {
+    const struct gw_edge *edge;
+    unsigned index; /* where its units stand among those reserved */
+};
+
+struct gw_wal_put {
+    struct gw_buf *scratch; /* the worker's */
+    struct gw_ledger *ledger;
+    uint64_t *reserved; /* the worker's table of units taken at the door, used up by this */
+    const struct gw_wal_way *ways;
+    unsigned n_ways;
+};
+/** Take the view: its rows are settled as stored when they are, or refused. Threads: any worker. */
+void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *how);
+/** An OTLP body that nobody waits for (dead letters), for the one edge behind. False: no memory, nothing was taken. */
+bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queues on disk: one log a pipeline and storage, before all exporters of the pipeline that name it. They belong to the
+ * engine, because a log that is open is the process', whatever graph uses it.
+ */
+#include <stdlib.h>
+
+#include "pipeline/queue_settings.h"
+#include "runtime/graph.h"
+
+struct wal {
+    struct wal *next;
+    const char *kind, *name, *storage;
+    struct gw_wal *wal;
+};
+
+static const char *keep(struct gw_engine *e, const char *text)
+{
+    return (const char *)gw_arena_dup(&e->arena, gw_slice_of(text, strlen(text) + 1)).p;
+}
+
+static struct gw_wal *find(const struct gw_engine *e, const struct gw_host_log *what)
+{
+    for (struct wal *w = e->wals; w; w = w->next)
+        if (strcmp(w->name, what->name) == 0 && strcmp(w->kind, what->kind) == 0 &&
+            strcmp(w->storage, what->storage) == 0)
+            return w->wal;
+    return NULL;
+}
+
+static int add(struct gw_engine *e, const struct gw_host_log *what, struct gw_wal *wal, struct gw_err *err)
+{
+    struct wal *w = gw_arena_zalloc(&e->arena, sizeof(*w));
+
+    if (w)
+        *w = (struct wal){e->wals, keep(e, what->kind), keep(e, what->name), keep(e, what->storage), wal};
+    if (!w || !w->kind || !w->name || !w->storage) {
+        gw_wal_free(wal);
+        return gw_graph_no_memory(err);
+    }
+    e->wals = w;
+    return 0;
+}
+
+static int open_wal(struct graph *g, const struct gw_host_log *what, struct gw_wal_conf *conf, struct gw_wal **ret,
+                    struct gw_err *err)
+{
+    struct gw_engine *e = g->engine;
+    int rc;
+
+    *ret = find(e, what);
+    if (*ret)
+        return 0;
+    rc = e->host.ops->log(&e->host, what, &conf->log, err);
+    if (rc < 0)
+        return rc;
+    conf->env = e->conf.env;
+    conf->memory = &e->memory;
+    conf->meter = e->conf.meter;
+    conf->logger = (struct gw_logger){.sink = e->conf.log, .kind = "queue", .id = keep(e, what->name)};
+    conf->pipeline = strcmp(what->kind, "queue") == 0 ? conf->logger.id : NULL;
+    if (!conf->logger.id || gw_wal_new(conf, ret) < 0)
+        return gw_graph_no_memory(err);
+    return add(e, what, *ret, err);
+}
+
+/* ---- pipelines -------------------------------------------------------------------------------------------- */
+
+static struct gw_edge *durable_edge(const struct graph *g, const struct gw_service_component *c)
+{
+    struct gw_edge *e = g->instances[c->index] ? g->instances[c->index]->edge : NULL;
+
+    return e && gw_edge_is_durable(e) && gw_edge_needs_thread(e) ? e : NULL;
+}
+
+/* The log of those exporters of the pipeline that name the storage. */
+static int open_pipeline(struct graph *g, struct pipeline *p, const char *storage, struct gw_wal **ret,
+                         struct gw_err *err)
+{
+    const struct gw_host_log what = {
+        .storage = storage, .kind = "queue", .name = p->conf->id, .retention = {.until_settled = true}};
+    struct gw_wal_conf conf = {
+        .signal = p->conf->signal, .batching = p->batching, .early = p->conf->durability == GW_DURABILITY_MEMORY};
+    struct gw_storage st = {0};
+    int rc = g->engine->host.ops->storage(&g->engine->host, storage, &st, err);
+
+    conf.sync = p->conf->durability == GW_DURABILITY_FSYNC || (p->conf->durability == GW_DURABILITY_AUTO && st.sync);
+    return rc < 0 ? rc : open_wal(g, &what, &conf, ret, err);
+}
+
+static int join(struct graph *g, struct pipeline *p, const struct gw_service_component *c, struct gw_edge *edge,
+                struct gw_err *err)
+{
+    unsigned index = c->index * GW_N_SIGNALS + gw_signal_index(p->conf->signal), i = 0;
+    struct gw_err why = {""};
+    struct gw_wal *wal;
+    struct target *t;
+    int rc = open_pipeline(g, p, gw_edge_storage(edge), &wal, &why);
+
+    if (rc == 0)
+        rc = gw_wal_add_edge(wal, edge, &why);
+    if (rc < 0)
+        return gw_fail(err, rc, "exporter %s: sending_queue::storage: %s", c->id, why.text);
+    while (i < p->n_targets && p->targets[i].wal != wal)
+        i++;
+    t = &p->targets[i];
+    if (i == p->n_targets) {
+        *t = (struct target){TO_LOG, 0, NULL, wal, gw_graph_alloc(g, p->conf->n_exporters * sizeof(*t->ways)), 0};
+        p->n_targets++;
+    }
+    if (!t->ways)
+        return gw_graph_no_memory(err);
+    t->ways[t->n_ways++] = (struct gw_wal_way){edge, index};
+    return 0;
+}
+
+int gw_wals_build(struct graph *g, struct pipeline *p, struct gw_err *err)
+{
+    int rc = 0;
+
+    for (size_t k = 0; k < p->conf->n_exporters && rc == 0; k++) {
+        const struct gw_service_component *c = p->conf->exporters[k];
+        struct gw_edge *edge = durable_edge(g, c);
+
+        if (edge)
+            rc = join(g, p, c, edge, err);
+        else
+            p->targets[p->n_targets++] = gw_graph_target(c, p->batching);
+    }
+    return rc;
+}
+
+/* ---- ports ------------------------------------------------------------------------------------------------ */
+
+static int open_port(struct graph *g, const struct gw_service_component *c, struct gw_edge *edge, enum gw_signal s,
+                     struct gw_err *err)
+{
+    const struct gw_host_log what = {
+        .storage = gw_edge_storage(edge), .kind = "ports", .name = c->id, .retention = {.until_settled = true}};
+    struct gw_wal_conf conf = {.signal = s};
+    struct gw_err why = {""};
+    struct gw_wal *wal;
+    int rc = open_wal(g, &what, &conf, &wal, &why);
+
+    if (rc == 0)
+        rc = gw_wal_add_edge(wal, edge, &why);
+    if (rc < 0)
+        return gw_fail(err, rc, "exporter %s: sending_queue::storage: %s", c->id, why.text);
+    gw_edge_set_own_wal(edge, s, wal);
+    return 0;
+}
+
+static bool is_target(const struct gw_service_component *from, const struct gw_service_component *to)
+{
+    for (size_t p = 0; p < from->n_ports; p++)
+        for (size_t t = 0; t < from->ports[p].n_targets; t++)
+            if (from->ports[p].targets[t] == to)
+                return true;
+    return false;
+}
+
+/* Only dead letters, which are logs, come that way today. */
+int gw_wals_build_ports(struct graph *g, struct gw_err *err)
+{
+    const struct gw_service *s = g->service;
+    int rc = 0;
+
+    for (size_t i = 0; i < s->n_components; i++) {
+        struct gw_edge *edge = durable_edge(g, &s->components[i]);
+        bool reached = false;
+
+        for (size_t k = 0; edge && k < s->n_components; k++)
+            reached |= s->components[k].is_used && is_target(&s->components[k], &s->components[i]);
+        if (reached && (rc = open_port(g, &s->components[i], edge, GW_LOGS, err)) < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
+
+bool gw_wals_are_idle(const struct gw_engine *e)
+{
+    for (const struct wal *w = e->wals; w; w = w->next)
+        if (gw_wal_pending(w->wal))
+            return false;
+    return true;
+}
+
+void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge)
+{
+    for (struct wal *w = e->wals; w; w = w->next)
+        gw_wal_remove_edge(w->wal, edge);
+}
+
+void gw_wals_free(struct gw_engine *e)
+{
+    for (struct wal *w = e->wals; w; w = w->next)
+        gw_wal_free(w->wal);
+    e->wals = NULL;
+}
+
+enum gw_durability gw_wals_level(const struct graph *g, const struct gw_service_pipeline *p,
+                                 const struct gw_service_component *c)
+{
+    const struct gw_queue_settings *q = c->extra;
+    const struct gw_edge *edge = durable_edge(g, c);
+    struct gw_storage st = {0};
+    struct gw_err ignored;
+
+    if (c->kind == GW_CONNECTOR)
+        return GW_DURABILITY_AUTO;
+    if (!edge)
+        return q && q->queue.enabled && !q->queue.wait_for_result ? GW_DURABILITY_MEMORY : GW_DURABILITY_SINK;
+    if (p->durability != GW_DURABILITY_AUTO)
+        return p->durability;
+    (void)g->engine->host.ops->storage(&g->engine->host, gw_edge_storage(edge), &st, &ignored);
+    return st.sync ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a client's OK means: levels that are asked for, levels that cannot be met, and what survives each end. */
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/loop.h"
+#include "tests/harness_engine.h"
+#include "tests/harness_logs.h"
+
+#define S 1000000000ull
+
+static const struct gw_sent_info OK = {.sent = GW_SENT_OK};
+static char dir[256];
+
+/* A gateway with two exporters on disk (sending_queue.storage) and one in memory; `fsync` of the storage, and the
+ * pipeline's own line. */
+static const char *yaml(const char *fsync, const char *durability, const char *exporters)
+{
+    static char text[2048];
+
+    (void)snprintf(
+        text, sizeof(text),
+        "extensions: { file_storage: { directory: %s, fsync: %s } }\n"
+        "receivers: { scripted: }\n"
+        "processors: { attributes: { actions: [ { key: k, value: v, action: insert } ] } }\n"
+        "connectors: { forward: }\n"
+        "exporters:\n"
+        "  scripted/disk: { sending_queue: { storage: file_storage } }\n"
+        "  scripted/too: { sending_queue: { storage: file_storage } }\n"
+        "  scripted/memory: { sending_queue: {} }\n"
+        "  scripted/waits: { sending_queue: { wait_for_result: true } }\n"
+        "  nop:\n"
+        "service:\n"
+        "  extensions: [file_storage]\n"
+        "  pipelines:\n"
+        "    logs:\n"
+        "      receivers: [scripted]\n"
+        "      exporters: [%s]\n%s%s%s",
+        dir, fsync, exporters, *durability ? "      durability: " : "", durability,
+        strstr(exporters, "forward") ? "\n    logs/2: { receivers: [forward], exporters: [scripted/memory] }\n" : "\n");
+    return text;
+}
+
+static void set_up_dir(void)
+{
+    gw_test_logs_begin(11);
+    (void)snprintf(dir, sizeof(dir), "%s", gw_test_logs_dir());
+}
+
+static void tear_down_dir(void)
+{
+    gw_test_logs_end();
+}
+
+static void refused(const char *durability, const char *exporters, const char *why)
+{
+    struct gw_test_engine t;
+    struct gw_err err = {""};
+
+    assert_true(gw_test_engine_try(&t, yaml("false", durability, exporters), 1, false, &err) < 0);
+    if (!strstr(err.text, why))
+        fail_msg("%s: said: %s", why, err.text);
+}
+
+/*
+ * Scenario    durability page_cache, fsync and sink before exporters that cannot: in memory, on disk, behind a forward
+ *             connector; a word that is none; a list
+ * Guarantees  a configuration error at the key's line and column, which names the exporter and what to change
+ */
+static void a_level_that_cannot_be_met_is_refused(void **state)
+{
+    (void)state;
+    set_up_dir();
+    refused("fsync", "scripted/disk, scripted/memory",
+            "test.yaml:17:19: error: service::pipelines::logs::durability: fsync cannot be met: exporter "
+            "\"scripted/memory\": its queue is in memory: set its sending_queue::storage");
+    refused("page_cache", "forward", "page_cache cannot be met: exporter \"scripted/memory\"");
+    refused("sink", "scripted/disk", "take its sending_queue::storage out");
+    refused("sink", "scripted/memory", "set sending_queue::wait_for_result");
+    refused("fsnyc", "scripted/disk", "unknown level \"fsnyc\"; did you mean \"fsync\"?");
+    refused("[fsync]", "scripted/disk", "must be memory, page_cache, fsync or sink");
+    tear_down_dir();
+}
+
+static void described(const char *fsync, const char *durability, const char *exporters, const char *line)
+{
+    struct gw_test_engine t;
+    struct gw_buf out;
+
+    gw_test_engine_open(&t, yaml(fsync, durability, exporters), 1, false);
+    gw_buf_init(&out, 65536);
+    gw_engine_describe(t.engine, &out);
+    gw_buf_put_u8(&out, 0);
+    if (!strstr((const char *)out.p, line))
+        fail_msg("%s: said: %s", line, out.p);
+    gw_buf_clear(&out);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
+ * Scenario    the same exporters with and without `durability`, and with the storage's fsync
+ * Guarantees  the matrix says what each edge does; without the key it is the highest that the edge can
+ */
+static void the_matrix_says_what_ok_means(void **state)
+{
+    (void)state;
+    set_up_dir();
+    described("false", "", "scripted/disk", "logs -> scripted/disk: OK means on disk, in the page cache");
+    described("true", "", "scripted/disk", "logs -> scripted/disk: OK means on disk, synced");
+    described("true", "page_cache", "scripted/disk", "OK means on disk, in the page cache");
+    described("false", "fsync", "scripted/disk", "OK means on disk, synced");
+    described("false", "memory", "scripted/disk", "OK means in memory");
+    described("false", "sink", "scripted/waits, nop", "logs -> scripted/waits: OK means the sink has it");
+    described("false", "", "scripted/memory", "logs -> scripted/memory: OK means in memory");
+    tear_down_dir();
+}
+
+/*
+ * Scenario    sending_queue.storage: a request before its log has it, after, and after a kill -9 with two exporters on
+ * disk, one of which has answered Guarantees  OK comes with the log's answer; one log is written once for both; the
+ * other exporter gets it again
+ */
+static void what_was_acknowledged_survives_the_process(void **state)
+{
+    struct gw_log_stats st;
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+    uint64_t names[8];
+
+    (void)state;
+    set_up_dir();
+    gw_test_engine_open(&t, yaml("false", "", "scripted/disk, scripted/too"), 1, false);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    gw_test_engine_send(d, GW_LOGS, 500, 4, 1);
+    assert_int_equal(d->n_verdicts, 0);
+    gw_test_engine_turn(&t, 1, 0);
+    assert_int_equal(d->n_verdicts, 0); /* the worker turned before the writer */
+    gw_test_engine_turn(&t, 1, 0);
+    assert_int_equal(d->n_verdicts, 1);
+    assert_int_equal(d->verdicts[0].v.grpc_status, 0);
+    gw_log_stats(gw_test_log("/queue/logs"), &st);
+    assert_int_equal(st.end_row, 4);
+    assert_int_equal(gw_test_engine_sink(&t, "scripted/disk")->n_waiting, 1);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted/disk"), &OK);
+    gw_test_engine_turn(&t, 2, 0);
+    gw_test_logs_crash(&t, false);
+    gw_test_engine_open(&t, yaml("false", "", "scripted/disk, scripted/too"), 1, false);
+    gw_test_engine_turn(&t, 4, S);
+    assert_int_equal(gw_test_engine_sink(&t, "scripted/disk")->n_waiting, 0);
+    assert_int_equal(gw_test_engine_sink(&t, "scripted/too")->n_waiting, 1);
+    assert_int_equal(gw_test_names(GW_LOGS, gw_test_engine_sink(&t, "scripted/too")->waiting[0]->body, names, 8), 4);
+    assert_int_equal(names[3], 503);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted/too"), &OK);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+    tear_down_dir();
+}
+
+/*
+ * Scenario    page_cache before one exporter on disk and one in memory; fsync and a power cut; memory and a crash
+ *             before the log was written
+ * Guarantees  each level keeps what it says, and no more
+ */
+static void levels_differ_in_what_they_survive(void **state)
+{
+    static const struct {
+        const char *durability;
+        bool power_cut, early;
+        unsigned turns, survives;
+    } cases[] = {
+        {"page_cache", false, false, 2, 1},
+        {"fsync", true, false, 2, 1},
+        {"memory", false, true, 0, 0},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct gw_test_engine t;
+        struct gw_test_door *d;
+
+        set_up_dir();
+        gw_test_engine_open(&t, yaml("false", cases[i].durability, "scripted/disk"), 1, false);
+        d = gw_test_engine_door(&t, "scripted", 0);
+        gw_test_engine_send(d, GW_LOGS, 500, 4, 1);
+        if (cases[i].early) { /* the batch leaves, and is promised, before the writer has had its turn */
+            gw_loop_turn(gw_engine_worker_loop(t.engine, 0), 0);
+            assert_int_equal(d->n_verdicts, 1);
+        }
+        gw_test_engine_turn(&t, cases[i].turns, 0);
+        assert_int_equal(d->n_verdicts, 1);
+        gw_test_logs_crash(&t, cases[i].power_cut);
+        gw_test_engine_open(&t, yaml("false", cases[i].durability, "scripted/disk"), 1, false);
+        gw_test_engine_turn(&t, 4, S);
+        assert_int_equal(gw_test_engine_sink(&t, "scripted/disk")->n_waiting, cases[i].survives);
+        gw_test_sink_answer(gw_test_engine_sink(&t, "scripted/disk"), &OK);
+        assert_int_equal(gw_test_engine_close(&t), 0);
+        tear_down_dir();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_level_that_cannot_be_met_is_refused),
+        cmocka_unit_test(the_matrix_says_what_ok_means),
+        cmocka_unit_test(what_was_acknowledged_survives_the_process),
+        cmocka_unit_test(levels_differ_in_what_they_survive),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
