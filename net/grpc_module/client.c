@@ -175,8 +175,14 @@ static grpc_channel_credentials *credentials_of(struct client *c)
     return creds;
 }
 
+/*
+ * A message is put together before its length is looked at, and its length is the server's word: a GiB of it would be
+ * kept. Over this a channel ends streams. What is sent does not count: ten requests of 15 MB at once pass.
+ */
+#define QUOTA_BYTES ((size_t)64 << 20)
+
 struct args {
-    grpc_arg a[20];
+    grpc_arg a[21];
     size_t n;
 };
 
@@ -197,10 +203,16 @@ static grpc_channel *channel_new(struct client *c)
     const struct gw_rpc_client_conf *conf = &c->conf;
     grpc_channel_credentials *creds = credentials_of(c);
     struct args as = {.n = 0};
+    grpc_resource_quota *quota;
     grpc_channel *channel;
 
     if (!creds)
         return NULL;
+    quota = grpc_resource_quota_create(NULL);
+    grpc_resource_quota_resize(quota, QUOTA_BYTES);
+    as.a[as.n++] = (grpc_arg){.type = GRPC_ARG_POINTER,
+                              .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+                              .value.pointer = {.p = quota, .vtable = grpc_resource_quota_arg_vtable()}};
     arg_string(&as, GRPC_ARG_PRIMARY_USER_AGENT_STRING, conf->user_agent);
     arg_string(&as, GRPC_ARG_DEFAULT_AUTHORITY, conf->authority);
     arg_string(&as, GRPC_ARG_LB_POLICY_NAME, conf->load_balancing);
@@ -219,6 +231,7 @@ static grpc_channel *channel_new(struct client *c)
     arg_int(&as, GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1); /* no TXT look-ups */
     arg_int(&as, GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, MAX_RECONNECT_MS);
     channel = grpc_channel_create(conf->target, creds, &(grpc_channel_args){.num_args = as.n, .args = as.a});
+    grpc_resource_quota_unref(quota);
     grpc_channel_credentials_release(creds);
     return channel;
 }
