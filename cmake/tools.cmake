@@ -16,6 +16,9 @@ foreach(f IN LISTS fuzzers)
   string(REPLACE "_fuzz" "" what ${name})
   add_executable(fuzz_${what} ${f})
   target_link_libraries(fuzz_${what} PRIVATE gw_runtime gw_otlp_pb gw_remote_write_pb gw_flags)
+  if(what STREQUAL log) # its files lie in memory
+    target_sources(fuzz_${what} PRIVATE tests/harness_simdisk.c)
+  endif()
   if(what MATCHES "^(bulk|compress|decode|yaml)$") # these fail allocations as well
     target_sources(fuzz_${what} PRIVATE tests/harness_malloc.c)
     gw_wrap_malloc(fuzz_${what})

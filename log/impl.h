@@ -101,6 +101,7 @@ struct gw_lf {
     uint64_t next_seq, next_row; /* with what is not applied yet */
     uint64_t applied_at;         /* in the last segment: everything behind is not applied */
     uint64_t unsynced_ns;        /* since when there is something to sync; 0 = nothing */
+    uint64_t mark_ns;            /* when to write down how far all is synced, if nothing comes; 0 = it is */
     uint64_t retry_ns;           /* not before, after the disk failed */
     unsigned n_reserve;          /* files put aside */
     uint64_t reserve_retry_ns;

@@ -7,7 +7,7 @@
 
 #include "log/impl.h"
 
-enum { OPEN_RANGES = 64 };
+enum { OPEN_RANGES = 64, READ_AGAIN = 3 };
 
 struct reader {
     struct gw_log_reader r;
@@ -20,6 +20,7 @@ struct reader {
     uint64_t time_ns;  /* seek by time: frames before are passed over until the first one at or behind it */
     uint64_t from[GW_LOG_PARTITIONS];
     uint64_t lost_frames, lost_rows; /* since the last entry */
+    unsigned n_errors;               /* of the disk, in a row */
     struct gw_log_open_rows *open;
     unsigned cap_open;
 };
@@ -327,6 +328,17 @@ static bool went_away(struct reader *r)
     return true;
 }
 
+/* What the disk would not give may come when asked again; if it does not, it is damage like any other. */
+static bool ask_again(struct reader *r, uint64_t at, uint64_t skipped)
+{
+    if (r->scan.error == 0 || r->n_errors >= READ_AGAIN)
+        return false;
+    r->n_errors++;
+    r->scan.at = at;
+    r->scan.skipped = skipped;
+    return true;
+}
+
 /* One record. 1: *ret is filled in. 0: go on. */
 static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *rec, struct gw_log_entry *ret)
 {
@@ -351,6 +363,8 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
         if (rc == 0) {
             if (went_away(r))
                 return 0;
+            if (ask_again(r, off, r->scan.skipped))
+                return r->scan.error;
             gap(r, rec->seq + 1, rec->row + rec->rows); /* damaged: only this one */
             return 0;
         }
@@ -361,6 +375,7 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
         r->scan.at = off; /* the next call tries again */
         return rc;
     }
+    r->n_errors = 0;
     r->seq++;
     r->row += rec->rows;
     return rc;
@@ -373,7 +388,7 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
 
     for (;;) {
         struct gw_lf_record rec;
-        uint64_t off, skipped;
+        uint64_t off, skipped, at;
         int rc = locate(r);
 
         if (rc == 0 && !followed && r->l->conf.read_only) {
@@ -386,7 +401,11 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
         if (rc <= 0)
             return rc;
         skipped = r->scan.skipped;
+        at = r->scan.at;
+        r->scan.error = 0;
         rc = gw_lf_scan_next(&r->scan, &off, &rec);
+        if (rc >= 0 && ask_again(r, at, skipped))
+            return r->scan.error;
         if (r->scan.skipped > skipped && went_away(r))
             continue;
         if (rc > 0)

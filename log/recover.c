@@ -165,18 +165,19 @@ static int replay_groups(struct gw_lf *l, struct gw_lf_scan *s, const uint32_t *
     return rc;
 }
 
-/* The highest offset that a commit of this segment says was synced. */
-static int find_sure(struct gw_lf_scan *s, uint64_t *ret)
+/* The highest offset that a commit of this segment says was synced, and where the last record of any kind ends. */
+static int find_sure(struct gw_lf_scan *s, uint64_t *ret, uint64_t *ret_last)
 {
     struct gw_lf_record r;
     uint64_t off;
     int rc;
 
-    *ret = 0;
+    *ret = *ret_last = 0;
     while ((rc = gw_lf_scan_next(s, &off, &r)) > 0) {
         struct gw_lf_commit c;
         const uint8_t *p;
 
+        *ret_last = s->at;
         if (r.kind != GW_LF_END || gw_lf_scan_body_ok(s, off, &r) <= 0 ||
             gw_lf_scan_peek(s, off + GW_LF_HEAD, GW_LF_COMMIT_BODY, &p) < 0)
             continue;
@@ -190,14 +191,14 @@ static int find_sure(struct gw_lf_scan *s, uint64_t *ret)
 int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
 {
     struct gw_lf_scan s;
-    uint64_t sure = seg->end;
+    uint64_t sure = seg->end, last = 0;
     int rc = gw_lf_seg_open(l, seg, &s);
 
     if (rc < 0)
         return rc;
     l->tail.newest_ns = 0;
     if (is_last)
-        rc = find_sure(&s, &sure);
+        rc = find_sure(&s, &sure, &last);
     s.at = seg->data;
     if (rc >= 0 && sure > s.at)
         rc = replay_sure(l, &s, seg->number, sure);
@@ -207,6 +208,10 @@ int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
         if (sure > seg->data)
             s.at = sure;
         rc = replay_groups(l, &s, sure > seg->data || chain == 0 ? NULL : &chain, &seg->end);
+        if (last > seg->end && !l->conf.read_only)
+            gw_log(&l->conf.logger, GW_LOG_WARN,
+                   "%s: %" PRIu64 " bytes behind the last whole commit were never synced, and are cut off", l->dir,
+                   last - seg->end);
     }
     seg->last_time_ns = l->tail.newest_ns;
     gw_lf_scan_clear(&s);

@@ -56,7 +56,16 @@ static bool may_go(const struct gw_lf *l, size_t i, uint64_t used)
     return (r->max_bytes && used > r->max_bytes) || is_old(l, s);
 }
 
-/* Of the rows of one segment, how many lie before the consumer's positions? */
+static uint64_t count_open(const struct gw_lf_rows *done, uint64_t row, uint64_t end)
+{
+    uint64_t from, to, n = 0;
+
+    for (; gw_lf_rows_open(done, row, end, &from, &to); row = to)
+        n += to - from;
+    return n;
+}
+
+/* Of the open rows of one segment, how many lie before the consumer's positions? */
 static uint64_t passed_in(struct gw_lf *l, const struct gw_lf_seg *s, const struct gw_lf_consumer *c)
 {
     struct gw_lf_scan scan;
@@ -68,8 +77,8 @@ static uint64_t passed_in(struct gw_lf *l, const struct gw_lf_seg *s, const stru
     while (gw_lf_scan_next(&scan, &off, &r) > 0) {
         const struct gw_lf_position *p = &c->positions[r.partition % GW_LOG_PARTITIONS];
 
-        if (r.kind == GW_LF_FRAME && p->is_set && r.seq < p->next_seq && r.row >= c->done.base.row)
-            rows += r.rows;
+        if (r.kind == GW_LF_FRAME && p->is_set && r.seq < p->next_seq)
+            rows += count_open(&c->done, r.row, r.row + r.rows);
     }
     gw_lf_scan_clear(&scan);
     return rows;

@@ -65,7 +65,7 @@ int gw_lf_scan_peek(struct gw_lf_scan *s, uint64_t off, size_t n, const uint8_t 
             s->env->ops->file_pread(s->f, s->buf + s->n_buf, left < room ? (size_t)left : room, off + s->n_buf);
 
         if (got < 0)
-            return (int)got;
+            return s->error = (int)got;
         if (got == 0)
             return -ENODATA;
         s->n_buf += (size_t)got;

@@ -17,6 +17,7 @@ struct gw_lf_scan {
     uint32_t salt;
     uint64_t at, end; /* the next record; nothing at or behind end is looked at */
     uint64_t skipped; /* bytes that were no records, so far */
+    int error;        /* the disk's last one: what could not be read is no record either */
     uint8_t *buf;     /* [buf_at, buf_at + n_buf) of the file */
     size_t cap, n_buf;
     uint64_t buf_at;

@@ -333,6 +333,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     }
     l->applied_at = l->tail.at;
     l->unsynced_ns = 0;
+    l->mark_ns = 0;
     return 0;
 }
 

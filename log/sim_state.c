@@ -346,7 +346,7 @@ static bool is_behind(const struct gw_sim_consumer *c, const struct gw_log_frame
     return f->seq < c->positions[f->partition].next_seq;
 }
 
-/* The first frame goes. Whoever has not settled its rows loses them. */
+/* The first frame goes. Whoever has neither settled its rows nor moved its position behind it loses them. */
 static void drop_first(struct gw_sim_state *s)
 {
     struct gw_sim_frame *f = s->frames[0];
@@ -354,7 +354,8 @@ static void drop_first(struct gw_sim_state *s)
     for (size_t i = 0; i < s->n_consumers; i++) {
         struct gw_sim_consumer *c = &s->consumers[i];
 
-        c->c.settled[GW_LOG_DROPPED] += cover(c, f->f.row, f->f.row + f->f.rows);
+        c->c.settled[is_behind(c, &f->f) ? GW_LOG_DELIVERED : GW_LOG_DROPPED] +=
+            cover(c, f->f.row, f->f.row + f->f.rows);
     }
     s->bytes -= gw_sim_frame_bytes(&f->f);
     s->first_seq++;

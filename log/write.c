@@ -61,6 +61,7 @@ int gw_lf_sync(struct gw_lf *l)
     t->synced_seq = l->next_seq;
     t->synced_row = l->next_row;
     l->unsynced_ns = 0;
+    l->mark_ns = gw_mono_ns(l->env) + sync_interval(l);
     (void)pthread_mutex_lock(&l->lock);
     l->stats.syncs++;
     l->stats.synced_seq = t->synced_seq;
@@ -418,20 +419,38 @@ int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigne
     return -EIO;
 }
 
+/*
+ * An empty group that says how far all was synced: what is damaged before it is rot, and does not end the log. Every
+ * commit says so for those before it; this one is for the last, when none follows. It needs no sync itself.
+ */
+static int write_mark(struct gw_lf *l)
+{
+    int rc = fits(l, 0, true) ? gw_lf_out_reserve(l, 0, 0) : -ENOSPC;
+
+    l->mark_ns = 0;
+    if (rc < 0)
+        return rc;
+    gw_lf_group_begin(l);
+    rc = gw_lf_group_write(l, (struct gw_log_producer){0});
+    if (rc < 0)
+        return rc;
+    gw_lf_apply(l);
+    l->unsynced_ns = 0;
+    return 0;
+}
+
+static void mark_if_due(struct gw_lf *l)
+{
+    if (l->mark_ns != 0 && !l->tail.broken && l->unsynced_ns == 0 && gw_mono_ns(l->env) >= l->mark_ns)
+        (void)write_mark(l);
+}
+
 int gw_lf_close_segment(struct gw_lf *l)
 {
     int rc = gw_lf_sync(l);
 
-    if (rc == 0 && l->tail.at > l->tail.data) {
-        /* An empty group that says how far all was synced: what is damaged before it is rot. */
-        rc = gw_lf_out_reserve(l, 0, 0);
-        if (rc == 0) {
-            gw_lf_group_begin(l);
-            rc = gw_lf_group_write(l, (struct gw_log_producer){0});
-        }
-        if (rc == 0)
-            gw_lf_apply(l);
-    }
+    if (rc == 0 && l->tail.at > l->tail.data && write_mark(l) < 0 && l->tail.broken)
+        rc = -EIO;
     if (rc == 0)
         rc = l->env->ops->file_truncate(l->tail.file, l->tail.at);
     return rc == 0 ? gw_lf_sync(l) : rc;
@@ -482,6 +501,8 @@ static uint64_t when_next(struct gw_lf *l)
 {
     uint64_t at = l->unsynced_ns ? l->unsynced_ns + sync_interval(l) : 0, retain = gw_lf_retain_next(l);
 
+    if (at == 0)
+        at = l->mark_ns;
     if (l->tail.broken)
         at = l->retry_ns;
     if (!gw_inbox_is_empty(&l->inbox))
@@ -515,6 +536,7 @@ uint64_t gw_lf_work(struct gw_log *log)
         l->n_todo = 0;
         if (!list && !l->closed) {
             sync_if_due(l);
+            mark_if_due(l);
             write_losses(l);
             gw_lf_retain(l);
             if (!l->tail.broken)

@@ -275,6 +275,82 @@ static void over_its_own_limit_appends_are_refused(void **state)
     world_clear(&w);
 }
 
+/*
+ * Scenario    the disk does not give what it has for a moment, and then for ever
+ * Guarantees  an error, and everything when it works again; else reading goes on behind what cannot be read
+ */
+static void reading_is_tried_again(void **state)
+{
+    struct world w;
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    unsigned n = 0, errors = 0;
+    int rc;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(world_append(&w, 1, 5000, true), 0);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    fail_next(GW_SIMDISK_READ, -EIO, 2);
+    assert_int_equal(gw_log_next(r, &e), -EIO);
+    while (gw_log_next(r, &e) > 0)
+        assert_int_equal(e.frame.seq, n++);
+    assert_int_equal(n, 5);
+    gw_log_reader_free(r);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    fail_next(GW_SIMDISK_READ, -EIO, 1000000);
+    while ((rc = gw_log_next(r, &e)) < 0 && errors < 50)
+        errors++;
+    assert_in_range(errors, 1, 10);
+    assert_int_equal(rc, 0);
+    heal();
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a synced commit, then nothing; the process is killed, and the last frame rots
+ * Guarantees  it is known that it had been synced: the frame is counted as lost, what came with it stays
+ */
+static void an_idle_log_says_how_far_it_is_synced(void **state)
+{
+    struct world w;
+    struct gw_log_frame f[3] = {{.rows = 1, .body = GW_SLICE("")}, {.rows = 5, .body = GW_SLICE("rot")}, {.rows = 1}};
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    uint64_t when;
+    uint8_t *p, *found;
+    size_t n;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = f, .n_frames = 3, .sync = true}), 0);
+    when = gw_log_work(w.log);
+    assert_in_range(when, disk.now_ns + 1, disk.now_ns + 100 * MS);
+    disk.now_ns = when;
+    assert_int_equal(gw_log_work(w.log), 0);
+    assert_int_equal(world_stats(&w).syncs, 1);
+    gw_simdisk_init(&next, 1);
+    world_kill(&w, &next);
+    p = gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n);
+    found = memmem(p, n, "rot", 3);
+    assert_non_null(found);
+    *found = 'R';
+    world_open(&w);
+    assert_int_equal(world_stats(&w).lost_rows, 5);
+    assert_int_equal(world_stats(&w).end_row, 7);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, 2);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +363,8 @@ int main(void)
         cmocka_unit_test(no_descriptors_are_an_error),
         cmocka_unit_test(settling_works_on_a_full_disk),
         cmocka_unit_test(over_its_own_limit_appends_are_refused),
+        cmocka_unit_test(reading_is_tried_again),
+        cmocka_unit_test(an_idle_log_says_how_far_it_is_synced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
