@@ -61,16 +61,22 @@ static int find_socket(struct gw_cli *c, char path[GW_CONTROL_PATH_BYTES])
     return rc;
 }
 
+int gw_cli_ask_at(struct gw_cli *c, const char *path, const char *command, struct gw_slice args, struct gw_err *err)
+{
+    const struct gw_control_request rq = {.path = path, .command = command, .args = args, .line = on_line, .arg = c};
+
+    return gw_control_ask(&rq, err);
+}
+
 int gw_cli_ask(struct gw_cli *c, const char *command, struct gw_slice args)
 {
     char path[GW_CONTROL_PATH_BYTES];
-    const struct gw_control_request rq = {.path = path, .command = command, .args = args, .line = on_line, .arg = c};
     struct gw_err err = {""};
     int rc = find_socket(c, path);
 
     if (rc != 0)
         return rc;
-    rc = gw_control_ask(&rq, &err);
+    rc = gw_cli_ask_at(c, path, command, args, &err);
     if (rc >= 0)
         return rc;
     gw_cli_say(c, 2, "error: %s\n", err.text);

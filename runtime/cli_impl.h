@@ -81,5 +81,7 @@ const char *gw_cli_source(struct gw_cli *c);
  * or empty. Returns the exit code.
  */
 int gw_cli_ask(struct gw_cli *c, const char *command, struct gw_slice args);
+/** Ask whoever listens there. Returns the exit code, or as gw_control_ask; then nothing was said. */
+int gw_cli_ask_at(struct gw_cli *c, const char *path, const char *command, struct gw_slice args, struct gw_err *err);
 
 #endif

@@ -9,6 +9,6 @@ extern const struct gw_control_command gw_control_ping;
 /* control_dlq.c, control_dlq_replay.c */
 extern const struct gw_control_command gw_control_dlq_purge, gw_control_dlq_replay;
 /* control_samples.c */
-extern const struct gw_control_command gw_control_dlq_recent;
+extern const struct gw_control_command gw_control_dlq_recent, gw_control_replay;
 
 #endif

@@ -86,6 +86,8 @@ void gw_engine_turn(struct gw_engine *e);
 
 /** An open log of that kind and name, of whatever storage; or NULL. Main thread. */
 struct gw_log *gw_engine_log(const struct gw_engine *e, const char *kind, const char *name);
+/** Where such a log lies in a storage's directory. */
+void gw_engine_log_dir(const char *directory, const char *kind, const char *name, char *ret, size_t room);
 
 /** The last records of each reason to drop some. */
 struct gw_samples *gw_engine_samples(const struct gw_engine *e);

@@ -38,6 +38,12 @@ static void put_escaped(char *to, size_t room, const char *text)
     }
 }
 
+void gw_engine_log_dir(const char *directory, const char *kind, const char *name, char *ret, size_t room)
+{
+    (void)snprintf(ret, room, "%s/%s%s", directory, kind, *name ? "/" : "");
+    put_escaped(ret, room, name);
+}
+
 static void wake(void *arg)
 {
     (void)sem_post(&((struct log *)arg)->submitted);
@@ -128,8 +134,7 @@ static int open_log(struct gw_engine *e, const struct gw_host_log *what, const s
     };
     int rc = make_parents(e, st->directory, what->kind, err);
 
-    (void)snprintf(l->dir, sizeof(l->dir), "%s/%s%s", st->directory, what->kind, *what->name ? "/" : "");
-    put_escaped(l->dir, sizeof(l->dir), what->name);
+    gw_engine_log_dir(st->directory, what->kind, what->name, l->dir, sizeof(l->dir));
     if (rc == 0)
         rc = (e->conf.open_log ? e->conf.open_log : gw_log_files_open)(&conf, &l->log, err);
     if (rc == 0 && !e->conf.by_hand)

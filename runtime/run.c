@@ -36,6 +36,8 @@ struct run {
     struct gw_admin *admin;
     struct gw_control *control;
     struct gw_renew *renew;
+    struct gw_replay *replay; /* until it has ended */
+    struct gw_run_replay *replays;
     struct gw_log_sink sink;
     struct gw_logger logger;
     struct gw_fd signals;
@@ -161,6 +163,42 @@ static int follow_configuration(struct run *r, const struct gw_run_options *opti
     return gw_renew_new(&conf, &r->renew) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
 }
 
+static void on_replayed(void *arg, int exit_code)
+{
+    struct run *r = arg;
+
+    r->replay = NULL;
+    r->replays->exit_code = exit_code;
+    if (r->leaving == STAYING)
+        leave(r, "the replay is done");
+}
+
+static void say_replay(void *arg, int fd, const char *line)
+{
+    struct run *r = arg;
+
+    r->replays->say(r->replays->arg, fd, line);
+}
+
+static int start_replay(struct run *r, struct gw_run_replay *what, struct gw_err *err)
+{
+    const struct gw_replay_conf conf = {
+        .journal = what->journal,
+        .into = what->into,
+        .range = what->range,
+        .speed = what->speed,
+        .engine = r->engine,
+        .env = r->env,
+        .loop = r->loop,
+        .say = say_replay,
+        .ended = on_replayed,
+        .arg = r,
+    };
+
+    r->replays = what;
+    return gw_replay_start(&conf, &r->replay, err);
+}
+
 static int set_up(struct run *r, const struct gw_run_options *options, struct gw_err *err)
 {
     const struct gw_runtime_conf *rc = &r->service->runtime;
@@ -170,6 +208,7 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         .log = &r->sink,
         .n_workers = (unsigned)rc->workers,
         .memory_bytes = rc->memory_limit_mib << 20,
+        .without_receivers = options->replay != NULL,
     };
     struct gw_admin_conf admin = {
         .env = r->env, .telemetry = &r->service->telemetry, .logger = &r->logger, .started_ns = gw_wall_ns(r->env)};
@@ -198,6 +237,8 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         code = follow_configuration(r, options, err);
     if (code == 0)
         code = open_control(r, err); /* in a folder that the storage has made and locked by now */
+    if (code == 0 && options->replay)
+        code = start_replay(r, options->replay, err);
     return code;
 }
 
@@ -267,6 +308,8 @@ static void tear_down(struct run *r)
     uint64_t left;
 
     gw_control_free(r->control);
+    if (r->replay)
+        gw_replay_cancel(r->replay);
     gw_renew_free(r->renew);
     left = r->engine ? gw_engine_stop(r->engine) : 0;
     if (left)
@@ -299,7 +342,8 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
     r.logger = (struct gw_logger){.sink = &r.sink};
     rc = set_up(&r, options, err);
     if (rc == 0) {
-        say_hello(&r, options);
+        if (!options->replay)
+            say_hello(&r, options);
         gw_loop_run(r.loop);
         gw_log(&r.logger, GW_LOG_INFO, "stopped");
     }

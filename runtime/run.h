@@ -3,7 +3,7 @@
 #ifndef GW_RUNTIME_RUN_H
 #define GW_RUNTIME_RUN_H
 
-#include "pipeline/service.h"
+#include "runtime/replay.h"
 
 /** A configuration that was read again. */
 struct gw_run_configuration {
@@ -12,10 +12,21 @@ struct gw_run_configuration {
     void *arg;
 };
 
+/** A run for a replay alone: nothing else comes in, and it ends when all of it has gone out. */
+struct gw_run_replay {
+    const char *journal, *into;
+    struct gw_replay_range range;
+    double speed;
+    void (*say)(void *arg, int fd, const char *line);
+    void *arg;
+    int exit_code; /* of what was replayed; written */
+};
+
 struct gw_run_options {
-    const char *source; /* what was loaded, for the first lines: "gateway.yaml", "built-in configuration" */
-    bool is_builtin;    /* nothing was configured: say what to paste into a shell, and what comes next */
-    bool demo;          /* with the built-in shop that sends traces, logs and metrics */
+    const char *source;           /* what was loaded, for the first lines: "gateway.yaml", "built-in configuration" */
+    bool is_builtin;              /* nothing was configured: say what to paste into a shell, and what comes next */
+    bool demo;                    /* with the built-in shop that sends traces, logs and metrics */
+    struct gw_run_replay *replay; /* or NULL */
     /**
      * Read the configuration once more; NULL: it stays as it is. Errors: negative errno, and every mistake as a line
      * with file, line and column. Warnings alone are no error.

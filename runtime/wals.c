@@ -200,20 +200,34 @@ void gw_wals_free(struct gw_engine *e)
     e->wals = NULL;
 }
 
+/* A connector that keeps rows keeps them in the log of a storage, whose id is a setting of its own. */
+static const char *storage_of(const struct gw_service_component *c)
+{
+    const struct gw_field *f = gw_keeps_rows(c) ? gw_field_find(c->type->fields, "storage") : NULL;
+
+    return f && f->type == GW_F_ID ? *(const char *const *)((const char *)c->conf + f->offset) : NULL;
+}
+
+static enum gw_durability level_of(const struct graph *g, const char *storage)
+{
+    struct gw_storage st = {0};
+    struct gw_err ignored;
+
+    (void)g->engine->host.ops->storage(&g->engine->host, storage, &st, &ignored);
+    return st.sync ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
+}
+
 enum gw_durability gw_wals_level(const struct graph *g, const struct gw_service_pipeline *p,
                                  const struct gw_service_component *c)
 {
     const struct gw_queue_settings *q = c->extra;
     const struct gw_edge *edge = durable_edge(g, c);
-    struct gw_storage st = {0};
-    struct gw_err ignored;
 
     if (c->kind == GW_CONNECTOR)
-        return GW_DURABILITY_AUTO;
+        return storage_of(c) ? level_of(g, storage_of(c)) : GW_DURABILITY_AUTO;
     if (!edge)
         return q && q->queue.enabled && !q->queue.wait_for_result ? GW_DURABILITY_MEMORY : GW_DURABILITY_SINK;
     if (p->durability != GW_DURABILITY_AUTO)
         return p->durability;
-    (void)g->engine->host.ops->storage(&g->engine->host, gw_edge_storage(edge), &st, &ignored);
-    return st.sync ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
+    return level_of(g, gw_edge_storage(edge));
 }
