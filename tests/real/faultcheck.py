@@ -25,6 +25,8 @@ class Sent:
         for path in paths:
             with open(path) as f:
                 for line in f:
+                    if not line.endswith("\n"):
+                        break  # being written
                     kind, t, first, n = line.split()[:4]
                     first, n = int(first), int(n)
                     self.spans.append((first, first + n))
@@ -80,6 +82,7 @@ class Verdict:
     delivered: int = 0  # of what was accepted, at least once
     lost: list = dataclasses.field(default_factory=list)
     refused: list = dataclasses.field(default_factory=list)  # the sink said no: these belong into dead letters
+    unburied: list = dataclasses.field(default_factory=list)  # of these, what is in no dead letter, where somebody has looked
     broken: list = dataclasses.field(default_factory=list)   # content is not what was sent, or two copies differ
     phantom: list = dataclasses.field(default_factory=list)  # nobody sent these
     unsure: int = 0  # delivered, and never accepted: the sender had no answer, or a refusal
@@ -89,7 +92,7 @@ class Verdict:
     def wrong(self, duplicates=True):
         """What is wrong, as a text; '' when nothing is. duplicates: whether explained ones are allowed."""
         out = [f"{len(ids)} {name}: {sorted(ids)[:8]}" for name, ids in
-               (("lost", self.lost), ("broken", self.broken), ("phantom", self.phantom), ("unexplained duplicates", self.unexplained)) if ids]
+               (("lost", self.lost), ("refused, and in no dead letter", self.unburied), ("broken", self.broken), ("phantom", self.phantom), ("unexplained duplicates", self.unexplained)) if ids]
         if not duplicates and sum(self.copies.values()):
             out.append(f"{sum(self.copies.values())} duplicates: {dict(self.copies)}")
         return "; ".join(out)
