@@ -36,6 +36,7 @@ void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c)
     (void)gw_payload_unref(c->payload);
     (void)gw_meta_unref(c->meta);
     gw_credit_drain(e->conf.memory, c->charged_bytes);
+    atomic_fetch_sub_explicit(&e->held_bytes, c->held_bytes, memory_order_relaxed);
     free(c);
 }
 
@@ -159,6 +160,8 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         all->rows += c->rows;
         all->units += c->units;
         all->lag_bytes += c->lag_bytes;
+        all->held_bytes += c->held_bytes;
+        c->held_bytes = 0;
         gw_tab_leave(c->tab);
         gw_chunk_free(e, c);
         atomic_fetch_sub(&e->n_chunks, 1);
@@ -256,6 +259,8 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
             p->lag_bytes += s.lag_left;
         }
     }
+    s.first->held_bytes = c->held_bytes;
+    c->held_bytes = 0;
     atomic_fetch_add(&e->n_chunks, n - 1);
     drop_receipts(c);
     gw_tab_leave(c->tab);

@@ -7,7 +7,7 @@
 #include "queue/edge_impl.h"
 #include "queue/wal.h"
 
-enum { CLOSE_TURNS = 500, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30 };
+enum { CLOSE_TURNS = 500, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30, SHARE = 4 };
 
 static struct gw_lane *lane_of(const struct gw_edge *e, enum gw_signal s)
 {
@@ -321,18 +321,29 @@ static bool take(struct gw_lane *l, uint64_t units)
     return true;
 }
 
+/* A queue may grow while it holds no more than SHARE times what is free of the memory: the queues of n dead sinks leave
+ * 1 / (1 + n × SHARE) of it to the pipelines that work, whatever their sizes allow. */
+static bool is_greedy(const struct gw_edge *e)
+{
+    uint64_t used = atomic_load_explicit(&e->conf.memory->used_bytes, memory_order_relaxed),
+             soft = atomic_load_explicit(&e->conf.memory->soft_bytes, memory_order_relaxed),
+             held = atomic_load_explicit(&e->held_bytes, memory_order_relaxed);
+
+    return held > 0 && held / SHARE > (used < soft ? soft - used : 0);
+}
+
 bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait)
 {
     struct gw_lane *l = lane_of(e, s);
 
     if (!is_bounded(e))
         return true;
-    if (take(l, units))
+    if (!is_greedy(e) && take(l, units))
         return true;
     if (!wait)
         return false;
     atomic_store(&l->waited_for, true);
-    return take(l, units); /* room may have come before the flag was seen */
+    return !is_greedy(e) && take(l, units); /* room may have come before the flag was seen */
 }
 
 static void give(struct gw_lane *l, uint64_t units)
@@ -352,6 +363,11 @@ uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t unit
     if (!is_bounded(e) || used == 0 || (units <= size && used <= size - units))
         return 0;
     return units > size ? used : used - (size - units);
+}
+
+bool gw_edge_is_waited_for(const struct gw_edge *e, enum gw_signal s)
+{
+    return atomic_load_explicit(&lane_of(e, s)->waited_for, memory_order_relaxed);
 }
 
 uint64_t gw_edge_drained(const struct gw_edge *e, enum gw_signal s)
@@ -413,6 +429,8 @@ static void enter(struct gw_lane *l, struct gw_chunk *c)
         gw_metric_observe(l->enqueue_bytes, (double)c->body.n);
     }
     atomic_fetch_add_explicit(&l->queued, c->units, memory_order_relaxed);
+    c->held_bytes = c->charged_bytes;
+    atomic_fetch_add_explicit(&l->edge->held_bytes, c->held_bytes, memory_order_relaxed);
     gw_edge_push(l->edge, c);
 }
 

@@ -85,6 +85,8 @@ bool gw_edge_blocks(const struct gw_edge *e);
 const char *gw_edge_id(const struct gw_edge *e);
 /** `wait`: call room() when there is some again. A request larger than an empty queue passes. */
 bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait);
+/** Somebody waits for room, and got none yet. */
+bool gw_edge_is_waited_for(const struct gw_edge *e, enum gw_signal s);
 void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units);
 /** How many units have to leave before so many more fit: 0 when they fit now. */
 uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t units);

@@ -23,6 +23,7 @@ struct gw_chunk {
     uint32_t rows;
     uint64_t units;         /* of the queue, given back when the job is done */
     uint64_t charged_bytes; /* of the process' memory */
+    uint64_t held_bytes;    /* of that, in edge->held_bytes: from enter to the end */
     uint64_t arrived_ns;    /* wall clock */
     uint64_t deadline_ns;   /* monotonic, of those who wait; 0 = none */
     struct gw_meta *meta;   /* one reference, or NULL */
@@ -128,7 +129,8 @@ struct gw_edge {
     _Atomic(struct gw_loop *) loop;
     struct gw_hook hook;
     struct gw_lane lanes[GW_N_SIGNALS];
-    _Atomic uint64_t n_chunks; /* anywhere in the edge */
+    _Atomic uint64_t n_chunks;   /* anywhere in the edge */
+    _Atomic uint64_t held_bytes; /* of memory, by its chunks */
     _Atomic bool draining;
     bool opened, closing, hurried;
 };

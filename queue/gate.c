@@ -119,6 +119,14 @@ static bool is_below_limit(const struct gw_gate *g)
     return g->n_sending < gw_limit_get(&g->limit);
 }
 
+/* What exporters make of a body is not charged, but a multiple of it: so the bodies that they have are few. */
+static bool has_room(const struct gw_lane *l, size_t bytes)
+{
+    uint64_t most = atomic_load_explicit(&l->edge->conf.memory->soft_bytes, memory_order_relaxed) / 4;
+
+    return l->gate.n_bytes == 0 || (bytes <= most && l->gate.n_bytes <= most - bytes);
+}
+
 /* When its time is up, monotonic; UINT64_MAX = never. */
 static uint64_t end_of_time_ns(const struct gw_job *j)
 {
@@ -137,19 +145,20 @@ struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns)
         return NULL;
     may = !g->breaker || gw_breaker_may(g->breaker, now_ns);
     for (struct gw_job *j = l->jobs; j; j = j->next)
-        if (j->at_gate.ready && (may || now_ns >= end_of_time_ns(j)) &&
+        if (j->at_gate.ready && has_room(l, j->a.body.n) && (may || now_ns >= end_of_time_ns(j)) &&
             (!first || j->at_gate.ready_ns < first->at_gate.ready_ns))
             first = j;
     return first;
 }
 
-bool gw_gate_has_place(struct gw_lane *l, uint64_t now_ns)
+bool gw_gate_has_place(struct gw_lane *l, size_t bytes, uint64_t now_ns)
 {
     const struct gw_gate *g = &l->gate;
     uint64_t jobs = atomic_load_explicit(&l->in_flight, memory_order_relaxed);
     uint32_t aside = g->n_aside < g->most ? g->n_aside : g->most;
 
-    return jobs - aside < g->most && is_below_limit(g) && (!g->breaker || gw_breaker_may(g->breaker, now_ns));
+    return jobs - aside < g->most && is_below_limit(g) && has_room(l, bytes) &&
+           (!g->breaker || gw_breaker_may(g->breaker, now_ns));
 }
 
 /* ---- while it is closed ------------------------------------------------------------------------------------- */
@@ -213,6 +222,8 @@ void gw_gate_begin(struct gw_job *j, uint64_t now_ns)
     struct gw_gate *g = &j->lane->gate;
 
     count_sending(g, 1);
+    j->at_gate.n_bytes = j->a.body.n;
+    g->n_bytes += j->at_gate.n_bytes;
     gw_limit_begin(&g->limit, g->n_sending);
     j->at_gate.begin_ns = now_ns;
     if (g->breaker)
@@ -234,6 +245,7 @@ enum gw_sign gw_gate_end(struct gw_job *j, const struct gw_sent_info *info, uint
     struct gw_gate *g = &j->lane->gate;
 
     count_sending(g, -1);
+    g->n_bytes -= j->at_gate.n_bytes;
     g->n_passed += info->sent == GW_SENT_OK;
     g->n_failed += j->a.number == 1 && !j->chunk->suspicion.depth && gw_sign_is_failure(sign);
     if (gw_sign_is_unsure(sign) && j->at_gate.strikes > 1) /* the search is what fails, not the sink */

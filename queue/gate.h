@@ -20,6 +20,9 @@
  * late, the rest is buried together. Aside     a job whose body has failed unsurely twice does not keep its place while
  * it pauses: what is behind it goes on, also when num_consumers is 1.
  *
+ * Bytes     bodies that are with an exporter, which makes requests, lines and compressed bytes of them, are together at
+ * most a quarter of the memory that the gateway may use (its soft mark), or one body.
+ *
  * Threads   the exporter's
  */
 #ifndef GW_QUEUE_GATE_H
@@ -40,6 +43,7 @@ struct gw_gate {
     struct gw_timer timer;
     uint32_t most; /* jobs that have a place */
     uint32_t n_sending, n_ready, n_aside;
+    uint64_t n_bytes;            /* of bodies that are with the exporter */
     uint64_t n_passed, n_failed; /* bodies that the sink took; bodies that failed at their first try */
     double halvings;             /* that may still be done, at halvings_ns */
     uint64_t halvings_ns;
@@ -56,7 +60,7 @@ struct gw_suspicion {
 /** Of a job. */
 struct gw_at_gate {
     struct gw_breaker_pass pass;
-    uint64_t begin_ns, ready_ns;
+    uint64_t begin_ns, ready_ns, n_bytes;
     bool ready, aside;
     unsigned unsure, strikes;    /* unsure failures; those of them that count */
     uint64_t n_passed, n_failed; /* of the gate, at the last failure */
@@ -69,8 +73,8 @@ void gw_gate_init(struct gw_edge *e);
 void gw_gate_ready(struct gw_job *j);
 /** The job that may be sent now, of those that are ready; or NULL. */
 struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns);
-/** Whether a new job has a place, and may be sent now. */
-bool gw_gate_has_place(struct gw_lane *l, uint64_t now_ns);
+/** Whether a new job has a place, with a body of so many bytes, and may be sent now. */
+bool gw_gate_has_place(struct gw_lane *l, size_t bytes, uint64_t now_ns);
 /** Nothing more can be sent now: those who wait are told, the others have a timer. */
 void gw_gate_rest(struct gw_lane *l, uint64_t now_ns);
 void gw_gate_begin(struct gw_job *j, uint64_t now_ns);

@@ -496,6 +496,7 @@ static void close_grave(struct gw_lane *l, const char *why)
     else
         count_dead_letter(l, g->tab, g->rows, g->reason);
     (void)gw_tab_unref(g->tab);
+    gw_credit_drain(l->edge->conf.memory, g->n);
     free(g);
     atomic_fetch_sub(&l->edge->n_chunks, 1);
 }
@@ -528,6 +529,7 @@ static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint
         memcpy(g->letter, letter.p, letter.n);
         *l->graves_last = g;
         l->graves_last = &g->next;
+        gw_credit_copy(l->edge->conf.memory, g->n);
         atomic_fetch_add(&l->edge->n_chunks, 1); /* an edge with a grave is not empty */
         watch_graves(l);
     }
@@ -650,7 +652,7 @@ static struct gw_job *next_job(struct gw_lane *l)
         gw_gate_forget(j);
         return j;
     }
-    if (!l->pending || l->graves || !gw_gate_has_place(l, now))
+    if (!l->pending || l->graves || !gw_gate_has_place(l, l->pending->body.n, now))
         return NULL;
     j = new_job(l, l->pending);
     if (j)

@@ -217,6 +217,7 @@ struct open_batch {
     bool has_endless;          /* some request has no deadline */
     uint64_t *units;           /* reserved, per reach entry of the route */
     struct open_batch *next;   /* parked */
+    uint64_t parked_bytes;     /* in the engine's, while it is */
     struct intake *home;
     bool parked;
 };
@@ -296,6 +297,7 @@ struct gw_engine {
     struct gw_engine_conf conf;
     struct gw_host host;
     struct gw_credit memory;
+    _Atomic uint64_t parked_bytes; /* of that: of batches that wait for room in a queue */
     struct gw_arena arena;
     struct instance *instances, **instances_last;
     struct door *doors;

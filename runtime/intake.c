@@ -11,7 +11,14 @@
 #include "otlp-proto/json.h"
 #include "runtime/graph.h"
 
-enum { INVALID_ARGUMENT = 3, DEADLINE_EXCEEDED = 4, UNIMPLEMENTED = 12, INTERNAL = 13, UNAVAILABLE = 14 };
+enum {
+    INVALID_ARGUMENT = 3,
+    DEADLINE_EXCEEDED = 4,
+    UNIMPLEMENTED = 12,
+    INTERNAL = 13,
+    UNAVAILABLE = 14,
+    PARKED_SHARE = 4
+};
 #define KEEP_BYTES     (1u << 20)
 #define KEEP_BUF_BYTES (4u << 20)
 
@@ -180,6 +187,27 @@ static struct route *held_route(struct intake *in, const struct gw_hold *h)
     return NULL; /* cannot be: the instance is the one that it was */
 }
 
+/*
+ * What waits for room in a queue that blocks takes memory from everybody. It may be PARKED_SHARE times what is free;
+ * then who would only come to wait, too, is refused, so that pipelines whose queues have room go on.
+ */
+static bool would_wait_too_long(struct intake *in, const struct route *rt)
+{
+    uint64_t used = atomic_load_explicit(&memory_of(in)->used_bytes, memory_order_relaxed),
+             soft = atomic_load_explicit(&memory_of(in)->soft_bytes, memory_order_relaxed),
+             parked = atomic_load_explicit(&in->worker->engine->parked_bytes, memory_order_relaxed);
+
+    if (!rt->blocks || parked / PARKED_SHARE <= (used < soft ? soft - used : 0))
+        return false;
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        const struct reach *r = &rt->reach[i];
+
+        if (gw_edge_blocks(r->exporter->edge) && gw_edge_is_waited_for(r->exporter->edge, r->signal))
+            return true;
+    }
+    return false;
+}
+
 static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signal, uint64_t bytes,
                  struct gw_verdict *ret)
 {
@@ -190,6 +218,8 @@ static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signa
     if (base->max_body_bytes && bytes > base->max_body_bytes)
         bytes = base->max_body_bytes;
     note_drains(in, route_of(in, signal));
+    if (would_wait_too_long(in, route_of(in, signal)))
+        return refuse_busy(in, ret, signal, no_room, 0, bytes);
     if (!gw_credit_admit(memory_of(in), bytes))
         return refuse_busy(in, ret, signal, no_memory, 0, bytes);
     if (!take_places(route_of(in, signal))) {
@@ -414,6 +444,7 @@ static struct open_batch *new_open(struct intake *in, const struct gw_request *r
 
 static void drop_open(struct open_batch *o)
 {
+    atomic_fetch_sub_explicit(&o->home->worker->engine->parked_bytes, o->parked_bytes, memory_order_relaxed);
     gw_credit_give(memory_of(o->home), o->column_bytes);
     (void)gw_batch_unref(o->b);
     free(o->units);
@@ -503,6 +534,8 @@ static void park(struct open_batch *o)
     }
     *p = *o;
     p->next = NULL;
+    p->parked_bytes = o->column_bytes + (o->b->payload ? o->b->payload->n : 0);
+    atomic_fetch_add_explicit(&w->engine->parked_bytes, p->parked_bytes, memory_order_relaxed);
     *w->parked_last = p;
     w->parked_last = &p->next;
     gw_worker_arm(w, TICK_NS);

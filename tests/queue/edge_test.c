@@ -1143,6 +1143,38 @@ static void a_grave_without_room_is_dropped_at_the_end(void **state)
     tear_down(&r);
 }
 
+/*
+ * Scenario    ten bodies of one size, memory whose soft mark is that of ten bodies; then a body larger than all of it
+ * Guarantees  two with the exporter at once: a quarter; the next when one is done; a body that is too large goes alone
+ */
+static void bodies_with_an_exporter_are_a_quarter_of_the_memory(void **state)
+{
+    struct rig r;
+    size_t one;
+
+    (void)state;
+    set_up(&r);
+    start(&r);
+    put(&r, GW_LOGS, 1, 5, NULL);
+    turn(&r);
+    one = r.sink->waiting[0]->body.n;
+    assert_true(gw_test_sink_answer(r.sink, &OK));
+    atomic_store(&r.memory.soft_bytes, one * 10);
+    for (unsigned i = 0; i < 9; i++)
+        put(&r, GW_LOGS, 1, 5, NULL);
+    put(&r, GW_LOGS, 1, 500, NULL);
+    turn(&r);
+    for (unsigned left = 9; left > 0; left--) {
+        assert_int_equal(r.sink->n_waiting, left < 2 ? left : 2);
+        assert_true(gw_test_sink_answer(r.sink, &OK));
+        turn(&r);
+    }
+    assert_int_equal(r.sink->n_waiting, 1);
+    assert_int_equal(r.sink->waiting[0]->rows, 500);
+    assert_true(gw_test_sink_answer(r.sink, &OK));
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1174,6 +1206,7 @@ int main(void)
         cmocka_unit_test(closing_counts_what_it_could_not_send),
         cmocka_unit_test(answers_from_inside_of_send_do_not_pile_up),
         cmocka_unit_test(without_memory_rows_are_refused),
+        cmocka_unit_test(bodies_with_an_exporter_are_a_quarter_of_the_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
