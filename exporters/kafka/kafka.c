@@ -56,6 +56,15 @@ static void job_free(struct gw_kafka_job *j)
     free(j);
 }
 
+/* A full producer wants less; the brokers' troubles are the library's to wait out, but what it gives up says they are.
+ */
+static enum gw_sign sign_of(const struct gw_kafka_job *j)
+{
+    return strcmp(j->reason, "queue_full") == 0      ? GW_SIGN_BUSY
+           : strcmp(j->reason, "out_of_memory") == 0 ? GW_SIGN_NONE
+                                                     : GW_SIGN_USUAL;
+}
+
 static void finish(struct gw_kafka_job *j)
 {
     struct gw_kafka *s = j->s;
@@ -75,7 +84,8 @@ static void finish(struct gw_kafka_job *j)
                                                   .body = gw_kafka_piece(&c->messages[i]),
                                                   .rows = c->messages[i].rows});
         if (j->left_rows) {
-            info = (struct gw_sent_info){.sent = GW_SENT_RETRY, .reason = j->reason, .message = j->message};
+            info = (struct gw_sent_info){
+                .sent = GW_SENT_RETRY, .reason = j->reason, .message = j->message, .sign = sign_of(j)};
             if (j->left_rows < a->rows && !j->left.failed) {
                 info.left = gw_buf_slice(&j->left);
                 info.left_rows = j->left_rows;

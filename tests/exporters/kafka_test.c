@@ -391,6 +391,10 @@ static void a_body_that_fails_whole_is_told_whole(void **state)
     assert_int_equal(r.info.sent, GW_SENT_RETRY);
     assert_int_equal(r.info.left.n, 0);
     assert_string_equal(r.message, "broker down");
+    assert_int_equal(r.info.sign, GW_SIGN_USUAL);
+    send_one();
+    gw_rig_produced(&r, 0, GW_PRODUCE_QUEUE_FULL, "full"); /* fewer at once, and no outage */
+    assert_int_equal(r.info.sign, GW_SIGN_BUSY);
     send_one();
     gw_rig_produced(&r, 0, GW_PRODUCE_PERMANENT, "no such right");
     assert_int_equal(r.info.sent, GW_SENT_PERMANENT);
