@@ -92,6 +92,12 @@ struct gw_component {
     /** now_ns monotonic, about 10 times a second; returns GW_MORE to be called again when there is room. */
     int (*tick)(void *self, uint64_t now_ns, struct gw_ports *out);
     int (*drain)(void *self, struct gw_ports *out);
+    /**
+     * Rows that the instance keeps: it settled them as absorbed and will emit or settle each of them later. The ledger
+     * asks between turns and walks nothing else, so count what is there, not what came and went. NULL: it keeps none;
+     * what it absorbs is gone for good, and what it emits from tick() and drain() is new.
+     */
+    uint64_t (*held)(void *self);
 
     /**
      * The `batch` processor: how the exporters behind its pipeline shall batch (pipeline/exporter.h). Then the rows

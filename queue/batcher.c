@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Chunks wait here until they are a batch: min_size reached, flush_timeout passed, or the edge is draining. One open
- * batch per way of batching and combination of metadata values.
+ * batch per way of batching, pipeline and combination of metadata values.
  */
 #include <stdlib.h>
 
@@ -21,9 +21,11 @@ static bool same_values(const struct gw_meta *a, const struct gw_meta *b, struct
     }
 }
 
-static bool belongs(const struct gw_open_batch *o, const struct gw_batching *how, const struct gw_meta *meta)
+static bool belongs(const struct gw_open_batch *o, const struct gw_batching *how, const struct gw_chunk *c)
 {
-    if (o->how != how)
+    const struct gw_meta *meta = c->meta;
+
+    if (o->how != how || o->book != c->book)
         return false;
     for (unsigned i = 0; i < how->n_metadata_keys; i++)
         if (!same_values(o->meta, meta, gw_slice_cstr(how->metadata_keys[i])))
@@ -121,7 +123,7 @@ static struct gw_open_batch *find_open(struct gw_lane *l, const struct gw_batchi
     struct gw_open_batch *o;
 
     for (o = l->open; o; o = o->next)
-        if (belongs(o, how, c->meta))
+        if (belongs(o, how, c))
             return o;
     /* Over the limit of combinations the oldest batch has to go early: nothing is refused, nothing mixed. */
     if (how->cardinality_limit && l->n_open >= how->cardinality_limit)
@@ -136,6 +138,7 @@ static struct gw_open_batch *find_open(struct gw_lane *l, const struct gw_batchi
     o->lane = l;
     o->how = how;
     o->meta = c->meta;
+    o->book = c->book;
     o->last = &o->first;
     o->timer.fire = on_timeout;
     o->next = l->open;

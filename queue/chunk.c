@@ -143,6 +143,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->deadline_ns = latest_deadline(first);
     all->batching = first->batching;
     all->pipeline = common_pipeline(first);
+    all->book = first->book;
     all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
@@ -211,6 +212,7 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     c->deadline_ns = from->deadline_ns;
     c->batching = from->batching;
     c->pipeline = from->pipeline;
+    c->book = from->book;
     c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
     c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
     s->units_left -= c->units;

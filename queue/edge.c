@@ -221,11 +221,14 @@ bool gw_edge_needs_thread(const struct gw_edge *e)
 
 /* ---- counting --------------------------------------------------------------------------------------------- */
 
-void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason)
+void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason)
 {
-    const struct gw_label labels[] = {
-        {"component", l->edge->conf.id}, {"pipeline", ""}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
+    const struct gw_label labels[] = {{"component", l->edge->conf.id},
+                                      {"pipeline", book ? book->pipeline : ""},
+                                      {"signal", gw_signal_name(l->signal)},
+                                      {"reason", reason}};
 
+    gw_book_add(book, GW_PAGE_EDGE, GW_E_DROPPED, rows);
     atomic_fetch_add_explicit(&l->dropped, rows, memory_order_relaxed);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dropped_items",
                                "Items that left without reaching a sink, by reason.", labels, 4),
@@ -514,6 +517,8 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
     }
     c->batching = how->batching;
     c->pipeline = how->pipeline;
+    c->book = how->from.book;
+    c->sender = how->from.sender;
     if (e->waits) {
         c->deadline_ns = how->deadline_ns;
         c->n_receipts = gw_view_receipts(v, c->receipts);
@@ -572,15 +577,19 @@ static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct 
 }
 
 bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,
-                       const uint64_t *reserved)
+                       const uint64_t *reserved, const struct gw_put_from *from)
 {
+    static const struct gw_put_from nobody = {0};
     struct gw_lane *l = lane_of(e, s);
     uint64_t units = reserved ? *reserved : gw_edge_units(e, 1, n_rows, body.n);
     struct gw_chunk *c = NULL;
     struct gw_buf out;
 
+    from = from ? from : &nobody;
     if (e->ops->swallow) {
         count_taken(l, n_rows);
+        gw_book_add(from->book, from->page, GW_E_IN, n_rows);
+        gw_book_add(from->book, from->page, GW_E_OUT, n_rows);
         atomic_fetch_add_explicit(&l->delivered, n_rows, memory_order_relaxed);
         gw_metric_add(l->sent, n_rows);
         return true;
@@ -607,6 +616,9 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
         return false;
     }
     c->units = is_bounded(e) ? units : 0;
+    c->book = from->book;
+    c->sender = from->sender;
+    gw_book_add(from->book, from->page, GW_E_IN, n_rows);
     enter(l, c);
     return true;
 }
@@ -619,6 +631,12 @@ static void take_in(struct gw_edge *e)
         struct gw_chunk *c = (struct gw_chunk *)i;
 
         next = i->next;
+        if (c->marker) {
+            gw_held_marker(e, c);
+            continue;
+        }
+        if (e->cut)
+            gw_held_late(e, c);
         if (c->feed)
             gw_feed_take(c->feed, c);
         else
@@ -756,11 +774,15 @@ void gw_edge_free(struct gw_edge *e)
         struct gw_chunk *c = (struct gw_chunk *)i;
 
         next = i->next;
+        if (c->marker) {
+            free(c);
+            continue;
+        }
         if (c->feed && c->seq != GW_LOG_END) {
             gw_chunk_free(e, c);
             continue;
         }
-        gw_edge_drop(lane_of(e, c->signal), c->rows, "shutdown");
+        gw_edge_drop(lane_of(e, c->signal), c->book, c->rows, "shutdown");
         gw_chunk_settle(c, 0, GW_REFUSED, 14, 0, "the gateway stopped");
         gw_edge_done(lane_of(e, c->signal), c);
     }

@@ -17,6 +17,7 @@
 #include "core/credit.h"
 #include "core/meter.h"
 #include "pipeline/component.h"
+#include "queue/book.h"
 #include "queue/settings.h"
 
 struct gw_edge;
@@ -42,7 +43,16 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     struct gw_credit *memory;
     /** Room appeared while somebody waited for it (gw_edge_reserve with `wait`). Threads: any. */
     void (*room)(void *arg);
+    /** The book for dead letters of a pipeline's rows from this edge to that one; NULL: none is kept. Threads: any. */
+    struct gw_book *(*letters)(void *arg, const struct gw_edge *from, const struct gw_edge *to, const char *pipeline);
     void *arg;
+};
+
+/** Who puts rows in, and the book that they are counted in: the caller's page of it. NULL: none. */
+struct gw_put_from {
+    struct gw_book *book;
+    const void *sender;
+    unsigned page;
 };
 
 /** Owner: gives *ret. Errors: -ENOMEM. */
@@ -104,6 +114,7 @@ struct gw_edge_put {
     const char *pipeline;               /* its id, which lives as long as batching; or NULL */
     uint64_t deadline_ns; /* monotonic: when the last of the waiting clients gives up: no attempt starts after it; 0 =
                              never */
+    struct gw_put_from from; /* its rows are counted by the caller */
 };
 /**
  * Take the view: its rows are stored now, or settled when the sink has answered (wait_for_result, queue off).
@@ -113,10 +124,11 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
 
 /**
  * An OTLP body of n_rows rows that nobody waits for: dead letters. reserved: units that were taken before, used up
- * whatever the outcome; NULL: they are taken now. False when there is no room or no memory.
+ * whatever the outcome; NULL: they are taken now. False when there is no room or no memory. What is taken is counted
+ * in from->book; from may be NULL.
  */
 bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,
-                       const uint64_t *reserved);
+                       const uint64_t *reserved, const struct gw_put_from *from);
 
 /** Rows so far, of one signal. */
 struct gw_edge_counts {

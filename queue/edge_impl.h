@@ -8,6 +8,7 @@
 #include "queue/edge.h"
 #include "queue/feed.h"
 #include "queue/gate.h"
+#include "queue/held.h"
 
 /**
  * Encoded rows and who waits for them. Owned by one place at a time: inbox, batcher, pending list, job.
@@ -33,10 +34,13 @@ struct gw_chunk {
     /* Of a queue on disk; else NULL and 0. */
     struct gw_tab *tab; /* one reference: where the rows stand in the log */
     struct gw_feed *feed;
-    uint64_t seq;          /* of the frame, on the way from the log to the edge */
-    uint64_t lag_bytes;    /* of frames, given back when the job is done */
-    uint64_t window_bytes; /* of the edge's share of memory */
-    uint32_t n_receipts;   /* 0: nobody waits */
+    uint64_t seq;               /* of the frame, on the way from the log to the edge */
+    uint64_t lag_bytes;         /* of frames, given back when the job is done */
+    uint64_t window_bytes;      /* of the edge's share of memory */
+    struct gw_book *book;       /* of its pipeline and this exporter, or NULL */
+    const void *sender;         /* who pushed it: for cuts */
+    struct gw_cut_edge *marker; /* it is no chunk, but the mark of a cut (queue/held.h) */
+    uint32_t n_receipts;        /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
 
@@ -69,6 +73,7 @@ struct gw_fate {
 struct gw_grave {
     struct gw_grave *next;
     struct gw_tab *tab; /* one reference, or NULL */
+    struct gw_book *book;
     uint32_t rows;
     char reason[64];
     size_t n;
@@ -81,6 +86,7 @@ struct gw_open_batch {
     struct gw_lane *lane;
     const struct gw_batching *how;
     const struct gw_meta *meta; /* of its first chunk: the values that all its chunks share */
+    const struct gw_book *book; /* of all its chunks: what one pipeline sent stays apart */
     struct gw_chunk *first, **last;
     uint64_t rows, bytes;
     struct gw_timer timer;
@@ -132,6 +138,7 @@ struct gw_edge {
     _Atomic uint64_t n_chunks;   /* anywhere in the edge */
     _Atomic uint64_t held_bytes; /* of memory, by its chunks */
     _Atomic bool draining;
+    struct gw_cut_edge *cut; /* its part of a picture, while some marker is on its way */
     bool opened, closing, hurried;
 };
 
@@ -174,7 +181,7 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason);
 void gw_sender_cut(struct gw_lane *l);
 
 /* edge.c */
-void gw_edge_drop(struct gw_lane *l, uint32_t rows, const char *reason);
+void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason);
 void gw_edge_done(struct gw_lane *l, struct gw_chunk *c);
 void gw_edge_push(struct gw_edge *e, struct gw_chunk *c);
 void gw_edge_wake(struct gw_edge *e);

@@ -195,7 +195,7 @@ void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
     c = make_chunk(s, &f, m->payload);
     if (!c) {
         atomic_fetch_sub(&s->edge->window_bytes, m->payload->n);
-        gw_edge_drop(l, f.rows, "memory");
+        gw_edge_drop(l, NULL, f.rows, "memory");
         gw_edge_forget(l, m->units, 0);
         return;
     }
@@ -357,7 +357,7 @@ static bool accept(struct gw_feed *s, struct gw_chunk *c)
         return false;
     if (!t) { /* nothing that the exporter could send; trying again would not help */
         gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
-        gw_edge_drop(s->lane, c->rows, "encode");
+        gw_edge_drop(s->lane, c->book, c->rows, "encode");
         gw_edge_done(s->lane, c);
         return true;
     }
@@ -379,7 +379,7 @@ void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
 
     if (c->seq == GW_LOG_END) {
         if (!accept(s, c)) {
-            gw_edge_drop(s->lane, c->rows, "memory");
+            gw_edge_drop(s->lane, c->book, c->rows, "memory");
             gw_edge_done(s->lane, c);
         }
         return;
@@ -528,7 +528,7 @@ static void count_lost(struct gw_feed *s, const struct gw_log_entry *en)
 
     if (en->lost_rows == 0)
         return;
-    gw_edge_drop(l, (uint32_t)en->lost_rows, "log_damaged");
+    gw_edge_drop(l, NULL, (uint32_t)en->lost_rows, "log_damaged");
     atomic_fetch_sub(&l->lag_rows, en->lost_rows);
     gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "%llu items were damaged on disk and are lost",
            (unsigned long long)en->lost_rows);
@@ -608,7 +608,7 @@ static void drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
         return;
     gw_tab_count(t, GW_LOG_DROPPED, rows);
     (void)gw_tab_unref(t);
-    gw_edge_drop(l, rows, "queue_overflow");
+    gw_edge_drop(l, NULL, rows, "queue_overflow");
     gw_meta_unref(gw_meta_from_bytes(en->frame.meta, &requests));
     units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
     correct(s, &en->frame, rows, units);

@@ -84,21 +84,28 @@ static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
 }
 
 /* False: no dead letter queue has room. */
-static bool post_dead_letter(struct gw_edge *e, struct gw_slice letter)
+static bool post_dead_letter(struct gw_edge *e, struct gw_slice letter, const struct gw_book *book)
 {
     unsigned taken = 0;
 
-    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++)
-        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, letter, 1, NULL);
+    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++) {
+        struct gw_put_from from = {.sender = e, .page = GW_PAGE_FEEDER};
+
+        if (e->conf.letters)
+            from.book = e->conf.letters(e->conf.arg, e, e->dead_letters[i], book ? book->pipeline : "");
+        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, letter, 1, NULL, &from);
+    }
     return taken > 0;
 }
 
-static void count_dead_letter(struct gw_lane *l, struct gw_tab *tab, uint32_t rows, const char *reason)
+static void count_dead_letter(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows,
+                              const char *reason)
 {
     const struct gw_label labels[] = {
         {"component", l->edge->conf.id}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
 
     gw_tab_count(tab, GW_LOG_DEAD_LETTERED, rows);
+    gw_book_add(book, GW_PAGE_EDGE, GW_E_DEAD_LETTERED, rows);
     atomic_fetch_add_explicit(&l->dead_lettered, rows, memory_order_relaxed);
     gw_metric_add(l->failed, rows);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dead_letter_items",
@@ -107,11 +114,11 @@ static void count_dead_letter(struct gw_lane *l, struct gw_tab *tab, uint32_t ro
                   rows);
 }
 
-static void drop(struct gw_lane *l, struct gw_tab *tab, uint32_t rows, const struct gw_fate *f)
+static void drop(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows, const struct gw_fate *f)
 {
     gw_tab_count(tab, GW_LOG_DROPPED, rows);
     gw_metric_add(l->failed, rows);
-    gw_edge_drop(l, rows, f->reason);
+    gw_edge_drop(l, book, rows, f->reason);
     gw_log(&l->edge->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)",
            f->reason, f->message ? f->message : "no more is known", rows);
 }
@@ -125,16 +132,16 @@ static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uin
 
     if (e->n_dead_letters) {
         write_dead_letter(j, body, rows, f, &letter);
-        taken = !letter.failed && post_dead_letter(e, gw_buf_slice(&letter));
+        taken = !letter.failed && post_dead_letter(e, gw_buf_slice(&letter), j->chunk->book);
         gw_buf_clear(&letter);
         if (taken) {
-            count_dead_letter(j->lane, tab, rows, f->reason);
+            count_dead_letter(j->lane, j->chunk->book, tab, rows, f->reason);
             return true;
         }
         if (!e->closing)
             return false;
     }
-    drop(j->lane, tab, rows, f);
+    drop(j->lane, j->chunk->book, tab, rows, f);
     return true;
 }
 
@@ -299,6 +306,7 @@ static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_
     memcpy(copy, info->left.p, info->left.n);
     free(j->left);
     j->left = copy;
+    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, gone);
     atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
     gw_metric_add(j->lane->sent, gone);
     if (j->chunk->tab && info->left_bits)
@@ -365,6 +373,8 @@ static void delivered(struct gw_job *j, const struct gw_sent_info *info)
     struct gw_fate f = {.message = info->message};
     struct gw_lane *l = j->lane;
 
+    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, j->a.rows - rejected);
+    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_REJECTED, rejected);
     atomic_fetch_add_explicit(&l->delivered, j->a.rows - rejected, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->rejected, rejected, memory_order_relaxed);
     gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, j->a.rows - rejected);
@@ -492,9 +502,10 @@ static void close_grave(struct gw_lane *l, const char *why)
     if (why && g->tab)
         gw_tab_leave(g->tab);
     else if (why)
-        drop(l, NULL, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
+        drop(l, g->book, NULL, g->rows,
+             &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
     else
-        count_dead_letter(l, g->tab, g->rows, g->reason);
+        count_dead_letter(l, g->book, g->tab, g->rows, g->reason);
     (void)gw_tab_unref(g->tab);
     gw_credit_drain(l->edge->conf.memory, g->n);
     free(g);
@@ -505,7 +516,7 @@ static void on_graves_pause(struct gw_timer *t)
 {
     struct gw_lane *l = (struct gw_lane *)((char *)t - offsetof(struct gw_lane, graves_timer));
 
-    while (l->graves && post_dead_letter(l->edge, (struct gw_slice){l->graves->letter, l->graves->n}))
+    while (l->graves && post_dead_letter(l->edge, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book))
         close_grave(l, NULL);
     if (l->graves)
         watch_graves(l);
@@ -524,7 +535,7 @@ static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint
     if (!letter.failed)
         g = malloc(sizeof(*g) + letter.n);
     if (g) {
-        *g = (struct gw_grave){.rows = rows, .n = letter.n, .tab = gw_tab_ref(tab)};
+        *g = (struct gw_grave){.book = j->chunk->book, .rows = rows, .n = letter.n, .tab = gw_tab_ref(tab)};
         snprintf(g->reason, sizeof(g->reason), "%s", f->reason);
         memcpy(g->letter, letter.p, letter.n);
         *l->graves_last = g;
@@ -546,7 +557,7 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *d)
 
     if (!bury(j, tab, d->body, rows, &f) && !dig(j, tab, d->body, rows, &f)) {
         f.reason = "dead_letter_full";
-        drop(j->lane, tab, rows, &f);
+        drop(j->lane, j->chunk->book, tab, rows, &f);
     }
     (void)gw_tab_unref(tab);
     a->rows -= rows;
@@ -677,7 +688,7 @@ void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *r
                             uint64_t retry_after_ns)
 {
     gw_metric_add(l->failed, c->rows);
-    gw_edge_drop(l, c->rows, reason);
+    gw_edge_drop(l, c->book, c->rows, reason);
     gw_chunk_settle(c, 0, GW_REFUSED, 14, retry_after_ns, message);
     gw_edge_done(l, c);
 }
@@ -687,7 +698,7 @@ void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *mess
     const struct gw_fate f = {reason, reason, message, 14, retry_after_ns, GW_REFUSED, 0};
 
     gw_metric_add(j->lane->failed, j->a.rows);
-    gw_edge_drop(j->lane, j->a.rows, reason);
+    gw_edge_drop(j->lane, j->chunk->book, j->a.rows, reason);
     finish(j, j->rejected_rows, GW_REFUSED, &f);
 }
 
@@ -698,7 +709,7 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason)
     if (!c)
         return false;
     gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
-    gw_edge_drop(l, c->rows, reason);
+    gw_edge_drop(l, c->book, c->rows, reason);
     gw_chunk_settle(c, 0, GW_DROPPED, 0, 0, NULL);
     gw_edge_done(l, c);
     return true;
@@ -745,8 +756,9 @@ void gw_sender_cut(struct gw_lane *l)
     gw_timer_disarm(&l->graves_timer);
     gw_timer_disarm(&l->gate.timer);
     while (l->graves)
-        close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}) ? NULL
-                                                                                               : "dead_letter_full");
+        close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book)
+                           ? NULL
+                           : "dead_letter_full");
     while (l->pending) {
         struct gw_chunk *c = take_pending(l);
 

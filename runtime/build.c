@@ -319,6 +319,8 @@ static int make_all(struct graph *g, struct graph *old, char **identities, struc
         rc = gw_doors_build(g, err);
     for (unsigned i = 0; i < e->n_workers && rc == 0; i++)
         rc = gw_share_build(&g->shares[i], g, &e->workers[i], err);
+    if (rc == 0)
+        gw_books_wire(g);
     return rc;
 }
 

@@ -66,7 +66,7 @@ static int add(struct graph *g, size_t pipeline, const char *from, struct gw_err
 
     if (rc < 0 || !t)
         return rc < 0 ? rc : gw_graph_no_memory(err);
-    *t = (struct target){TO_PIPELINE, (unsigned)pipeline, NULL, NULL, NULL, 0};
+    *t = (struct target){.kind = TO_PIPELINE, .index = (unsigned)pipeline};
     g->doors[g->n_doors++] = d;
     return gw_graph_fill_route(g, r, t, 1, err);
 }

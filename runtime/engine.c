@@ -94,6 +94,8 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
     (void)pthread_cond_init(&e->reported, NULL);
     e->instances_last = &e->instances;
     e->samples = gw_samples_new();
+    (void)gw_books_init(&e->books, e->n_workers);
+    gw_ledger_init(e);
     rc = e->samples ? make_workers(e, err) : gw_fail(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = make_first(e, err);
@@ -122,6 +124,7 @@ void gw_engine_free(struct gw_engine *e)
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
         gw_worker_free(&e->workers[i]);
     gw_doors_free(e);
+    gw_ledger_clear(e);
     gw_arena_clear(&e->arena);
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
@@ -341,6 +344,7 @@ void gw_engine_close_exporter(struct gw_engine *e, struct instance *x)
 {
     if (!gw_engine_is_sender(x) || x->is_closed)
         return;
+    gw_ledger_finish(e); /* it still answers */
     x->is_closed = true;
     for (struct instance *from = e->instances; from; from = from->next)
         if (from != x && from->edge && gw_edge_leads_to(from->edge, x->edge))
@@ -368,6 +372,7 @@ uint64_t gw_engine_stop(struct gw_engine *e)
             gw_worker_close(&e->workers[i]);
         e->workers[i].has_thread = false;
     }
+    gw_ledger_finish(e); /* the exporters still answer */
     left = left_rows(e);
     for (struct instance *x = e->instances; x; x = x->next)
         if (x->edge)

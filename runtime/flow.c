@@ -26,6 +26,8 @@ static void enter_chain(struct worker *w, unsigned pipeline, struct gw_view *v)
     struct chain *c = &w->running->chains[pipeline];
 
     v->pipeline = pipeline;
+    w->line = w->stage = gw_page_of(w, c->book);
+    w->line->n[GW_E_IN] += v->n_rows;
     if (c->n_nodes)
         run_node(&c->nodes[0], v);
     else
@@ -42,9 +44,13 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .batching = t->batching,
         .pipeline = sh->graph->pipelines[v->pipeline].id,
         .deadline_ns = w->deadline_ns,
+        .from = {.book = t->book, .sender = w},
     };
     struct node *before = w->current;
 
+    w->line = NULL;
+    w->stage = gw_page_of(w, t->book);
+    w->stage->n[GW_E_IN] += v->n_rows;
     w->current = NULL; /* what the edge refuses is not the last processor's doing */
     gw_edge_put(sh->graph->instances[t->index]->edge, v, &how);
     w->current = before;
@@ -54,6 +60,7 @@ static void enter_log(struct worker *w, const struct target *t, struct gw_view *
 {
     struct node *before = w->current;
 
+    w->line = w->stage = NULL; /* what is in a log is in its own books */
     w->current = NULL;
     gw_wal_put(t->wal, v, &(struct gw_wal_put){&w->scratch, &w->ledger, w->share->reserved, t->ways, t->n_ways});
     w->current = before;
@@ -61,8 +68,11 @@ static void enter_log(struct worker *w, const struct target *t, struct gw_view *
 
 static void enter(struct worker *w, const struct target *t, struct gw_view *v)
 {
+    struct gw_page *line = w->line, *stage = w->stage;
     struct node *joint;
 
+    if (line)
+        line->n[GW_E_OUT] += v->n_rows;
     switch (t->kind) {
     case TO_PIPELINE:
         enter_chain(w, t->index, v);
@@ -75,14 +85,18 @@ static void enter(struct worker *w, const struct target *t, struct gw_view *v)
         break;
     case TO_CONNECTOR:
         joint = w->running->joints[t->index * GW_N_SIGNALS + gw_signal_index(v->batch->signal)];
+        w->line = gw_page_of(w, joint->book);
         run_node(joint, v);
         break;
     }
+    w->line = line;
+    w->stage = stage;
 }
 
 /* A branch that cannot be made: its share of the rows is refused, the others go on. */
-static void refuse_branch(const struct gw_view *v)
+static void refuse_branch(struct worker *w, const struct gw_view *v)
 {
+    gw_book_settled(w, v->n_rows, GW_REFUSED);
     for (uint32_t i = 0; i < v->batch->n_segments; i++)
         if (v->batch->segments[i].ticket)
             gw_ticket_settle(v->batch->segments[i].ticket, gw_view_count(v, v->batch->segments[i].rows), GW_REFUSED,
@@ -110,13 +124,16 @@ void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, un
         gw_view_clear(v);
         return;
     }
-    if (n > 1)
+    if (n > 1) {
         open_branches(v, n - 1);
+        if (w->line)
+            w->line->n[GW_E_CREATED] += (uint64_t)v->n_rows * (n - 1);
+    }
     for (unsigned i = 0; i + 1 < n; i++) {
         struct gw_view branch;
 
         if (gw_view_clone(v, &w->arena, &branch) < 0)
-            refuse_branch(v);
+            refuse_branch(w, v);
         else
             enter(w, &t[i], &branch);
     }
@@ -146,19 +163,24 @@ static void run_node(struct node *n, struct gw_view *v)
 {
     struct worker *w = n->worker;
     struct node *before = w->current;
-    uint64_t rows = v->n_rows, failed = n->own_failed;
+    struct gw_page *stage = w->stage, *page = gw_page_of(w, n->book);
+    uint64_t rows = v->n_rows, failed = n->own_failed, ended = gw_page_ended(page);
 
     if (rows == 0) {
         gw_view_clear(v);
         return;
     }
     gw_metric_add(n->incoming, rows);
+    page->n[GW_E_IN] += rows;
+    w->stage = page;
     w->current = n;
     if (n->duration)
         consume_timed(n, v);
     else
         consume(n, v);
     w->current = before;
+    gw_node_surplus(n, ended, rows);
+    w->stage = stage;
     failed = n->own_failed - failed;
     gw_metric_add(n->consumed, rows > failed ? rows - failed : 0);
     gw_metric_add(n->not_consumed, failed);
@@ -167,12 +189,17 @@ static void run_node(struct node *n, struct gw_view *v)
 static void go_on(struct node *n, unsigned port, struct gw_view *v)
 {
     struct worker *w = n->worker;
+    struct gw_page *stage = w->stage;
 
+    if (n->chain) /* a connector's leave where its fan-out is counted */
+        gw_page_of(w, n->book)->n[GW_E_OUT] += v->n_rows;
+    w->stage = w->line; /* what is settled on the way is not the component's doing */
     if (port > 0) {
         if (port <= n->n_ports)
             gw_flow_run(w, v, n->outs[port - 1], n->n_outs[port - 1]);
         else
             gw_flow_run(w, v, NULL, 0);
+        w->stage = stage;
         return;
     }
     gw_metric_add(n->outgoing, v->n_rows);
@@ -181,6 +208,7 @@ static void go_on(struct node *n, unsigned port, struct gw_view *v)
         run_node(&n->chain->nodes[n->at + 1], v);
     else
         gw_flow_run(w, v, n->next, n->n_next);
+    w->stage = stage;
 }
 
 static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
@@ -281,29 +309,46 @@ static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const 
     struct node *n = node_of(out);
     unsigned port = letter_port(n);
 
+    n->worker->is_letter = port != 0;
     /* Without a place for the letter the sender keeps the row: it is refused, not lost. */
     if (port && !write_letter(n, port, v, row, why))
         gw_view_settle_row(v, &n->worker->ledger, row, GW_REFUSED, "dead_letter_full", "no room for dead letters");
     else
         gw_view_settle_row(v, &n->worker->ledger, row, GW_REJECTED, why->rule, why->message);
+    n->worker->is_letter = false;
 }
 
 const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject};
 
-/* Letters for a connector are rows again. */
-static void letters_as_view(struct worker *w, const struct target *t, struct gw_slice body)
+static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason);
+
+/* Their rows are booked as dead letters: that no letter tells of them is counted where it should have gone. */
+static void lose_letters(struct node *n, const char *to)
 {
+    gw_metric_add(dropped(n->worker, n, GW_LOGS, "dead_letter_lost"), n->n_letters);
+    gw_log(&n->ctx.logger, GW_LOG_ERROR, "%u dead letters could not be handed to %s", n->n_letters,
+           to ? to : "a connector");
+}
+
+/* Letters for a connector are rows again. */
+static void letters_as_view(struct node *n, const struct target *t, struct gw_slice body)
+{
+    struct worker *w = n->worker;
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_batch *b = gw_batch_pool_get(w->pool, GW_LOGS);
     struct gw_view v;
     struct gw_ref at;
 
-    if (!b)
+    if (!b) {
+        lose_letters(n, NULL);
         return;
+    }
     if (gw_batch_append(b, body, &at) == 0 && gw_decode(b, gw_batch_slice(b, at), &limits, NULL, NULL) == 0) {
         b->received_ns = gw_wall_ns(w->engine->conf.env);
         gw_view_init(&v, b, &w->arena);
         gw_flow_run(w, &v, t, 1);
+    } else {
+        lose_letters(n, NULL);
     }
     (void)gw_batch_unref(b);
 }
@@ -320,11 +365,12 @@ static void flush_node(struct node *n)
         const struct target *t = &n->outs[port - 1][i];
         struct gw_edge *e = t->kind == TO_EDGE ? edge_of(n, t) : NULL;
 
+        const struct gw_put_from from = {t->book, w, GW_PAGE_WORKERS + w->index};
+
         if (!e)
-            letters_as_view(w, t, body);
-        else if (!gw_edge_put_bytes(e, GW_LOGS, body, n->n_letters, &n->letter_units[i]))
-            gw_log(&n->ctx.logger, GW_LOG_ERROR, "%u dead letters could not be handed to %s", n->n_letters,
-                   gw_edge_id(e));
+            letters_as_view(n, t, body);
+        else if (!gw_edge_put_bytes(e, GW_LOGS, body, n->n_letters, &n->letter_units[i], &from))
+            lose_letters(n, gw_edge_id(e));
         n->letter_units[i] = 0;
     }
     n->n_letters = 0;
@@ -391,6 +437,7 @@ void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows
     struct node *n = w->current;
     struct reason *r;
 
+    gw_book_settled(w, rows, outcome);
     if (n && (outcome == GW_REFUSED || outcome == GW_FAILED))
         n->own_failed += rows;
     if (!leaves_for_good(outcome))

@@ -32,6 +32,7 @@
 #include "queue/edge.h"
 #include "queue/wal.h"
 #include "runtime/engine.h"
+#include "runtime/ledger.h"
 #include "runtime/samples.h"
 
 struct worker;
@@ -60,6 +61,7 @@ struct target {
     struct gw_wal *wal;                 /* TO_LOG: before all exporters of the pipeline whose queues are there */
     struct gw_wal_way *ways;            /* these */
     unsigned n_ways;
+    struct gw_book *book; /* TO_EDGE: of the pipeline that it leaves and the exporter */
 };
 
 /** An edge that a route can reach, and over how many ways. */
@@ -178,13 +180,15 @@ struct node {
     uint64_t *letter_units; /* reserved for them, per target of the dead letter port */
     struct gw_metric *incoming, *outgoing, *consumed, *not_consumed, *produced;
     struct gw_metric *duration; /* its own part of consume(); NULL below level detailed: two looks at the clock */
-    uint64_t own_failed;        /* rows that it refused or failed itself */
-    uint64_t away_ns;           /* behind its ports, of the consume() under way */
+    struct gw_book *book;
+    uint64_t own_failed; /* rows that it refused or failed itself */
+    uint64_t away_ns;    /* behind its ports, of the consume() under way */
     struct reason reasons[N_REASONS];
 };
 
 struct chain {
     const struct pipeline *pipeline;
+    struct gw_book *book;
     struct node *nodes;
     unsigned n_nodes;
 };
@@ -231,6 +235,7 @@ struct intake {
     struct route *routes; /* of that share's graph, by signal */
     unsigned n_tickets;   /* whose verdicts are still to come */
     bool is_leaving;      /* told to stop taking work */
+    struct gw_book *books[GW_N_SIGNALS];
     struct open_batch open[N_OPEN];
     unsigned n_open;
 };
@@ -250,6 +255,10 @@ struct worker {
     struct gw_batch_pool *pool;
     struct gw_ledger ledger;
     struct node *current;
+    /* Where rows are being counted: the place that has them now, and the pipeline, receiver or connector around it. */
+    struct gw_page *stage, *line, spare;
+    bool is_letter;                         /* what is being rejected has become a dead letter */
+    uint64_t cut_seen;                      /* of the engine's cuts: has had its part */
     uint64_t deadline_ns;                   /* of the running batch: its last */
     struct gw_drain memory_drain;           /* how fast memory empties */
     struct share *share;                    /* of the graph that takes new work */
@@ -293,6 +302,17 @@ enum order {
     ORDER_DROP,   /* it was opened and is not wanted: what came in meanwhile goes its way */
 };
 
+/** Pictures of all books (ledger.c). */
+struct cuts {
+    _Atomic uint64_t number; /* of the last one */
+    struct gw_cut *now;      /* under way; written before the number */
+    bool is_done;            /* under the engine's lock */
+    pthread_cond_t done;
+    struct gw_hook hook;
+    bool has_hook;
+    struct gw_ledger_wait *waiting;
+};
+
 struct gw_engine {
     struct gw_engine_conf conf;
     struct gw_host host;
@@ -314,6 +334,8 @@ struct gw_engine {
     struct log *logs; /* open ones */
     struct gw_samples *samples;
     struct wal *wals; /* queues on disk */
+    struct gw_books books;
+    struct cuts cuts;
     uint64_t started_ns;
     _Atomic enum phase phase;
     struct gw_logger logger;
@@ -388,6 +410,38 @@ struct gw_intake *gw_doors_of(const struct share *sh, const struct gw_service_co
 /* inject.c */
 /** What was put in goes through the doors; give_up: comes back refused. */
 void gw_inject_run(struct worker *w, bool give_up);
+
+/* books.c */
+/** Books for what a graph and its shares count: with the last step of building. */
+void gw_books_wire(struct graph *g);
+/** An intake's, when it is aimed. */
+void gw_books_wire_intake(struct intake *in);
+struct gw_book *gw_books_letters(void *engine, const struct gw_edge *from, const struct gw_edge *to,
+                                 const char *pipeline);
+/** The worker's page; the spare one without a book. */
+static inline struct gw_page *gw_page_of(struct worker *w, struct gw_book *b)
+{
+    return b ? &b->pages[GW_PAGE_WORKERS + w->index] : &w->spare;
+}
+uint64_t gw_page_ended(const struct gw_page *p);
+int gw_node_drain(struct node *n);
+void gw_node_tick(struct node *n, uint64_t now_ns);
+/** Rows that a node let go of since `ended_before`, beyond those it was given, are created: if it may do so. */
+void gw_node_surplus(struct node *n, uint64_t ended_before, uint64_t given);
+void gw_book_settled(struct worker *w, uint32_t rows, enum gw_outcome outcome);
+
+/* ledger.c */
+void gw_ledger_init(struct gw_engine *e);
+void gw_ledger_clear(struct gw_engine *e);
+/** The end of a worker's turn, when a picture is being taken. */
+void gw_ledger_take_part(struct worker *w);
+static inline void gw_ledger_turn(struct worker *w)
+{
+    if (atomic_load_explicit(&w->engine->cuts.number, memory_order_acquire) != w->cut_seen)
+        gw_ledger_take_part(w);
+}
+/** Before an edge's thread ends: no picture is under way that it has a part in. */
+void gw_ledger_finish(struct gw_engine *e);
 
 /* flow.c */
 void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);

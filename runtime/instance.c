@@ -212,6 +212,7 @@ static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
         .config = g->service->hash,
         .memory = &e->memory,
         .room = room,
+        .letters = gw_books_letters,
         .arg = e,
     };
 

@@ -37,6 +37,11 @@ static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signa
     return rc;
 }
 
+static struct gw_page *page_of(const struct intake *in, enum gw_signal s)
+{
+    return gw_page_of(in->worker, in->books[gw_signal_index(s)]);
+}
+
 static struct route *route_of(struct intake *in, enum gw_signal s)
 {
     return &in->routes[gw_signal_index(s)];
@@ -476,7 +481,9 @@ static void run(struct open_batch *o)
     w->running = in->share;
     w->current = NULL;
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
+    w->line = w->stage = page_of(in, o->b->signal);
     gw_flow_run(w, &v, rt->targets, rt->n_targets);
+    w->line = w->stage = NULL;
     gw_flow_flush_letters(w);
     for (unsigned i = 0; i < rt->n_reach; i++) {
         struct reach *r = &rt->reach[i];
@@ -580,7 +587,9 @@ static void refuse_parked(struct open_batch *o, bool late)
     for (uint32_t i = 0; late && i < o->b->n_segments; i++)
         gw_ticket_fail_with(o->b->segments[i].ticket, DEADLINE_EXCEEDED, 0);
     gw_view_init(&v, o->b, &w->arena);
+    w->line = w->stage = page_of(o->home, o->b->signal);
     gw_view_settle_all(&v, &w->ledger, GW_REFUSED, late ? "deadline" : "queue_full", late ? no_time : no_room);
+    w->line = w->stage = NULL;
     gw_view_clear(&v);
     drop_open(o);
 }
@@ -659,6 +668,7 @@ void gw_intake_aim(struct intake *in, struct share *sh, struct route *to)
     in->base.signals = 0;
     for (unsigned k = 0; k < GW_N_SIGNALS; k++)
         in->base.signals |= to[k].n_targets ? 1u << k : 0;
+    gw_books_wire_intake(in);
 }
 
 /* ---- submit ----------------------------------------------------------------------------------------------- */
@@ -738,6 +748,7 @@ static void answer_empty(struct intake *in, struct gw_request *rq)
 
 static void join(struct intake *in, struct open_batch *o, struct gw_request *rq, struct ticket *k, uint32_t rows)
 {
+    page_of(in, rq->hold->signal)->n[GW_E_IN] += rows;
     k->t.rows = rows;
     atomic_store_explicit(&k->t.open, rows, memory_order_relaxed);
     k->t.charged_bytes = rq->hold->bytes;
@@ -767,6 +778,8 @@ static void count_turned_away(struct intake *in, const struct gw_request *rq, st
 
     gw_metric_add(in->receiver->refused[s][transport_of(in, rq->meta)], rows);
     gw_metric_add(in->receiver->produced[s][ITEMS_REFUSED], rows);
+    page_of(in, rq->hold->signal)->n[GW_E_IN] += rows;
+    page_of(in, rq->hold->signal)->n[GW_E_REFUSED] += rows;
     if (rc == -ENOMEM)
         count_failed(in, rq, bytes);
 }

@@ -55,7 +55,8 @@ int gw_graph_make(const struct gw_service_component *c, const struct gw_ctx *ctx
 
 struct target gw_graph_target(const struct gw_service_component *c, const struct gw_batching *batching)
 {
-    return (struct target){c->kind == GW_CONNECTOR ? TO_CONNECTOR : TO_EDGE, c->index, batching, NULL, NULL, 0};
+    return (struct target){
+        .kind = c->kind == GW_CONNECTOR ? TO_CONNECTOR : TO_EDGE, .index = c->index, .batching = batching};
 }
 
 bool gw_keeps_rows(const struct gw_service_component *c)
@@ -81,7 +82,7 @@ int gw_graph_find_targets(struct graph *g, const struct gw_service_component *fr
         return gw_graph_no_memory(err);
     for (size_t i = 0; i < s->n_pipelines; i++)
         if (s->pipelines[i].signal == signal && gw_graph_feeds(&s->pipelines[i], from))
-            (*ret)[(*ret_n)++] = (struct target){TO_PIPELINE, (unsigned)i, NULL, NULL, NULL, 0};
+            (*ret)[(*ret_n)++] = (struct target){.kind = TO_PIPELINE, .index = (unsigned)i};
     return 0;
 }
 

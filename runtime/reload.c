@@ -202,6 +202,7 @@ static int reload(struct gw_engine *e, struct source *source, struct gw_err *err
     if (atomic_load(&e->phase) != RUNNING)
         return gw_fail(err, -EBUSY, "the gateway stops");
     gw_engine_tend(e);
+    gw_ledger_finish(e); /* it knows the exporters that there are now */
     if (gw_engine_n_leaving(e) >= MAX_LEAVING)
         return gw_fail(err, -EBUSY, "%u earlier configurations still have rows or requests under way", MAX_LEAVING);
     rc = build(e, source, &g, err);

@@ -52,6 +52,8 @@ static bool keep(struct intake *in, struct gw_edge *to, const struct gw_request 
         .meta = rq->meta,
         .body = rq->bytes,
     };
+    struct worker *w = in->worker;
+    const struct gw_put_from from = {gw_books_letters(w->engine, NULL, to, ""), w, GW_PAGE_WORKERS + w->index};
     struct gw_buf letter;
     bool kept;
 
@@ -61,7 +63,7 @@ static bool keep(struct intake *in, struct gw_edge *to, const struct gw_request 
     }
     gw_buf_init(&letter, MAX_LETTER_BYTES);
     gw_dead_letter_put(env, &d, &letter);
-    kept = !letter.failed && gw_edge_put_bytes(to, GW_LOGS, gw_buf_slice(&letter), 1, NULL);
+    kept = !letter.failed && gw_edge_put_bytes(to, GW_LOGS, gw_buf_slice(&letter), 1, NULL, &from);
     gw_buf_clear(&letter);
     return kept;
 }

@@ -105,7 +105,8 @@ static int join(struct graph *g, struct pipeline *p, const struct gw_service_com
         i++;
     t = &p->targets[i];
     if (i == p->n_targets) {
-        *t = (struct target){TO_LOG, 0, NULL, wal, gw_graph_alloc(g, p->conf->n_exporters * sizeof(*t->ways)), 0};
+        *t = (struct target){
+            .kind = TO_LOG, .wal = wal, .ways = gw_graph_alloc(g, p->conf->n_exporters * sizeof(*t->ways))};
         p->n_targets++;
     }
     if (!t->ways)

@@ -121,6 +121,7 @@ static void on_turn(struct gw_hook *h)
     if (w->leaving)
         gw_worker_tend(w);
     follow_phase(w);
+    gw_ledger_turn(w);
 }
 
 static void tick_nodes(struct share *sh, uint64_t now)
@@ -133,11 +134,9 @@ static void tick_nodes(struct share *sh, uint64_t now)
         for (unsigned i = 0; i < sh->chains[p].n_nodes; i++) {
             struct node *n = &sh->chains[p].nodes[i];
 
-            w->current = n;
             if (n->comp->type->tick)
-                (void)n->comp->type->tick(n->self, now, &n->ports);
+                gw_node_tick(n, now);
         }
-    w->current = NULL;
     gw_flow_flush_letters(w);
     w->running = w->share;
     gw_arena_reset(&w->arena, BATCH_BYTES);
@@ -243,6 +242,7 @@ void *gw_worker_main(void *arg)
     report(w->engine, rc == 0);
     if (rc == 0)
         gw_loop_run(w->loop);
+    gw_ledger_turn(w);
     gw_worker_close(w);
     gw_payload_pool_free(payloads);
     return NULL;

@@ -219,7 +219,7 @@ static bool close_intakes(struct worker *w, const struct share *sh, bool doors)
 
 static bool drain_node(struct node *n)
 {
-    bool more = n->comp->type->drain && n->comp->type->drain(n->self, &n->ports) == GW_MORE;
+    bool more = n->comp->type->drain && gw_node_drain(n) == GW_MORE;
 
     gw_flow_flush_letters(n->worker);
     return more;

@@ -7,7 +7,10 @@
 
 #include "config/yaml.h"
 #include "net/loop.h"
+#include "runtime/ledger.h"
 #include "tests/harness.h"
+
+enum { LOOK_EVERY = 5 };
 
 void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
@@ -118,10 +121,36 @@ void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_
         fail_msg("%s", err.text);
 }
 
+void gw_test_engine_balances(struct gw_test_engine *t)
+{
+    struct gw_picture *p = gw_ledger_look(t->engine);
+    uint64_t mismatch = p ? p->mismatch : 0; /* none: a test without memory */
+    struct gw_buf text;
+
+    if (mismatch) {
+        gw_buf_init(&text, 1u << 20);
+        gw_picture_table(p, &text);
+        gw_buf_put_u8(&text, '\0');
+        (void)fputs((const char *)text.p, stderr);
+        gw_buf_clear(&text);
+    }
+    gw_picture_free(p);
+    assert_int_equal(mismatch, 0);
+}
+
+void gw_test_engine_abandon(struct gw_test_engine *t)
+{
+    (void)gw_engine_stop(t->engine);
+    shut(t);
+}
+
 uint64_t gw_test_engine_close(struct gw_test_engine *t)
 {
-    uint64_t left = gw_engine_stop(t->engine);
+    uint64_t left;
 
+    gw_test_engine_balances(t);
+    left = gw_engine_stop(t->engine);
+    gw_test_engine_balances(t);
     assert_int_equal(gw_engine_memory(t->engine)->used_bytes, 0);
     shut(t);
     assert_int_equal(t->n_configurations, 0);
@@ -133,6 +162,8 @@ void gw_test_engine_turn(struct gw_test_engine *t, unsigned n, uint64_t ns)
     for (unsigned i = 0; i < n; i++) {
         gw_engine_turn(t->engine);
         gw_loop_turn(t->loop, 0);
+        if (t->n_turns++ % LOOK_EVERY == 0)
+            gw_test_engine_balances(t);
     }
     gw_test_env_advance(&t->te, ns);
 }

@@ -18,6 +18,7 @@ struct gw_test_engine {
     struct gw_loop *loop;
     struct gw_engine *engine;
     unsigned n_configurations; /* loaded by gw_test_engine_reload and not let go yet */
+    uint64_t n_turns;
 };
 
 /** Puts sinks into the environment of every engine that is made from now on; NULL, at first: there are none. */
@@ -32,8 +33,13 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
                        struct gw_err *err);
 /** The configuration that is taken from now on; the error says what is wrong with it, and nothing has changed. */
 int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err);
+/** The ledger accounts for every row, now; turns now and then, and close, call it. Prints the table when it does not.
+ */
+void gw_test_engine_balances(struct gw_test_engine *t);
 /** Stops; all memory must have been given back. Returns the rows that were left. */
 uint64_t gw_test_engine_close(struct gw_test_engine *t);
+/** As close, for a test that broke something: nothing is checked. */
+void gw_test_engine_abandon(struct gw_test_engine *t);
 /** Turn everything n times, then move the clock. */
 void gw_test_engine_turn(struct gw_test_engine *t, unsigned n, uint64_t ns);
 

@@ -14,9 +14,11 @@
 
 struct conf {
     bool at_once;
+    uint64_t fails;
 };
 static const struct gw_field no_fields[] = {
     GW_BOOL_FIELD(struct conf, at_once, "at_once", "false", "Answer OK inside of send."),
+    GW_U64_FIELD(struct conf, fails, "fails", "0", 0, 1000, "With at_once: every so many-th fails for good."),
     {0},
 };
 
@@ -29,6 +31,7 @@ static int create_sink(void **ret, const struct gw_ctx *ctx, const void *conf, s
     assert_non_null(s);
     s->logger = ctx ? &ctx->logger : NULL;
     s->at_once = c && c->at_once;
+    s->fails = c ? (unsigned)c->fails : 0;
     s->info.sent = GW_SENT_OK;
     *ret = s;
     return 0;
@@ -51,6 +54,10 @@ static void send_sink(void *self, struct gw_attempt *a)
     if (s->n_sends++ == 0)
         gw_log(s->logger, GW_LOG_INFO, "first rows are here: %u", a->rows);
     assert_true(s->open && !s->closed);
+    if (s->at_once && s->fails && s->n_sends % s->fails == 0) {
+        a->done(a, &(struct gw_sent_info){.sent = GW_SENT_PERMANENT, .reason = "scripted"});
+        return;
+    }
     if (s->at_once) {
         a->done(a, &s->info);
         return;
@@ -467,11 +474,15 @@ const struct gw_component gw_test_keeper = {
     .tick = tick_keeper,
     .drain = drain_keeper,
 };
+const struct gw_component *gw_test_own_components[GW_TEST_OWN];
 
 const struct gw_component *const *gw_test_components(void)
 {
     static const struct gw_component *all[128];
     unsigned n = 0;
+
+    for (unsigned i = 0; i < GW_TEST_OWN && gw_test_own_components[i]; i++)
+        all[n++] = gw_test_own_components[i];
 
     all[n++] = &gw_test_receiver;
     all[n++] = &gw_test_pump;

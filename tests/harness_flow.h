@@ -21,6 +21,7 @@ struct gw_test_sink {
     struct gw_loop *loop;
     const struct gw_logger *logger; /* tells of the first attempt */
     bool open, closed;
+    unsigned fails;           /* every so many-th attempt fails for good; 0 = none */
     bool at_once;             /* answer inside of send */
     struct gw_sent_info info; /* with that */
 };
@@ -76,6 +77,9 @@ struct gw_test_keepers {
 extern struct gw_test_keepers gw_test_keepers;
 extern const struct gw_component gw_test_keeper;
 
+/** A test's own: set before an engine is opened. */
+enum { GW_TEST_OWN = 4 };
+extern const struct gw_component *gw_test_own_components[GW_TEST_OWN];
 /** NULL-ended: all of these, and all of the product's. */
 extern const struct gw_component *const *gw_test_components(void);
 

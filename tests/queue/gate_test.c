@@ -74,7 +74,8 @@ static struct gw_edge_counts counts(void)
 
 static uint64_t dropped(const char *reason)
 {
-    const struct gw_label l[] = {{"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", reason}};
+    const struct gw_label l[] = {
+        {"component", "scripted"}, {"pipeline", "logs"}, {"signal", "logs"}, {"reason", reason}};
 
     return gw_test_engine_metric(&t, "staunch_dropped_items", l, 4);
 }

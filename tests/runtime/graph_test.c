@@ -573,11 +573,12 @@ static void what_is_left_at_the_end_is_told(void **state)
     gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 1, 3, 1);
     gw_test_engine_turn(&t, 3, 0);
     assert_int_equal(gw_engine_stop(t.engine), 3);
-    assert_int_equal(gw_test_engine_metric(
-                         &t, "staunch_dropped_items",
-                         (const struct gw_label[]){
-                             {"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", "shutdown"}},
-                         4),
+    assert_int_equal(gw_test_engine_metric(&t, "staunch_dropped_items",
+                                           (const struct gw_label[]){{"component", "scripted"},
+                                                                     {"pipeline", "logs"},
+                                                                     {"signal", "logs"},
+                                                                     {"reason", "shutdown"}},
+                                           4),
                      3);
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
