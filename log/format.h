@@ -16,6 +16,9 @@ enum {
     GW_LF_SEGMENT_HEAD = 128, /* twice: a flipped bit must not take the log */
     GW_LF_RECORDS = 2 * GW_LF_SEGMENT_HEAD,
     GW_LF_HEAD = 64,
+    /* Before its own CRC: a CRC over bytes and their CRC is the same for all bytes, and would say nothing of a group.
+     */
+    GW_LF_HEAD_CHECKED = 60,
     GW_LF_COMMIT_BODY = 40,
     GW_LF_COMMIT = GW_LF_HEAD + GW_LF_COMMIT_BODY,
     GW_LF_SETTLE_ENTRY = 40,

@@ -118,7 +118,7 @@ static void head(struct gw_lf *l, const struct gw_lf_record *r)
     put(o, p, sizeof(p));
     if (r->kind == GW_LF_END)
         return;
-    o->heads_crc = gw_crc32c(o->heads_crc, p, sizeof(p));
+    o->heads_crc = gw_crc32c(o->heads_crc, p, GW_LF_HEAD_CHECKED);
     o->n_records++;
 }
 

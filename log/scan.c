@@ -182,7 +182,7 @@ int gw_lf_scan_group(struct gw_lf_scan *s, uint64_t off, const uint32_t *chain, 
             *ret_chain = gw_lf_get32(head + 60);
             return rc;
         }
-        heads_crc = gw_crc32c(heads_crc, head, sizeof(head));
+        heads_crc = gw_crc32c(heads_crc, head, GW_LF_HEAD_CHECKED);
         off += gw_lf_size(&r);
     }
 }

@@ -111,7 +111,7 @@ static void add_record(struct in *in, uint8_t kind, const uint8_t *body, size_t 
     r.topic = (uint16_t)take(in, 1);
     gw_lf_write_record(p, &r, gw_lf_salt(uuid, 1), n_file);
     if (kind != GW_LF_END) {
-        heads_crc = gw_crc32c(heads_crc, p, GW_LF_HEAD);
+        heads_crc = gw_crc32c(heads_crc, p, GW_LF_HEAD_CHECKED);
         n_records++;
     }
     memset(p + GW_LF_HEAD, 0, gw_lf_pad(n));

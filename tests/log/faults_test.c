@@ -104,6 +104,89 @@ static void a_sync_that_never_works_fails_honestly(void **state)
     world_clear(&w);
 }
 
+/*
+ * Scenario    the same, and the failed commit cannot be cut off the file either
+ * Guarantees  it is not there when the log goes on in a new segment, nor after a restart: the new one says where the
+ * old one ends
+ */
+static void what_failed_is_void_where_it_lies(void **state)
+{
+    struct world w;
+    struct gw_log_frame f = {.rows = 7, .body = GW_SLICE("failed")};
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    assert_int_equal(world_append(&w, 1, 300, false), 0);
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1000);
+    fail_next(GW_SIMDISK_TRUNCATE, -EIO, 1000);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &f, .n_frames = 1, .sync = true}), -EIO);
+    heal();
+    disk.now_ns += 2 * S;
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    assert_int_equal(world_stats(&w).segments, 2);
+    holds(&w, 3);
+    assert_int_equal(world_read(&w, 0).rows, 3);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    synced commits over several segments, then a power cut that takes all that was not synced
+ * Guarantees  the names of the segments had been synced as well
+ */
+static void new_segments_survive_a_power_cut(void **state)
+{
+    struct world w;
+    uint64_t seed = 3;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(world_append(&w, 1, 5000, true), 0);
+    assert_true(world_stats(&w).segments > 3);
+    gw_simdisk_init(&next, 1);
+    gw_simdisk_power_cut(&next, &disk, &(struct gw_simdisk_crash){0}, &seed);
+    world_close(&w);
+    gw_simdisk_clear(&disk);
+    w.disk = &next;
+    w.conf.env = w.sink.env = &next.env;
+    world_open(&w);
+    assert_int_equal(world_read(&w, 0).frames, 40);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    frames and a settlement wait together when the disk has no room
+ * Guarantees  the frames are refused, the settlement is written
+ */
+static void settlements_are_not_refused_with_frames(void **state)
+{
+    struct world w;
+    struct gw_log_frame f = {.rows = 7, .body = GW_SLICE("no room")};
+    struct gw_log_settle s = {.seq = 0, .last_seq = 0};
+    struct one ones[2] = {{.w = &w}, {.w = &w}};
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &s.consumer), 0);
+    assert_int_equal(world_append(&w, 1, 300, true), 0);
+    ones[0].c = (struct gw_log_commit){.settles = &s, .n_settles = 1, .done = world_done};
+    ones[1].c = (struct gw_log_commit){.frames = &f, .n_frames = 1, .done = world_done};
+    fail_next(GW_SIMDISK_WRITE, -ENOSPC, 1);
+    gw_log_submit(w.log, &ones[0].c);
+    gw_log_submit(w.log, &ones[1].c);
+    (void)gw_log_work(w.log);
+    assert_int_equal(w.rc, -ENOSPC);
+    assert_int_equal(world_consumer(&w, s.consumer).low, 1);
+    assert_int_equal(world_stats(&w).end_seq, 1);
+    holds(&w, 1);
+    assert_int_equal(world_consumer(&w, s.consumer).low, 1);
+    world_clear(&w);
+}
+
 /* Scenario: the background's sync fails. Guarantees: what it was for is copied, synced, and counted once. */
 static void a_failed_background_sync_copies_what_it_was_for(void **state)
 {
@@ -357,6 +440,9 @@ int main(void)
         cmocka_unit_test(a_failed_sync_goes_on_in_a_new_segment),
         cmocka_unit_test(what_a_failed_sync_covered_survives_a_power_cut),
         cmocka_unit_test(a_sync_that_never_works_fails_honestly),
+        cmocka_unit_test(what_failed_is_void_where_it_lies),
+        cmocka_unit_test(new_segments_survive_a_power_cut),
+        cmocka_unit_test(settlements_are_not_refused_with_frames),
         cmocka_unit_test(a_failed_background_sync_copies_what_it_was_for),
         cmocka_unit_test(a_failed_write_leaves_nothing),
         cmocka_unit_test(a_read_only_disk_is_an_error),

@@ -104,6 +104,52 @@ static void rows_are_settled_once(void **state)
 }
 
 /*
+ * Scenario    commits that cannot be: rows that are not there yet, a consumer, a partition, lengths; a frame without
+ * rows Guarantees  refused, and nothing of them is there; a frame without rows holds nobody back
+ */
+static void what_makes_no_sense_is_refused(void **state)
+{
+    struct world w;
+    struct gw_log_frame f = {.rows = 10}, bad = {.rows = 1, .partition = GW_LOG_PARTITIONS}, none = {.rows = 0};
+    struct gw_log_settle s[] = {
+        {.seq = 1, .last_seq = 1},
+        {.seq = 0, .last_seq = 1},
+        {.seq = 0, .last_seq = 0, .outcome = GW_LOG_N_OUTCOMES},
+        {.seq = 0, .last_seq = 0, .first_row = 5, .rows = 6, .frame_rows = 10},
+        {.seq = 0, .last_seq = 0, .first_row = 0, .rows = 6, .frame_rows = 9},
+        {.seq = 0, .last_seq = 0, .consumer = 77},
+    };
+    struct gw_log_position p = {.partition = 64};
+    uint32_t id;
+
+    (void)state;
+    world_init(&w);
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &f, .n_frames = 1}), 0);
+    for (unsigned i = 0; i < sizeof(s) / sizeof(*s); i++) {
+        s[i].consumer = s[i].consumer ? s[i].consumer : id;
+        assert_int_equal(
+            world_commit(&w, (struct gw_log_commit){.frames = &f, .n_frames = 1, .settles = &s[i], .n_settles = 1}),
+            -EINVAL);
+    }
+    p.consumer = id;
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = &p, .n_positions = 1}), -EINVAL);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &bad, .n_frames = 1}), -EINVAL);
+    bad.partition = 0;
+    bad.meta.n = GW_LOG_MAX_META_BYTES + 1;
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &bad, .n_frames = 1}), -E2BIG);
+    assert_int_equal(gw_log_consumer_open(w.log, "", GW_LOG_FROM_FIRST, &id), -EINVAL);
+    assert_int_equal(world_stats(&w).end_seq, 1);
+    assert_int_equal(world_consumer(&w, id).ahead_rows, 0);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &none, .n_frames = 1}), 0);
+    assert_int_equal(world_settle(&w, id, 0, 0), 0);
+    assert_int_equal(world_consumer(&w, id).low, 2);
+    assert_int_equal(world_read(&w, id).frames, 0);
+    world_clear(&w);
+}
+
+/*
  * Scenario    more than a segment holds; a consumer passes; another one comes at the end, and is forgotten
  * Guarantees  segments follow each other, go when all have passed, and what is left is whole after a restart
  */
@@ -288,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_committed_is_read),
         cmocka_unit_test(rows_are_settled_once),
+        cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(segments_go_when_all_have_passed),
         cmocka_unit_test(a_torn_tail_is_cut),
         cmocka_unit_test(an_old_epoch_is_fenced),
