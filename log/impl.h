@@ -169,17 +169,33 @@ void gw_lf_out_reset(struct gw_lf *l);
 int gw_lf_write_all(struct gw_lf *l, struct gw_file *f, struct iovec *iov, size_t n_iov, uint64_t off);
 
 /* write.c */
-uint64_t gw_lf_work(struct gw_log *log);
+enum { GW_LF_OPEN = 1, GW_LF_ATTEMPTS = 3 };
+/** Everything in todo that is GW_LF_OPEN gets its result. */
+void gw_lf_write_todo(struct gw_lf *l);
+/** There is room at the end of the segment, which may be a new one. *ret < 0: not for this. Errors: the file is broken.
+ */
+int gw_lf_make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret);
+bool gw_lf_fits(const struct gw_lf *l, uint64_t bytes, bool settles);
+/** What was written is synced, if somebody wants it, and true. Errors: the file is broken. */
+int gw_lf_finish(struct gw_lf *l);
+/** What is not applied never happened, and is open again. */
+void gw_lf_take_back(struct gw_lf *l);
+/** A new segment for a file that is broken, not more often than once a second. */
+int gw_lf_go_on(struct gw_lf *l);
+uint64_t gw_lf_sync_interval(const struct gw_lf *l);
 void gw_lf_submit(struct gw_log *log, struct gw_log_commit *c);
-/** One record, written, synced and applied. Under work, with nothing in l->out. */
-int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies);
 int gw_lf_sync(struct gw_lf *l);
-/** At the end of the log: cut to its length, and everything synced. */
-int gw_lf_close_segment(struct gw_lf *l);
 void gw_lf_count(struct gw_lf *l, uint64_t *counter, uint64_t n);
 void gw_lf_degraded(struct gw_lf *l, bool is);
 /** What is in l->out is true now: readers see it. */
 void gw_lf_apply(struct gw_lf *l);
+
+/* turn.c */
+uint64_t gw_lf_work(struct gw_log *log);
+/** One record, written, synced and applied. Under work, with nothing in l->out. */
+int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies);
+/** At the end of the log: cut to its length, and everything synced. */
+int gw_lf_close_segment(struct gw_lf *l);
 
 /* plan.c */
 struct gw_lf_size {

@@ -12,7 +12,7 @@
 
 #include "log/impl.h"
 
-enum { OPEN = 1, WRITTEN = 2, ATTEMPTS = 3 };
+enum { WRITTEN = 2 };
 #define RETRY_NS 1000000000u
 #define SYNC_NS  100000000u
 
@@ -24,7 +24,7 @@ void gw_lf_submit(struct gw_log *log, struct gw_log_commit *c)
         l->conf.wake(l->conf.arg);
 }
 
-static uint64_t sync_interval(const struct gw_lf *l)
+uint64_t gw_lf_sync_interval(const struct gw_lf *l)
 {
     return l->conf.sync_interval_ns ? l->conf.sync_interval_ns : SYNC_NS;
 }
@@ -61,7 +61,7 @@ int gw_lf_sync(struct gw_lf *l)
     t->synced_seq = l->next_seq;
     t->synced_row = l->next_row;
     l->unsynced_ns = 0;
-    l->mark_ns = gw_mono_ns(l->env) + sync_interval(l);
+    l->mark_ns = gw_mono_ns(l->env) + gw_lf_sync_interval(l);
     (void)pthread_mutex_lock(&l->lock);
     l->stats.syncs++;
     l->stats.synced_seq = t->synced_seq;
@@ -115,7 +115,7 @@ void gw_lf_apply(struct gw_lf *l)
 }
 
 /* What was written is synced, if somebody wants it, and true. Errors: the file is broken. */
-static int finish(struct gw_lf *l)
+int gw_lf_finish(struct gw_lf *l)
 {
     int rc = l->wants_sync && l->tail.synced < l->tail.at ? gw_lf_sync(l) : 0;
     unsigned n = 0;
@@ -162,9 +162,9 @@ static uint64_t settle_room(const struct gw_lf *l)
     return n > 4u << 20 ? 4u << 20 : n;
 }
 
-static bool fits(const struct gw_lf *l, uint64_t bytes, bool settles)
+bool gw_lf_fits(const struct gw_lf *l, uint64_t bytes, bool settles)
 {
-    uint64_t room = l->tail.room - (settles ? 0 : settle_room(l));
+    uint64_t aside = settles ? 0 : settle_room(l), room = l->tail.room > aside ? l->tail.room - aside : 0;
 
     return l->tail.at + bytes + GW_LF_COMMIT <= room && (settles || !l->tail.from_reserve);
 }
@@ -194,7 +194,7 @@ static int close_group(struct gw_lf *l, struct group *g)
             return rc;
     }
     for (unsigned i = g->first; i < g->behind; i++)
-        if (l->todo[i].rc == OPEN && (rc == 0 || !settles_only(l->todo[i].c)))
+        if (l->todo[i].rc == GW_LF_OPEN && (rc == 0 || !settles_only(l->todo[i].c)))
             l->todo[i].rc = rc < 0 ? rc : WRITTEN;
     if (rc < 0)
         l->tail.room = l->tail.at; /* settlements stay open: they go into another segment */
@@ -220,16 +220,16 @@ static int roll(struct gw_lf *l, uint64_t bytes, bool settles)
 }
 
 /* There is room at the end of the segment, which may be a new one. *ret < 0: not for this commit. */
-static int make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret)
+int gw_lf_make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret)
 {
     int rc;
 
     *ret = 0;
-    if (fits(l, bytes, settles))
+    if (gw_lf_fits(l, bytes, settles))
         return 0;
     if (!settles && (*ret = disk_has(l, gw_lf_segment_bytes(l) > bytes ? gw_lf_segment_bytes(l) : bytes)) < 0)
         return 0;
-    rc = finish(l);
+    rc = gw_lf_finish(l);
     if (rc < 0)
         return rc;
     *ret = roll(l, bytes, settles);
@@ -238,58 +238,66 @@ static int make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret)
     return l->tail.broken ? -EIO : 0;
 }
 
+/* Into the open group; what a commit that turns out to be impossible left there is taken out again. */
+static int build(struct gw_lf *l, struct gw_log_commit *c)
+{
+    struct gw_lf_out mark = l->out;
+    struct iovec last = mark.n_iov > 0 ? mark.iov[mark.n_iov - 1] : (struct iovec){0}; /* may be made longer */
+    uint64_t seq = l->next_seq, row = l->next_row;
+    int rc = gw_lf_build(l, c);
+
+    if (rc == 0)
+        return 0;
+    l->out = mark;
+    if (mark.n_iov > 0)
+        l->out.iov[mark.n_iov - 1] = last;
+    l->next_seq = seq;
+    l->next_row = row;
+    if (l->out.bytes == 0)
+        gw_lf_group_undo(l);
+    return rc;
+}
+
+/* A group is open in which there is room for the commit. *ret < 0: not for this one. Errors: the file is broken. */
+static int open_group(struct gw_lf *l, struct group *g, unsigned i, const struct gw_lf_size *size, int *ret)
+{
+    const struct gw_log_commit *c = l->todo[i].c;
+    bool other = memcmp(&g->producer, &c->producer, sizeof(c->producer)) != 0;
+    int rc = 0;
+
+    *ret = 0;
+    if (l->group_open && (other || l->out.bytes + size->bytes > GW_LF_GROUP_BYTES ||
+                          !gw_lf_fits(l, l->out.bytes + size->bytes, settles_only(c))))
+        rc = close_group(l, g);
+    if (rc == 0 && !l->group_open)
+        rc = gw_lf_make_room(l, size->bytes, settles_only(c), ret);
+    if (rc == 0 && *ret == 0)
+        *ret = gw_lf_out_reserve(l, size->heads, size->n_iov);
+    if (rc < 0 || *ret < 0 || l->group_open)
+        return rc;
+    gw_lf_group_begin(l);
+    *g = (struct group){i, i, l->next_seq, l->next_row, c->producer};
+    return 0;
+}
+
+/* Errors: the file is broken. */
 static int add_commit(struct gw_lf *l, struct group *g, unsigned i)
 {
     struct gw_log_commit *c = l->todo[i].c;
     struct gw_lf_size size;
-    struct gw_lf_out mark;
-    uint64_t seq, row;
     int rc = gw_lf_plan(l, c, &size), of_disk;
 
     if (rc == 0 && !settles_only(c))
         rc = over_limits(l, size.bytes);
-    if (rc < 0) {
-        l->todo[i].rc = rc;
-        return 0;
-    }
-    if (l->group_open &&
-        (memcmp(&g->producer, &c->producer, sizeof(c->producer)) != 0 ||
-         l->out.bytes + size.bytes > GW_LF_GROUP_BYTES || !fits(l, l->out.bytes + size.bytes, settles_only(c)))) {
-        of_disk = close_group(l, g);
-        if (of_disk < 0)
-            return of_disk;
-    }
-    if (!l->group_open) {
-        of_disk = make_room(l, size.bytes, settles_only(c), &rc);
+    if (rc == 0) {
+        of_disk = open_group(l, g, i, &size, &rc);
         if (of_disk < 0)
             return of_disk;
     }
     if (rc == 0)
-        rc = gw_lf_out_reserve(l, size.heads, size.n_iov);
+        rc = build(l, c);
     if (rc < 0) {
         l->todo[i].rc = rc;
-        return 0;
-    }
-    if (!l->group_open) {
-        gw_lf_group_begin(l);
-        *g = (struct group){i, i, l->next_seq, l->next_row, c->producer};
-    }
-    mark = l->out;
-    seq = l->next_seq;
-    row = l->next_row;
-    /* A piece that was only made longer is as it was. */
-    struct iovec last = mark.n_iov > 0 ? mark.iov[mark.n_iov - 1] : (struct iovec){0};
-
-    rc = gw_lf_build(l, c);
-    if (rc < 0) {
-        l->out = mark;
-        if (mark.n_iov > 0)
-            l->out.iov[mark.n_iov - 1] = last;
-        l->next_seq = seq;
-        l->next_row = row;
-        l->todo[i].rc = rc;
-        if (l->out.bytes == 0)
-            gw_lf_group_undo(l);
         return 0;
     }
     g->behind = i + 1;
@@ -305,21 +313,21 @@ static int write_open(struct gw_lf *l)
 
     for (unsigned pass = 0; rc == 0 && pass < 2; pass++) {
         for (unsigned i = 0; rc == 0 && i < l->n_todo; i++)
-            if (l->todo[i].rc == OPEN)
+            if (l->todo[i].rc == GW_LF_OPEN)
                 rc = add_commit(l, &g, i);
         if (rc == 0)
             rc = close_group(l, &g);
         if (rc == 0)
-            rc = finish(l);
+            rc = gw_lf_finish(l);
     }
     for (unsigned i = 0; rc == 0 && i < l->n_todo; i++)
-        if (l->todo[i].rc == OPEN)
+        if (l->todo[i].rc == GW_LF_OPEN)
             l->todo[i].rc = -ENOSPC;
     return rc;
 }
 
 /* What is in the file behind the last applied group never happened. */
-static void take_back(struct gw_lf *l)
+void gw_lf_take_back(struct gw_lf *l)
 {
     gw_lf_out_reset(l);
     gw_lf_state_unplan(&l->state);
@@ -334,10 +342,10 @@ static void take_back(struct gw_lf *l)
     }
     for (unsigned i = 0; i < l->n_todo; i++)
         if (l->todo[i].rc == WRITTEN)
-            l->todo[i].rc = OPEN;
+            l->todo[i].rc = GW_LF_OPEN;
 }
 
-static int new_segment_for_broken(struct gw_lf *l)
+int gw_lf_go_on(struct gw_lf *l)
 {
     uint64_t now = gw_mono_ns(l->env);
     int rc;
@@ -356,13 +364,13 @@ static int new_segment_for_broken(struct gw_lf *l)
     return rc;
 }
 
-static void write_todo(struct gw_lf *l)
+void gw_lf_write_todo(struct gw_lf *l)
 {
     int rc = l->tail.broken ? -EIO : write_open(l);
 
-    for (unsigned k = 0; rc < 0 && k < ATTEMPTS; k++) {
-        take_back(l);
-        rc = new_segment_for_broken(l);
+    for (unsigned k = 0; rc < 0 && k < GW_LF_ATTEMPTS; k++) {
+        gw_lf_take_back(l);
+        rc = gw_lf_go_on(l);
         if (rc < 0)
             break;
         rc = write_open(l);
@@ -371,182 +379,8 @@ static void write_todo(struct gw_lf *l)
         gw_lf_degraded(l, false);
         return;
     }
-    take_back(l);
+    gw_lf_take_back(l);
     for (unsigned i = 0; i < l->n_todo; i++)
-        if (l->todo[i].rc == OPEN)
+        if (l->todo[i].rc == GW_LF_OPEN)
             l->todo[i].rc = rc == -ENOSPC ? rc : -EIO;
-}
-
-/* ---- the writer's turn ------------------------------------------------------------------------------------- */
-
-int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies)
-{
-    int rc = 0, of_commit = 0;
-
-    l->n_todo = 0;
-    for (unsigned k = 0; k < ATTEMPTS; k++) {
-        if (l->tail.broken)
-            rc = new_segment_for_broken(l);
-        if (rc < 0)
-            return rc;
-        rc = make_room(l, copies * (GW_LF_HEAD + gw_lf_pad(body.n)), true, &of_commit);
-        if (rc < 0)
-            continue;
-        rc = of_commit;
-        if (rc == 0)
-            rc = gw_lf_out_reserve(l, copies * (GW_LF_HEAD + gw_lf_pad(body.n)), copies);
-        if (rc == 0) {
-            (void)pthread_mutex_lock(&l->lock);
-            rc = gw_lf_state_reserve(&l->state, kind, body);
-            (void)pthread_mutex_unlock(&l->lock);
-        }
-        if (rc < 0)
-            return rc;
-        gw_lf_group_begin(l);
-        for (unsigned i = 0; i < copies; i++)
-            gw_lf_group_record(l, kind, 0, body);
-        rc = gw_lf_group_write(l, (struct gw_log_producer){0});
-        l->wants_sync = true;
-        if (rc == 0)
-            rc = finish(l);
-        if (rc == 0)
-            return 0;
-        take_back(l);
-        if (!l->tail.broken)
-            return rc;
-        rc = 0;
-    }
-    return -EIO;
-}
-
-/*
- * An empty group that says how far all was synced: what is damaged before it is rot, and does not end the log. Every
- * commit says so for those before it; this one is for the last, when none follows. It needs no sync itself.
- */
-static int write_mark(struct gw_lf *l)
-{
-    int rc = fits(l, 0, true) ? gw_lf_out_reserve(l, 0, 0) : -ENOSPC;
-
-    l->mark_ns = 0;
-    if (rc < 0)
-        return rc;
-    gw_lf_group_begin(l);
-    rc = gw_lf_group_write(l, (struct gw_log_producer){0});
-    if (rc < 0)
-        return rc;
-    gw_lf_apply(l);
-    l->unsynced_ns = 0;
-    return 0;
-}
-
-static void mark_if_due(struct gw_lf *l)
-{
-    if (l->mark_ns != 0 && !l->tail.broken && l->unsynced_ns == 0 && gw_mono_ns(l->env) >= l->mark_ns)
-        (void)write_mark(l);
-}
-
-int gw_lf_close_segment(struct gw_lf *l)
-{
-    int rc = gw_lf_sync(l);
-
-    if (rc == 0 && l->tail.at > l->tail.data && write_mark(l) < 0 && l->tail.broken)
-        rc = -EIO;
-    if (rc == 0)
-        rc = l->env->ops->file_truncate(l->tail.file, l->tail.at);
-    return rc == 0 ? gw_lf_sync(l) : rc;
-}
-
-static void write_losses(struct gw_lf *l)
-{
-    for (;;) {
-        struct gw_lf_loss loss;
-        struct gw_buf b;
-        bool any;
-
-        (void)pthread_mutex_lock(&l->lock);
-        any = l->n_losses > 0;
-        if (any)
-            loss = l->losses[0];
-        (void)pthread_mutex_unlock(&l->lock);
-        if (!any)
-            return;
-        gw_buf_init(&b, 1024);
-        gw_lf_put_loss(&b, &loss);
-        int rc = b.failed ? -ENOMEM : gw_lf_write_now(l, GW_LF_LOST, gw_buf_slice(&b), 1);
-
-        gw_buf_clear(&b);
-        if (rc < 0)
-            return;
-        (void)pthread_mutex_lock(&l->lock);
-        memmove(l->losses, l->losses + 1, --l->n_losses * sizeof(loss));
-        (void)pthread_mutex_unlock(&l->lock);
-    }
-}
-
-static void sync_if_due(struct gw_lf *l)
-{
-    if (l->tail.broken) {
-        (void)new_segment_for_broken(l);
-        if (!l->tail.broken)
-            gw_lf_degraded(l, false);
-        return;
-    }
-    if (l->unsynced_ns == 0 || gw_mono_ns(l->env) < l->unsynced_ns + sync_interval(l))
-        return;
-    if (gw_lf_sync(l) < 0 && new_segment_for_broken(l) == 0)
-        gw_lf_degraded(l, false);
-}
-
-static uint64_t when_next(struct gw_lf *l)
-{
-    uint64_t at = l->unsynced_ns ? l->unsynced_ns + sync_interval(l) : 0, retain = gw_lf_retain_next(l);
-
-    if (at == 0)
-        at = l->mark_ns;
-    if (l->tail.broken)
-        at = l->retry_ns;
-    if (!gw_inbox_is_empty(&l->inbox))
-        return gw_mono_ns(l->env);
-    return at == 0 || (retain != 0 && retain < at) ? retain : at;
-}
-
-static struct gw_inbox_item *take_todo(struct gw_lf *l, struct gw_inbox_item *list)
-{
-    for (l->n_todo = 0; list && l->n_todo < GW_LF_BATCH; list = list->next)
-        l->todo[l->n_todo++] = (struct gw_lf_todo){(struct gw_log_commit *)(void *)list, l->closed ? -ESHUTDOWN : OPEN};
-    return list;
-}
-
-uint64_t gw_lf_work(struct gw_log *log)
-{
-    struct gw_lf *l = (struct gw_lf *)log;
-    struct gw_inbox_item *list = gw_inbox_take(&l->inbox);
-    uint64_t next;
-
-    for (;;) {
-        struct gw_lf_todo done[GW_LF_BATCH];
-        unsigned n;
-
-        (void)pthread_mutex_lock(&l->work);
-        list = take_todo(l, list);
-        if (l->n_todo > 0)
-            write_todo(l);
-        n = l->n_todo;
-        memcpy(done, l->todo, n * sizeof(*done));
-        l->n_todo = 0;
-        if (!list && !l->closed) {
-            sync_if_due(l);
-            mark_if_due(l);
-            write_losses(l);
-            gw_lf_retain(l);
-            if (!l->tail.broken)
-                (void)gw_lf_keep_reserve(l);
-        }
-        next = when_next(l);
-        (void)pthread_mutex_unlock(&l->work);
-        for (unsigned i = 0; i < n; i++)
-            done[i].c->done(done[i].c, done[i].rc);
-        if (!list)
-            return next;
-    }
 }

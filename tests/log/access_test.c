@@ -198,6 +198,7 @@ static void a_live_log_may_be_looked_at(void **state)
     assert_int_equal(world_stats(&other).lost_rows, 0);
     assert_int_equal(gw_log_consumer_open(other.log, "new", GW_LOG_FROM_FIRST, &id), -ENOENT);
     assert_int_equal(gw_log_truncate(other.log, GW_LOG_END), -EROFS);
+    assert_int_equal(world_append(&other, 1, 10, true), -EROFS);
     id = names_in(w.dir);
     gw_log_close(other.log);
     assert_int_equal(names_in(w.dir), id);
