@@ -185,6 +185,7 @@ void gw_lf_stats(struct gw_log *log, struct gw_log_stats *ret)
     if (ret->synced_seq > ret->end_seq)
         ret->synced_seq = ret->end_seq;
     ret->max_bytes = l->conf.max_bytes;
+    memcpy(ret->uuid, l->uuid, sizeof(ret->uuid));
     ret->segments = l->n_segs;
     ret->bytes = 0;
     ret->last_time_ns = 0;

@@ -121,6 +121,7 @@ struct gw_log_consumer {
 };
 
 struct gw_log_stats {
+    uint8_t uuid[16];            /* of this log, from its making on; zeros in memory */
     uint64_t first_seq, end_seq; /* of what is there; end: the next to be given */
     uint64_t first_row, end_row;
     uint64_t synced_seq;       /* everything below survives a power cut */

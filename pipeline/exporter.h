@@ -113,6 +113,11 @@ struct gw_attempt {
      */
     void (*taken)(struct gw_attempt *a, const uint64_t *bits);
     /**
+     * What that row of the body is called in the queue on disk: four numbers that no other row has, the same in every
+     * attempt, also of the next process. False: it is in memory only. Until done.
+     */
+    bool (*row_name)(struct gw_attempt *a, uint32_t row, uint64_t ret[4]);
+    /**
      * For own_tries: a request of this attempt has failed. True: try it again after *ret_pause_ns. False: its tries are
      * over, see t->over; when the others are settled too, the attempt ends as GW_SENT_OVER with what is left.
      */

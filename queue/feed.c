@@ -59,6 +59,7 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
 {
     struct gw_log *log = wal->log;
     struct gw_feed *s = calloc(1, sizeof(*s));
+    struct gw_log_stats st;
     int rc;
 
     if (!s)
@@ -73,6 +74,8 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
         free(s);
         return gw_fail(err, rc, "its place in the queue on disk cannot be kept: %s", strerror(-rc));
     }
+    gw_log_stats(log, &st);
+    memcpy(s->log_id, st.uuid, sizeof(s->log_id));
     s->next = e->feeds;
     e->feeds = s;
     *ret = s;

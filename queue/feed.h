@@ -28,6 +28,7 @@ struct gw_feed {
     const struct gw_batching *batching; /* of the pipeline, or NULL */
     const char *pipeline;               /* id, or NULL */
     uint32_t consumer;
+    uint64_t log_id[2]; /* the log's uuid */
     /* Not while another edge of that exporter still has what it holds: then it gets nothing. Written under the wal's
      * lock. */
     _Atomic bool active;

@@ -37,6 +37,18 @@ void gw_tab_add(struct gw_tab *t, const struct gw_log_place *p)
     t->n_rows += p->rows;
 }
 
+const struct gw_log_place *gw_tab_at(struct gw_tab *t, uint32_t row, uint32_t *ret_frame_row)
+{
+    if (!t || row >= t->n_rows)
+        return NULL;
+    if (row < t->near_row || t->near >= t->n)
+        t->near = t->near_row = 0;
+    while (row - t->near_row >= t->places[t->near].rows)
+        t->near_row += t->places[t->near++].rows;
+    *ret_frame_row = t->places[t->near].first + row - t->near_row;
+    return t->places[t->near].feed ? &t->places[t->near] : NULL;
+}
+
 struct gw_tab *gw_tab_ref(struct gw_tab *t)
 {
     if (t)
@@ -207,6 +219,7 @@ void gw_tab_keep(struct gw_tab *t, const uint64_t *bits)
     t->places = kept->places == &kept->one ? &t->one : kept->places;
     t->n = kept->n;
     t->n_rows = kept->n_rows;
+    t->near = t->near_row = 0;
     kept->places = &kept->one;
     gw_tab_leave(kept);
     (void)gw_tab_unref(kept);

@@ -30,6 +30,7 @@ struct gw_tab {
     uint32_t taken;                    /* rows of tally[GW_LOG_DELIVERED] to come that were cut out before */
     uint64_t *cut;                     /* bit per row: belongs to another tab now; or NULL */
     struct gw_log_place *places;       /* &one, or memory of its own */
+    uint32_t near, near_row;           /* gw_tab_at: the place that was asked for last, and its first row */
     struct gw_log_place one;
 };
 
@@ -40,6 +41,10 @@ void gw_tab_add(struct gw_tab *t, const struct gw_log_place *p);
 struct gw_tab *gw_tab_ref(struct gw_tab *t); /* takes NULL */
 /** With the last reference all rows are settled as the tally says. Returns NULL; takes NULL. */
 struct gw_tab *gw_tab_unref(struct gw_tab *t);
+/**
+ * Where row `row` stands: the feed, the frame and the row of it. NULL: in memory only. Fastest in order, or nearly.
+ */
+const struct gw_log_place *gw_tab_at(struct gw_tab *t, uint32_t row, uint32_t *ret_frame_row);
 /** Rows ended so; t may be NULL (a chunk that is in memory only). */
 void gw_tab_count(struct gw_tab *t, enum gw_log_outcome outcome, uint32_t rows);
 /** The rows stay in the log, to be sent again some day. Takes NULL. */

@@ -569,6 +569,20 @@ static void on_taken(struct gw_attempt *a, const uint64_t *bits)
     gw_tab_taken(((struct gw_job *)a)->chunk->tab, bits);
 }
 
+static bool row_name(struct gw_attempt *a, uint32_t row, uint64_t ret[4])
+{
+    uint32_t frame_row;
+    const struct gw_log_place *p = gw_tab_at(((struct gw_job *)a)->chunk->tab, row, &frame_row);
+
+    if (!p)
+        return false;
+    ret[0] = p->feed->log_id[0];
+    ret[1] = p->feed->log_id[1];
+    ret[2] = p->seq;
+    ret[3] = frame_row;
+    return true;
+}
+
 /* ---- attempts --------------------------------------------------------------------------------------------- */
 
 static void on_timeout(struct gw_timer *t)
@@ -623,6 +637,7 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
         .done = on_done,
         .dead = on_dead,
         .taken = on_taken,
+        .row_name = row_name,
         .again = again,
     };
     j->next = l->jobs;

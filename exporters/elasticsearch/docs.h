@@ -23,6 +23,8 @@ enum gw_es_id {
     GW_ES_ID_CONTENT
 }; /* `document_id`: by record identity, or by content */
 
+struct gw_attempt;
+
 /** What the settings say about documents and where they go. Texts are borrowed for the writer's life. */
 struct gw_es_options {
     const char *traces_index, *metrics_index, *logs_index; /* "": data stream routing */
@@ -34,7 +36,10 @@ struct gw_es_options {
     bool logstash_format;
     const char *logstash_prefix_separator, *logstash_date_format;
     enum gw_es_id id;
-    uint64_t attempt[2];       /* GW_ES_ID_RECORD: no other body has it; set before each call */
+    /* GW_ES_ID_RECORD; set before each call. By attempt go the rows that row_name does not know; it may be NULL. */
+    uint64_t attempt[2]; /* no other body has it */
+    struct gw_attempt *rows_of;
+    uint64_t exporter;         /* hash of its id: another one may write the same rows elsewhere, otherwise */
     bool require_data_stream;  /* the server takes it; may change between two calls */
     bool no_dynamic_templates; /* the server refuses a request that has them; may change, too */
     uint64_t now_ns;           /* wall clock, the date of logstash_format (UTC): set before each call */

@@ -15,6 +15,7 @@
  */
 #include <stdlib.h>
 
+#include "core/hash.h"
 #include "core/logger.h"
 #include "exporters/elasticsearch/bulk.h"
 #include "pipeline/queue_settings.h"
@@ -85,6 +86,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
                                                           : &s->conf->retry.on_status,
                       &s->on_document_status);
     gw_es_options_of(s->conf, &s->options);
+    s->options.exporter = gw_hash_stable(gw_slice_cstr(ctx->id));
     s->options.no_dynamic_templates = true; /* until the server is known */
     r = gw_es_nodes_init(&s->nodes, s->conf, ctx, err);
     if (r == 0 && gw_es_writer_new(&s->options, &s->writer) < 0)

@@ -3,7 +3,8 @@
  * Ids that are the same when the same is sent again, so that a document is created once. Hashes are XXH3 of 128 bits
  * in base64url: 22 characters.
  *
- * record    the attempt and the row: two records never share an id, and a lost answer stores none twice
+ * record    the row's place in the queue on disk, else the attempt and the row: two records never share an id, and what
+ *           is sent again, after a lost answer or by the next process, is stored once
  * content   the index and the document: what a client sends again is stored once, too, and so is what only looks alike
  */
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <xxhash.h>
 
 #include "exporters/elasticsearch/writer.h"
+#include "pipeline/exporter.h"
 
 static XXH128_hash_t hash_of(struct gw_slice s)
 {
@@ -42,11 +44,14 @@ static void put_id(XXH128_hash_t h, char id[80])
     id[GW_ES_ID_BYTES] = 0;
 }
 
-/** A record is its place in an attempt: what looks the same may be meant twice, and an attempt sends lines again. */
+/** A record is its place: what looks the same may be meant twice, and an attempt sends lines again. */
 static XXH128_hash_t place_of(const struct gw_es_writer *w, uint32_t row, uint64_t part)
 {
-    const uint64_t place[] = {w->o->attempt[0], w->o->attempt[1], row, part};
+    struct gw_attempt *a = w->o->rows_of;
+    uint64_t place[] = {w->o->attempt[0], w->o->attempt[1], row, 0, part, w->o->exporter};
 
+    if (a && a->row_name && a->row_name(a, row, place))
+        place[4] ^= 1ull << 63; /* no attempt's */
     return XXH3_128bits(place, sizeof(place));
 }
 

@@ -116,6 +116,7 @@ static int write_rows(struct gw_es_job *j, uint32_t from, uint32_t to)
     gw_view_init(&v, s->batch, &s->arena);
     s->options.attempt[0] = s->gateway;
     s->options.attempt[1] = j->number;
+    s->options.rows_of = j->a;
     s->options.now_ns = gw_wall_ns(s->ctx->env);
     v.meta = j->a->meta ? gw_meta_ref(j->a->meta) : NULL;
     for (uint32_t row = 0; row < j->n_rows && r == 0; row++)

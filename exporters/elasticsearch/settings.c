@@ -142,7 +142,7 @@ const struct gw_field gw_es_fields[] = {
     GW_BLOCK_FIELD(C, telemetry, "telemetry", telemetry_fields, "For looking into requests."),
     GW_ENUM_FIELD(C, document_id, "document_id", "none", ids,
                   "An _id of ours, so that a try after a lost answer stores nothing twice. record: one for each "
-                  "document; content: equal documents are one."),
+                  "document, kept through restarts by a queue with storage; content: equal documents are one."),
     GW_LIST_FIELD(C, remedies, "remedies", struct gw_es_rule, rule_fields,
                   "What to do with a document that the index's mapping refuses. The first rule that fits counts."),
     GW_U64_FIELD(C, max_request_bytes, "max_request_bytes", "0", 0, MAX_REQUEST_BYTES,

@@ -59,7 +59,7 @@ def config(folder, sink, level):
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{GRPC}"}, "http": {"endpoint": f"127.0.0.1:{HTTP}"}}}},
         "exporters": {
             "otlp_http": {"endpoint": sink.url("http"), "compression": "none", **common},
-            "elasticsearch": {"endpoint": sink.url("bulk"), "document_id": "content", **common, "retry": {"initial_interval": "20ms", "max_interval": "200ms"}},
+            "elasticsearch": {"endpoint": sink.url("bulk"), "document_id": "record", **common, "retry": {"initial_interval": "20ms", "max_interval": "200ms"}},
             "prometheus_remote_write": {"endpoint": sink.url("rw") + "/api/v1/write", **common},
         },
         "service": {"telemetry": {"metrics": {"level": "none"}},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings of the writer of documents, and requests that are large, deep or cut into. */
+#include "pipeline/exporter.h"
 #include "tests/exporters/elasticsearch/run.h"
 
 #include <stdio.h>
@@ -170,6 +171,46 @@ static void an_id_by_the_record_is_the_same_again(void **state)
     assert_memory_equal(id_of(&r, 2).p, id_of(&r, 0).p, 22);
     assert_memory_equal(id_of(&r, 2).p + 22, "-1", 2);
     assert_memory_not_equal(id_of(&r, 3).p, id_of(&r, 0).p, 22);
+    close_run(&r);
+}
+
+static bool name_behind_40(struct gw_attempt *a, uint32_t row, uint64_t ret[4])
+{
+    if (row == 2)
+        return false;
+    memcpy(ret, (uint64_t[]){7, 8, 9, 40 + row + (uint64_t)a->number}, 4 * sizeof(*ret));
+    return true;
+}
+
+/* Scenario: three records of which two have a name in the queue on disk, in two attempts that begin at another row; the
+ * same by another exporter. Guarantees: a row with a name has the same id in both, at whatever place of the body; one
+ * without has the attempt's; another exporter's are others. */
+static void an_id_by_the_record_outlives_the_attempt(void **state)
+{
+    static const char same[] = "{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{},{},{}]}]}]}";
+    struct gw_attempt first = {.number = 1, .row_name = name_behind_40},
+                      second = {.number = 2, .row_name = name_behind_40};
+    struct gw_es_options o = usual(GW_ES_OTEL);
+    uint8_t ids[3][22];
+    struct run r;
+
+    (void)state;
+    o.id = GW_ES_ID_RECORD;
+    o.rows_of = &first;
+    open_json(&r, &o, GW_LOGS, gw_slice_cstr(same));
+    write_docs(&r);
+    for (uint32_t i = 0; i < 3; i++)
+        memcpy(ids[i], id_of(&r, i).p, 22);
+    assert_memory_not_equal(ids[0], ids[1], 22);
+    r.o.rows_of = &second; /* its rows stand one earlier in the body */
+    r.o.attempt[1]++;
+    write_docs(&r);
+    assert_memory_equal(id_of(&r, 0).p, ids[1], 22);
+    assert_memory_not_equal(id_of(&r, 1).p, ids[0], 22);
+    assert_memory_not_equal(id_of(&r, 2).p, ids[2], 22);
+    r.o.exporter++;
+    write_docs(&r);
+    assert_memory_not_equal(id_of(&r, 0).p, ids[1], 22);
     close_run(&r);
 }
 
@@ -448,6 +489,7 @@ int main(void)
         cmocka_unit_test(logstash_format_puts_the_date_behind_the_name),
         cmocka_unit_test(a_header_names_the_mode),
         cmocka_unit_test(an_id_by_the_record_is_the_same_again),
+        cmocka_unit_test(an_id_by_the_record_outlives_the_attempt),
         cmocka_unit_test(an_id_by_the_content_is_the_contents),
         cmocka_unit_test(an_id_that_is_too_long_costs_its_row),
         cmocka_unit_test(removed_rows_are_not_there),

@@ -31,7 +31,7 @@ def config(folder, broker, search):
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{GRPC}"}, "http": {"endpoint": f"127.0.0.1:{HTTP}"}}}},
         "exporters": {
             "prometheus_remote_write": {"endpoint": f"{PROMETHEUS}/api/v1/write", "retry_on_failure": retry, **common},
-            "elasticsearch": {"endpoint": search, "document_id": "content", "retry": retry, **common},
+            "elasticsearch": {"endpoint": search, "document_id": "record", "retry": retry, **common},
             "kafka": {"brokers": [broker], "timeout": "3s", "retry_on_failure": retry, **common},
         },
         "service": {"extensions": ["file_storage"],
