@@ -205,6 +205,7 @@ int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
     if (rc >= 0 && is_last) {
         uint32_t chain = seg->chain;
 
+        l->tail.chain = chain; /* what is written next follows on that, when there is no group yet */
         if (sure > seg->data)
             s.at = sure;
         rc = replay_groups(l, &s, sure > seg->data || chain == 0 ? NULL : &chain, &seg->end);

@@ -219,6 +219,48 @@ static void a_torn_tail_is_cut(void **state)
     world_clear(&w);
 }
 
+/* The folder as a killed process leaves it, opened by the next one. */
+static void kill_and_open(const struct world *w, struct world *next)
+{
+    char cmd[500];
+
+    world_init(next);
+    (void)snprintf(cmd, sizeof(cmd), "cp -r %s %s", w->dir, next->dir);
+    assert_int_equal(system(cmd), 0);
+    world_open(next);
+}
+
+/*
+ * Scenario    the process is killed behind a roll, before or after groups in the new segment that were not synced; so
+ * is the next one, which has written as well Guarantees  every commit that was told is there
+ */
+static void what_was_not_synced_survives_the_process(void **state)
+{
+    struct world w, second, third;
+
+    (void)state;
+    for (unsigned n = 0; n < 4; n++) {
+        world_init(&w);
+        world_open(&w);
+        for (unsigned i = 0; i < 3; i++)
+            assert_int_equal(world_append(&w, 2, 100, n == 3), 0);
+        if (n < 3)
+            assert_int_equal(gw_lf_roll((struct gw_lf *)w.log, 0), 0);
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(world_append(&w, 2, 100, false), 0);
+        kill_and_open(&w, &second);
+        assert_int_equal(world_read(&second, 0).frames, 3 + n);
+        for (unsigned i = 0; i < 5; i++)
+            assert_int_equal(world_append(&second, 2, 100, false), 0);
+        kill_and_open(&second, &third);
+        assert_int_equal(world_read(&third, 0).frames, 8 + n);
+        assert_int_equal(world_stats(&third).end_row, 16 + 2 * n);
+        world_clear(&third);
+        world_clear(&second);
+        world_clear(&w);
+    }
+}
+
 /*
  * Scenario    a new epoch of a producer while commits of the old one come
  * Guarantees  they are refused, also after a restart; anonymous ones are not
@@ -337,6 +379,7 @@ int main(void)
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(segments_go_when_all_have_passed),
         cmocka_unit_test(a_torn_tail_is_cut),
+        cmocka_unit_test(what_was_not_synced_survives_the_process),
         cmocka_unit_test(an_old_epoch_is_fenced),
         cmocka_unit_test(positions_are_found_again),
         cmocka_unit_test(numbers_may_be_large),
