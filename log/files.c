@@ -54,6 +54,7 @@ static void close_log(struct gw_log *log)
     struct gw_lf *l = (struct gw_lf *)log;
 
     if (!l->conf.read_only) {
+        l->retry_ns = 0; /* a disk that failed is asked once more: there is no later */
         (void)gw_lf_work(log);
         (void)pthread_mutex_lock(&l->work);
         if (!l->tail.broken)

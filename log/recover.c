@@ -469,8 +469,9 @@ static int find_hole(struct gw_lf *l, size_t i)
     struct gw_lf_loss loss;
     int rc;
 
-    if (!next->head_bad && next->prev_number == s->number)
-        return 0;
+    if ((!next->head_bad && next->prev_number == s->number) ||
+        (next->first_seq <= l->state.trim.seq && next->first_row <= l->state.trim.row))
+        return 0; /* or nobody wants what was there */
     rc = gw_lf_seg_open(l, s, &scan);
     if (rc < 0)
         return rc;
@@ -502,11 +503,42 @@ static int find_holes(struct gw_lf *l, size_t base)
     return rc;
 }
 
+/*
+ * A last segment without a header is damaged, or was never finished: then no commit in it knows of a sync, and all it
+ * has lies in the one before, too.
+ */
+static int drop_unfinished(struct gw_lf *l)
+{
+    while (l->n_segs > 1 && l->segs[l->n_segs - 1].head_bad) {
+        struct gw_lf_seg *seg = &l->segs[l->n_segs - 1];
+        char path[GW_LF_PATH];
+        struct gw_lf_scan s;
+        uint64_t sure, last;
+        int rc = gw_lf_seg_open(l, seg, &s);
+
+        if (rc < 0)
+            return rc;
+        rc = find_sure(&s, &sure, &last);
+        gw_lf_scan_clear(&s);
+        if (rc < 0 || sure > 0)
+            return rc;
+        gw_lf_path(l, seg->number, "", path);
+        if (!l->conf.read_only)
+            (void)l->env->ops->file_remove(l->env, path);
+        l->n_segs--;
+    }
+    return 0;
+}
+
 static int replay_all(struct gw_lf *l, size_t *ret_base)
 {
-    size_t base = l->n_segs;
-    int rc = 0;
+    size_t base;
+    int rc = drop_unfinished(l);
 
+    if (rc < 0)
+        return rc;
+    base = l->n_segs;
+    rc = 0;
     while (base > 0 && rc == 0)
         rc = gw_lf_replay_snapshot(l, &l->segs[--base]);
     if (rc < 0)
@@ -522,6 +554,11 @@ static int replay_all(struct gw_lf *l, size_t *ret_base)
     for (size_t i = base; i < l->n_segs; i++) {
         bool is_last = i + 1 == l->n_segs;
 
+        /* Its header was never written: what it has copies of is where it was. */
+        if (i > base && l->segs[i].head_bad && l->segs[i].first_seq < l->state.end_seq) {
+            l->segs[i].first_seq = l->state.end_seq;
+            l->segs[i].first_row = l->state.end_row;
+        }
         if (l->segs[i].first_seq > l->state.end_seq)
             lose(l, l->segs[i].first_seq, l->segs[i].first_row, 0);
         rc = gw_lf_replay_segment(l, &l->segs[i], is_last);
@@ -579,6 +616,18 @@ static int take_over(struct gw_lf *l)
     return 0;
 }
 
+/* Of segments below the mark some may have gone when a crash came, in any order: the rest goes now. */
+static void drop_trimmed(struct gw_lf *l)
+{
+    size_t n = 0;
+
+    while (n + 1 < l->n_segs && l->segs[n + 1].first_seq <= l->state.trim.seq &&
+           l->segs[n + 1].first_row <= l->state.trim.row)
+        n++;
+    if (n > 0 && !l->conf.read_only)
+        gw_lf_segments_drop(l, 0, n);
+}
+
 int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
 {
     size_t base = 0;
@@ -606,6 +655,7 @@ int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
     rc = take_over(l);
     if (rc < 0)
         return gw_fail(err, rc, "%s: the last segment cannot be written on: %s", l->dir, strerror(-rc));
+    drop_trimmed(l);
     if (l->damaged)
         (void)gw_lf_roll(l, 0);
     return 0;

@@ -122,7 +122,7 @@ static int write_heads(struct gw_lf *l, const struct gw_lf_segment_head *h)
     return gw_lf_write_all(l, l->tail.file, &iov, 1, 0);
 }
 
-/* The snapshot first, because the header tells how long it is. */
+/* The header comes last, because it tells how long the snapshot is. */
 static int write_beginning(struct gw_lf *l, struct gw_lf_segment_head *h)
 {
     struct gw_lf_tail *t = &l->tail;
@@ -136,7 +136,7 @@ static int write_beginning(struct gw_lf *l, struct gw_lf_segment_head *h)
     }
     /* The chain field does not change a group's length. */
     t->data = t->at;
-    return rc == 0 ? write_heads(l, h) : rc;
+    return rc;
 }
 
 static int allocate(struct gw_lf *l, uint64_t bytes)
@@ -289,8 +289,14 @@ static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, bo
         rc = write_beginning(l, h);
     if (rc == 0 && l->tail.at + bytes > l->tail.room)
         rc = allocate(l, l->tail.at + bytes);
-    if (rc == 0 && old && old->broken)
+    /* The snapshot knows what became of commits whose frames are copied: never the one without the other. */
+    if (rc == 0 && old && old->broken) {
         rc = copy_frames(l, &l->segs[l->n_segs - 1], old->synced);
+        if (rc == 0)
+            rc = l->env->ops->file_sync(l->tail.file);
+    }
+    if (rc == 0)
+        rc = write_heads(l, h);
     l->next_seq = end_seq;
     l->next_row = end_row;
     if (rc == 0)

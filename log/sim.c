@@ -428,20 +428,6 @@ static int seek(struct gw_log_reader *reader, uint16_t partition, uint64_t seq)
     return 0;
 }
 
-static int seek_time(struct gw_log_reader *reader, uint64_t time_ns)
-{
-    struct reader *r = reader_of(reader);
-    struct sim *s = r->s;
-    size_t i;
-
-    (void)pthread_mutex_lock(&s->lock);
-    for (i = 0; i < s->now.n_frames && s->now.frames[i]->f.time_ns < time_ns; i++)
-        ;
-    seek_all(r, s->now.first_seq + i);
-    (void)pthread_mutex_unlock(&s->lock);
-    return 0;
-}
-
 static bool is_wanted(const struct reader *r, const struct gw_log_frame *f)
 {
     if (r->conf.partitions && !(r->conf.partitions >> f->partition & 1))
@@ -449,6 +435,22 @@ static bool is_wanted(const struct reader *r, const struct gw_log_frame *f)
     if (r->conf.topics && (f->topic >= 64 || !(r->conf.topics >> f->topic & 1)))
         return false;
     return f->seq >= r->next[f->partition];
+}
+
+static int seek_time(struct gw_log_reader *reader, uint64_t time_ns)
+{
+    struct reader *r = reader_of(reader);
+    struct sim *s = r->s;
+    size_t i;
+
+    (void)pthread_mutex_lock(&s->lock);
+    seek_all(r, s->now.first_seq);
+    for (i = 0; i < s->now.n_frames; i++) /* of those that it reads */
+        if (is_wanted(r, &s->now.frames[i]->f) && s->now.frames[i]->f.time_ns >= time_ns)
+            break;
+    seek_all(r, s->now.first_seq + i);
+    (void)pthread_mutex_unlock(&s->lock);
+    return 0;
 }
 
 /* The rows that the reader's consumer has not done; false: none. A frame without rows is open as it is. */

@@ -76,7 +76,7 @@ static int enter(struct gw_simdisk *d, enum gw_simdisk_call call, bool making)
 
 static bool is_free(const struct gw_simdisk_inode *i)
 {
-    return i->n_names + i->n_stored_names + i->n_handles == 0;
+    return i->n_names + i->n_stored_names + i->n_pending + i->n_handles == 0;
 }
 
 static size_t n_words(size_t bytes)
@@ -269,6 +269,7 @@ static void change_name(struct gw_simdisk *d, enum gw_simdisk_call call, const c
     MUST(d->n_pending++ < GW_SIMDISK_PENDING);
     p->call = call;
     p->inode = inode;
+    d->inodes[inode].n_pending++;
     set_path(p->path, path);
     set_path(p->to, to);
     change_names(d, false, p);
@@ -634,10 +635,12 @@ static int dir_sync(struct gw_env *env, const char *path)
         const struct gw_simdisk_pending *p = &d->pending[i];
 
         if (gw_slice_is(folder_of(p->path), path) ||
-            (p->call == GW_SIMDISK_RENAME && gw_slice_is(folder_of(p->to), path)))
+            (p->call == GW_SIMDISK_RENAME && gw_slice_is(folder_of(p->to), path))) {
             change_names(d, true, p);
-        else if (kept++ != i)
+            d->inodes[p->inode].n_pending--;
+        } else if (kept++ != i) {
             d->pending[kept - 1] = *p;
+        }
     }
     d->n_pending = kept;
     return 0;
@@ -717,7 +720,8 @@ void gw_simdisk_clear(struct gw_simdisk *d)
 static void begin_as(struct gw_simdisk *to, const struct gw_simdisk *from)
 {
     for (unsigned i = 0; i < to->n_inodes; i++) {
-        to->inodes[i].n_names = to->inodes[i].n_stored_names = to->inodes[i].n_handles = 0;
+        to->inodes[i].n_names = to->inodes[i].n_stored_names = 0;
+        to->inodes[i].n_pending = to->inodes[i].n_handles = 0;
         to->inodes[i].is_locked = to->inodes[i].size_dirty = false;
     }
     if (to->n_open)
@@ -761,7 +765,7 @@ void gw_simdisk_kill(struct gw_simdisk *to, const struct gw_simdisk *from)
         size_t n = f->n_cached > f->n_stored ? f->n_cached : f->n_stored, whole = (n + SECTOR - 1) / SECTOR * SECTOR;
         struct gw_simdisk_inode *i;
 
-        if (f->n_names + f->n_stored_names == 0)
+        if (f->n_names + f->n_stored_names + f->n_pending == 0)
             continue;
         i = inode_as(to, k, f, n);
         if (whole > 0) {
@@ -774,6 +778,7 @@ void gw_simdisk_kill(struct gw_simdisk *to, const struct gw_simdisk *from)
         i->size_dirty = f->size_dirty;
         i->n_names = f->n_names;
         i->n_stored_names = f->n_stored_names;
+        i->n_pending = f->n_pending;
     }
     memcpy(to->names, from->names, from->n_names * sizeof(from->names[0]));
     memcpy(to->stored_names, from->stored_names, from->n_stored_names * sizeof(from->names[0]));
@@ -832,10 +837,18 @@ static void crash_sector(uint8_t *to, const struct gw_simdisk *d, unsigned inode
 
         memcpy(to, new, n);
         memcpy(to + n, old + n, SECTOR - n);
-    } else if (fate < (limit += how->zero_permille)) {
-        memset(to, 0, SECTOR);
-    } else if (fate < limit + how->garbage_permille) {
-        fill_garbage(to, SECTOR, seed);
+    } else if (fate < limit + how->zero_permille + how->garbage_permille) {
+        size_t a = 0, b = SECTOR;
+
+        while (a < SECTOR && new[a] == old[a])
+            a++;
+        while (b > a && new[b - 1] == old[b - 1])
+            b--;
+        memcpy(to, old, SECTOR);
+        if (fate < limit + how->zero_permille)
+            memset(to + a, 0, b - a);
+        else
+            fill_garbage(to + a, b - a, seed);
     } else {
         memcpy(to, below(seed, 1000) < how->keep_permille ? new : old, SECTOR);
     }
@@ -1001,6 +1014,7 @@ void gw_simdisk_put(struct gw_simdisk *d, const char *path, const void *p, size_
     if (!name) {
         change_name(d, GW_SIMDISK_OPEN, path, "", inode_new(d, 0600, false));
         change_names(d, true, &d->pending[--d->n_pending]);
+        d->inodes[d->pending[d->n_pending].inode].n_pending--;
         name = find(d->names, d->n_names, path);
     }
     i = &d->inodes[name->inode];

@@ -11,6 +11,9 @@
  *                     zeros, garbage
  *          size       as it was, as it is, between
  *
+ * A crash does not change bytes of a sector around those that were written (SQLite calls it powersafe overwrite): what
+ * was synced stays when the rest of its sector is written later.
+ *
  * After a sync that failed the cache says that all is clean, whatever reached the disk (as Linux does it).
  * One disk belongs to one thread. Paths are shorter than GW_SIMDISK_PATH; breaking a limit ends the process.
  */
@@ -53,7 +56,7 @@ struct gw_simdisk_fault {
 };
 
 struct gw_simdisk_inode {
-    unsigned n_names, n_stored_names, n_handles; /* all zero: free */
+    unsigned n_names, n_stored_names, n_pending, n_handles; /* all zero: free */
     uint8_t *cached, *stored;
     size_t cap;
     size_t n_cached, n_stored; /* sizes */
