@@ -440,6 +440,8 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     snprintf(rig->message, sizeof(rig->message), "%s", info->message ? info->message : "");
     free(rig->left);
     rig->left = NULL;
+    rig->left_bits = info->left_bits ? info->left_bits[0] : 0;
+    rig->info.left_bits = NULL;
     if (info->left.n) {
         rig->left = (uint8_t *)text_of(info->left);
         rig->info.left.p = rig->left;
@@ -453,6 +455,7 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *death)
     d->body = (uint8_t *)text_of(death->body);
     d->n_body = death->body.n;
     d->rows = death->rows;
+    rig->dead_bits = death->bits ? death->bits[0] : 0;
     d->code = death->code;
     snprintf(d->class_, sizeof(d->class_), "%s", death->class_);
     snprintf(d->reason, sizeof(d->reason), "%s", death->reason);
@@ -495,8 +498,15 @@ static void forget(struct gw_rig *r)
     for (unsigned i = 0; i < r->n_dead; i++)
         free(r->dead[i].body);
     r->n_sent = r->n_dead = 0;
+    r->taken_bits = r->dead_bits = r->left_bits = 0;
     free(r->left);
     r->left = NULL;
+}
+
+static void on_taken(struct gw_attempt *a, const uint64_t *bits)
+{
+    (void)a;
+    rig->taken_bits = bits[0];
 }
 
 void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, uint32_t rows)
@@ -514,6 +524,7 @@ void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, 
                                .meta = meta,
                                .done = on_done,
                                .dead = on_dead,
+                               .taken = on_taken,
                                .again = on_again};
     r->component->exporter->send(r->self, &r->a);
 }

@@ -148,6 +148,8 @@ void gw_es_range_push(struct gw_es_job *j, uint32_t lo, uint32_t hi, const struc
 void gw_es_bury_row(struct gw_es_job *j, uint32_t row, const struct gw_es_refusal *why);
 /** All rows of a document. */
 void gw_es_bury_doc(struct gw_es_job *j, uint32_t doc, const struct gw_es_refusal *why);
+/** Say which rows the server has, all their documents, while others are still open. */
+void gw_es_rows_taken(struct gw_es_job *j);
 /** Rows of documents that were given up are left: before the documents are forgotten. */
 void gw_es_rows_collect(struct gw_es_job *j);
 /** Tell the queue, and forget the attempt. */

@@ -239,6 +239,7 @@ static void give_up(struct gw_es_job *j, const char *reason, const char *message
 
 static void pause_for(struct gw_es_job *j, uint64_t ns)
 {
+    gw_es_rows_taken(j); /* a pause may be long, and a crash in it must not send again what is there */
     gw_timer_arm(j->s->loop, &j->timer, gw_mono_ns(j->s->ctx->env) + ns);
 }
 

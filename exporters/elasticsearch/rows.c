@@ -81,7 +81,8 @@ static void tell_dead(struct gw_es_job *j, const struct gw_es_refusal *g)
                                       .message = g->message,
                                       .code = g->code,
                                       .body = gw_buf_slice(&body),
-                                      .rows = g->rows.n});
+                                      .rows = g->rows.n,
+                                      .bits = g->rows.bits});
     else
         for (uint32_t row = 0; row < j->n_rows; row++)
             if (gw_rows_has(&g->rows, row))
@@ -101,6 +102,30 @@ void gw_es_rows_collect(struct gw_es_job *j)
             if (!gw_rows_has(&j->dead, j->docs.rows[d->rows + k]))
                 leave_row(j, j->docs.rows[d->rows + k]);
     }
+}
+
+static void forget(struct gw_rows *set, const struct gw_es_job *j, uint32_t doc)
+{
+    const struct gw_es_doc *d = &j->docs.docs[doc];
+
+    for (uint32_t k = 0; k < d->n_rows; k++)
+        set->bits[j->docs.rows[d->rows + k] / 64] &= ~(1ull << (j->docs.rows[d->rows + k] % 64));
+}
+
+void gw_es_rows_taken(struct gw_es_job *j)
+{
+    struct gw_rows set = {0};
+
+    if (!j->is_read || gw_rows_init(&set, j->n_rows) < 0)
+        return;
+    for (uint32_t row = 0; row < j->to; row++)
+        if (!gw_rows_has(&j->dead, row) && !gw_rows_has(&j->left, row))
+            (void)gw_rows_add(&set, row);
+    for (uint32_t i = 0; i < j->docs.n_docs; i++)
+        if ((j->fates[i] & GW_ES_FATE) != GW_ES_DELIVERED)
+            forget(&set, j, i);
+    j->a->taken(j->a, set.bits);
+    gw_rows_clear(&set);
 }
 
 /* Rows of documents that were given up, and those that never became documents. */
@@ -124,6 +149,7 @@ static void tell_left(struct gw_es_job *j, struct gw_buf *body)
     if (j->is_read && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, body) == 0) {
         info.left = gw_buf_slice(body);
         info.left_rows = j->left.n;
+        info.left_bits = j->left.bits;
     }
     a->done(a, &info);
 }

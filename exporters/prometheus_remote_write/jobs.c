@@ -130,7 +130,8 @@ static bool write_dead_letter(struct gw_rw_job *j, const struct gw_rows *rows, c
                                             .message = why->message,
                                             .code = why->code,
                                             .body = gw_buf_slice(&out),
-                                            .rows = rows->n});
+                                            .rows = rows->n,
+                                            .bits = rows->bits});
     gw_buf_clear(&out);
     return ok;
 }
@@ -183,6 +184,7 @@ static void finish(struct gw_rw_job *j)
         if (!j->all_left && j->left.n < j->n_rows && gw_rows_extract(a->signal, a->body, &j->left, &left) == 0) {
             info.left = gw_buf_slice(&left);
             info.left_rows = j->left.n;
+            info.left_bits = j->left.bits;
         }
     }
     a->impl = NULL;

@@ -944,7 +944,7 @@ static void a_delivered_request_gives_the_next_one_all_its_tries(void **state)
 }
 
 /* Scenario: one document of three is never taken.
- * Guarantees: its row alone is left. */
+ * Guarantees: its row alone is left; which rows the server has, and which are dead, is said by their numbers. */
 static void a_document_that_is_never_taken_is_left_alone(void **state)
 {
     (void)state;
@@ -952,6 +952,7 @@ static void a_document_that_is_never_taken_is_left_alone(void **state)
     send_records(3);
     r.most_failures = 2;
     answer(0, "201 429 400");
+    assert_int_equal(r.taken_bits, 1); /* said at once: the pause may be long */
     pass(SECOND);
     answer(1, "429");
     pass(SECOND);
@@ -959,7 +960,9 @@ static void a_document_that_is_never_taken_is_left_alone(void **state)
     assert_int_equal(r.done, 1);
     assert_int_equal(r.info.sent, GW_SENT_OVER);
     assert_int_equal(r.n_dead, 1);
+    assert_int_equal(r.dead_bits, 4);
     assert_int_equal(r.info.left_rows, 1);
+    assert_int_equal(r.left_bits, 2);
     assert_true(has_text(r.left, r.info.left.n, "m1."));
     assert_false(has_text(r.left, r.info.left.n, "m2."));
     close_es();
