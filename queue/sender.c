@@ -297,15 +297,39 @@ static void on_pause_end(struct gw_timer *t)
     gw_sender_pump(j->lane);
 }
 
+/* Nobody waits for rows of this chunk, so what is left can take its place, and be halved as it could. */
+static bool shrink_chunk(struct gw_job *j, const struct gw_sent_info *info)
+{
+    struct gw_chunk *c = j->chunk;
+    struct gw_payload *pl;
+
+    if (c->n_receipts || j->left || (c->tab && !info->left_bits) || !(pl = gw_payload_new(info->left.n)))
+        return false;
+    memcpy(pl->p, info->left.p, info->left.n);
+    pl->n = (uint32_t)info->left.n;
+    (void)gw_payload_unref(c->payload);
+    c->payload = pl;
+    c->body = (struct gw_slice){pl->p, pl->n};
+    c->rows = info->left_rows;
+    j->a.body = c->body;
+    j->a.payload = pl;
+    return true;
+}
+
 static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_t gone)
 {
-    uint8_t *copy = malloc(info->left.n);
+    bool shrunk = shrink_chunk(j, info);
+    uint8_t *copy = shrunk ? NULL : malloc(info->left.n);
 
-    if (!copy)
+    if (!copy && !shrunk)
         return false; /* the whole body goes again: twice is better than never */
-    memcpy(copy, info->left.p, info->left.n);
-    free(j->left);
-    j->left = copy;
+    if (copy) {
+        memcpy(copy, info->left.p, info->left.n);
+        free(j->left);
+        j->left = copy;
+        j->a.body = (struct gw_slice){copy, info->left.n};
+        j->a.payload = NULL;
+    }
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, gone);
     atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
     gw_metric_add(j->lane->sent, gone);
@@ -313,8 +337,6 @@ static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_
         gw_tab_keep(j->chunk->tab, info->left_bits);
     else
         gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, gone);
-    j->a.body = (struct gw_slice){copy, info->left.n};
-    j->a.payload = NULL;
     j->a.rows = info->left_rows;
     return true;
 }

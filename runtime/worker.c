@@ -33,6 +33,7 @@ static void close_intakes(struct worker *w)
             if (in->receiver->comp->type->close)
                 in->receiver->comp->type->close(in->base.local);
             in->base.local = NULL;
+            in->base.on_verdict = NULL; /* a log may still answer: then it is only counted */
         }
 }
 

@@ -188,8 +188,10 @@ static void close_intake(struct worker *w, struct intake **link)
 
     if (in->base.local && in->receiver->comp->type->close)
         in->receiver->comp->type->close(in->base.local);
-    if (in->receiver->comp->type != &gw_door_type)
+    if (in->receiver->comp->type != &gw_door_type) {
         in->base.local = NULL;
+        in->base.on_verdict = NULL;
+    }
     in->base.signals = 0; /* a door stays with the engine, and leads nowhere */
     in->share = NULL;
     *link = in->next;
