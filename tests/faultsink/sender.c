@@ -12,7 +12,8 @@
  *   U TIME FIRST N           nobody knows: the connection ended, or there was no answer in time
  *
  * What is refused or unknown is not sent again, so that every second copy behind the gateway is the gateway's.
- * It connects again for ever, and ends with SIGTERM or after S seconds: then one line of JSON.
+ * A GOAWAY and `Connection: close` are heeded: what is under way is waited for, then it connects anew. It connects
+ * again for ever, and ends with SIGTERM or after S seconds: then one line of JSON.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,7 +31,7 @@
 #include "core/buf.h"
 #include "core/hash.h"
 
-enum { MAX_CONNS = 256, MAX_STREAMS = 64, PAUSE_NS = 20000000 };
+enum { MAX_CONNS = 1024, MAX_STREAMS = 64, PAUSE_NS = 20000000 };
 
 struct call {
     bool busy;
@@ -46,6 +47,7 @@ struct conn {
     int fd; /* -1: none */
     nghttp2_session *h2;
     uint64_t not_before_ns;
+    bool leaving; /* the server has told so */
     struct call calls[MAX_STREAMS];
     struct gw_buf out;
     size_t out_sent;
@@ -61,7 +63,7 @@ static struct {
     int port, ep;
     unsigned rows, text, n_conns, n_streams;
     double rate, seconds;
-    uint64_t next_id, timeout_ns, start_ns, end_ns, n_sent, n_accepted, n_refused, n_unknown, n_part;
+    uint64_t next_id, timeout_ns, start_ns, end_ns, n_sent, n_accepted, n_refused, n_unknown, n_part, n_not_connected;
     struct conn conns[MAX_CONNS];
 } g = {
     .signal = "logs", .rows = 20, .text = 100, .n_conns = 4, .n_streams = 4, .next_id = 1, .timeout_ns = 10000000000};
@@ -255,6 +257,7 @@ static void drop(struct conn *c)
     c->h2 = NULL;
     gw_buf_reset(&c->out);
     c->out_sent = c->n_in = 0;
+    c->leaving = false;
 }
 
 /* ---- HTTP/2 ------------------------------------------------------------------------------------------------------ */
@@ -370,6 +373,7 @@ static void h1_read(struct conn *c)
         return;
     k->http = (unsigned)atoi(c->in + 9);
     k->n_answer = body;
+    c->leaving = strcasestr(c->in, "\r\nconnection: close") != NULL;
     finish(k, true);
     c->n_in = 0;
 }
@@ -427,6 +431,7 @@ static bool dial(struct conn *c)
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        g.n_not_connected++;
         drop(c);
         return false;
     }
@@ -439,8 +444,32 @@ static bool dial(struct conn *c)
     return true;
 }
 
+static bool is_busy(const struct conn *c)
+{
+    for (unsigned i = 0; i < g.n_streams; i++)
+        if (c->calls[i].busy)
+            return true;
+    return false;
+}
+
+/* True: nothing new on this connection. */
+static bool leave(struct conn *c)
+{
+    if (c->fd < 0 || !(c->leaving || (c->h2 && !nghttp2_session_check_request_allowed(c->h2))))
+        return false;
+    if (is_busy(c))
+        return true;
+    drop(c);
+    c->not_before_ns = 0;
+    return false;
+}
+
 static void pump(struct conn *c)
 {
+    if (leave(c)) {
+        flush_out(c);
+        return;
+    }
     for (unsigned i = 0; i < g.n_streams && more(); i++) {
         struct call *k = &c->calls[i];
 
@@ -607,9 +636,9 @@ int main(int argc, char **argv)
     if (fclose(g.log) != 0)
         die(g.log_name);
     printf("{\"requests\": %llu, \"accepted\": %llu, \"in_part\": %llu, \"refused\": %llu, \"unknown\": %llu, "
-           "\"next_id\": %llu, \"seconds\": %.3f}\n",
+           "\"not_connected\": %llu, \"next_id\": %llu, \"seconds\": %.3f}\n",
            (unsigned long long)g.n_sent, (unsigned long long)g.n_accepted, (unsigned long long)g.n_part,
-           (unsigned long long)g.n_refused, (unsigned long long)g.n_unknown, (unsigned long long)g.next_id,
-           (double)(now_ns() - g.start_ns) / 1e9);
+           (unsigned long long)g.n_refused, (unsigned long long)g.n_unknown, (unsigned long long)g.n_not_connected,
+           (unsigned long long)g.next_id, (double)(now_ns() - g.start_ns) / 1e9);
     return 0;
 }
