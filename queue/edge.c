@@ -31,7 +31,8 @@ const char *gw_edge_storage(const struct gw_edge *e)
 
 void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w)
 {
-    e->own[gw_signal_index(s)] = w;
+    if (e->own[gw_signal_index(s)] != w)
+        e->own[gw_signal_index(s)] = w;
 }
 
 /* ---- making and ending ------------------------------------------------------------------------------------ */
@@ -704,14 +705,30 @@ static bool is_hopeless(const struct gw_edge *e)
     return failing;
 }
 
-bool gw_edge_is_empty(const struct gw_edge *e)
+bool gw_edge_is_dry(const struct gw_edge *e)
 {
-    if (e->feeds && atomic_load(&e->draining) && is_hopeless(e))
-        return true;
     for (const struct gw_feed *s = e->feeds; s; s = s->next)
         if (!gw_feed_is_in_step(s))
             return false;
     return atomic_load(&e->n_chunks) == 0;
+}
+
+bool gw_edge_is_empty(const struct gw_edge *e)
+{
+    return (e->feeds && atomic_load(&e->draining) && is_hopeless(e)) || gw_edge_is_dry(e);
+}
+
+bool gw_edge_is_at_rest(const struct gw_edge *e)
+{
+    return atomic_load(&e->n_chunks) == 0 || (e->feeds && is_hopeless(e));
+}
+
+bool gw_edge_is_settled(const struct gw_edge *e)
+{
+    for (const struct gw_feed *s = e->feeds; s; s = s->next)
+        if (atomic_load(&s->n_settling))
+            return false;
+    return true;
 }
 
 static bool has_jobs(const struct gw_edge *e)

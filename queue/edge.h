@@ -86,6 +86,12 @@ void gw_edge_close(struct gw_edge *e);
 void gw_edge_drain(struct gw_edge *e);
 /** Nothing is queued or under way. */
 bool gw_edge_is_empty(const struct gw_edge *e);
+/** Nothing is in memory; or the sink is away, and what is there is on disk, too. */
+bool gw_edge_is_at_rest(const struct gw_edge *e);
+/** As empty, and nothing is left on disk, although the sink may be away. */
+bool gw_edge_is_dry(const struct gw_edge *e);
+/** A closed one: what has become of its rows is noted on disk. */
+bool gw_edge_is_settled(const struct gw_edge *e);
 
 /** What a request takes of the queue, in its sizer's units. */
 uint64_t gw_edge_units(const struct gw_edge *e, uint64_t requests, uint64_t rows, uint64_t bytes);

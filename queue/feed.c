@@ -223,12 +223,14 @@ static void on_settled(struct gw_log_commit *c, int rc)
 
     if (rc == 0 || rc == -ESHUTDOWN) {
         free(t);
+        (void)atomic_fetch_sub(&s->n_settling, 1); /* the last that is done with the feed */
         return;
     }
     gw_log(&s->edge->conf.logger, GW_LOG_WARN,
            "what was sent cannot be noted on disk: %s; after a crash it would be sent again", strerror(-rc));
     (void)gw_inbox_push(&s->failed, &c->item);
     gw_edge_wake(s->edge);
+    (void)atomic_fetch_sub(&s->n_settling, 1);
 }
 
 void gw_feed_flush(struct gw_feed *s)
@@ -244,6 +246,7 @@ void gw_feed_flush(struct gw_feed *s)
     memcpy(t->settles, s->settles, s->n_settles * sizeof(t->settles[0]));
     t->c = (struct gw_log_commit){.settles = t->settles, .n_settles = s->n_settles, .done = on_settled};
     s->n_settles = 0;
+    (void)atomic_fetch_add(&s->n_settling, 1);
     gw_log_submit(s->log, &t->c);
 }
 
@@ -645,6 +648,7 @@ static void settle_again(struct gw_feed *s)
     for (i = gw_inbox_take(&s->failed); i;) {
         struct gw_inbox_item *next = i->next;
 
+        (void)atomic_fetch_add(&s->n_settling, 1);
         gw_log_submit(s->log, (struct gw_log_commit *)i);
         i = next;
     }

@@ -34,6 +34,9 @@ struct gw_feed {
     _Atomic bool active;
     _Atomic uint64_t end_seq, next_seq; /* end: the log's writer's; next: the exporter's thread's */
     _Atomic bool behind;
+    _Atomic unsigned n_settling; /* commits of settlements under way */
+    uint64_t until;              /* it leaves: of the wal's commits, those below are the last that it gets */
+    bool leaves;
     struct gw_inbox failed; /* commits of settlements that did not succeed */
     /* The exporter's thread only. */
     struct gw_log_reader *reader;

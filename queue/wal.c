@@ -15,7 +15,10 @@ struct gw_wal {
     pthread_mutex_t lock; /* of the feeds: edges come and go when the configuration changes */
     struct gw_feed *feeds[GW_WAL_EDGES];
     unsigned n_feeds;
+    _Atomic bool sync, early; /* as conf has them, or as a later configuration wants it */
     _Atomic uint64_t pending, pending_rows;
+    _Atomic uint64_t n_submitted; /* commits, and of these those that are done (under the lock) */
+    uint64_t n_done;
     struct gw_metric *failed;
 };
 
@@ -44,6 +47,7 @@ int gw_wal_new(const struct gw_wal_conf *conf, struct gw_wal **ret)
     if (!w)
         return -ENOMEM;
     w->conf = *conf;
+    gw_wal_update(w, conf->sync, conf->early);
     (void)pthread_mutex_init(&w->lock, NULL);
     *ret = w;
     return 0;
@@ -94,12 +98,64 @@ int gw_wal_add_edge(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
     return rc;
 }
 
+void gw_wal_update(struct gw_wal *w, bool sync, bool early)
+{
+    atomic_store(&w->sync, sync);
+    atomic_store(&w->early, early);
+}
+
+void gw_wal_set_batching(struct gw_wal *w, const struct gw_batching *batching)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->conf.batching = batching;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static const struct gw_feed *heir_of(const struct gw_wal *w, const struct gw_feed *s)
+{
+    for (unsigned i = 0; i < w->n_feeds; i++)
+        if (w->feeds[i] != s && w->feeds[i]->consumer == s->consumer)
+            return w->feeds[i];
+    return NULL;
+}
+
+void gw_wal_retire_edge(struct gw_wal *w, const struct gw_edge *e)
+{
+    struct gw_feed *s;
+
+    (void)pthread_mutex_lock(&w->lock);
+    s = feed_of(w, e);
+    if (s) {
+        s->leaves = true;
+        s->until = atomic_load(&w->n_submitted);
+        if (heir_of(w, s)) /* it reads no more, either: what it has in memory is enough */
+            atomic_store(&s->active, false);
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heritage *ret, bool *ret_more)
+{
+    const struct gw_feed *s;
+
+    (void)pthread_mutex_lock(&w->lock);
+    s = feed_of(w, e);
+    if (s) {
+        *ret = heir_of(w, s) ? GW_WAL_HEIR : GW_WAL_NO_HEIR;
+        *ret_more = w->n_done < s->until;
+    }
+    (void)pthread_mutex_unlock(&w->lock);
+    return s != NULL;
+}
+
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e)
 {
     struct gw_feed *gone;
 
     (void)pthread_mutex_lock(&w->lock);
     gone = feed_of(w, e);
+    if (gone && gone->leaves && !heir_of(w, gone) && gw_feed_is_in_step(gone))
+        (void)gw_log_consumer_release(w->conf.log, gw_edge_id(e));
     for (unsigned i = 0, n = 0; gone && i < w->n_feeds; i++)
         if (w->feeds[i] != gone)
             w->feeds[n++] = w->feeds[i];
@@ -199,7 +255,7 @@ static void hand_on(struct entry *n, void (*push)(struct gw_feed *s, const struc
 
     (void)pthread_mutex_lock(&w->lock);
     for (unsigned i = 0; i < w->n_feeds; i++)
-        if (atomic_load(&w->feeds[i]->active))
+        if (atomic_load(&w->feeds[i]->active) && !(w->feeds[i]->leaves && w->n_done >= w->feeds[i]->until))
             push(w->feeds[i], &(struct gw_committed){&n->frame, n->payload, n->meta, units_of(n, w->feeds[i]->edge)});
     (void)pthread_mutex_unlock(&w->lock);
 }
@@ -225,6 +281,9 @@ static void on_done(struct gw_log_commit *c, int rc)
         }
     }
     free_entry(n);
+    (void)pthread_mutex_lock(&w->lock);
+    w->n_done++;
+    (void)pthread_mutex_unlock(&w->lock);
     atomic_fetch_sub(&w->pending_rows, rows);
     atomic_fetch_sub(&w->pending, 1);
 }
@@ -271,7 +330,8 @@ static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t
                                          .signal = (uint8_t)w->conf.signal,
                                          .meta = {at, bytes.n},
                                          .body = {pl->p, pl->n}};
-        n->commit = (struct gw_log_commit){.frames = &n->frame, .n_frames = 1, .sync = w->conf.sync, .done = on_done};
+        n->commit =
+            (struct gw_log_commit){.frames = &n->frame, .n_frames = 1, .sync = atomic_load(&w->sync), .done = on_done};
     }
     gw_buf_clear(&bytes);
     return n;
@@ -300,7 +360,8 @@ static void submit(struct entry *n)
 
     atomic_fetch_add(&w->pending, 1);
     atomic_fetch_add(&w->pending_rows, n->frame.rows);
-    if (w->conf.early)
+    atomic_fetch_add(&w->n_submitted, 1);
+    if (atomic_load(&w->early))
         settle(n, GW_STORED, NULL);
     gw_log_submit(w->conf.log, &n->commit);
 }

@@ -38,7 +38,21 @@ void gw_wal_free(struct gw_wal *w);
  * edge of that id is there it waits for that one to be removed, so that nothing goes twice. Again: nothing happens.
  */
 int gw_wal_add_edge(struct gw_wal *w, struct gw_edge *e, struct gw_err *err);
-/** A closed edge, before it is freed: what it has not settled is for the next one of its id, or for the next start. */
+/** What stored means from now on, and how the edges that are added later batch. */
+void gw_wal_update(struct gw_wal *w, bool sync, bool early);
+void gw_wal_set_batching(struct gw_wal *w, const struct gw_batching *batching);
+
+/** Of an edge that is going to leave. */
+enum gw_wal_heritage {
+    GW_WAL_NO_HEIR, /* it has to deliver what was committed for it */
+    GW_WAL_HEIR,    /* another one of its id goes on from where it is, as soon as it is removed */
+};
+/** No worker puts anything for the edge any more. It gets what is being committed, and nothing later. */
+void gw_wal_retire_edge(struct gw_wal *w, const struct gw_edge *e);
+/** False: no such edge. *ret_more: something is still being committed for it. */
+bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heritage *ret, bool *ret_more);
+/** A closed edge, before it is freed: what it has not settled is for the next one of its id, or for the next
+ * start. One that has retired without an heir, and has delivered all, leaves no place in the log behind. */
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e);
 /** Entries whose commit is not done. Threads: any. */
 uint64_t gw_wal_pending(const struct gw_wal *w);

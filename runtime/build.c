@@ -31,6 +31,9 @@ static int identify(struct graph *g, char **identities, struct gw_err *err)
 
 static struct instance *equal_one(const struct graph *old, const char *identity)
 {
+    for (struct instance *x = old->engine->instances; x; x = x->next)
+        if (x->is_kept && strcmp(x->identity, identity) == 0)
+            return x;
     for (size_t i = 0; i < old->service->n_components; i++)
         if (old->instances[i] && strcmp(old->instances[i]->identity, identity) == 0)
             return old->instances[i];
@@ -276,6 +279,21 @@ static int make_routes(struct graph *g, struct gw_err *err)
     return 0;
 }
 
+/* Its folder is locked, and its logs are open: another one with these would find it taken. */
+static int check_storages(const struct graph *g, struct gw_err *err)
+{
+    const struct gw_service *s = g->service;
+
+    for (const struct instance *x = g->engine->instances; x; x = x->next) {
+        const struct gw_service_component *c = x->is_kept ? gw_service_find(s, GW_EXTENSION, x->comp->id) : NULL;
+
+        if (c && c->is_used && !names(g, x))
+            return gw_fail(err, -ENOTSUP, "extension %s: the settings of a storage can only be changed by a restart",
+                           c->id);
+    }
+    return 0;
+}
+
 /*
  * A connector that keeps rows goes on from where the one before has got to, which reads and settles still: two of one
  * name would take from one place.
@@ -304,7 +322,9 @@ static int make_all(struct graph *g, struct graph *old, char **identities, struc
     if (rc == 0 && old) {
         adopt(g, old, identities);
         offer_listeners(g, old);
-        rc = check_connectors(g, old, err);
+        rc = check_storages(g, err);
+        if (rc == 0)
+            rc = check_connectors(g, old, err);
     }
     for (unsigned k = 0; k < N_ONCE && rc == 0; k++) {
         rc = make_instances(g, once[k], identities, err);
@@ -364,7 +384,7 @@ static void let_instances_go(struct graph *g, bool extensions)
         g->instances[i] = NULL;
         if (!g->is_dry)
             x->feeders--;
-        if (--x->refs == 0)
+        if (--x->refs == 0 && !x->is_kept)
             gw_instance_free(x);
     }
 }

@@ -121,6 +121,8 @@ void gw_engine_free(struct gw_engine *e)
         gw_graph_free(g);
     }
     gw_graph_free(e->graph);
+    while (e->instances) /* storages that no configuration names any more */
+        gw_instance_free(e->instances);
     for (unsigned i = 0; e->workers && i < e->n_workers; i++)
         gw_worker_free(&e->workers[i]);
     gw_doors_free(e);

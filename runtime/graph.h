@@ -104,9 +104,10 @@ struct instance {
     struct instance *next; /* of the engine's */
     struct gw_engine *engine;
     struct source *source;
-    unsigned refs;                           /* graphs that name it */
-    unsigned feeders;                        /* of these, those that can still bring it rows */
-    char *identity;                          /* what it was made from, as text: the same for equal ones */
+    unsigned refs;    /* graphs that name it */
+    bool is_kept;     /* also when none does: a storage, whose folder is locked and whose logs are open */
+    unsigned feeders; /* of these, those that can still bring it rows */
+    char *identity;   /* what it was made from, as text: the same for equal ones */
     const struct gw_service_component *comp; /* of `source`: its index says nothing in another graph */
     struct gw_ctx ctx;
     void *self;
@@ -115,7 +116,8 @@ struct instance {
     struct gw_loop *loop;
     struct gw_hook logs_hook; /* by_hand: its loop turns the logs too, also while it is closed */
     pthread_t thread;
-    bool has_thread, is_open, is_closed;
+    bool has_thread, is_open, is_closed, is_forgotten;
+    uint64_t leaving_ns; /* since nobody brings it anything, monotonic */
     struct gw_err err;
     struct gw_drain *drains; /* how fast its queues (as reserved) empty, as each worker sees it: worker × signal */
     /* Receivers. */
@@ -511,7 +513,13 @@ void gw_logs_close(struct gw_engine *e);
 int gw_wals_build(struct graph *g, struct pipeline *p, struct gw_err *err);
 /** Logs for what comes to exporters through ports. */
 int gw_wals_build_ports(struct graph *g, struct gw_err *err);
+/** What stored means in the pipelines of this graph, from now on. */
+void gw_wals_take_levels(struct graph *g);
 bool gw_wals_are_idle(const struct gw_engine *e);
+/** No worker brings anything to that edge any more. */
+void gw_wals_retire(struct gw_engine *e, const struct gw_edge *edge);
+/** False: it has no queue on disk. With an heir before one of its logs it shall not wait for its sink. */
+bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_wal_heritage *ret, bool *ret_more);
 /** An edge that is closed and about to be freed. */
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge);
 void gw_wals_free(struct gw_engine *e);

@@ -80,6 +80,31 @@ static void put_tree(const struct gw_service *s, const struct gw_node *n, unsign
             put_component(s, s->extensions[i], removes + 1, b);
 }
 
+static bool is_durable(const struct gw_service_component *c)
+{
+    const struct gw_queue_settings *q = c->kind == GW_EXPORTER ? c->extra : NULL;
+
+    return q && q->queue.enabled && q->queue.storage && *q->queue.storage;
+}
+
+/* A queue on disk is a place in the log of each pipeline, and batches as that one says. */
+static void put_pipelines(const struct gw_service *s, const struct gw_service_component *c, unsigned removes,
+                          struct gw_buf *b)
+{
+    for (size_t i = 0; i < s->n_pipelines; i++) {
+        const struct gw_service_pipeline *p = &s->pipelines[i];
+
+        for (size_t k = 0; k < p->n_exporters; k++) {
+            if (p->exporters[k] != c)
+                continue;
+            put(b, p->id);
+            for (size_t n = 0; n < p->n_processors; n++)
+                if (p->processors[n]->type->batching)
+                    put_component(s, p->processors[n], removes + 1, b);
+        }
+    }
+}
+
 static void put_component(const struct gw_service *s, const struct gw_service_component *c, unsigned removes,
                           struct gw_buf *b)
 {
@@ -98,6 +123,8 @@ static void put_component(const struct gw_service *s, const struct gw_service_co
     for (size_t p = 0; p < s->n_pipelines && c->kind == GW_CONNECTOR; p++) /* it has a door to each */
         if (gw_graph_feeds(&s->pipelines[p], c))
             put(b, s->pipelines[p].id);
+    if (is_durable(c))
+        put_pipelines(s, c, removes, b);
 }
 
 char *gw_identity(const struct gw_service *s, const struct gw_service_component *c)
@@ -257,6 +284,7 @@ static int make_parts(struct graph *g, struct instance *x, struct gw_err *err)
 int gw_instance_make(struct graph *g, const struct gw_service_component *c, char *identity, struct gw_err *err)
 {
     struct instance *x = calloc(1, sizeof(*x));
+    int rc;
 
     if (!x) {
         free(identity);
@@ -268,7 +296,9 @@ int gw_instance_make(struct graph *g, const struct gw_service_component *c, char
     g->engine->instances_last = &x->next;
     g->instances[c->index] = x;
     gw_graph_fill_ctx(g, &x->ctx, c, NULL, 0, 0);
-    return make_parts(g, x, err);
+    rc = make_parts(g, x, err);
+    x->is_kept = rc == 0 && c->type->storage;
+    return rc;
 }
 
 static void unlink_instance(struct instance *x)

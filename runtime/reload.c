@@ -14,6 +14,8 @@
 
 /* A sink that is down keeps its configuration here until it is up again, or its rows have been given up on. */
 enum { MAX_LEAVING = 16 };
+/* What an exporter with a queue on disk has under way: longer, and it is cut off and sent again by its successor. */
+#define HAND_OVER_NS 5000000000u
 
 unsigned gw_engine_n_leaving(const struct gw_engine *e)
 {
@@ -76,8 +78,11 @@ static void run_dry(struct graph *g)
     for (size_t i = 0; i < g->service->n_components; i++) {
         struct instance *x = g->instances[i];
 
-        if (x && --x->feeders == 0 && x->edge)
-            gw_edge_drain(x->edge);
+        if (!x || --x->feeders || !x->edge)
+            continue;
+        x->leaving_ns = gw_mono_ns(x->engine->conf.env);
+        gw_wals_retire(x->engine, x->edge);
+        gw_edge_drain(x->edge);
     }
 }
 
@@ -89,6 +94,34 @@ static bool gets_dead_letters(const struct gw_engine *e, const struct instance *
     return false;
 }
 
+/*
+ * With a queue on disk and a successor only what is under way is waited for, as long as the sink answers: the rest is
+ * the successor's. Without one all of it is to be delivered first, however long the sink is away.
+ */
+static bool is_done(struct gw_engine *e, const struct instance *x)
+{
+    enum gw_wal_heritage heritage;
+    bool more;
+
+    if (!gw_wals_heritage(e, x->edge, &heritage, &more))
+        return gw_edge_is_empty(x->edge);
+    if (heritage == GW_WAL_HEIR)
+        return gw_edge_is_at_rest(x->edge) || gw_mono_ns(e->conf.env) - x->leaving_ns >= HAND_OVER_NS;
+    return !more && gw_edge_is_dry(x->edge);
+}
+
+/* Closed, noted on disk, and out of the logs, so that the successor goes on. */
+static bool end_exporter(struct gw_engine *e, struct instance *x)
+{
+    if (!x->is_closed && is_done(e, x) && !gets_dead_letters(e, x))
+        gw_engine_close_exporter(e, x);
+    if (x->is_closed && !x->is_forgotten && gw_edge_is_settled(x->edge)) {
+        gw_wals_forget(e, x->edge);
+        x->is_forgotten = true;
+    }
+    return x->is_forgotten;
+}
+
 /* Exporters that are done are closed. True when none of the graph's own is left. */
 static bool close_exporters(struct graph *g)
 {
@@ -97,12 +130,8 @@ static bool close_exporters(struct graph *g)
     for (size_t i = 0; i < g->service->n_components; i++) {
         struct instance *x = g->instances[i];
 
-        if (!x || x->feeders || !gw_engine_is_sender(x) || x->is_closed)
-            continue;
-        if (gw_edge_is_empty(x->edge) && !gets_dead_letters(g->engine, x))
-            gw_engine_close_exporter(g->engine, x);
-        else
-            none = false;
+        if (x && !x->feeders && gw_engine_is_sender(x))
+            none &= end_exporter(g->engine, x);
     }
     return none;
 }
@@ -188,6 +217,7 @@ static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
         begin_to_leave(e, g);
         return rc;
     }
+    gw_wals_take_levels(g);
     (void)order(e, ORDER_SWITCH, g, err);
     say(e, old, g);
     begin_to_leave(e, old);

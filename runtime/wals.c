@@ -49,8 +49,10 @@ static int open_wal(struct graph *g, const struct gw_host_log *what, struct gw_w
     int rc;
 
     *ret = find(e, what);
-    if (*ret)
+    if (*ret) {
+        gw_wal_set_batching(*ret, conf->batching);
         return 0;
+    }
     rc = e->host.ops->log(&e->host, what, &conf->log, err);
     if (rc < 0)
         return rc;
@@ -73,18 +75,27 @@ static struct gw_edge *durable_edge(const struct graph *g, const struct gw_servi
     return e && gw_edge_is_durable(e) && gw_edge_needs_thread(e) ? e : NULL;
 }
 
+/* What stored means. */
+static int pipeline_level(struct graph *g, const struct pipeline *p, const char *storage, bool *ret_sync,
+                          bool *ret_early, struct gw_err *err)
+{
+    struct gw_storage st = {0};
+    int rc = g->engine->host.ops->storage(&g->engine->host, storage, &st, err);
+
+    *ret_sync = p->conf->durability == GW_DURABILITY_FSYNC || (p->conf->durability == GW_DURABILITY_AUTO && st.sync);
+    *ret_early = p->conf->durability == GW_DURABILITY_MEMORY;
+    return rc;
+}
+
 /* The log of those exporters of the pipeline that name the storage. */
 static int open_pipeline(struct graph *g, struct pipeline *p, const char *storage, struct gw_wal **ret,
                          struct gw_err *err)
 {
     const struct gw_host_log what = {
         .storage = storage, .kind = "queue", .name = p->conf->id, .retention = {.until_settled = true}};
-    struct gw_wal_conf conf = {
-        .signal = p->conf->signal, .batching = p->batching, .early = p->conf->durability == GW_DURABILITY_MEMORY};
-    struct gw_storage st = {0};
-    int rc = g->engine->host.ops->storage(&g->engine->host, storage, &st, err);
+    struct gw_wal_conf conf = {.signal = p->conf->signal, .batching = p->batching};
+    int rc = pipeline_level(g, p, storage, &conf.sync, &conf.early, err);
 
-    conf.sync = p->conf->durability == GW_DURABILITY_FSYNC || (p->conf->durability == GW_DURABILITY_AUTO && st.sync);
     return rc < 0 ? rc : open_wal(g, &what, &conf, ret, err);
 }
 
@@ -129,6 +140,20 @@ int gw_wals_build(struct graph *g, struct pipeline *p, struct gw_err *err)
             p->targets[p->n_targets++] = gw_graph_target(c, p->batching);
     }
     return rc;
+}
+
+void gw_wals_take_levels(struct graph *g)
+{
+    for (size_t i = 0; i < g->service->n_pipelines; i++)
+        for (unsigned t = 0; t < g->pipelines[i].n_targets; t++) {
+            const struct target *to = &g->pipelines[i].targets[t];
+            struct gw_err ignored;
+            bool sync, early;
+
+            if (to->kind == TO_LOG &&
+                pipeline_level(g, &g->pipelines[i], gw_edge_storage(to->ways[0].edge), &sync, &early, &ignored) == 0)
+                gw_wal_update(to->wal, sync, early);
+        }
 }
 
 /* ---- ports ------------------------------------------------------------------------------------------------ */
@@ -186,6 +211,28 @@ bool gw_wals_are_idle(const struct gw_engine *e)
         if (gw_wal_pending(w->wal))
             return false;
     return true;
+}
+
+void gw_wals_retire(struct gw_engine *e, const struct gw_edge *edge)
+{
+    for (struct wal *w = e->wals; w; w = w->next)
+        gw_wal_retire_edge(w->wal, edge);
+}
+
+bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_wal_heritage *ret, bool *ret_more)
+{
+    enum gw_wal_heritage one;
+    bool any = false, more;
+
+    *ret = GW_WAL_NO_HEIR;
+    *ret_more = false;
+    for (struct wal *w = e->wals; w; w = w->next)
+        if (gw_wal_heritage(w->wal, edge, &one, &more)) {
+            any = true;
+            *ret = one == GW_WAL_HEIR ? GW_WAL_HEIR : *ret;
+            *ret_more |= more;
+        }
+    return any;
 }
 
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge)
