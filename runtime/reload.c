@@ -113,8 +113,10 @@ static bool is_done(struct gw_engine *e, const struct instance *x)
 /* Closed, noted on disk, and out of the logs, so that the successor goes on. */
 static bool end_exporter(struct gw_engine *e, struct instance *x)
 {
-    if (!x->is_closed && is_done(e, x) && !gets_dead_letters(e, x))
+    if (!x->is_closed && is_done(e, x) && !gets_dead_letters(e, x)) {
+        gw_ledger_finish(e); /* a picture under way waits for this exporter's part */
         gw_engine_close_exporter(e, x);
+    }
     if (x->is_closed && !x->is_forgotten && gw_edge_is_settled(x->edge)) {
         gw_wals_forget(e, x->edge);
         x->is_forgotten = true;
