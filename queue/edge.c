@@ -776,6 +776,10 @@ void gw_edge_close(struct gw_edge *e)
         gw_feed_flush(s);
         gw_timer_disarm(&s->timer);
     }
+    for (unsigned i = 0; i < GW_N_SIGNALS && e->feeds; i++)
+        if (atomic_load(&e->lanes[i].lag_rows))
+            gw_log(&e->conf.logger, GW_LOG_INFO, "%llu %s stay on disk for the next start",
+                   (unsigned long long)atomic_load(&e->lanes[i].lag_rows), gw_signal_item_name(e->lanes[i].signal));
     if (e->ops->close)
         e->ops->close(e->conf.self);
     gw_loop_remove_hook(loop, &e->hook);

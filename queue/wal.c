@@ -166,6 +166,11 @@ void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+struct gw_log *gw_wal_log(const struct gw_wal *w)
+{
+    return w->conf.log;
+}
+
 uint64_t gw_wal_pending(const struct gw_wal *w)
 {
     return atomic_load(&w->pending);

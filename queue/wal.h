@@ -54,6 +54,7 @@ bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heri
 /** A closed edge, before it is freed: what it has not settled is for the next one of its id, or for the next
  * start. One that has retired without an heir, and has delivered all, leaves no place in the log behind. */
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e);
+struct gw_log *gw_wal_log(const struct gw_wal *w);
 /** Entries whose commit is not done. Threads: any. */
 uint64_t gw_wal_pending(const struct gw_wal *w);
 /** Rows of them. */

@@ -12,6 +12,8 @@ extern const struct gw_cli_command gw_cli_run, gw_cli_validate, gw_cli_component
 extern const struct gw_cli_command gw_cli_ping;
 /* cli_dlq.c */
 extern const struct gw_cli_command gw_cli_dlq;
+/* cli_queue.c */
+extern const struct gw_cli_command gw_cli_queue;
 /* cli_replay.c */
 extern const struct gw_cli_command gw_cli_replay;
 

@@ -293,6 +293,7 @@ int gw_engine_start(struct gw_engine *e, struct gw_err *err)
         return rc;
     }
     enter_phase(e, RUNNING); /* with a wake: who watches our health hears of it */
+    gw_wals_name_orphans(e);
     return 0;
 }
 

@@ -506,6 +506,7 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
                  struct gw_err *err);
 /** by_hand only: all writers. */
 void gw_logs_work(struct gw_engine *e);
+bool gw_logs_has_folder(const struct gw_engine *e, const char *path);
 void gw_logs_close(struct gw_engine *e);
 
 /* wals.c */
@@ -520,6 +521,8 @@ bool gw_wals_are_idle(const struct gw_engine *e);
 void gw_wals_retire(struct gw_engine *e, const struct gw_edge *edge);
 /** False: it has no queue on disk. With an heir before one of its logs it shall not wait for its sink. */
 bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_wal_heritage *ret, bool *ret_more);
+/** Name what waits on disk for exporters and pipelines that are not configured. */
+void gw_wals_name_orphans(const struct gw_engine *e);
 /** An edge that is closed and about to be freed. */
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge);
 void gw_wals_free(struct gw_engine *e);

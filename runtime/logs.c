@@ -181,6 +181,14 @@ struct gw_log *gw_engine_log(const struct gw_engine *e, const char *kind, const 
     return l ? l->log : NULL;
 }
 
+bool gw_logs_has_folder(const struct gw_engine *e, const char *path)
+{
+    for (const struct log *l = e->logs; l; l = l->next)
+        if (strcmp(l->dir, path) == 0)
+            return true;
+    return false;
+}
+
 void gw_logs_work(struct gw_engine *e)
 {
     for (struct log *l = e->logs; l; l = l->next)

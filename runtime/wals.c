@@ -3,6 +3,7 @@
  * Queues on disk: one log a pipeline and storage, before all exporters of the pipeline that name it. They belong to the
  * engine, because a log that is open is the process', whatever graph uses it.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "pipeline/queue_settings.h"
@@ -233,6 +234,64 @@ bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_w
             *ret_more |= more;
         }
     return any;
+}
+
+/* ---- orphans ---------------------------------------------------------------------------------------------- */
+
+struct orphans {
+    const struct gw_engine *engine;
+    const char *name, *directory; /* of the log; of the storage */
+    struct gw_log_stats st;
+};
+
+static void name_consumer(void *arg, const struct gw_log_consumer *c)
+{
+    const struct orphans *o = arg;
+    uint64_t rows = o->st.end_row - c->low_row - c->ahead_rows;
+
+    if (!c->is_open && rows)
+        gw_log(&o->engine->logger, GW_LOG_WARN,
+               "queue %s: %llu items wait on disk for \"%s\", which is not an exporter of it any more: they keep their "
+               "disk space until it is one again, or \"staunch queue release %s %s\"",
+               o->name, (unsigned long long)rows, c->name, o->name, c->name);
+}
+
+static void name_folder(void *arg, const char *entry)
+{
+    const struct orphans *o = arg;
+    char path[1024];
+
+    (void)snprintf(path, sizeof(path), "%s/queue/%s", o->directory, entry);
+    if (!gw_logs_has_folder(o->engine, path))
+        gw_log(
+            &o->engine->logger, GW_LOG_WARN,
+            "%s: the queue of a pipeline that is not configured, or has no exporter with a queue on disk: what waits "
+            "there is not sent (staunch queue ls)",
+            path);
+}
+
+void gw_wals_name_orphans(const struct gw_engine *e)
+{
+    const struct gw_service *s = e->graph->service;
+    struct orphans o = {.engine = e};
+
+    for (const struct wal *w = e->wals; w; w = w->next) {
+        o.name = w->name;
+        gw_log_stats(gw_wal_log(w->wal), &o.st);
+        (void)gw_log_consumers(gw_wal_log(w->wal), name_consumer, &o);
+    }
+    for (size_t i = 0; i < s->n_extensions; i++) {
+        const struct gw_service_component *c = s->extensions[i];
+        struct gw_storage st = {0};
+        char path[1024];
+
+        if (!c->type->storage)
+            continue;
+        c->type->storage->get(e->graph->instances[c->index]->self, &st);
+        o.directory = st.directory;
+        (void)snprintf(path, sizeof(path), "%s/queue", st.directory);
+        (void)e->conf.env->ops->dir_list(e->conf.env, path, name_folder, &o);
+    }
 }
 
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge)

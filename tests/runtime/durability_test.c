@@ -159,6 +159,31 @@ static void what_was_acknowledged_survives_the_process(void **state)
 }
 
 /*
+ * Scenario    an exporter on disk is taken out of the pipeline while rows wait for it; then the pipeline gets another
+ *             name
+ * Guarantees  both are named at start, with what to do about it; the rows of the other exporter are not held up
+ */
+static void orphans_are_named_at_start(void **state)
+{
+    struct gw_test_engine t;
+
+    (void)state;
+    set_up_dir();
+    gw_test_engine_open(&t, yaml("false", "", "scripted/disk, scripted/too"), 1, false);
+    gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 500, 4, 1);
+    gw_test_engine_turn(&t, 3, 0);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted/disk"), &OK);
+    gw_test_engine_turn(&t, 2, 0);
+    gw_test_logs_crash(&t, false);
+    gw_test_engine_open(&t, yaml("false", "", "scripted/disk"), 1, false);
+    assert_true(gw_test_env_logged(&t.te, "queue logs: 4 items wait on disk for \"scripted/too\""));
+    assert_true(gw_test_env_logged(&t.te, "staunch queue release logs scripted/too"));
+    assert_int_equal(gw_test_engine_sink(&t, "scripted/disk")->n_waiting, 0);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+    tear_down_dir();
+}
+
+/*
  * Scenario    page_cache before one exporter on disk and one in memory; fsync and a power cut; memory and a crash
  *             before the log was written
  * Guarantees  each level keeps what it says, and no more
@@ -203,9 +228,8 @@ static void levels_differ_in_what_they_survive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_level_that_cannot_be_met_is_refused),
-        cmocka_unit_test(the_matrix_says_what_ok_means),
-        cmocka_unit_test(what_was_acknowledged_survives_the_process),
+        cmocka_unit_test(a_level_that_cannot_be_met_is_refused),      cmocka_unit_test(the_matrix_says_what_ok_means),
+        cmocka_unit_test(what_was_acknowledged_survives_the_process), cmocka_unit_test(orphans_are_named_at_start),
         cmocka_unit_test(levels_differ_in_what_they_survive),
     };
 
