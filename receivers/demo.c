@@ -484,7 +484,8 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
 
     (void)ack;
     (void)v;
-    s->n_open--;
+    if (s) /* it may be closed already */
+        s->n_open--;
 }
 
 /* ---- the component ------------------------------------------------------------------------------------------ */

@@ -206,6 +206,8 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
     struct gw_test_door *d = local;
     struct gw_test_verdict *r;
 
+    if (!d) /* closed already */
+        return;
     if (d->n_verdicts == d->cap) {
         d->cap = d->cap ? 2 * d->cap : 64;
         d->verdicts = realloc(d->verdicts, d->cap * sizeof(*d->verdicts));

@@ -239,10 +239,16 @@ void gw_test_logs_crash(struct gw_test_engine *t, bool lose_unsynced)
 
 void gw_test_logs_engine(struct gw_test_engine *t, const char *yaml, unsigned n_workers)
 {
+    gw_test_logs_engine_synced(t, yaml, n_workers, /* fsync= */ false);
+}
+
+void gw_test_logs_engine_synced(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool fsync)
+{
     struct gw_buf b;
 
     gw_buf_init(&b, 65536);
-    gw_buf_printf(&b, "extensions: { file_storage: { directory: %s } }\n%s", all.dir, yaml);
+    gw_buf_printf(&b, "extensions: { file_storage: { directory: %s, fsync: %s } }\n%s", all.dir,
+                  fsync ? "true" : "false", yaml);
     gw_buf_put_u8(&b, 0);
     gw_test_engine_open(t, (const char *)b.p, n_workers, false);
     gw_buf_clear(&b);

@@ -26,5 +26,7 @@ void gw_test_logs_turn(struct gw_test_engine *t, unsigned n, uint64_t ns);
 void gw_test_logs_crash(struct gw_test_engine *t, bool lose_unsynced);
 /** As gw_test_engine_open, at the logs' time of day. */
 void gw_test_logs_engine(struct gw_test_engine *t, const char *yaml, unsigned n_workers);
+/** The same, with the storage's fsync. */
+void gw_test_logs_engine_synced(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool fsync);
 
 #endif

@@ -354,6 +354,7 @@ static void close_local(void *local)
     atomic_store(&l->open, false);
     for (unsigned i = 0; i < l->n_lanes; i++)
         gw_journal_lane_close(&l->lanes[i]);
+    drop_committed(l);
     gw_journal_head_clear(l);
 }
 
