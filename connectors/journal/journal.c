@@ -278,7 +278,7 @@ static void on_timer(struct gw_timer *t)
     uint64_t now = gw_loop_now_ns(l->loop);
 
     for (unsigned i = 0; i < l->n_lanes; i++)
-        l->lanes[i].ended = false;
+        gw_journal_lane_look(&l->lanes[i]);
     if (now < l->look_ns)
         return;
     if (l->index == 0)

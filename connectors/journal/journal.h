@@ -214,6 +214,8 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
 void gw_journal_lane_close(struct lane *n);
 /** Take what there is room for, send what may go. True: there is more to do at once. */
 bool gw_journal_lane_run(struct lane *n);
+/** Is there something in the log that nobody told of? */
+void gw_journal_lane_look(struct lane *n);
 bool gw_journal_lane_is_idle(const struct lane *n);
 /** When it wants to run again, monotonic; 0: when something happens. */
 uint64_t gw_journal_lane_due(const struct lane *n);

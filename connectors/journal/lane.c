@@ -215,6 +215,7 @@ static bool take_more(struct lane *n)
     if (at_head(n)) {
         close_reader(n);
         take_from_head(n);
+        n->ended = n->head_at == n->local->head_end; /* until the next commit: nothing to look for in the log */
         return false;
     }
     return n->ended ? false : take_from_log(n);
@@ -434,6 +435,11 @@ static bool is_behind(const struct lane *n)
 
     gw_log_stats(n->local->journal->log, &s);
     return n->next < s.end_seq;
+}
+
+void gw_journal_lane_look(struct lane *n)
+{
+    n->ended = n->ended && !is_behind(n);
 }
 
 uint64_t gw_journal_lane_due(const struct lane *n)
