@@ -103,10 +103,6 @@ void gw_gate_ready(struct gw_job *j)
 {
     struct gw_lane *l = j->lane;
 
-    if (j->at_gate.aside) {
-        j->at_gate.aside = false;
-        l->gate.n_aside--;
-    }
     if (!j->at_gate.ready) {
         j->at_gate.ready = true;
         j->at_gate.ready_ns = gw_loop_now_ns(loop_of(l));
@@ -135,6 +131,34 @@ static uint64_t end_of_time_ns(const struct gw_job *j)
     return most && j->tries.first_ns ? j->tries.first_ns + most : UINT64_MAX;
 }
 
+bool gw_gate_has_place(struct gw_lane *l, size_t bytes, uint64_t now_ns)
+{
+    const struct gw_gate *g = &l->gate;
+    uint64_t jobs = atomic_load_explicit(&l->in_flight, memory_order_relaxed);
+
+    return jobs - g->n_aside < g->most && is_below_limit(g) && has_room(l, bytes) &&
+           (!g->breaker || gw_breaker_may(g->breaker, now_ns));
+}
+
+/* A body that failed unsurely, twice: no good probe, because it may be what is wrong. */
+static bool is_suspect(const struct gw_job *j)
+{
+    return j->at_gate.unsure >= 2;
+}
+
+static bool is_before(const struct gw_job *a, const struct gw_job *b)
+{
+    return is_suspect(a) != is_suspect(b) ? is_suspect(b) : a->at_gate.ready_ns < b->at_gate.ready_ns;
+}
+
+bool gw_gate_prefers_new(struct gw_lane *l, const struct gw_job *j, uint64_t now_ns)
+{
+    const struct gw_breaker *b = l->gate.breaker;
+
+    return b && b->state != GW_BREAKER_CLOSED && is_suspect(j) && l->pending && !l->graves &&
+           gw_gate_has_place(l, l->pending->body.n, now_ns);
+}
+
 struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns)
 {
     struct gw_gate *g = &l->gate;
@@ -146,19 +170,9 @@ struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns)
     may = !g->breaker || gw_breaker_may(g->breaker, now_ns);
     for (struct gw_job *j = l->jobs; j; j = j->next)
         if (j->at_gate.ready && has_room(l, j->a.body.n) && (may || now_ns >= end_of_time_ns(j)) &&
-            (!first || j->at_gate.ready_ns < first->at_gate.ready_ns))
+            (!first || is_before(j, first)))
             first = j;
     return first;
-}
-
-bool gw_gate_has_place(struct gw_lane *l, size_t bytes, uint64_t now_ns)
-{
-    const struct gw_gate *g = &l->gate;
-    uint64_t jobs = atomic_load_explicit(&l->in_flight, memory_order_relaxed);
-    uint32_t aside = g->n_aside < g->most ? g->n_aside : g->most;
-
-    return jobs - aside < g->most && is_below_limit(g) && has_room(l, bytes) &&
-           (!g->breaker || gw_breaker_may(g->breaker, now_ns));
 }
 
 /* ---- while it is closed ------------------------------------------------------------------------------------- */
@@ -259,7 +273,7 @@ enum gw_sign gw_gate_end(struct gw_job *j, const struct gw_sent_info *info, uint
 
 void gw_gate_pause(struct gw_job *j)
 {
-    if (j->at_gate.unsure < 2 || j->at_gate.aside)
+    if (!is_suspect(j) || j->at_gate.aside)
         return;
     j->at_gate.aside = true;
     j->lane->gate.n_aside++;

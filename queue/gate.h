@@ -16,9 +16,12 @@
  * Poison    a body that fails unsurely again and again while the sink takes others. It is a strike when, since the
  *           last failure of this body, others passed and at most one in OTHERS of them failed. After STRIKES the body
  * is halved, halves after one more; what cannot be halved is buried after STRIKES_ALONE. A refusal for good that may be
- * about some rows only is halved at once; where three halvings in a row bring no success, or there were too many of
- * late, the rest is buried together. Aside     a job whose body has failed unsurely twice does not keep its place while
- * it pauses: what is behind it goes on, also when num_consumers is 1.
+ * about some rows only is halved at once; where six halvings in a row bring no success, or there were too many of
+ * late, the rest is buried together.
+ *
+ * Aside     a job whose body has failed unsurely twice does not keep its place while it pauses or waits: what is behind
+ * it goes on, also when num_consumers is 1; and it probes for an open breaker only when nothing else can, because a
+ * breaker that asks with poison stays open for ever.
  *
  * Bytes     bodies that are with an exporter, which makes requests, lines and compressed bytes of them, are together at
  * most a quarter of the memory that the gateway may use (its soft mark), or one body.
@@ -47,6 +50,8 @@ struct gw_gate {
     uint64_t n_passed, n_failed; /* bodies that the sink took; bodies that failed at their first try */
     double halvings;             /* that may still be done, at halvings_ns */
     uint64_t halvings_ns;
+    bool refuses_all; /* as far as is known, until something passes: n_passed is not refusing_passed any more */
+    uint64_t refusing_passed;
     struct gw_metric *limit_metric, *sending_metric;
 };
 
@@ -73,6 +78,8 @@ void gw_gate_init(struct gw_edge *e);
 void gw_gate_ready(struct gw_job *j);
 /** The job that may be sent now, of those that are ready; or NULL. */
 struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns);
+/** While the breaker is not closed a suspect is the probe only when there is nothing new to be it. */
+bool gw_gate_prefers_new(struct gw_lane *l, const struct gw_job *j, uint64_t now_ns);
 /** Whether a new job has a place, with a body of so many bytes, and may be sent now. */
 bool gw_gate_has_place(struct gw_lane *l, size_t bytes, uint64_t now_ns);
 /** Nothing more can be sent now: those who wait are told, the others have a timer. */

@@ -6,7 +6,7 @@ enum {
     STRIKES = 3,
     STRIKES_ALONE = 5, /* 1 in 20^5: what a sink that fails one request in twenty does to a body that is fine */
     OTHERS = 20,
-    BLIND_HALVINGS = 3,
+    BLIND_HALVINGS = 6,
     MOST_HALVINGS = 1000, /* of a lane: a sink that refuses all it gets is not flooded with pieces */
     HALVINGS_A_SECOND = 50,
 };
@@ -73,9 +73,11 @@ bool gw_poison_worth_halving(struct gw_job *j, const struct gw_sent_info *info, 
 
     if (!info->may_be_a_part || j->lane->edge->ops->own_tries || !can_be_halved(j))
         return false;
-    if (s->depth >= BLIND_HALVINGS && g->n_passed == s->root_passed)
+    if (g->refuses_all && g->n_passed == g->refusing_passed)
         return false;
-    return may_halve(g, now_ns);
+    g->refuses_all = s->depth >= BLIND_HALVINGS && g->n_passed == s->root_passed;
+    g->refusing_passed = g->n_passed;
+    return !g->refuses_all && may_halve(g, now_ns);
 }
 
 struct gw_suspicion gw_poison_of_halves(const struct gw_job *j)

@@ -696,7 +696,7 @@ static struct gw_job *next_job(struct gw_lane *l)
     uint64_t now = gw_loop_now_ns(loop_of(l));
     struct gw_job *j = gw_gate_next(l, now);
 
-    if (j) {
+    if (j && !gw_gate_prefers_new(l, j, now)) {
         gw_gate_forget(j);
         return j;
     }
