@@ -167,6 +167,32 @@ static void a_changed_receiver_ends_what_it_has_begun(void **state)
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
+/*
+ * Scenario    a receiver is changed whose only client has gone without waiting for its answer
+ * Guarantees  it stays until the verdict is there, although it is idle: the verdict finds it
+ */
+static void a_receiver_stays_until_its_last_verdict(void **state)
+{
+    const struct gw_label l[] = {{"receiver", "scripted"}, {"transport", "internal"}};
+    struct gw_test_engine t;
+    struct gw_test_door *old;
+
+    (void)state;
+    gw_test_engine_open(&t, one("", "sending_queue: { wait_for_result: true }", ""), 1, false);
+    old = gw_test_engine_door(&t, "scripted", 0);
+    gw_test_engine_send(old, GW_LOGS, 1, 3, 1);
+    old->n_open = 0;
+    reload(&t, one("at_once: true", "sending_queue: { wait_for_result: true }", ""));
+    for (unsigned i = 0; i < 5; i++)
+        gw_test_engine_turn(&t, 2, S);
+    assert_int_equal(gw_engine_n_leaving(t.engine), 1);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
+    old->n_open = 1;
+    settle(&t);
+    assert_int_equal(gw_test_engine_metric(&t, "otelcol_receiver_accepted_log_records", l, 2), 3);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
 /* A request whose head is here and whose body is not. */
 struct half {
     struct gw_hold hold;
@@ -614,6 +640,7 @@ int main(void)
         cmocka_unit_test(equal_instances_are_adopted_as_they_are),
         cmocka_unit_test(a_changed_exporter_takes_new_work_while_the_old_one_drains),
         cmocka_unit_test(a_changed_receiver_ends_what_it_has_begun),
+        cmocka_unit_test(a_receiver_stays_until_its_last_verdict),
         cmocka_unit_test(a_request_that_came_half_keeps_its_place),
         cmocka_unit_test(a_removed_pipeline_delivers_its_backlog),
         cmocka_unit_test(parked_requests_take_the_new_way),
