@@ -4,10 +4,11 @@
 
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
+#include "queue/burial.h"
 #include "queue/edge_impl.h"
 #include "queue/wal.h"
 
-enum { CLOSE_TURNS = 500, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30, SHARE = 4 };
+enum { CLOSE_TURNS = 500, BURIAL_TURNS = 50, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30, SHARE = 4 };
 
 static struct gw_lane *lane_of(const struct gw_edge *e, enum gw_signal s)
 {
@@ -559,13 +560,14 @@ int gw_edge_reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, 
     return rc < 0 || out->failed ? -EBADMSG : 0;
 }
 
-static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows)
+static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,
+                                    struct gw_ticket *receipt)
 {
     struct gw_chunk *c = NULL;
 
     if (!gw_credit_take(e->conf.memory, body.n))
         return NULL;
-    c = gw_chunk_new(s, 0, body.n);
+    c = gw_chunk_new(s, receipt != NULL, body.n);
     if (!c) {
         gw_credit_give(e->conf.memory, body.n);
         return NULL;
@@ -574,6 +576,9 @@ static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct 
     c->rows = n_rows;
     c->charged_bytes = body.n;
     c->arrived_ns = gw_wall_ns(e->conf.env);
+    c->is_letter = receipt != NULL;
+    if (receipt)
+        c->receipts[c->n_receipts++] = (struct gw_receipt){receipt, n_rows};
     return c;
 }
 
@@ -593,12 +598,16 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
         gw_book_add(from->book, from->page, GW_E_OUT, n_rows);
         atomic_fetch_add_explicit(&l->delivered, n_rows, memory_order_relaxed);
         gw_metric_add(l->sent, n_rows);
+        if (from->receipt) {
+            gw_ticket_settle(from->receipt, n_rows, GW_DELIVERED, NULL);
+            (void)gw_ticket_unref(from->receipt);
+        }
         return true;
     }
     if (!reserved && !gw_edge_reserve(e, s, units, /* wait= */ false))
         return false;
     if (e->own[gw_signal_index(s)]) {
-        bool taken = gw_wal_put_bytes(e->own[gw_signal_index(s)], e, body, n_rows);
+        bool taken = gw_wal_put_bytes(e->own[gw_signal_index(s)], e, body, n_rows, from->receipt);
 
         gw_edge_unreserve(e, s, units); /* it took its own */
         if (!taken)
@@ -607,9 +616,9 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
     }
     gw_buf_init(&out, MAX_ENCODED_BYTES);
     if (!e->ops->encode)
-        c = bytes_chunk(e, s, body, n_rows);
+        c = bytes_chunk(e, s, body, n_rows, from->receipt);
     else if (gw_edge_reencode(e, s, body, &out) == 0)
-        c = bytes_chunk(e, s, gw_buf_slice(&out), n_rows);
+        c = bytes_chunk(e, s, gw_buf_slice(&out), n_rows, from->receipt);
     gw_buf_clear(&out);
     if (!c) {
         gw_edge_unreserve(e, s, units);
@@ -651,6 +660,8 @@ static void on_turn(struct gw_hook *h)
 
     if (!gw_inbox_is_empty(&e->inbox))
         take_in(e);
+    if (!gw_inbox_is_empty(&e->buried))
+        gw_burial_take_in(e);
     if (!e->hurried && atomic_load_explicit(&e->draining, memory_order_relaxed)) {
         e->hurried = true;
         for (unsigned i = 0; i < GW_N_SIGNALS; i++)
@@ -768,10 +779,11 @@ void gw_edge_close(struct gw_edge *e)
             gw_batcher_flush_all(&e->lanes[i]);
             gw_sender_cut(&e->lanes[i]);
         }
-        if (!has_jobs(e))
+        if (!has_jobs(e) && (!e->burials || turn >= BURIAL_TURNS))
             break;
         gw_loop_turn(loop, CLOSE_WAIT_NS);
     }
+    gw_burial_forget_all(e);
     for (struct gw_feed *s = e->feeds; s; s = s->next) {
         gw_feed_flush(s);
         gw_timer_disarm(&s->timer);

@@ -53,6 +53,7 @@ struct gw_put_from {
     struct gw_book *book;
     const void *sender;
     unsigned page;
+    struct gw_ticket *receipt; /* a reference, used up when the bytes are taken: settled when they are kept; or NULL */
 };
 
 /** Owner: gives *ret. Errors: -ENOMEM. */

@@ -40,6 +40,7 @@ struct gw_chunk {
     struct gw_book *book;       /* of its pipeline and this exporter, or NULL */
     const void *sender;         /* who pushed it: for cuts */
     struct gw_cut_edge *marker; /* it is no chunk, but the mark of a cut (queue/held.h) */
+    bool is_letter;             /* its receipt waits without an end: no client does */
     uint32_t n_receipts;        /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
@@ -132,6 +133,8 @@ struct gw_edge {
     struct gw_wal *own[GW_N_SIGNALS]; /* for what comes through ports, not out of a pipeline */
     _Atomic uint64_t window_bytes;    /* bodies of logs that are in memory */
     struct gw_inbox inbox;
+    struct gw_inbox buried;    /* receipts of its letters */
+    struct gw_burial *burials; /* under way; its thread's */
     _Atomic(struct gw_loop *) loop;
     struct gw_hook hook;
     struct gw_lane lanes[GW_N_SIGNALS];
@@ -145,6 +148,12 @@ struct gw_edge {
 /** Bounds of histograms, as the Collector has them: of rows, and of bytes. */
 enum { GW_N_ROW_BOUNDS = 22, GW_N_BYTE_BOUNDS = 18 };
 extern const double gw_row_bounds[GW_N_ROW_BOUNDS], gw_byte_bounds[GW_N_BYTE_BOUNDS];
+
+/** Some client hears what becomes of it, and will come again if need be. */
+static inline bool gw_chunk_is_waited_for(const struct gw_chunk *c)
+{
+    return c->n_receipts > 0 && !c->is_letter;
+}
 
 /* chunk.c */
 struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes);

@@ -185,7 +185,7 @@ static void tell_waiting(struct gw_lane *l, uint64_t wait_ns)
     while (*p) {
         struct gw_chunk *c = *p;
 
-        if (!c->n_receipts) {
+        if (!gw_chunk_is_waited_for(c)) {
             p = &c->next;
             continue;
         }
@@ -195,7 +195,7 @@ static void tell_waiting(struct gw_lane *l, uint64_t wait_ns)
     l->pending_last = p;
     for (struct gw_job *j = l->jobs; j; j = next) {
         next = j->next;
-        if (j->at_gate.ready && j->chunk->n_receipts)
+        if (j->at_gate.ready && gw_chunk_is_waited_for(j->chunk))
             gw_sender_refuse_job(j, "breaker_open", "the sink is away", wait_ns);
     }
 }

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "queue/burial.h"
 #include "queue/dead_letter.h"
 #include "queue/edge_impl.h"
 
@@ -83,18 +84,35 @@ static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
     gw_dead_letter_put(e->conf.env, &d, out);
 }
 
-/* False: no dead letter queue has room. */
-static bool post_dead_letter(struct gw_edge *e, struct gw_slice letter, const struct gw_book *book)
+/* To one of its queues. False: it has no room. */
+static bool post_to(struct gw_edge *e, struct gw_edge *to, struct gw_slice letter, struct gw_burial *b,
+                    const struct gw_book *book)
 {
+    struct gw_put_from from = {.sender = e, .page = GW_PAGE_FEEDER, .receipt = b ? gw_burial_receipt(b) : NULL};
+
+    if (e->conf.letters)
+        from.book = e->conf.letters(e->conf.arg, e, to, book ? book->pipeline : "");
+    if (gw_edge_put_bytes(to, GW_LOGS, letter, 1, NULL, &from))
+        return true;
+    if (b) {
+        gw_ticket_settle(from.receipt, 1, GW_DELIVERED, NULL); /* no verdict on the others */
+        (void)gw_ticket_unref(from.receipt);
+    }
+    return false;
+}
+
+/* Rows of a log are settled when the letter is kept. False: no dead letter queue has room. */
+static bool post_dead_letter(struct gw_edge *e, struct gw_tab *tab, struct gw_slice letter, const struct gw_book *book)
+{
+    struct gw_burial *b = tab && e->n_dead_letters ? gw_burial_begin(e, tab) : NULL;
     unsigned taken = 0;
 
-    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++) {
-        struct gw_put_from from = {.sender = e, .page = GW_PAGE_FEEDER};
-
-        if (e->conf.letters)
-            from.book = e->conf.letters(e->conf.arg, e, e->dead_letters[i], book ? book->pipeline : "");
-        taken += gw_edge_put_bytes(e->dead_letters[i], GW_LOGS, letter, 1, NULL, &from);
-    }
+    if (tab && !b)
+        return false; /* no memory: as without room */
+    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++)
+        taken += post_to(e, e->dead_letters[i], letter, b, book);
+    if (b)
+        gw_burial_posted(b);
     return taken > 0;
 }
 
@@ -132,7 +150,7 @@ static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uin
 
     if (e->n_dead_letters) {
         write_dead_letter(j, body, rows, f, &letter);
-        taken = !letter.failed && post_dead_letter(e, gw_buf_slice(&letter), j->chunk->book);
+        taken = !letter.failed && post_dead_letter(e, tab, gw_buf_slice(&letter), j->chunk->book);
         gw_buf_clear(&letter);
         if (taken) {
             count_dead_letter(j->lane, j->chunk->book, tab, rows, f->reason);
@@ -183,7 +201,7 @@ static bool wait_for_sink(const struct gw_job *j, struct gw_tries *t, uint64_t w
 
     if (j->lane->edge->closing || j->cancelled)
         return over(t, "shutdown");
-    if (j->chunk->n_receipts)
+    if (gw_chunk_is_waited_for(j->chunk))
         return over(t, "breaker_open");
     if (atomic_load_explicit(&j->lane->edge->draining, memory_order_relaxed) && wait_ns > DRAIN_PAUSE_NS)
         wait_ns = DRAIN_PAUSE_NS;
@@ -395,6 +413,11 @@ static void delivered(struct gw_job *j, const struct gw_sent_info *info)
     struct gw_fate f = {.message = info->message};
     struct gw_lane *l = j->lane;
 
+    if (rejected && rejected == j->a.rows && l->edge->n_dead_letters) { /* all of them: it is known which */
+        f = (struct gw_fate){"sink_rejected", "partial_success", info->message, 0, 0, GW_REJECTED, 0};
+        give_up(j, &f);
+        return;
+    }
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, j->a.rows - rejected);
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_REJECTED, rejected);
     atomic_fetch_add_explicit(&l->delivered, j->a.rows - rejected, memory_order_relaxed);
@@ -538,7 +561,8 @@ static void on_graves_pause(struct gw_timer *t)
 {
     struct gw_lane *l = (struct gw_lane *)((char *)t - offsetof(struct gw_lane, graves_timer));
 
-    while (l->graves && post_dead_letter(l->edge, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book))
+    while (l->graves && post_dead_letter(l->edge, l->graves->tab, (struct gw_slice){l->graves->letter, l->graves->n},
+                                         l->graves->book))
         close_grave(l, NULL);
     if (l->graves)
         watch_graves(l);
@@ -793,9 +817,10 @@ void gw_sender_cut(struct gw_lane *l)
     gw_timer_disarm(&l->graves_timer);
     gw_timer_disarm(&l->gate.timer);
     while (l->graves)
-        close_grave(l, post_dead_letter(e, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book)
-                           ? NULL
-                           : "dead_letter_full");
+        close_grave(
+            l, post_dead_letter(e, l->graves->tab, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book)
+                   ? NULL
+                   : "dead_letter_full");
     while (l->pending) {
         struct gw_chunk *c = take_pending(l);
 

@@ -397,7 +397,8 @@ void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *ho
     gw_view_clear(v);
 }
 
-bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows)
+bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows,
+                      struct gw_ticket *receipt)
 {
     const struct gw_wal_way way = {e, 0};
     struct gw_payload *pl = gw_payload_new(body.n);
@@ -406,11 +407,13 @@ bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice
     if (pl) {
         memcpy(pl->p, body.p, body.n);
         pl->n = (uint32_t)body.n;
-        n = new_entry(w, pl, rows, NULL, 1, 0, gw_wall_ns(w->conf.env));
+        n = new_entry(w, pl, rows, NULL, 1, receipt != NULL, gw_wall_ns(w->conf.env));
     }
     (void)gw_payload_unref(pl);
     if (!n)
         return false;
+    if (receipt)
+        n->receipts[n->n_receipts++] = (struct gw_receipt){receipt, rows};
     take_units(n, &(struct gw_wal_put){.ways = &way, .n_ways = 1});
     submit(n);
     return true;

@@ -75,7 +75,11 @@ struct gw_wal_put {
 };
 /** Take the view: its rows are settled as stored when they are, or refused. Threads: any worker. */
 void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *how);
-/** An OTLP body that nobody waits for (dead letters), for the one edge behind. False: no memory, nothing was taken. */
-bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows);
+/**
+ * An OTLP body (dead letters), for the one edge behind. receipt: settled when it is written; or NULL. False: no memory,
+ * nothing was taken.
+ */
+bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows,
+                      struct gw_ticket *receipt);
 
 #endif

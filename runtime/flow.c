@@ -365,7 +365,7 @@ static void flush_node(struct node *n)
         const struct target *t = &n->outs[port - 1][i];
         struct gw_edge *e = t->kind == TO_EDGE ? edge_of(n, t) : NULL;
 
-        const struct gw_put_from from = {t->book, w, GW_PAGE_WORKERS + w->index};
+        const struct gw_put_from from = {.book = t->book, .sender = w, .page = GW_PAGE_WORKERS + w->index};
 
         if (!e)
             letters_as_view(n, t, body);

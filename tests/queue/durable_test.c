@@ -403,8 +403,9 @@ static void the_oldest_go_when_that_was_asked_for(void **state)
 }
 
 /*
- * Scenario    a permanent refusal while the dead letter exporter has no room; kill -9
- * Guarantees  the rows are not settled before their letter is written: they come again
+ * Scenario    a permanent refusal of two requests, with room for one letter; the first letter is kept, the second one
+ * is refused for good; a restart Guarantees  rows are settled when their letter is kept, and neither when it is written
+ * nor when it is under way; those without a letter stay in the log and come again
  */
 static void rows_are_not_settled_before_their_dead_letter(void **state)
 {
@@ -413,6 +414,7 @@ static void rows_are_not_settled_before_their_dead_letter(void **state)
     struct gw_edge_conf conf;
     struct gw_edge *to;
     struct gw_err err;
+    uint64_t names[4];
     struct rig r;
 
     (void)state;
@@ -438,14 +440,78 @@ static void rows_are_not_settled_before_their_dead_letter(void **state)
     gw_test_sink_answer(r.sinks[0], &no); /* takes the only place */
     gw_test_sink_answer(r.sinks[0], &no); /* waits */
     turn(&r);
-    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 2);
+    assert_int_equal(letters->n_waiting, 1);
+    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 0);
     assert_int_equal(counts(&r, 0).held, 3);
     gw_test_sink_answer(letters, &OK);
     pass(&r, S);
-    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 5);
+    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 2);
     assert_int_equal(counts(&r, 0).held, 0);
-    gw_test_sink_answer(letters, &OK);
+    assert_false(gw_edge_is_empty(r.edges[0]));
+    gw_test_sink_answer(letters, &no);
+    turn(&r);
+    assert_true(gw_edge_is_empty(r.edges[0]));
+    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 2);
     gw_edge_close(r.edges[0]);
+    gw_edge_close(to);
+    gw_edge_free(to);
+    free(letters);
+    end(&r, STOP);
+    start(&r);
+    turn(&r);
+    assert_int_equal(waiting(&r, 0, names, 4), 3);
+    assert_int_equal(names[0], 11);
+    gw_test_sink_answer(r.sinks[0], &OK);
+    turn(&r);
+    tear_down(&r);
+}
+
+/*
+ * Scenario    the sink says OK to three rows and rejects all three; to five and rejects two; the exporter is closed
+ * while the first letter is under way Guarantees  it is known which rows the first three are: they are a dead letter,
+ * and stay in the log while that is not kept; the two of five are only counted
+ */
+static void rows_that_are_all_rejected_are_a_dead_letter(void **state)
+{
+    static const struct gw_sent_info all = {.sent = GW_SENT_OK, .rejected_rows = 3, .message = "three are bad"};
+    static const struct gw_sent_info two = {.sent = GW_SENT_OK, .rejected_rows = 2, .message = "two are bad"};
+    struct gw_test_sink *letters;
+    struct gw_edge_conf conf;
+    struct gw_edge *to;
+    struct gw_err err;
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    start(&r);
+    assert_int_equal(gw_test_exporter.create((void **)&letters, NULL, NULL, &err), 0);
+    conf = (struct gw_edge_conf){.env = &r.te.env,
+                                 .component = &gw_test_exporter,
+                                 .self = letters,
+                                 .id = "letters",
+                                 .signals = GW_LOGS,
+                                 .settings = r.settings,
+                                 .meter = r.meter,
+                                 .memory = &r.memory};
+    conf.settings.queue.storage = "";
+    assert_int_equal(gw_edge_new(&conf, &to), 0);
+    assert_int_equal(gw_edge_open(to, r.loop, NULL), 0);
+    assert_int_equal(gw_edge_add_dead_letter(r.edges[0], to), 0);
+    put(&r, 1, 3);
+    put(&r, 11, 5);
+    turn(&r);
+    gw_test_sink_answer(r.sinks[0], &all);
+    gw_test_sink_answer(r.sinks[0], &two);
+    turn(&r);
+    assert_int_equal(counts(&r, 0).dead_lettered, 3);
+    assert_int_equal(counts(&r, 0).rejected, 2);
+    assert_int_equal(letters->n_waiting, 1);
+    assert_non_null(memmem(letters->waiting[0]->body.p, letters->waiting[0]->body.n, "partial_success", 15));
+    gw_edge_close(r.edges[0]);
+    (void)gw_log_work(r.log);
+    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 0);
+    assert_int_equal(consumer(&r, "a").settled[GW_LOG_DELIVERED], 3);
+    gw_test_sink_answer(letters, &OK); /* too late for the rows: they will be a letter once more */
     gw_edge_close(to);
     gw_edge_free(to);
     free(letters);
@@ -554,6 +620,7 @@ int main(void)
         cmocka_unit_test(the_door_knows_the_bound_on_disk),
         cmocka_unit_test(the_oldest_go_when_that_was_asked_for),
         cmocka_unit_test(rows_are_not_settled_before_their_dead_letter),
+        cmocka_unit_test(rows_that_are_all_rejected_are_a_dead_letter),
         cmocka_unit_test(an_exporter_with_a_form_of_its_own_gets_that),
         cmocka_unit_test(settlements_are_tried_until_they_are_written),
         cmocka_unit_test(damaged_rows_are_counted),

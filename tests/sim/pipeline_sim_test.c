@@ -92,7 +92,8 @@ static void answer_one(struct world *w, unsigned i)
         info.sent = GW_SENT_OK;
         if (any(w, 6) == 0)
             info.rejected_rows = (uint32_t)any(w, n + 1);
-        w->rejected[i] += info.rejected_rows;
+        if (i != 1 || info.rejected_rows < n) /* all of them: scripted/b makes them a dead letter */
+            w->rejected[i] += info.rejected_rows;
         for (unsigned k = info.rejected_rows; k < n; k++)
             w->delivered[i][names[k]]++;
         break;
