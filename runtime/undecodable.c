@@ -53,7 +53,8 @@ static bool keep(struct intake *in, struct gw_edge *to, const struct gw_request 
         .body = rq->bytes,
     };
     struct worker *w = in->worker;
-    const struct gw_put_from from = {gw_books_letters(w->engine, NULL, to, ""), w, GW_PAGE_WORKERS + w->index};
+    const struct gw_put_from from = {
+        .book = gw_books_letters(w->engine, NULL, to, ""), .sender = w, .page = GW_PAGE_WORKERS + w->index};
     struct gw_buf letter;
     bool kept;
 

@@ -24,9 +24,11 @@ static const char yaml[] =
     "  scripted: { sending_queue: { wait_for_result: true } }\n"
     "  scripted/traces: { sending_queue: { wait_for_result: true } }\n"
     "  scripted/small: { sending_queue: { queue_size: 1, wait_for_result: true } }\n"
+    "  scripted/plain: { sending_queue: { wait_for_result: true }, ports: { dead_letter: [] } }\n"
     "service:\n  extensions: [file_storage]\n  pipelines:\n"
     "    logs/eu: { receivers: [scripted], exporters: [scripted] }\n"
     "    logs/small: { receivers: [scripted], exporters: [scripted/small] }\n"
+    "    logs/plain: { receivers: [scripted], exporters: [scripted/plain] }\n"
     "    traces: { receivers: [scripted], processors: [validate], exporters: [scripted/traces] }\n";
 
 static struct gw_test_engine t;
@@ -316,6 +318,28 @@ static void what_has_no_way_back_stays(void **state)
 }
 
 /*
+ * Scenario    a letter whose rows are refused for good by an exporter without a dead letter port
+ * Guarantees  it stays, the refusal and its reason are told, and so does the exit code
+ */
+static void what_is_refused_stays(void **state)
+{
+    static const struct gw_sent_info never = {.sent = GW_SENT_PERMANENT, .reason = "http_400", .message = "never this"};
+    struct gw_test_sink *s = gw_test_engine_sink(&t, "scripted/plain");
+
+    (void)state;
+    put("logs/plain", GW_LOGS, 1, 1, NULL);
+    ask("dlq-replay", "{}");
+    for (unsigned i = 0; i < 20000 && !s->n_waiting; i++)
+        gw_test_engine_turn(&t, 1, MS);
+    gw_test_sink_answer(s, &never);
+    assert_int_equal(wait_for_answer(NULL), 69);
+    assert_true(said("2 refused: never this"));
+    assert_true(said("1 replayed 0 letters (0 rows, 0 of them rejected again); 1 were refused and stay"));
+    assert_int_equal(settled(GW_DLQ_REPLAYED), 0);
+    assert_int_equal(n_waiting(), 1);
+}
+
+/*
  * Scenario    two letters into a queue that has room for one request, whose sink takes its time
  * Guarantees  the second one comes again until there is room; both are replayed
  */
@@ -475,6 +499,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_go_back_where_they_came_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_chain_has_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_way_back_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_refused_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_makes_it_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(a_rate_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(one_at_a_time, setup, teardown),

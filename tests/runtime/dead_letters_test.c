@@ -320,6 +320,72 @@ static void everything_given_up_is_in_the_store(void **state)
 }
 
 /*
+ * Scenario    an exporter that batches gets a request from each of two pipelines; then two of one pipeline, one of
+ * which comes from a letter Guarantees  each pipeline's rows go alone, and so do rows with a chain: their letters have
+ * both
+ */
+static void a_letter_names_only_what_all_its_rows_share(void **state)
+{
+    static const struct gw_sent_info never = {.sent = GW_SENT_PERMANENT, .reason = "http_400", .message = "never"};
+    const struct gw_meta_pair pair = {GW_SLICE("dlq.chain"), GW_SLICE("0190-a")};
+    const struct gw_meta from = {.pairs = &pair, .n_pairs = 1};
+    struct gw_meta *meta = gw_meta_new(&from);
+    struct gw_test_engine t;
+    struct gw_test_sink *s;
+    struct gw_verdict v;
+    struct gw_buf body;
+    struct letter l;
+    char names[2][8];
+
+    (void)state;
+    open_store(&t, "receivers: { scripted: , scripted/b: }\nexporters:\n"
+                   "  scripted: { sending_queue: { batch: { flush_timeout: 1s, min_size: 4 } } }\n"
+                   "service:\n  extensions: [file_storage]\n  pipelines:\n"
+                   "    logs/a: { receivers: [scripted], exporters: [scripted] }\n"
+                   "    logs/b: { receivers: [scripted/b], exporters: [scripted] }\n");
+    s = gw_test_engine_sink(&t, "scripted");
+    gw_buf_init(&body, 4096);
+    gw_test_request(&body, GW_LOGS, 5, 2);
+    assert_int_equal(gw_test_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, gw_buf_slice(&body), NULL, 1, &v),
+                     0);
+    assert_int_equal(gw_test_send(gw_test_engine_door(&t, "scripted/b", 0), GW_LOGS, gw_buf_slice(&body), NULL, 2, &v),
+                     0);
+    gw_test_engine_turn(&t, 3, 2 * S);
+    gw_test_engine_turn(&t, 3, 0);
+    assert_int_equal(s->n_waiting, 2);
+    gw_test_sink_answer(s, &never);
+    gw_test_sink_answer(s, &never);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(
+            gw_test_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, gw_buf_slice(&body), i ? meta : NULL, 3, &v),
+            0);
+    gw_test_engine_turn(&t, 3, 0);
+    assert_int_equal(s->n_waiting, 1);
+    assert_int_equal(s->waiting[0]->rows, 2);
+    gw_test_sink_answer(s, &never);
+    gw_test_engine_turn(&t, 5, 2 * S);
+    gw_test_engine_turn(&t, 5, 0);
+    gw_test_sink_answer(s, &OK);
+    gw_test_engine_turn(&t, 5, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct gw_value x;
+
+        read_stored(&l, i);
+        assert_true(gw_view_attr_get(&l.v, GW_OWN_ROW, 0, GW_SLICE("dlq.pipeline"), &x));
+        (void)snprintf(names[i], sizeof(names[i]), "%.*s", (int)x.s.n, (const char *)x.s.p);
+        drop_letter(&l);
+    }
+    assert_string_not_equal(names[0], names[1]);
+    read_stored(&l, 2);
+    has_text(&l, 0, "dlq.pipeline", "logs/a");
+    has_text(&l, 0, "dlq.chain", "0190-a");
+    drop_letter(&l);
+    gw_buf_clear(&body);
+    (void)gw_meta_unref(meta);
+    close_store(&t);
+}
+
+/*
  * Scenario    the disk is full while a letter is to be written; then there is room again
  * Guarantees  the letter waits, and is written in the end
  */
@@ -411,9 +477,13 @@ static void what_a_stop_leaves_over_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_cannot_be_decoded_is_kept),  cmocka_unit_test(a_flood_of_bad_requests_is_bounded),
-        cmocka_unit_test(without_a_place_it_is_counted),   cmocka_unit_test(everything_given_up_is_in_the_store),
-        cmocka_unit_test(a_full_disk_makes_letters_wait),  cmocka_unit_test(letters_are_written_before_the_end),
+        cmocka_unit_test(what_cannot_be_decoded_is_kept),
+        cmocka_unit_test(a_flood_of_bad_requests_is_bounded),
+        cmocka_unit_test(without_a_place_it_is_counted),
+        cmocka_unit_test(everything_given_up_is_in_the_store),
+        cmocka_unit_test(a_letter_names_only_what_all_its_rows_share),
+        cmocka_unit_test(a_full_disk_makes_letters_wait),
+        cmocka_unit_test(letters_are_written_before_the_end),
         cmocka_unit_test(what_a_stop_leaves_over_is_kept),
     };
 
