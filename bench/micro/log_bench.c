@@ -4,7 +4,8 @@
  * into a preallocated file). One JSON line a case. CPU is the writer's thread; wall is what a client waits for.
  *
  *   log_bench DIR            the cases below, in a folder that is made and removed
- *   log_bench DIR restart N  a backlog of N GiB, then how long opening takes and what memory it needs
+ *   log_bench DIR restart N  a backlog of N GiB and a killed process, then how long opening takes and what memory it
+ * needs
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -224,30 +226,40 @@ static void forget_pages(const char *dir)
     (void)closedir(d);
 }
 
-static void restart(struct gw_env *env, const char *root, uint64_t gib)
+/* Ends without closing, as a process that is killed. */
+static void write_backlog(struct gw_env *env, const char *dir, uint64_t bytes)
 {
-    char dir[4200];
-    unsigned n_done = 0;
-    struct gw_log *log;
+    struct gw_log *log = open_log(env, dir, 0);
     struct gw_log_stats st;
+    unsigned n_done = 0;
     uint32_t id;
-    double t;
-    long before;
 
-    (void)snprintf(dir, sizeof(dir), "%s/log", root);
-    log = open_log(env, dir, 0);
     check(gw_log_consumer_open(log, "c", GW_LOG_FROM_FIRST, &id) == 0, "consumer");
-    gw_log_stats(log, &st);
-    while (st.bytes < gib << 30) {
-        struct one o = {
-            .c = {.n_frames = 1, .done = done}, .f = {.rows = 100, .body = {body, 64 << 10}}, .n_done = &n_done};
+    do {
+        struct one o = {.c = {.n_frames = 1, .done = done}, .f = {.rows = 100, .body = {body, 64 << 10}}};
 
+        o.n_done = &n_done;
         o.c.frames = &o.f;
         gw_log_submit(log, &o.c);
         (void)gw_log_work(log);
         gw_log_stats(log, &st);
-    }
-    gw_log_close(log);
+    } while (st.bytes < bytes);
+    _exit(0);
+}
+
+static void restart(struct gw_env *env, const char *root, uint64_t gib)
+{
+    char dir[4200];
+    struct gw_log *log;
+    struct gw_log_stats st;
+    double t;
+    long before;
+    int status;
+
+    (void)snprintf(dir, sizeof(dir), "%s/log", root);
+    if (fork() == 0)
+        write_backlog(env, dir, (gib << 30) + (50u << 20)); /* and most of another segment */
+    check(wait(&status) > 0 && status == 0, "the writer failed");
     forget_pages(dir);
     before = rss_kib();
     t = clock_of(CLOCK_MONOTONIC);
