@@ -78,13 +78,13 @@ static struct gw_lf *new_log(const struct gw_log_files_conf *conf)
     (void)pthread_mutex_init(&l->work, NULL);
     (void)pthread_mutex_init(&l->lock, NULL);
     l->dir = strdup(conf->dir);
-    l->cache = malloc(GW_LF_CACHE * sizeof(*l->cache));
+    l->cache = malloc(GW_LF_N_CACHES * GW_LF_CACHE * sizeof(*l->cache));
     l->todo = malloc(GW_LF_BATCH * sizeof(*l->todo));
     if (!l->dir || !l->cache || !l->todo) {
         free_log(l);
         return NULL;
     }
-    for (size_t i = 0; i < GW_LF_CACHE; i++)
+    for (size_t i = 0; i < GW_LF_N_CACHES * GW_LF_CACHE; i++)
         l->cache[i].row = UINT64_MAX;
     return l;
 }

@@ -18,7 +18,7 @@
 #include "log/state.h"
 
 enum {
-    GW_LF_CACHE = 1 << 14,       /* frames whose rows are known without reading */
+    GW_LF_CACHE = 1 << 13,       /* frames whose rows are known without reading */
     GW_LF_BATCH = 1024,          /* commits between two syncs */
     GW_LF_GROUP_BYTES = 8 << 20, /* several commits become one group up to that; a larger one is alone */
     GW_LF_MIN_SEGMENT = 64 << 10,
@@ -42,7 +42,7 @@ struct gw_lf_seg {
     uint64_t file_bytes, prev_end, prev_last_time, snapshot_bytes;
     uint32_t copies, chain;
     struct gw_lf_mark *marks; /* the writer's, made when needed */
-    size_t n_marks;
+    size_t n_marks, cap_marks;
 };
 
 /** Rows of a frame; direct-mapped by seq. */
@@ -206,9 +206,16 @@ struct gw_lf_size {
 int gw_lf_plan(struct gw_lf *l, const struct gw_log_commit *c, struct gw_lf_size *ret);
 /** Into the open group, for which there is room. Errors: of the commit; part of it may be there then. */
 int gw_lf_build(struct gw_lf *l, struct gw_log_commit *c);
+
+/* lookup.c */
+enum gw_lf_cache_of { GW_LF_WRITTEN, GW_LF_READ, GW_LF_N_CACHES };
 /** Rows before the first frame at or behind seq, and that frame. -ENOENT: there is none. Under work. */
 int gw_lf_rows_at(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret);
-void gw_lf_cache_put(struct gw_lf *l, uint64_t seq, uint64_t row, uint32_t rows);
+/** Under lock. */
+void gw_lf_cache_put(struct gw_lf *l, enum gw_lf_cache_of of, uint64_t seq, uint64_t row, uint32_t rows);
+bool gw_lf_cache_get(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret);
+/** A frame begins at off. Under lock, in order. */
+void gw_lf_mark(struct gw_lf_seg *s, uint64_t seq, uint64_t off);
 
 /* retain.c */
 void gw_lf_retain(struct gw_lf *l);

@@ -4,7 +4,7 @@
 
 #include "log/impl.h"
 
-enum { SETTLES_A_RECORD = 1024, POSITIONS_A_RECORD = 64, MARK_EVERY = 64 << 10 };
+enum { SETTLES_A_RECORD = 1024, POSITIONS_A_RECORD = 64 };
 
 static bool frames_fit(const struct gw_log_commit *c)
 {
@@ -75,101 +75,7 @@ int gw_lf_plan(struct gw_lf *l, const struct gw_log_commit *c, struct gw_lf_size
     return 0;
 }
 
-/* ---- rows of frames ---------------------------------------------------------------------------------------- */
-
-void gw_lf_cache_put(struct gw_lf *l, uint64_t seq, uint64_t row, uint32_t rows)
-{
-    l->cache[seq % GW_LF_CACHE] = (struct gw_lf_cached){seq, row, rows};
-}
-
-static bool cache_get(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret)
-{
-    (void)pthread_mutex_lock(&l->lock);
-    *ret = l->cache[seq % GW_LF_CACHE];
-    (void)pthread_mutex_unlock(&l->lock);
-    return ret->seq == seq && ret->row != UINT64_MAX;
-}
-
-/* Where frames begin, every 64 KiB: made once a segment, then a look-up reads one block. */
-static int make_marks(struct gw_lf *l, struct gw_lf_seg *s, struct gw_lf_scan *scan)
-{
-    size_t cap = (s->end - s->data) / MARK_EVERY + 2, n = 0;
-    struct gw_lf_mark *marks;
-    struct gw_lf_record r;
-    uint64_t off, next = 0;
-    int rc;
-
-    if (s->marks || s->end - s->data < 4 * MARK_EVERY)
-        return 0;
-    marks = malloc(cap * sizeof(*marks));
-    if (!marks)
-        return -ENOMEM;
-    scan->at = s->data;
-    while ((rc = gw_lf_scan_next(scan, &off, &r)) > 0) {
-        if (r.kind != GW_LF_FRAME || off < next || n == cap)
-            continue;
-        marks[n++] = (struct gw_lf_mark){r.seq, off};
-        next = off + MARK_EVERY;
-    }
-    (void)pthread_mutex_lock(&l->lock); /* readers copy segments whole */
-    s->marks = marks;
-    s->n_marks = n;
-    (void)pthread_mutex_unlock(&l->lock);
-    return rc;
-}
-
-static uint64_t mark_before(const struct gw_lf_seg *s, uint64_t seq)
-{
-    size_t lo = 0, hi = s->n_marks;
-
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-
-        if (s->marks[mid].seq <= seq)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo > 0 ? s->marks[lo - 1].off : s->data;
-}
-
-static int search(struct gw_lf *l, struct gw_lf_seg *s, uint64_t seq, struct gw_lf_cached *ret)
-{
-    bool is_last = s == &l->segs[l->n_segs - 1];
-    struct gw_lf_scan scan;
-    struct gw_lf_record r;
-    uint64_t off;
-    int rc = gw_lf_seg_open(l, s, &scan);
-
-    if (rc < 0)
-        return rc;
-    rc = is_last ? 0 : make_marks(l, s, &scan);
-    scan.at = mark_before(s, seq);
-    while (rc >= 0 && (rc = gw_lf_scan_next(&scan, &off, &r)) > 0) {
-        if (r.kind != GW_LF_FRAME)
-            continue;
-        (void)pthread_mutex_lock(&l->lock);
-        gw_lf_cache_put(l, r.seq, r.row, r.rows);
-        (void)pthread_mutex_unlock(&l->lock);
-        if (r.seq < seq)
-            continue;
-        *ret = (struct gw_lf_cached){r.seq, r.row, r.rows};
-        break;
-    }
-    gw_lf_scan_clear(&scan);
-    return rc < 0 ? rc : rc > 0 ? 0 : -ENOENT;
-}
-
-int gw_lf_rows_at(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret)
-{
-    int rc = -ENOENT;
-
-    if (cache_get(l, seq, ret))
-        return 0;
-    for (size_t i = gw_lf_seg_of(l, seq); rc == -ENOENT && i < l->n_segs; i++)
-        rc = search(l, &l->segs[i], seq, ret);
-    return rc;
-}
+/* ---- rows of settlements ------------------------------------------------------------------------------------ */
 
 /* [*row, to) of the log for a settlement; what is gone already has been counted when it went. */
 static int resolve(struct gw_lf *l, const struct gw_log_settle *s, struct gw_lf_settled *ret)
@@ -198,7 +104,7 @@ static int resolve(struct gw_lf *l, const struct gw_log_settle *s, struct gw_lf_
         return 0;
     }
     ret->to_seq = last + 1;
-    if (cache_get(l, last, &behind)) {
+    if (gw_lf_cache_get(l, last, &behind)) {
         ret->rows = behind.row + behind.rows - first.row;
         return 0;
     }

@@ -250,7 +250,7 @@ static int find_open(struct reader *r, const struct gw_lf_record *rec, unsigned 
 
     *ret_n = 0;
     (void)pthread_mutex_lock(&l->lock);
-    gw_lf_cache_put(l, rec->seq, rec->row, rec->rows);
+    gw_lf_cache_put(l, GW_LF_READ, rec->seq, rec->row, rec->rows);
     c = gw_lf_state_consumer(&l->state, r->conf.consumer);
     while (c && gw_lf_rows_open(&c->done, at, end, &from, &to)) {
         if (*ret_n == r->cap_open) {

@@ -71,12 +71,16 @@ int gw_lf_sync(struct gw_lf *l)
 
 /* ---- applying ---------------------------------------------------------------------------------------------- */
 
-static void apply_one(struct gw_lf *l, const struct gw_lf_record *r, struct gw_slice body)
+static void apply_one(struct gw_lf *l, const struct gw_lf_record *r, uint64_t off, struct gw_slice body)
 {
+    struct gw_lf_seg *seg = &l->segs[l->n_segs - 1];
+
     (void)gw_lf_state_apply(&l->state, r, body); /* cannot fail: what it needs was reserved */
     if (r->kind != GW_LF_FRAME)
         return;
-    gw_lf_cache_put(l, r->seq, r->row, r->rows);
+    gw_lf_cache_put(l, GW_LF_WRITTEN, r->seq, r->row, r->rows);
+    if (seg->n_marks > 0 || seg->end == seg->data) /* from its first frame on, or not */
+        gw_lf_mark(seg, r->seq, off);
     if (r->time_ns > l->tail.newest_ns)
         l->tail.newest_ns = r->time_ns;
 }
@@ -101,7 +105,8 @@ void gw_lf_apply(struct gw_lf *l)
         r.row = gw_lf_get64(o->p + at + 32);
         r.time_ns = gw_lf_get64(o->p + at + 40);
         n = (size_t)r.n_meta + r.n_body;
-        apply_one(l, &r, r.kind == GW_LF_FRAME ? (struct gw_slice){0} : gw_slice_of(o->p + at + GW_LF_HEAD, n));
+        apply_one(l, &r, 8ull * gw_lf_get32(o->p + at + 56),
+                  r.kind == GW_LF_FRAME ? (struct gw_slice){0} : gw_slice_of(o->p + at + GW_LF_HEAD, n));
         at += GW_LF_HEAD + (r.kind == GW_LF_FRAME ? gw_lf_pad(n) - n : gw_lf_pad(n));
     }
     gw_lf_state_unplan(&l->state);

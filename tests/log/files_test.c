@@ -371,6 +371,50 @@ static void numbers_may_be_large(void **state)
     }
 }
 
+/*
+ * Scenario    so many small frames that their rows are not in memory any more, in segments of before and of this start;
+ *             settled from the back, one by one
+ * Guarantees  each one's rows are found
+ */
+static void rows_are_found_in_the_files(void **state)
+{
+    static struct gw_simdisk disk;
+    static struct gw_log_frame f[1000];
+    static uint8_t body[40];
+    struct world w;
+    uint32_t id;
+    uint64_t rows = 0, settled = 0, n = 0;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.segment_bytes = 1 << 20;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    for (unsigned k = 0; k < 24; k++) {
+        for (unsigned i = 0; i < 1000; i++) {
+            f[i] = (struct gw_log_frame){.rows = 1 + (uint32_t)(n++ % 7), .body = {body, sizeof(body)}};
+            rows += f[i].rows;
+        }
+        assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = f, .n_frames = 1000}), 0);
+        if (k != 11)
+            continue;
+        world_close(&w);
+        world_open(&w);
+    }
+    assert_true(world_stats(&w).segments >= 3);
+    for (uint64_t seq = n; seq-- > 0;) {
+        if (seq % 97 != 0)
+            continue;
+        assert_int_equal(world_settle(&w, id, seq, seq), 0);
+        settled += 1 + seq % 7;
+        assert_int_equal(world_consumer(&w, id).settled[GW_LOG_DELIVERED], settled);
+    }
+    assert_int_equal(world_settle(&w, id, 3, n - 3), 0);
+    assert_int_equal(world_consumer(&w, id).settled[GW_LOG_DELIVERED],
+                     rows - (1 + 2) - 3 + 1 - (1 + (n - 2) % 7) - (1 + (n - 1) % 7));
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +427,7 @@ int main(void)
         cmocka_unit_test(an_old_epoch_is_fenced),
         cmocka_unit_test(positions_are_found_again),
         cmocka_unit_test(numbers_may_be_large),
+        cmocka_unit_test(rows_are_found_in_the_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
