@@ -77,6 +77,10 @@ void gw_lf_state_mend(struct gw_lf_state *s);
 /** True when (end_row - first_row) = settled + lost + open holds for each consumer. */
 bool gw_lf_state_adds_up(const struct gw_lf_state *s);
 
+/* positions.c */
+int gw_lf_state_apply_positions(struct gw_lf_state *s, struct gw_slice body);
+int gw_lf_state_reserve_positions(struct gw_lf_state *s, struct gw_slice body);
+
 /* Records of a snapshot: snapshot.c. */
 int gw_lf_state_apply_ranges(struct gw_lf_state *s, struct gw_slice body);
 int gw_lf_state_apply_totals(struct gw_lf_state *s, struct gw_slice body);
