@@ -42,7 +42,7 @@ enum {
 
 /** One record: what is appended, or as it is read. */
 struct gw_log_frame {
-    uint64_t seq;         /* given by the log */
+    uint64_t seq;         /* given by the log; again, when a power cut took a frame that was never synced */
     uint64_t row;         /* rows of the log before this frame: given by the log */
     uint64_t time_ns;     /* wall clock at which its rows came in: what reading by time goes by */
     uint32_t rows;        /* in the body */

@@ -71,7 +71,7 @@ static const char *common_pipeline(const struct gw_chunk *c)
 static void add_places(struct gw_tab *to, const struct gw_chunk *c)
 {
     if (!c->tab)
-        gw_tab_add(to, &(struct gw_log_place){NULL, 0, 0, c->rows, c->rows});
+        gw_tab_add(to, &(struct gw_log_place){.rows = c->rows, .frame_rows = c->rows});
     for (uint32_t i = 0; c->tab && i < c->tab->n; i++)
         gw_tab_add(to, &c->tab->places[i]);
 }

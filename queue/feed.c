@@ -381,7 +381,7 @@ static void discard(struct gw_feed *s, struct gw_chunk *c)
 
 void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
 {
-    struct gw_log_place p = {s, c->seq, 0, c->rows, c->rows};
+    struct gw_log_place p = {s, c->seq, 0, c->rows, c->rows, c->arrived_ns};
 
     if (c->seq == GW_LOG_END) {
         if (!accept(s, c)) {
@@ -491,7 +491,8 @@ static struct gw_tab *tab_of(struct gw_feed *s, const struct gw_log_entry *en, u
     struct gw_tab *t = gw_tab_new(en->n_open ? en->n_open : 1);
 
     for (unsigned i = 0; t && i < en->n_open; i++)
-        gw_tab_add(t, &(struct gw_log_place){s, en->frame.seq, en->open[i].first, en->open[i].rows, en->frame.rows});
+        gw_tab_add(t, &(struct gw_log_place){s, en->frame.seq, en->open[i].first, en->open[i].rows, en->frame.rows,
+                                             en->frame.time_ns});
     *ret_rows = t ? t->n_rows : 0;
     return t;
 }

@@ -130,7 +130,9 @@ static uint32_t count_runs(const struct gw_tab *t, const uint64_t *bits, bool va
 static void settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, enum gw_log_outcome outcome)
 {
     if (p->feed)
-        gw_feed_settle(p->feed, &(struct gw_log_place){p->feed, p->seq, p->first + from, rows, p->frame_rows}, outcome);
+        gw_feed_settle(p->feed,
+                       &(struct gw_log_place){p->feed, p->seq, p->first + from, rows, p->frame_rows, p->time_ns},
+                       outcome);
 }
 
 /* Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known. */

@@ -20,6 +20,7 @@ struct gw_log_place {
     struct gw_feed *feed;
     uint64_t seq;
     uint32_t first, rows, frame_rows;
+    uint64_t time_ns; /* of the frame: a seq that a power cut took may be given again, its time not */
 };
 
 struct gw_tab {

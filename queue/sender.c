@@ -623,7 +623,7 @@ static bool row_name(struct gw_attempt *a, uint32_t row, uint64_t ret[4])
     if (!p)
         return false;
     ret[0] = p->feed->log_id[0];
-    ret[1] = p->feed->log_id[1];
+    ret[1] = p->feed->log_id[1] ^ p->time_ns; /* random bits: still no other log's */
     ret[2] = p->seq;
     ret[3] = frame_row;
     return true;

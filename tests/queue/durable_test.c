@@ -36,6 +36,61 @@ static void stored_is_said_when_the_log_has_it(void **state)
     tear_down(&r);
 }
 
+static void name_of_first_row(struct rig *r, uint64_t ret[4])
+{
+    struct gw_attempt *a = r->sinks[0]->waiting[0];
+
+    assert_true(a->row_name(a, 0, ret));
+}
+
+/*
+ * Scenario    a request is sent on before it is synced; kill -9; then a power cut takes it, and another one comes into
+ * its place in the log Guarantees  what comes again is called as before; the other one is not, or the sink would take
+ * it for the first
+ */
+static void a_row_is_never_called_as_another(void **state)
+{
+    uint64_t first[4], again[4], other[4];
+    unsigned n_same_place = 0;
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    start(&r);
+    put(&r, 0, 2);
+    turn(&r);
+    name_of_first_row(&r, first);
+    end(&r, KILL);
+    start(&r);
+    turn(&r);
+    pass(&r, 10 * MS);
+    name_of_first_row(&r, again);
+    assert_memory_equal(first, again, sizeof(first));
+    gw_test_sink_answer(r.sinks[0], &OK);
+    pass(&r, S);
+    for (unsigned i = 0; i < 40; i++) {
+        put(&r, 10, 2);
+        turn(&r);
+        name_of_first_row(&r, first);
+        end(&r, POWER_CUT);
+        gw_test_env_advance(&r.te, MS);
+        start(&r);
+        turn(&r);
+        pass(&r, 10 * MS);
+        if (r.sinks[0]->n_waiting == 0) { /* it is gone */
+            put(&r, 20, 2);
+            turn(&r);
+            name_of_first_row(&r, other);
+            n_same_place += first[2] == other[2];
+            assert_memory_not_equal(first, other, sizeof(first));
+        }
+        gw_test_sink_answer(r.sinks[0], &OK);
+        pass(&r, S);
+    }
+    assert_true(n_same_place > 0);
+    tear_down(&r);
+}
+
 /*
  * Scenario    three requests, the second one delivered; kill -9; then a power cut of a log that syncs
  * Guarantees  the two others are sent again, in order, and nothing else
@@ -610,6 +665,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_is_said_when_the_log_has_it),
         cmocka_unit_test(what_was_not_settled_comes_again_after_a_crash),
+        cmocka_unit_test(a_row_is_never_called_as_another),
         cmocka_unit_test(a_dead_sink_spills_and_drains_in_order),
         cmocka_unit_test(no_time_limit_drops_what_is_on_disk),
         cmocka_unit_test(partial_success_survives_a_crash),

@@ -11,7 +11,7 @@ static void a_row_knows_its_frame(void **state)
 {
     static struct gw_feed feed;
     const struct gw_log_place places[] = {
-        {&feed, 7, 0, 2, 2}, {&feed, 8, 3, 2, 9}, {NULL, 0, 0, 3, 3}, {&feed, 12, 1, 1, 4}};
+        {&feed, 7, 0, 2, 2, 1}, {&feed, 8, 3, 2, 9, 2}, {NULL, 0, 0, 3, 3, 0}, {&feed, 12, 1, 1, 4, 3}};
     const struct {
         uint64_t seq;
         uint32_t row;
@@ -50,8 +50,8 @@ static void rows_that_stay_are_found(void **state)
     uint32_t at = 0;
 
     (void)state;
-    gw_tab_add(t, &(struct gw_log_place){NULL, 0, 0, 3, 3});
-    gw_tab_add(t, &(struct gw_log_place){&feed, 9, 5, 2, 8});
+    gw_tab_add(t, &(struct gw_log_place){.rows = 3, .frame_rows = 3});
+    gw_tab_add(t, &(struct gw_log_place){&feed, 9, 5, 2, 8, 77});
     assert_int_equal(gw_tab_at(t, 4, &at)->seq, 9);
     gw_tab_keep(t, &stay);
     for (uint32_t i = 0; i < 2; i++) {
