@@ -6,8 +6,10 @@
 #include <stdlib.h>
 
 #include "net/http_server.h"
+#include "runtime/ledger.h"
 
-enum { MAX_LABELS = 64, MAX_SCRAPE_BYTES = 16 << 20 };
+enum { MAX_LABELS = 64, MAX_SCRAPE_BYTES = 32 << 20 };
+#define PICTURE_NS 2000000000u
 
 struct gw_admin {
     struct gw_hs_handler handler; /* first */
@@ -27,30 +29,119 @@ static void respond(struct gw_hs_stream *s, int status, const char *type, struct
     gw_hs_respond(s, &r);
 }
 
-static void on_head(struct gw_hs_handler *h, struct gw_hs_stream *s, const struct gw_hs_head *head)
+/* ---- what is asked ---------------------------------------------------------------------------------------- */
+
+enum page { PAGE_METRICS, PAGE_JSON, PAGE_TABLE, N_PAGES };
+static const char *const paths[N_PAGES] = {"/metrics", "/ledger", "/ledger/table"};
+
+/* A request that waits for a picture. */
+struct visit {
+    struct gw_ledger_wait wait;
+    struct gw_timer timer;
+    struct gw_admin *admin;
+    struct gw_hs_stream *stream;
+    enum page page;
+    bool asked;
+};
+
+static void put_metrics(struct gw_admin *a, struct gw_buf *out)
 {
-    struct gw_admin *a = (struct gw_admin *)h;
-    struct gw_exposition how = {
+    const struct gw_exposition how = {
         .type_suffix = !a->conf.telemetry->without_type_suffix,
         .scope_info = !a->conf.telemetry->without_scope_info,
         .constant = a->labels,
         .n_constant = a->n_labels,
     };
+
+    gw_process_metrics(a->conf.env, a->conf.meter, a->conf.started_ns);
+    gw_meter_write(a->conf.meter, &how, out);
+}
+
+/* p NULL: there is no picture, or not in time. */
+static void answer(struct visit *v, const struct gw_picture *p)
+{
+    struct gw_admin *a = v->admin;
     struct gw_buf out;
 
-    if (!gw_slice_is(head->path, "/metrics")) {
-        respond(s, 404, "text/plain; charset=utf-8", GW_SLICE("self-metrics are at /metrics\n"));
-        return;
-    }
-    if (!gw_slice_is(head->method, "GET") && !gw_slice_is(head->method, "HEAD")) {
-        respond(s, 405, "text/plain; charset=utf-8", GW_SLICE("GET only\n"));
-        return;
-    }
     gw_buf_init(&out, MAX_SCRAPE_BYTES);
-    gw_process_metrics(a->conf.env, a->conf.meter, a->conf.started_ns);
-    gw_meter_write(a->conf.meter, &how, &out);
-    respond(s, 200, "text/plain; version=0.0.4; charset=utf-8", gw_buf_slice(&out));
+    if (v->page == PAGE_METRICS) {
+        if (p)
+            gw_picture_metrics(p, a->conf.meter);
+        put_metrics(a, &out);
+        respond(v->stream, 200, "text/plain; version=0.0.4; charset=utf-8", gw_buf_slice(&out));
+    } else if (!p) {
+        respond(v->stream, 503, "text/plain; charset=utf-8", GW_SLICE("an exporter did not answer in time\n"));
+    } else if (v->page == PAGE_JSON) {
+        gw_picture_json(p, &out);
+        respond(v->stream, 200, "application/json", gw_buf_slice(&out));
+    } else {
+        gw_picture_table(p, &out);
+        respond(v->stream, 200, "text/plain; charset=utf-8", gw_buf_slice(&out));
+    }
     gw_buf_clear(&out);
+}
+
+static void on_picture(struct gw_ledger_wait *w, struct gw_picture *p)
+{
+    struct visit *v = (struct visit *)w;
+
+    v->asked = false;
+    gw_timer_disarm(&v->timer);
+    answer(v, p); /* may end in on_gone */
+    gw_picture_free(p);
+}
+
+static void stop_waiting(struct visit *v)
+{
+    if (v->asked)
+        gw_ledger_forget(v->admin->conf.engine, &v->wait);
+    v->asked = false;
+    gw_timer_disarm(&v->timer);
+}
+
+static void on_late(struct gw_timer *t)
+{
+    struct visit *v = (struct visit *)((char *)t - offsetof(struct visit, timer));
+
+    stop_waiting(v);
+    answer(v, NULL);
+}
+
+static void begin(struct gw_admin *a, struct gw_hs_stream *s, enum page page)
+{
+    struct visit *v = calloc(1, sizeof(*v));
+
+    if (!v) {
+        respond(s, 503, "text/plain; charset=utf-8", GW_SLICE("out of memory\n"));
+        return;
+    }
+    *v = (struct visit){.wait.done = on_picture, .timer.fire = on_late, .admin = a, .stream = s, .page = page};
+    gw_hs_set_user(s, v);
+    if (!a->conf.engine) {
+        answer(v, NULL);
+        return;
+    }
+    gw_timer_arm(a->conf.loop, &v->timer, gw_loop_now_ns(a->conf.loop) + PICTURE_NS);
+    v->asked = true;
+    if (gw_ledger_ask(a->conf.engine, &v->wait) < 0) {
+        v->asked = false;
+        gw_timer_disarm(&v->timer);
+        answer(v, NULL);
+    }
+}
+
+static void on_head(struct gw_hs_handler *h, struct gw_hs_stream *s, const struct gw_hs_head *head)
+{
+    enum page page = PAGE_METRICS;
+
+    while (page < N_PAGES && !gw_slice_is(head->path, paths[page]))
+        page++;
+    if (page == N_PAGES)
+        respond(s, 404, "text/plain; charset=utf-8", GW_SLICE("self-metrics are at /metrics, the books at /ledger\n"));
+    else if (!gw_slice_is(head->method, "GET") && !gw_slice_is(head->method, "HEAD"))
+        respond(s, 405, "text/plain; charset=utf-8", GW_SLICE("GET only\n"));
+    else
+        begin((struct gw_admin *)h, s, page);
 }
 
 static void on_body(struct gw_hs_handler *h, struct gw_hs_stream *s, struct gw_slice chunk)
@@ -60,11 +151,24 @@ static void on_body(struct gw_hs_handler *h, struct gw_hs_stream *s, struct gw_s
     (void)chunk;
 }
 
-static void on_stream(struct gw_hs_handler *h, struct gw_hs_stream *s)
+static void on_end(struct gw_hs_handler *h, struct gw_hs_stream *s)
 {
     (void)h;
     (void)s;
 }
+
+static void on_gone(struct gw_hs_handler *h, struct gw_hs_stream *s)
+{
+    struct visit *v = gw_hs_user(s);
+
+    (void)h;
+    if (!v)
+        return;
+    stop_waiting(v);
+    free(v);
+}
+
+/* ---- target_info ------------------------------------------------------------------------------------------ */
 
 /* "service.name" is service_name in Prometheus. */
 static void add_label(struct gw_admin *a, const char *key, const char *value)
@@ -125,7 +229,7 @@ int gw_admin_new(const struct gw_admin_conf *conf, struct gw_admin **ret, struct
     if (!a)
         return gw_fail(err, -ENOMEM, "out of memory");
     a->conf = *conf;
-    a->handler = (struct gw_hs_handler){.head = on_head, .body = on_body, .end = on_stream, .gone = on_stream};
+    a->handler = (struct gw_hs_handler){.head = on_head, .body = on_body, .end = on_end, .gone = on_gone};
     (void)snprintf(a->endpoint, sizeof(a->endpoint), strchr(t->metrics_host, ':') ? "[%s]:%u" : "%s:%u",
                    t->metrics_host, t->metrics_port);
     hs.endpoint = a->endpoint;

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scrape endpoint, on the main thread's loop: GET /metrics in Prometheus' text format. */
+/*
+ * What the gateway tells about itself over HTTP, on the main thread's loop:
+ *
+ *   GET /metrics        self-metrics in Prometheus' text format
+ *   GET /ledger         the books as JSON; GET /ledger/table: for people
+ *
+ * Both wait for a picture of the books (runtime/ledger.h), two seconds at most; /metrics is then without the ledger.
+ */
 #ifndef GW_RUNTIME_ADMIN_H
 #define GW_RUNTIME_ADMIN_H
 
@@ -12,6 +19,7 @@ struct gw_admin_conf { /* borrowed */
     struct gw_env *env;
     struct gw_loop *loop;
     struct gw_meter *meter;
+    struct gw_engine *engine; /* whose books; or NULL */
     const struct gw_telemetry *telemetry;
     const struct gw_logger *logger;
     const char *version;

@@ -8,6 +8,8 @@
 /* cli_basic.c */
 extern const struct gw_cli_command gw_cli_run, gw_cli_validate, gw_cli_components, gw_cli_print_config,
     gw_cli_featuregate, gw_cli_version, gw_cli_help;
+/* cli_ledger.c */
+extern const struct gw_cli_command gw_cli_ledger;
 /* cli_ask.c */
 extern const struct gw_cli_command gw_cli_ping;
 /* cli_dlq.c */

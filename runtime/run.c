@@ -229,6 +229,7 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
     conf.loop = admin.loop = r->loop;
     conf.meter = admin.meter = r->meter;
     code = gw_engine_new(&conf, &r->engine, err);
+    admin.engine = r->engine;
     if (code == 0)
         code = gw_admin_new(&admin, &r->admin, err);
     if (code == 0)

@@ -438,6 +438,34 @@ static void the_control_socket_is_where_it_is_told(void **state)
     assert_int_equal(ask("ping", out, sizeof(out)), 69);
 }
 
+/* Guarantees: a running gateway's books balance, as a table, as JSON and among the self-metrics; nobody there is 69. */
+static void the_ledger_is_told(void **state)
+{
+    char words[256], out[8192];
+    int port = 0;
+
+    (void)state;
+    start("  telemetry: {" READER("") "}");
+    assert_true(read_until("self-metrics"));
+    assert_int_equal(sscanf(strstr(text, "self-metrics"), "self-metrics http://127.0.0.1:%d/", &port), 1);
+    assert_int_equal(ask("ledger", out, sizeof(out)), 78); /* port 0: the configuration does not say where */
+    (void)snprintf(words, sizeof(words), "ledger --endpoint 127.0.0.1:%d", port);
+    for (unsigned i = 0; i < 300 && !strstr(out, "exporter "); i++) { /* the demo sends once a second */
+        assert_int_equal(ask(words, out, sizeof(out)), 0);
+        assert_memory_equal(out, "balanced: ", 10);
+    }
+    assert_non_null(strstr(out, "traces                   nop                      traces"));
+    (void)strcat(words, " --format json");
+    assert_int_equal(ask(words, out, sizeof(out)), 0);
+    assert_memory_equal(out, "{\"balanced\": true,", 18);
+    assert_non_null(strstr(scrape(), "staunch_ledger_mismatch 0\n"));
+    assert_non_null(
+        strstr(scrape(), "staunch_ledger_items{book=\"pipeline\",component=\"\",entry=\"in\",pipeline=\"traces\""));
+    assert_int_equal(ask("ledger --format yaml", out, sizeof(out)), 64);
+    assert_int_equal(stop(), 0);
+    assert_int_equal(ask(words, out, sizeof(out)), 69);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_taken_port_exits_with_69, setup, teardown),
         cmocka_unit_test_setup_teardown(three_mistakes_exit_with_78, setup, teardown),
         cmocka_unit_test_setup_teardown(the_control_socket_is_where_it_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_ledger_is_told, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
