@@ -908,12 +908,15 @@ void gw_simdisk_power_cut(struct gw_simdisk *to, const struct gw_simdisk *from, 
             continue;
         n = crash_size(f, how, seed);
         i = inode_as(to, inode, f, n);
-        for (size_t s = 0; s * SECTOR < n; s++) {
-            if (is_dirty(f, s))
-                crash_sector(i->cached + s * SECTOR, from, inode, s, how, seed);
-            else
-                memcpy(i->cached + s * SECTOR, f->stored + s * SECTOR, SECTOR);
-        }
+        if (n)
+            memcpy(i->cached, f->stored, (n + SECTOR - 1) / SECTOR * SECTOR);
+        for (size_t w = 0; w < n_words(n); w++)
+            for (uint64_t left = f->dirty[w]; left; left &= left - 1) {
+                size_t s = w * 64 + (size_t)__builtin_ctzll(left);
+
+                if (s * SECTOR < n)
+                    crash_sector(i->cached + s * SECTOR, from, inode, s, how, seed);
+            }
         /* What lies behind an end is nobody's: it must not come back when the file grows. */
         if (n % SECTOR)
             memset(i->cached + n, 0, SECTOR - n % SECTOR);
