@@ -21,7 +21,8 @@ static void run_seed(uint64_t seed)
     const char *wrong = gw_crash_run(kind, seed, &counts);
 
     if (wrong)
-        fail_msg("%s, seed %llu: %s", kind_name, (unsigned long long)seed, wrong);
+        fail_msg("%s, seed %llu, crash point %llu: %s", kind_name, (unsigned long long)seed,
+                 (unsigned long long)(counts.points[0] + counts.points[1] + counts.points[2]), wrong);
 }
 
 static double seconds(void)
