@@ -99,7 +99,8 @@ struct gw_log_commit {
     /**
      * On the log's writer thread, which it must not block; may free the commit and submit others. rc: 0;
      * -ENOSPC no room on the disk, -EDQUOT over the log's own limit, -ESTALE fenced, -EIO, -ENOMEM, -E2BIG,
-     * -ESHUTDOWN. Nothing of it can be read, now or after a crash, when rc < 0.
+     * -ESHUTDOWN. Nothing of it can be read, now or after a crash, when rc < 0; but for a disk that failed to sync it
+     * and takes nothing else either: a crash before the next commit that works may leave it, as a whole.
      */
     void (*done)(struct gw_log_commit *c, int rc);
 };

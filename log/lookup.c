@@ -112,6 +112,8 @@ static int search(struct gw_lf *l, struct gw_lf_seg *s, uint64_t seq, struct gw_
     scan.at = mark_before(s, seq);
     if (rc >= 0)
         rc = walk(l, &scan, seq, ret);
+    if (scan.error && (rc == -ENOENT || (rc == 0 && ret->seq != seq)))
+        rc = scan.error; /* perhaps it is there: who settles it must hear that it could not be done */
     gw_lf_scan_clear(&scan);
     return rc;
 }

@@ -237,6 +237,11 @@ static int locate(struct reader *r)
     r->number = seg.number;
     if (r->knows_row && seg.first_seq > r->seq)
         gap(r, seg.first_seq, seg.first_row);
+    if (!r->knows_row && r->seq <= seg.first_seq) { /* its first frame may be the damaged one */
+        r->seq = seg.first_seq;
+        r->row = seg.first_row;
+        r->knows_row = true;
+    }
     return 1;
 }
 

@@ -74,6 +74,11 @@ struct world {
         int16_t settled_by[N_CONSUMERS][GW_CRASH_ROWS];
     } m, next_m;
     struct pending batch[BATCH];
+    /*
+     * An operation failed and none has worked since. When it was its sync that failed, what it wrote is in a file whose
+     * disk cannot be asked to forget it: a crash now may find it, or not. Both are right, so nothing is judged.
+     */
+    bool in_doubt;
     bool next_taken;  /* next_disk is what the next life finds, next_m what was known then */
     uint64_t next_at; /* the call before which that happens */
     char failure[600];
@@ -495,7 +500,7 @@ static void before_call(void *arg, struct gw_simdisk *d, enum gw_simdisk_call ca
 
     (void)call;
     w->counts->calls++;
-    if (w->failed || (w->conf->skip_permille && any(&w->crash_seed, 1000) < w->conf->skip_permille))
+    if (w->failed || w->in_doubt || (w->conf->skip_permille && any(&w->crash_seed, 1000) < w->conf->skip_permille))
         return;
     for (unsigned i = 0; i < w->conf->power_cuts && !w->failed; i++) {
         how = gw_simdisk_any_crash(&w->crash_seed);
@@ -694,6 +699,8 @@ static void commits(struct world *w)
 
         MUST(w, p->n_done == 1, "a commit is done %d times", p->n_done);
         MUST(w, p->op < 0 || p->rc == 0 || w->conf->faults, "a commit ended with %d on a disk without faults", p->rc);
+        if (p->op >= 0)
+            w->in_doubt = p->rc < 0;
         if (p->op >= 0 && p->rc < 0)
             undo_behind(w, w->m.n_ops - 1); /* with faults there is one at a time */
     }
@@ -722,6 +729,7 @@ static void open_consumer(struct world *w)
         c->open_sum += mix(row);
     }
     rc = gw_log_consumer_open(w->l, names[k], GW_LOG_FROM_FIRST, &id);
+    w->in_doubt = rc < 0;
     if (rc < 0 && w->conf->faults) {
         undo_behind(w, w->m.n_ops - 1);
         return;
@@ -739,6 +747,7 @@ static void release_consumer(struct world *w)
         return;
     begin_op(w, RELEASE)->after.consumers[k] = (struct consumer){0};
     rc = gw_log_consumer_release(w->l, names[k]);
+    w->in_doubt = rc < 0;
     if (rc < 0 && w->conf->faults) {
         undo_behind(w, w->m.n_ops - 1);
         return;
@@ -755,6 +764,7 @@ static void new_epoch(struct world *w)
 
     op->after.epoch++;
     rc = gw_log_producer(w->l, "graph", &p);
+    w->in_doubt = rc < 0;
     if (rc < 0 && w->conf->faults) {
         undo_behind(w, w->m.n_ops - 1);
         return;
@@ -879,7 +889,7 @@ static void one_life(struct world *w)
     d->arg = w;
     d->log = getenv("GW_CRASH_LOG") ? put_log : NULL;
     w->files.env = &d->env;
-    w->next_taken = false;
+    w->next_taken = w->in_doubt = false;
     w->next_at = 1 + any(&w->crash_seed, 6 * w->conf->n_steps);
     w->counts->lives++;
     rc = gw_log_files_open(&w->files, &w->l, &err);

@@ -94,9 +94,8 @@ def link_commands(build):
     return commands
 
 
-def run_one(build, commands, links, path, begin, end, number):
+def run_one(build, commands, links, path, text, begin, end, number):
     """The name of the test that noticed, "build" when it does not compile, or None."""
-    text = path.read_text()
     folder = build / "mutants" / str(number)
     folder.mkdir(parents=True, exist_ok=True)
     copy, obj = folder / path.name, folder / "mutant.o"
@@ -156,14 +155,14 @@ def main():
         for begin, end in conditions(text):
             words = " ".join(text[begin:end].split())
             if f"{f}: {words}" not in equivalent:
-                todo.append((ROOT / f, begin, end, f"{f}:{text.count(chr(10), 0, begin) + 1}: {words}"))
+                todo.append((ROOT / f, text, begin, end, f"{f}:{text.count(chr(10), 0, begin) + 1}: {words}"))
     if a.sample and a.sample < len(todo):
         random.seed(a.seed)
         todo = random.sample(todo, a.sample)
     caught = missed = 0
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {pool.submit(run_one, build, commands, links, path, begin, end, n): what
-                for n, (path, begin, end, what) in enumerate(todo)}
+        jobs = {pool.submit(run_one, build, commands, links, path, text, begin, end, n): what
+                for n, (path, text, begin, end, what) in enumerate(todo)}
         for job in concurrent.futures.as_completed(jobs):
             by = job.result()
             if by is None:

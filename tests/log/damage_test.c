@@ -54,12 +54,11 @@ static void fill(struct bed *b, struct gw_log *l, unsigned n, uint32_t max_body,
         gw_test_commit_init(&t);
         t.c.sync = gw_test_random(seed) % 3 == 0;
         for (unsigned k = 0; k < n_frames; k++) {
-            t.frames[t.c.n_frames++] =
-                (struct gw_log_frame){.rows = 1 + (uint32_t)(gw_test_random(seed) % 5),
-                                      .time_ns = i,
-                                      .meta = gw_slice_of(b->base, gw_test_random(seed) % 40),
-                                      .body = gw_slice_of(b->base + gw_test_random(seed) % BODY,
-                                                          16 + gw_test_random(seed) % max_body)};
+            t.frames[t.c.n_frames++] = (struct gw_log_frame){
+                .rows = 1 + (uint32_t)(gw_test_random(seed) % 5),
+                .time_ns = i,
+                .meta = gw_slice_of(b->base, gw_test_random(seed) % 40),
+                .body = gw_slice_of(b->base + gw_test_random(seed) % BODY, 16 + gw_test_random(seed) % max_body)};
             assert_in_range(b->n_frames, 0, MAX_FRAMES - 1);
             b->n_frames++;
         }
@@ -291,12 +290,38 @@ static void sectors_damaged(void **state)
     gw_test_seeds(10, damage_seed);
 }
 
+/* Frames that cannot be read just now are not gone: who settles them hears that it could not be done. */
+static void a_disk_that_cannot_be_read(void **state)
+{
+    struct bed *b = &bed;
+    struct gw_test_commit t;
+    struct gw_log *l;
+    uint64_t before;
+
+    (void)state;
+    make(b, 20, 300, 3);
+    l = open_on(b, &b->made);
+    before = gw_test_log_consumer(l, "es").settled[GW_LOG_REJECTED];
+    gw_test_commit_init(&t);
+    gw_test_commit_settle(&t, b->consumer, b->n_frames - 1, 0, 0, 0);
+    t.settles[0].outcome = GW_LOG_REJECTED;
+    b->made.faults[GW_SIMDISK_READ] = (struct gw_simdisk_fault){-EIO, 1, UINT64_MAX};
+    assert_int_equal(gw_test_commit_go(&t, l), -EIO);
+    b->made.faults[GW_SIMDISK_READ] = (struct gw_simdisk_fault){0};
+    assert_int_equal(gw_test_log_consumer(l, "es").settled[GW_LOG_REJECTED], before);
+    assert_int_equal(gw_test_commit_go(&t, l), 0);
+    assert_int_equal(gw_test_log_consumer(l, "es").settled[GW_LOG_REJECTED], before + b->frames[b->n_frames - 1].rows);
+    gw_log_close(l);
+    clear(b);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cut_at_every_byte),
         cmocka_unit_test(each_bit_flipped),
         cmocka_unit_test(sectors_damaged),
+        cmocka_unit_test(a_disk_that_cannot_be_read),
     };
 
     cmocka_set_test_filter(argc > 1 ? argv[1] : NULL);
