@@ -889,6 +889,15 @@ static void crash_names(struct gw_simdisk *to, const struct gw_simdisk *from, co
     }
     memcpy(to->names, to->stored_names, to->n_stored_names * sizeof(to->names[0]));
     to->n_names = to->n_stored_names;
+    for (unsigned k = 0; k < to->n_names; k++) { /* a folder that is not there has nothing in it */
+        struct gw_slice folder = folder_of(to->names[k].path);
+        bool there = gw_slice_is(folder, ".");
+
+        for (unsigned j = 0; j < to->n_names && !there; j++)
+            there = gw_slice_is(folder, to->names[j].path);
+        if (!there)
+            to->names[k].path[0] = to->stored_names[k].path[0] = 0;
+    }
 }
 
 void gw_simdisk_power_cut(struct gw_simdisk *to, const struct gw_simdisk *from, const struct gw_simdisk_crash *how,

@@ -142,6 +142,7 @@ static void names_follow_their_folder(void **state)
     assert_int_equal(disk.ops.dir_sync(&disk.env, "q"), 0);
     lose_all();
     assert_null(gw_simdisk_bytes(&after, "q", &(size_t){0})); /* the folder itself was not synced into its own */
+    assert_null(gw_simdisk_bytes(&after, "q/a", &(size_t){0}));
     assert_int_equal(disk.ops.dir_sync(&disk.env, "."), 0);
     assert_int_equal(disk.ops.file_rename(&disk.env, "q/a", "q/b"), 0);
     assert_null(gw_simdisk_bytes(&disk, "q/a", &(size_t){0}));
