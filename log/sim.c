@@ -541,7 +541,6 @@ static void stats(struct gw_log *l, struct gw_log_stats *ret)
         .max_bytes = s->conf.max_bytes,
         .segments = 1,
         .first_time_ns = now->n_frames ? now->frames[0]->f.time_ns : 0,
-        .last_time_ns = now->n_frames ? now->frames[now->n_frames - 1]->f.time_ns : 0,
         .lost_frames = now->lost_frames,
         .lost_rows = now->lost_rows,
         .lost_bytes = now->lost_bytes,
@@ -550,6 +549,9 @@ static void stats(struct gw_log *l, struct gw_log_stats *ret)
         .failed_writes = s->failed_writes,
         .degraded = s->degraded,
     };
+    for (size_t i = 0; i < now->n_frames; i++)
+        if (now->frames[i]->f.time_ns > ret->last_time_ns)
+            ret->last_time_ns = now->frames[i]->f.time_ns;
     (void)pthread_mutex_unlock(&s->lock);
 }
 

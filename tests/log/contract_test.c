@@ -537,8 +537,12 @@ static void same_picture(struct world *w)
 {
     for (unsigned k = 0; k < N_LOGS; k++) {
         struct gw_log_stats st;
+        uint64_t newest = 0;
 
         gw_log_stats(w->l[k], &st);
+        for (uint64_t n = st.first_seq; n < w->n_frames; n++)
+            newest = w->frames[n].f.time_ns > newest ? w->frames[n].f.time_ns : newest;
+        assert_int_equal(st.last_time_ns, newest);
         assert_int_equal(st.end_seq, w->n_frames);
         assert_int_equal(st.end_row, w->n_rows);
         assert_true(st.first_seq <= w->trim && st.lost_frames == 0 && st.lost_rows == 0);
