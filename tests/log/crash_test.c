@@ -63,7 +63,7 @@ static void short_ones(void **state)
 static void recovery_crashed_thrice(void **state)
 {
     (void)state;
-    run("nested", &(struct gw_crash_conf){.n_lives = 2, .n_steps = 10, .power_cuts = 3, .nest_permille = 900}, 10);
+    run("nested", &(struct gw_crash_conf){.n_lives = 2, .n_steps = 10, .power_cuts = 3, .nest_permille = 900}, 5);
 }
 
 /* Many lives of one log, over segment rolls. */
@@ -78,7 +78,7 @@ static void long_ones(void **state)
                                 .skip_permille = 500,
                                 .nest_permille = 200,
                                 .large = true},
-        3);
+        1);
 }
 
 static void segments_that_go(void **state)
@@ -92,7 +92,7 @@ static void segments_that_go(void **state)
                                 .nest_permille = 200,
                                 .large = true,
                                 .until_settled = true},
-        3);
+        1);
 }
 
 static void disks_that_fail(void **state)
@@ -101,7 +101,7 @@ static void disks_that_fail(void **state)
     run("faults",
         &(struct gw_crash_conf){
             .n_lives = 3, .n_steps = 30, .power_cuts = 2, .kills = 1, .nest_permille = 100, .faults = true},
-        12);
+        6);
 }
 
 /* An argument chooses tests by a pattern: short*, long*, ... */
