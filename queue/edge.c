@@ -787,6 +787,7 @@ void gw_edge_close(struct gw_edge *e)
     for (struct gw_feed *s = e->feeds; s; s = s->next) {
         gw_feed_flush(s);
         gw_timer_disarm(&s->timer);
+        gw_timer_disarm(&s->settle_timer);
     }
     for (unsigned i = 0; i < GW_N_SIGNALS && e->feeds; i++)
         if (atomic_load(&e->lanes[i].lag_rows))

@@ -10,8 +10,9 @@
 #include "queue/wal.h"
 
 enum { READ_TURN_BYTES = 4 << 20, MAX_SETTLES = 4096, MAX_PART_BYTES = 1u << 30 };
-#define AGAIN_NS 100000000u
-#define LATE_NS  5000000u
+#define AGAIN_NS        100000000u
+#define SETTLE_PAUSE_NS 10000000u
+#define LATE_NS         5000000u
 
 static struct gw_loop *loop_of(const struct gw_feed *s)
 {
@@ -149,26 +150,28 @@ static struct gw_chunk *make_chunk(struct gw_feed *s, const struct gw_log_frame 
     return c;
 }
 
-static void hand_over(struct gw_feed *s, const struct gw_committed *m)
+static bool hand_over(struct gw_feed *s, const struct gw_committed *m)
 {
     struct gw_edge *e = s->edge;
     struct gw_chunk *c;
 
     if (atomic_load(&s->behind) || !take_window(e, m->payload->n))
-        return;
+        return false;
     c = make_chunk(s, m->frame, m->payload);
     if (!c) {
         atomic_fetch_sub(&e->window_bytes, m->payload->n);
-        return;
+        return false;
     }
     c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
     c->units = m->units;
     gw_edge_push(e, c);
+    return true;
 }
 
 void gw_feed_push(struct gw_feed *s, const struct gw_committed *m)
 {
     struct gw_lane *l = s->lane;
+    bool handed;
 
     gw_edge_count_in(l, m->frame->rows);
     gw_metric_add(l->consumed, m->frame->rows);
@@ -179,9 +182,10 @@ void gw_feed_push(struct gw_feed *s, const struct gw_committed *m)
         gw_metric_observe(l->enqueue_size, m->frame->rows);
         gw_metric_observe(l->enqueue_bytes, (double)m->frame->body.n);
     }
-    hand_over(s, m);
+    handed = hand_over(s, m); /* first: a frame that is counted and not there yet would be read from the log */
     atomic_store(&s->end_seq, m->frame->seq + 1);
-    gw_edge_wake(s->edge);
+    if (!handed)
+        gw_edge_wake(s->edge);
 }
 
 void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
@@ -246,6 +250,7 @@ void gw_feed_flush(struct gw_feed *s)
     memcpy(t->settles, s->settles, s->n_settles * sizeof(t->settles[0]));
     t->c = (struct gw_log_commit){.settles = t->settles, .n_settles = s->n_settles, .done = on_settled};
     s->n_settles = 0;
+    s->settled_ns = gw_mono_ns(s->edge->conf.env);
     (void)atomic_fetch_add(&s->n_settling, 1);
     gw_log_submit(s->log, &t->c);
 }
@@ -655,6 +660,26 @@ static void settle_again(struct gw_feed *s)
     }
 }
 
+/*
+ * Each commit wakes the log's writer, and frames that were sent one by one are one settlement together. So what was
+ * settled waits a moment for more, when the last time was just now: a crash may send again what was sent in it.
+ */
+static void settle_soon(struct gw_feed *s)
+{
+    uint64_t now, due = s->settled_ns + SETTLE_PAUSE_NS;
+
+    if (s->n_settles == 0)
+        return;
+    now = gw_loop_now_ns(loop_of(s));
+    if (s->settled_ns == 0 || now >= due || s->edge->closing ||
+        atomic_load_explicit(&s->edge->draining, memory_order_relaxed)) {
+        gw_feed_flush(s);
+    } else if (!gw_timer_is_armed(&s->settle_timer)) {
+        s->settle_timer.fire = on_again;
+        gw_timer_arm(loop_of(s), &s->settle_timer, due);
+    }
+}
+
 void gw_feed_turn(struct gw_feed *s)
 {
     settle_again(s);
@@ -664,5 +689,5 @@ void gw_feed_turn(struct gw_feed *s)
         read_on(s);
         forget_backlog(s);
     }
-    gw_feed_flush(s);
+    settle_soon(s);
 }

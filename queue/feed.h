@@ -44,6 +44,8 @@ struct gw_feed {
     struct gw_log_settle *settles;
     unsigned n_settles, cap_settles;
     struct gw_timer timer; /* the disk did not do as it should: again later */
+    struct gw_timer settle_timer;
+    uint64_t settled_ns; /* monotonic: when settlements were last sent to the log */
     /* What an earlier process left, as far as it has not been read: counted by estimate until then. */
     struct gw_backlog {
         uint64_t end_seq, rows, units, bytes;

@@ -116,9 +116,11 @@ static void start(struct rig *r)
 
 static void turn(struct rig *r)
 {
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         gw_loop_turn(r->loop, 0);
         (void)gw_log_work(r->log);
+        if (i == 3) /* what was settled waits a moment for more */
+            gw_test_env_advance(&r->te, 10 * MS);
     }
 }
 
