@@ -203,6 +203,12 @@ def kafka_messages(broker, topic):
     return out
 
 
+def ledger(port=METRICS):
+    """Every row that came into the gateway is somewhere, says `staunch ledger`."""
+    done = subprocess.run([STAUNCH, "ledger", "--endpoint", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 0, f"staunch ledger: {done.stdout}{done.stderr}")
+
+
 def json_lines(path):
     return [json.loads(line) for line in pathlib.Path(path).read_text().splitlines() if line.strip()]
 

@@ -27,10 +27,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import faultcheck  # noqa: E402
-from gateway import STAUNCH, check, port_open, wait_for  # noqa: E402
+from gateway import STAUNCH, check, ledger, port_open, wait_for  # noqa: E402
 from sinks.fault import BUILD, FaultSink, Sender  # noqa: E402
 
-GRPC, HTTP = 25617, 25618
+GRPC, HTTP, SELF = 25617, 25618, 25688
 SINKS = ("http", "bulk", "rw")
 # What the sinks do to one exchange in so many of a thousand.
 TROUBLE = {
@@ -62,7 +62,7 @@ def config(folder, sink, level):
             "elasticsearch": {"endpoint": sink.url("bulk"), "document_id": "record", **common, "retry": {"initial_interval": "20ms", "max_interval": "200ms"}},
             "prometheus_remote_write": {"endpoint": sink.url("rw") + "/api/v1/write", **common},
         },
-        "service": {"telemetry": {"metrics": {"level": "none"}},
+        "service": {"telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": SELF}}}}]}},
                     "pipelines": {"logs": {"receivers": ["otlp"], "exporters": ["otlp_http", "elasticsearch"]},
                                   "metrics": {"receivers": ["otlp"], "exporters": ["prometheus_remote_write"]}}},
     }
@@ -185,6 +185,7 @@ class Leg:
             if now != seen:
                 seen, since = now, time.monotonic()
             time.sleep(0.1)
+        ledger(SELF)
         self.p.send_signal(signal.SIGTERM)
         check(self.p.wait(40) == 0, f"exit code {self.p.returncode}: {self.text()}")
 

@@ -108,6 +108,7 @@ def every_fault(folder):
                 check(end != "sent" or settled(n)[1] == 0, f"{n}: {settled(n)} of {len(mine)} sent and failed")
                 check(end != "none" or settled(n)[0] == 0, f"{n}: {settled(n)}: something was sent")
                 equal(sink.stats(n)["script_left"], 0, f"{n}: faults that did not happen")
+            ledger()
             rss = rss_mib(gw.p.pid)
             gw.stop()
         check(rss < RSS_MIB, f"RSS {rss:.0f} MiB")
