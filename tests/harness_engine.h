@@ -19,6 +19,7 @@ struct gw_test_engine {
     struct gw_engine *engine;
     unsigned n_configurations; /* loaded by gw_test_engine_reload and not let go yet */
     uint64_t n_turns;
+    bool looks_away; /* turns do not ask the ledger */
 };
 
 /** Puts sinks into the environment of every engine that is made from now on; NULL, at first: there are none. */
