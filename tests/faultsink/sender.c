@@ -63,7 +63,8 @@ static struct {
     int port, ep;
     unsigned rows, text, n_conns, n_streams;
     double rate, seconds;
-    uint64_t next_id, timeout_ns, start_ns, end_ns, n_sent, n_accepted, n_refused, n_unknown, n_part, n_not_connected;
+    uint64_t next_id, timeout_ns, start_ns, end_ns, n_sent, n_accepted, n_refused, n_unknown, n_part, n_not_connected,
+        n_unprocessed;
     struct conn conns[MAX_CONNS];
 } g = {
     .signal = "logs", .rows = 20, .text = 100, .n_conns = 4, .n_streams = 4, .next_id = 1, .timeout_ns = 10000000000};
@@ -307,7 +308,10 @@ static int h2_closed(nghttp2_session *h2, int32_t id, uint32_t code, void *arg)
     struct call *k = nghttp2_session_get_stream_user_data(h2, id);
 
     (void)arg;
-    if (k) {
+    if (k && code == NGHTTP2_REFUSED_STREAM) { /* behind the last stream of a GOAWAY: the server did nothing with it */
+        k->busy = false;
+        g.n_unprocessed += g.rows;
+    } else if (k) {
         k->n_answer = k->n_answer > 5 ? k->n_answer - 5 : 0;
         finish(k, code == 0 && k->http && (k->http != 200 || k->grpc != 999));
     }
@@ -636,9 +640,9 @@ int main(int argc, char **argv)
     if (fclose(g.log) != 0)
         die(g.log_name);
     printf("{\"requests\": %llu, \"accepted\": %llu, \"in_part\": %llu, \"refused\": %llu, \"unknown\": %llu, "
-           "\"not_connected\": %llu, \"next_id\": %llu, \"seconds\": %.3f}\n",
+           "\"not_connected\": %llu, \"unprocessed\": %llu, \"next_id\": %llu, \"seconds\": %.3f}\n",
            (unsigned long long)g.n_sent, (unsigned long long)g.n_accepted, (unsigned long long)g.n_part,
            (unsigned long long)g.n_refused, (unsigned long long)g.n_unknown, (unsigned long long)g.n_not_connected,
-           (unsigned long long)g.next_id, (double)(now_ns() - g.start_ns) / 1e9);
+           (unsigned long long)g.n_unprocessed, (unsigned long long)g.next_id, (double)(now_ns() - g.start_ns) / 1e9);
     return 0;
 }

@@ -35,6 +35,8 @@ service:
     metrics: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, batch], exporters: [debug, otlp_http/away] }}
     logs: {{ receivers: [otlp], processors: [memory_limiter, attributes, resource, probabilistic_sampler, batch], exporters: [debug, otlp_http/away] }}
 """
+# The Collector fails each batch at once; here they would wait for the next probe of a sink that is away.
+OURS = CONFIG.replace("retry_on_failure: {{ enabled: false }},", "retry_on_failure: {{ enabled: false }}, circuit_breaker: {{ enabled: false }},")
 BODIES = {
     "traces": '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"x","startTimeUnixNano":"1","endTimeUnixNano":"2"}]}]}]}',
     "metrics": '{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"x","gauge":{"dataPoints":[{"timeUnixNano":"1","asInt":"1"}]}}]}]}]}',
@@ -82,7 +84,7 @@ def compare(level):
         folder.mkdir(parents=True)
     their_port = 18888
     with collector(CONFIG.format(health=COLLECTOR_HEALTH, http=14318, grpc=14317, metrics=their_port, level=level, dir=folders["theirs"])), \
-            Gateway(CONFIG.format(health=HEALTH, http=HTTP, grpc=GRPC, metrics=METRICS, level=level, dir=folders["ours"]), ports=(HTTP, METRICS)):
+            Gateway(OURS.format(health=HEALTH, http=HTTP, grpc=GRPC, metrics=METRICS, level=level, dir=folders["ours"]), ports=(HTTP, METRICS)):
         for _ in range(4):
             for s, body in BODIES.items():
                 for port in (14318, HTTP):
