@@ -179,7 +179,51 @@ def auth_tls():
     shutil.rmtree(d)
 
 
-TESTS = {"agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+def durable():
+    """Nobody is there; kill -9; then the next servers are, and each gets what it is due, once."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    env = {"STAUNCH_DATA": str(d / "data"), "NEXT_HTTP": "http://127.0.0.1:25402", "SECOND_HTTP": "http://127.0.0.1:25403"}
+    with Example("durable.yaml", env) as gw:
+        send()
+        gw.p.kill()
+        gw.p.wait()
+    due = {25402: ["/v1/logs", "/v1/metrics", "/v1/traces"], 25403: ["/v1/logs", "/v1/traces"]}
+    seen = {port: [] for port in due}
+
+    def handler(port):
+        class Server(Next):
+            def do_POST(self):
+                seen[port].append(self.path)
+                super().do_POST()
+        return Server
+
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", port), handler(port)) for port in due]
+    for s in servers:
+        threading.Thread(target=s.serve_forever, daemon=True).start()
+    with Example("durable.yaml", env) as gw:
+        for port, paths in due.items():
+            wait_for(f"what waited on disk, at {port}: {seen}", 10, lambda: sorted(seen[port]) == paths)
+        queues = subprocess.run([STAUNCH, "queue", "ls", "--directory", str(d / "data")], capture_output=True, text=True, check=True).stdout
+        check("otlp_http/second" in queues, f"staunch queue ls: {queues}")
+        gw.stop()
+    for s in servers:
+        s.shutdown()
+    equal({p: sorted(v) for p, v in seen.items()}, due, "nothing came twice")
+    shutil.rmtree(d)
+
+
+def journal():
+    """The archive gets what was answered, although there is no broker."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    with Example("journal.yaml", {"STORAGE": str(d / "storage"), "ARCHIVE": str(d / "spans.json"), "KAFKA": "127.0.0.1:1"}) as gw:
+        send(signals=("traces",))
+        wait_for("the archive of a journal", 10, contains(d / "spans.json", "example-span"))
+        gw.p.kill()
+        gw.p.wait()
+    shutil.rmtree(d)
+
+
+TESTS = {"durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
