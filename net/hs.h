@@ -39,6 +39,11 @@ int gw_listen_open(const char *transport, const char *endpoint, bool beside, str
 /** Descriptors of the same sockets, with all that waits there to be accepted. Errors: -EMFILE, -ENFILE. */
 int gw_listen_share(struct gw_listen *li, struct gw_listen *ret);
 void gw_listen_allow(struct gw_listen *li);
+/**
+ * Nobody new is let in: what still comes is dropped, and its sender asks again a second later, where a successor
+ * listens by then. Closing alone resets whoever came after the last accept.
+ */
+void gw_listen_hush(struct gw_listen *li);
 void gw_listen_close(struct gw_listen *li);
 /** "127.0.0.1:5678", "[::1]:5678" or "unix". */
 void gw_peer_text(const struct sockaddr_storage *sa, char *ret, size_t n);

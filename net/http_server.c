@@ -283,7 +283,10 @@ static void take_rest(struct gw_hs_server *sv)
 {
     struct gw_listen *li = &sv->g->listen;
 
-    for (unsigned i = 0; i < li->n_fds && !li->is_shared; i++)
+    if (li->is_shared)
+        return;
+    gw_listen_hush(li);
+    for (unsigned i = 0; i < li->n_fds; i++)
         for (unsigned k = 0; k < MAX_REST && take_one(sv, li->fds[i]) == 0; k++)
             ;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -275,6 +276,16 @@ int gw_listen_open(const char *transport, const char *endpoint, bool beside, str
     }
     *ret = li;
     return 0;
+}
+
+void gw_listen_hush(struct gw_listen *li)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog all = {.len = 1, .filter = &nothing};
+
+    for (unsigned i = 0; i < li->n_fds; i++)
+        (void)setsockopt(li->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &all,
+                         sizeof all); /* Unix sockets have no such way */
 }
 
 void gw_listen_close(struct gw_listen *li)

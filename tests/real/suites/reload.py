@@ -94,13 +94,11 @@ def under_load(folder):
         gw.stop()
     v = faultcheck.judge(faultcheck.Sent([folder / p for p in senders]), faultcheck.Journal(folder / "journal", "sink"))
     for p, c in counts.items():
-        for what in ("refused", "in_part", "not_connected"):
+        for what in ("refused", "unknown", "in_part", "not_connected"):
             equal(c[what], 0, f"{p}: {what} ({c})")
-        # A connection that is closed while its client writes one more request: the client does not hear, and sends again.
-        check(c["unknown"] <= c["accepted"] // 1000, f"{p}: unknown ({c})")
         check(c["accepted"] > SECONDS * 2000, f"{p}: it was a load ({c})")
     equal(v.lost, [], f"lost ({v})")
-    print(f"{SECONDS} reloads under load: {v.accepted} records accepted and delivered, none refused or lost; "
+    print(f"{SECONDS} reloads under load: {v.accepted} records accepted and delivered, none refused, lost or unknown; "
           f"a reload takes {sorted(took)[len(took) // 2]} ms, at most {max(took)} ms")
 
 
