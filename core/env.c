@@ -2,10 +2,11 @@
 #include "core/env.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/buf.h"
 
-enum { READ_STEP_BYTES = 16384 };
+enum { READ_STEP_BYTES = 16384, PATH_BYTES = 4096 };
 
 uint64_t gw_random_u64(struct gw_env *env)
 {
@@ -59,4 +60,24 @@ int gw_env_read_file(struct gw_env *env, const char *path, size_t max_bytes, cha
     if (rc == -E2BIG)
         return gw_fail(err, rc, "%s: longer than the limit of %zu bytes", path, max_bytes);
     return gw_fail(err, rc, "%s: %s", path, strerror(-rc));
+}
+
+int gw_env_sync_name(struct gw_env *env, const char *path)
+{
+    char around[PATH_BYTES];
+    size_t n = strlen(path);
+    int rc;
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    if (n >= sizeof(around))
+        return -ENAMETOOLONG;
+    memcpy(around, n ? path : ".", n ? n : 1);
+    around[n ? n : 1] = '\0';
+    rc = env->ops->dir_sync(env, around);
+    return rc == -EACCES ? 0 : rc;
 }

@@ -117,6 +117,13 @@ uint64_t gw_random_u64(struct gw_env *env);
 int gw_env_read_file(struct gw_env *env, const char *path, size_t max_bytes, char **ret_p, size_t *ret_n,
                      struct gw_err *err);
 
+/**
+ * The name that a file or folder has in the folder around it survives a power cut: whoever made it, if it was only just
+ * now. Errors: of the disk; none for a folder around it that this process may not even read, which it cannot have
+ * changed.
+ */
+int gw_env_sync_name(struct gw_env *env, const char *path);
+
 /** The real world: POSIX clock, getrandom, files, stderr. The sink factories are filled in by the runtime. */
 struct gw_env *gw_env_real_new(void);
 void gw_env_real_free(struct gw_env *env);

@@ -168,6 +168,20 @@ static int refuse_collector(struct self *s, struct gw_err *err)
 
 /* ---- the folder ------------------------------------------------------------------------------------------- */
 
+/* A power cut does not take it: nor, as far as that can be seen to, one that an earlier process made just before it
+ * died.
+ */
+static int make_folder(struct self *s, const char *path, unsigned mode)
+{
+    int rc = s->env->ops->dir_make(s->env, path, mode);
+
+    if (rc == -EEXIST) {
+        (void)gw_env_sync_name(s->env, path);
+        return 0;
+    }
+    return rc < 0 ? rc : gw_env_sync_name(s->env, path);
+}
+
 /* It, and what is missing above it. */
 static int make_folders(struct self *s, unsigned mode, struct gw_err *err)
 {
@@ -181,8 +195,8 @@ static int make_folders(struct self *s, unsigned mode, struct gw_err *err)
         if (path[i] != '/' && path[i] != '\0')
             continue;
         path[i] = '\0';
-        rc = s->env->ops->dir_make(s->env, path, mode);
-        if (rc < 0 && rc != -EEXIST)
+        rc = make_folder(s, path, mode);
+        if (rc < 0)
             return gw_fail(err, rc, "directory %s: cannot make %s: %s", s->conf->directory, path, strerror(-rc));
         path[i] = s->conf->directory[i];
     }
@@ -195,7 +209,7 @@ static int find_folder(struct self *s, unsigned allowed, struct gw_err *err)
     unsigned mode;
     int rc = s->env->ops->path_mode(s->env, dir, &mode);
 
-    if (rc == -ENOENT && s->conf->create) {
+    if ((rc == 0 || rc == -ENOENT) && s->conf->create) {
         rc = make_folders(s, allowed, err);
         if (rc < 0)
             return rc;

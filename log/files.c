@@ -189,22 +189,6 @@ static int list(struct gw_lf *l, struct listing *ls, struct gw_err *err)
     return rc < 0 ? gw_fail(err, rc, "%s: %s", l->dir, strerror(-rc)) : 0;
 }
 
-/* The folder's own name must survive a power cut as well; it may have been made by one who died before this. */
-static int sync_parent(struct gw_lf *l)
-{
-    char path[GW_LF_PATH];
-    size_t n = strlen(l->dir);
-
-    while (n > 1 && l->dir[n - 1] == '/')
-        n--;
-    while (n > 0 && l->dir[n - 1] != '/')
-        n--;
-    if (n > 1)
-        n--;
-    (void)snprintf(path, sizeof(path), "%.*s", n > 0 ? (int)n : 1, n > 0 ? l->dir : ".");
-    return l->env->ops->dir_sync(l->env, path);
-}
-
 static int begin_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err *err)
 {
     int rc;
@@ -227,8 +211,8 @@ static int open_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err
         rc = l->env->ops->dir_make(l->env, l->dir, 0700);
         if (rc < 0 && rc != -EEXIST)
             return gw_fail(err, rc, "%s cannot be made: %s", l->dir, strerror(-rc));
-        rc = sync_parent(l);
-        if (rc < 0 && rc != -EACCES) /* whoever may not even read it, did not make it */
+        rc = gw_env_sync_name(l->env, l->dir); /* it may have been made by one who died before this */
+        if (rc < 0)
             return gw_fail(err, rc, "the folder of %s cannot be synced: %s", l->dir, strerror(-rc));
     }
     rc = list(l, &ls, err);

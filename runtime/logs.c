@@ -79,7 +79,9 @@ static int make_parents(struct gw_engine *e, const char *directory, const char *
 
     (void)snprintf(path, sizeof(path), "%s/%s", directory, kind);
     rc = e->conf.env->ops->dir_make(e->conf.env, path, 0700);
-    return rc < 0 && rc != -EEXIST ? gw_fail(err, rc, "%s: %s", path, strerror(-rc)) : 0;
+    if (rc == 0 || rc == -EEXIST) /* whoever made it may have died before this */
+        rc = gw_env_sync_name(e->conf.env, path);
+    return rc < 0 ? gw_fail(err, rc, "%s: %s", path, strerror(-rc)) : 0;
 }
 
 static struct log *find(const struct gw_engine *e, const struct gw_host_log *what)

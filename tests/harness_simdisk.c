@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { SECTOR = GW_SIMDISK_SECTOR };
 _Static_assert(GW_SIMDISK_MAX_FILE % (SECTOR * 64) == 0, "whole words of dirty bits");
@@ -660,6 +661,18 @@ static int disk_space(struct gw_env *env, const char *path, uint64_t *ret_free, 
     return 0;
 }
 
+static int path_mode(struct gw_env *env, const char *path, unsigned *ret_mode)
+{
+    struct gw_simdisk *d = disk_of(env);
+    const struct gw_simdisk_name *n = find(d->names, d->n_names, path);
+    const struct gw_simdisk_inode *i = n ? &d->inodes[n->inode] : NULL;
+
+    if (!i && strcmp(path, ".") != 0)
+        return -ENOENT;
+    *ret_mode = i ? i->mode | (i->is_dir ? S_IFDIR : S_IFREG) : S_IFDIR | 0700;
+    return 0;
+}
+
 static uint64_t file_changed_ns(struct gw_env *env, const char *path)
 {
     struct gw_simdisk *d = disk_of(env);
@@ -689,6 +702,7 @@ static const struct gw_env_ops simdisk_ops = {
     .dir_list = dir_list,
     .dir_sync = dir_sync,
     .disk_space = disk_space,
+    .path_mode = path_mode,
     .file_changed_ns = file_changed_ns,
 };
 

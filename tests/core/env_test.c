@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,12 +144,63 @@ static void standard_output_may_be_a_socket(void **state)
     gw_env_real_free(env);
 }
 
+static char synced[64];
+static int sync_rc;
+
+static int note_sync(struct gw_env *env, const char *path)
+{
+    (void)env;
+    (void)snprintf(synced, sizeof(synced), "%s", path);
+    return sync_rc;
+}
+
+static void syncs(const char *path, const char *around)
+{
+    const struct gw_env_ops ops = {.dir_sync = note_sync};
+    struct gw_env env = {.ops = &ops};
+
+    sync_rc = 0;
+    assert_int_equal(gw_env_sync_name(&env, path), 0);
+    assert_string_equal(synced, around);
+    sync_rc = -EACCES;
+    assert_int_equal(gw_env_sync_name(&env, path), 0);
+    sync_rc = -EIO;
+    assert_int_equal(gw_env_sync_name(&env, path), -EIO);
+}
+
+/*
+ * Scenario    a name alone, absolute and relative paths, slashes at the end and doubled, the root; a path that is too
+ *             long; a folder around it that may not be read, and one that cannot be synced
+ * Guarantees  the folder that holds the name is synced; what cannot be read was not changed by us; a disk's error is
+ *             told
+ */
+static void a_name_is_synced_in_its_folder(void **state)
+{
+    const struct gw_env_ops ops = {.dir_sync = note_sync};
+    struct gw_env env = {.ops = &ops};
+    char longest[5000];
+
+    (void)state;
+    syncs("a", ".");
+    syncs("a/", ".");
+    syncs("a/b", "a");
+    syncs("a/b//", "a");
+    syncs("a//b", "a");
+    syncs("/a", "/");
+    syncs("/a/b", "/a");
+    syncs("/", "/");
+    memset(longest, 'a', sizeof(longest));
+    longest[sizeof(longest) - 2] = '/';
+    longest[sizeof(longest) - 1] = '\0';
+    longest[4500] = '/';
+    assert_int_equal(gw_env_sync_name(&env, longest), -ENAMETOOLONG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(standard_output_may_be_a_socket),
-        cmocka_unit_test(files_do_as_told),
-        cmocka_unit_test(reading_a_file_is_bounded),
+        cmocka_unit_test(standard_output_may_be_a_socket),    cmocka_unit_test(files_do_as_told),
+        cmocka_unit_test(reading_a_file_is_bounded),          cmocka_unit_test(a_name_is_synced_in_its_folder),
         cmocka_unit_test(clock_and_random_numbers_are_there),
     };
 
