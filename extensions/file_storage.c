@@ -301,7 +301,12 @@ static void get(void *self, struct gw_storage *ret)
     };
 }
 
-static const struct gw_storage_ops storage_ops = {.get = get};
+static bool syncs(const void *conf)
+{
+    return ((const struct conf *)conf)->fsync;
+}
+
+static const struct gw_storage_ops storage_ops = {.get = get, .syncs = syncs};
 
 const struct gw_component gw_extension_file_storage = {
     .kind = GW_EXTENSION,

@@ -133,6 +133,11 @@ extern const struct gw_field gw_telemetry_fields[], gw_runtime_fields[], gw_dead
 /** The component of that kind and id, or NULL. */
 struct gw_service_component *gw_service_find(const struct gw_service *s, enum gw_kind kind, const char *id);
 
+/** The id of the storage that a connector keeps its rows in; NULL: it keeps none. */
+const char *gw_service_storage_of(const struct gw_service_component *c);
+/** All of its receivers are such connectors: whatever it is given stays in a log until it is done. */
+bool gw_service_is_behind_log(const struct gw_service_pipeline *p);
+
 /** What the Collector has and Staunch has not yet, or has under another name. */
 struct gw_planned {
     enum gw_kind kind;

@@ -27,6 +27,8 @@ struct gw_storage {
 struct gw_storage_ops {
     /** After start(): the folder is there, locked, and holds nothing of somebody else's. Threads: any. */
     void (*get)(void *self, struct gw_storage *ret);
+    /** As get's `sync`, of settings that nothing is made from yet. */
+    bool (*syncs)(const void *conf);
 };
 
 #endif

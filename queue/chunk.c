@@ -144,7 +144,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->batching = first->batching;
     all->pipeline = common_pipeline(first);
     all->book = first->book;
-    all->is_letter = true;
+    all->is_patient = all->in_log = true;
     all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
@@ -160,7 +160,8 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         memcpy(all->receipts + all->n_receipts, c->receipts, c->n_receipts * sizeof(c->receipts[0]));
         all->n_receipts += c->n_receipts;
         all->rows += c->rows;
-        all->is_letter &= c->is_letter || c->n_receipts == 0;
+        all->is_patient &= c->is_patient || c->n_receipts == 0;
+        all->in_log &= c->in_log;
         all->units += c->units;
         all->lag_bytes += c->lag_bytes;
         all->held_bytes += c->held_bytes;
@@ -215,7 +216,8 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     c->batching = from->batching;
     c->pipeline = from->pipeline;
     c->book = from->book;
-    c->is_letter = from->is_letter;
+    c->is_patient = from->is_patient;
+    c->in_log = from->in_log;
     c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
     c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
     s->units_left -= c->units;

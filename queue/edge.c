@@ -440,9 +440,8 @@ static void enter(struct gw_lane *l, struct gw_chunk *c)
 }
 
 /* A chunk with the view's rows, charged; NULL when there is no memory for it. */
-static struct gw_chunk *encode(struct gw_edge *e, const struct gw_view *v, struct gw_buf *scratch)
+static struct gw_chunk *encode(struct gw_edge *e, const struct gw_view *v, uint32_t receipts, struct gw_buf *scratch)
 {
-    uint32_t receipts = e->waits ? v->batch->n_segments : 0;
     bool whole = !e->ops->encode && gw_view_is_whole_payload(v);
     struct gw_chunk *c;
     size_t bytes;
@@ -502,7 +501,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
         return;
     }
     if (!v->failed)
-        c = encode(e, v, how->scratch);
+        c = encode(e, v, e->waits || how->in_log ? v->batch->n_segments : 0, how->scratch);
     if (!c) {
         count_not_taken(l, v->n_rows);
         gw_view_settle_all(v, how->ledger, GW_REFUSED, "memory_limit", "data refused due to high memory usage");
@@ -521,7 +520,8 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
     c->pipeline = how->pipeline;
     c->book = how->from.book;
     c->sender = how->from.sender;
-    if (e->waits) {
+    c->in_log = c->is_patient = how->in_log && !e->waits;
+    if (e->waits || how->in_log) {
         c->deadline_ns = how->deadline_ns;
         c->n_receipts = gw_view_receipts(v, c->receipts);
     } else {
@@ -576,7 +576,7 @@ static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct 
     c->rows = n_rows;
     c->charged_bytes = body.n;
     c->arrived_ns = gw_wall_ns(e->conf.env);
-    c->is_letter = receipt != NULL;
+    c->is_patient = receipt != NULL;
     if (receipt)
         c->receipts[c->n_receipts++] = (struct gw_receipt){receipt, n_rows};
     return c;

@@ -122,9 +122,11 @@ struct gw_edge_put {
     uint64_t deadline_ns; /* monotonic: when the last of the waiting clients gives up: no attempt starts after it; 0 =
                              never */
     struct gw_put_from from; /* its rows are counted by the caller */
+    /** They are read from a journal, which keeps them until they are settled: that they are in memory is not enough. */
+    bool in_log;
 };
 /**
- * Take the view: its rows are stored now, or settled when the sink has answered (wait_for_result, queue off).
+ * Take the view: its rows are stored now, or settled when the sink has answered (wait_for_result, queue off, in_log).
  * Without memory they are refused.
  */
 void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put *how);

@@ -40,7 +40,8 @@ struct gw_chunk {
     struct gw_book *book;       /* of its pipeline and this exporter, or NULL */
     const void *sender;         /* who pushed it: for cuts */
     struct gw_cut_edge *marker; /* it is no chunk, but the mark of a cut (queue/held.h) */
-    bool is_letter;             /* its receipt waits without an end: no client does */
+    bool is_patient;            /* its receipts wait without an end: no client does */
+    bool in_log;                /* so does a journal, which keeps all its rows until their receipts are settled */
     uint32_t n_receipts;        /* 0: nobody waits */
     struct gw_receipt receipts[];
 };
@@ -152,7 +153,7 @@ extern const double gw_row_bounds[GW_N_ROW_BOUNDS], gw_byte_bounds[GW_N_BYTE_BOU
 /** Some client hears what becomes of it, and will come again if need be. */
 static inline bool gw_chunk_is_waited_for(const struct gw_chunk *c)
 {
-    return c->n_receipts > 0 && !c->is_letter;
+    return c->n_receipts > 0 && !c->is_patient;
 }
 
 /* chunk.c */

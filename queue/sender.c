@@ -190,7 +190,7 @@ static bool over(struct gw_tries *t, const char *why)
 uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
 {
     /* On disk there is no hurry: what waits there does not take what others need. */
-    return j->chunk->tab ? 0 : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
+    return j->chunk->tab || j->chunk->in_log ? 0 : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
 }
 
 /* It was not even tried, because the sink is known to be away: no retry is counted. What runs out of time meanwhile has
@@ -282,11 +282,15 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
 }
 
-/* The gateway stops, and the rows are in a log: they stay there. */
+/* The gateway stops, and the rows are in a log: they stay there. A journal hears that they are not done. */
 static bool stays(struct gw_job *j, const struct gw_fate *f)
 {
-    if (!j->chunk->tab || strcmp(f->class_, "shutdown") != 0)
+    if (strcmp(f->class_, "shutdown") != 0 || (!j->chunk->tab && !j->chunk->in_log))
         return false;
+    if (!j->chunk->tab) {
+        gw_sender_refuse_job(j, f->reason, f->message, 0);
+        return true;
+    }
     gw_tab_leave(j->chunk->tab);
     finish(j, 0, GW_STORED, NULL);
     return true;

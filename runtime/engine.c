@@ -294,6 +294,7 @@ int gw_engine_start(struct gw_engine *e, struct gw_err *err)
     }
     enter_phase(e, RUNNING); /* with a wake: who watches our health hears of it */
     gw_wals_name_orphans(e);
+    gw_durability_tell(e->graph, NULL);
     return 0;
 }
 
@@ -451,29 +452,4 @@ unsigned gw_engine_n_workers(const struct gw_engine *e)
 struct gw_credit *gw_engine_memory(struct gw_engine *e)
 {
     return &e->memory;
-}
-
-static const char *what_ok_means(const struct graph *g, const struct gw_service_pipeline *p,
-                                 const struct gw_service_component *c)
-{
-    static const char *const words[] = {"the next pipeline decides", "in memory (lost with the process)",
-                                        "on disk, in the page cache (survives the process)",
-                                        "on disk, synced (survives a power cut)", "the sink has it"};
-
-    if (c->kind == GW_EXPORTER && c->type->exporter->swallow)
-        return "discarded";
-    return words[gw_wals_level(g, p, c)];
-}
-
-void gw_engine_describe(const struct gw_engine *e, struct gw_buf *out)
-{
-    const struct gw_service *s = e->graph->service;
-
-    for (size_t i = 0; i < s->n_pipelines; i++)
-        for (size_t k = 0; k < s->pipelines[i].n_exporters; k++) {
-            const struct gw_service_component *c = s->pipelines[i].exporters[k];
-
-            gw_buf_printf(out, "%s -> %s: OK means %s\n", s->pipelines[i].id, c->id,
-                          what_ok_means(e->graph, &s->pipelines[i], c));
-        }
 }

@@ -45,6 +45,7 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .pipeline = sh->graph->pipelines[v->pipeline].id,
         .deadline_ns = w->deadline_ns,
         .from = {.book = t->book, .sender = w},
+        .in_log = w->in_log,
     };
     struct node *before = w->current;
 

@@ -262,6 +262,7 @@ struct worker {
     bool is_letter;                         /* what is being rejected has become a dead letter */
     uint64_t cut_seen;                      /* of the engine's cuts: has had its part */
     uint64_t deadline_ns;                   /* of the running batch: its last */
+    bool in_log;                            /* of the running batch: a journal has its rows until they are settled */
     struct gw_drain memory_drain;           /* how fast memory empties */
     struct share *share;                    /* of the graph that takes new work */
     struct share *running;                  /* whose nodes run: `share`, or for a while one that leaves */
@@ -526,9 +527,12 @@ void gw_wals_name_orphans(const struct gw_engine *e);
 /** An edge that is closed and about to be freed. */
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge);
 void gw_wals_free(struct gw_engine *e);
-/** What a client's OK means when its rows leave that pipeline for that exporter. */
-enum gw_durability gw_wals_level(const struct graph *g, const struct gw_service_pipeline *p,
-                                 const struct gw_service_component *exporter);
+/** The exporter's edge, if its queue is on disk. */
+struct gw_edge *gw_wals_edge(const struct graph *g, const struct gw_service_component *c);
+
+/* durability.c */
+/** What OK means at each edge of that graph, as metrics; of another graph no longer. */
+void gw_durability_tell(const struct graph *g, const struct graph *before);
 
 /* host.c */
 extern const struct gw_host_ops gw_host_ops;

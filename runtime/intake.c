@@ -467,6 +467,15 @@ static uint64_t *reserved_of(struct share *sh, const struct reach *r)
     return &sh->reserved[r->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
 }
 
+/* A journal's position moves when the rows are done: a queue in memory is not enough, unless that is asked for. */
+static bool is_in_log(const struct intake *in, const struct route *rt)
+{
+    const struct target *t = rt->targets;
+
+    return in->receiver->comp->kind == GW_CONNECTOR && rt->n_targets && t->kind == TO_PIPELINE &&
+           in->share->graph->pipelines[t->index].conf->durability != GW_DURABILITY_MEMORY;
+}
+
 /* Units that the flow did not use go back: rows were dropped, or took another way. */
 static void run(struct open_batch *o)
 {
@@ -481,6 +490,7 @@ static void run(struct open_batch *o)
     w->running = in->share;
     w->current = NULL;
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
+    w->in_log = is_in_log(in, rt);
     w->line = w->stage = page_of(in, o->b->signal);
     gw_flow_run(w, &v, rt->targets, rt->n_targets);
     w->line = w->stage = NULL;

@@ -220,6 +220,7 @@ static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
         return rc;
     }
     gw_wals_take_levels(g);
+    gw_durability_tell(g, old);
     (void)order(e, ORDER_SWITCH, g, err);
     say(e, old, g);
     begin_to_leave(e, old);

@@ -69,7 +69,7 @@ static int open_wal(struct graph *g, const struct gw_host_log *what, struct gw_w
 
 /* ---- pipelines -------------------------------------------------------------------------------------------- */
 
-static struct gw_edge *durable_edge(const struct graph *g, const struct gw_service_component *c)
+struct gw_edge *gw_wals_edge(const struct graph *g, const struct gw_service_component *c)
 {
     struct gw_edge *e = g->instances[c->index] ? g->instances[c->index]->edge : NULL;
 
@@ -133,7 +133,7 @@ int gw_wals_build(struct graph *g, struct pipeline *p, struct gw_err *err)
 
     for (size_t k = 0; k < p->conf->n_exporters && rc == 0; k++) {
         const struct gw_service_component *c = p->conf->exporters[k];
-        struct gw_edge *edge = durable_edge(g, c);
+        struct gw_edge *edge = gw_wals_edge(g, c);
 
         if (edge)
             rc = join(g, p, c, edge, err);
@@ -193,7 +193,7 @@ int gw_wals_build_ports(struct graph *g, struct gw_err *err)
     int rc = 0;
 
     for (size_t i = 0; i < s->n_components; i++) {
-        struct gw_edge *edge = durable_edge(g, &s->components[i]);
+        struct gw_edge *edge = gw_wals_edge(g, &s->components[i]);
         bool reached = false;
 
         for (size_t k = 0; edge && k < s->n_components; k++)
@@ -305,36 +305,4 @@ void gw_wals_free(struct gw_engine *e)
     for (struct wal *w = e->wals; w; w = w->next)
         gw_wal_free(w->wal);
     e->wals = NULL;
-}
-
-/* A connector that keeps rows keeps them in the log of a storage, whose id is a setting of its own. */
-static const char *storage_of(const struct gw_service_component *c)
-{
-    const struct gw_field *f = gw_keeps_rows(c) ? gw_field_find(c->type->fields, "storage") : NULL;
-
-    return f && f->type == GW_F_ID ? *(const char *const *)((const char *)c->conf + f->offset) : NULL;
-}
-
-static enum gw_durability level_of(const struct graph *g, const char *storage)
-{
-    struct gw_storage st = {0};
-    struct gw_err ignored;
-
-    (void)g->engine->host.ops->storage(&g->engine->host, storage, &st, &ignored);
-    return st.sync ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
-}
-
-enum gw_durability gw_wals_level(const struct graph *g, const struct gw_service_pipeline *p,
-                                 const struct gw_service_component *c)
-{
-    const struct gw_queue_settings *q = c->extra;
-    const struct gw_edge *edge = durable_edge(g, c);
-
-    if (c->kind == GW_CONNECTOR)
-        return storage_of(c) ? level_of(g, storage_of(c)) : GW_DURABILITY_AUTO;
-    if (!edge)
-        return q && q->queue.enabled && !q->queue.wait_for_result ? GW_DURABILITY_MEMORY : GW_DURABILITY_SINK;
-    if (p->durability != GW_DURABILITY_AUTO)
-        return p->durability;
-    return level_of(g, gw_edge_storage(edge));
 }

@@ -130,6 +130,7 @@ static void tick_nodes(struct share *sh, uint64_t now)
     struct worker *w = sh->worker;
 
     w->deadline_ns = 0; /* who waited for these rows was answered long ago */
+    w->in_log = false;
     w->running = sh;
     for (size_t p = 0; p < sh->graph->service->n_pipelines; p++)
         for (unsigned i = 0; i < sh->chains[p].n_nodes; i++) {

@@ -166,6 +166,56 @@ static void reading_goes_on_where_it_stopped(void **state)
 }
 
 /*
+ * Scenario    behind is a queue in memory whose sink does not answer; the gateway stops and starts again; with
+ *             durability: memory, the same
+ * Guarantees  the position stays where it was, and the rows come again; with memory it has moved, and they are gone.
+ *             The time for trying does not end, and the gateway's stop makes no dead letters of them
+ */
+static void a_queue_in_memory_behind_does_not_move_the_position(void **state)
+{
+    static const struct gw_sent_info later = {.sent = GW_SENT_RETRY, .reason = "busy"};
+    struct gw_test_engine t;
+    uint64_t names[8];
+    char yaml[2000];
+
+    (void)state;
+    for (unsigned memory = 0; memory < 2; memory++) {
+        gw_test_logs_begin(1);
+        (void)snprintf(yaml, sizeof(yaml),
+                       "receivers: { scripted: }\n"
+                       "exporters: { scripted: { retry_on_failure: { max_elapsed_time: 30s } },\n"
+                       "    scripted/dead: { sending_queue: { storage: file_storage } } }\n"
+                       "connectors: { journal/j: { storage: file_storage } }\n"
+                       "service:\n  extensions: [file_storage]\n  dead_letters: { to: %s }\n  pipelines:\n"
+                       "    logs/in: { receivers: [scripted], exporters: [journal/j] }\n"
+                       "    logs/out: { receivers: [journal/j], exporters: [scripted]%s }\n",
+                       memory ? "none" : "scripted/dead", memory ? ", durability: memory" : "");
+        gw_test_logs_engine(&t, yaml, 1);
+        send(&t, 7, 2);
+        gw_test_logs_turn(&t, 4, 2 * S);
+        turn(&t, 4);
+        for (unsigned i = 0; i < 4 && !memory; i++) {
+            assert_int_equal(sink(&t)->n_waiting, 1);
+            assert_true(gw_test_sink_answer(sink(&t), &later));
+            gw_test_logs_turn(&t, 4, 31 * S);
+            turn(&t, 4);
+        }
+        assert_int_equal(n_passed(1) == 64, memory);
+        assert_int_equal(counter(&t, "staunch_journal_read_items", "pipeline", "logs/out"), memory ? 2 : 0);
+        (void)gw_test_engine_close(&t);
+        gw_test_logs_engine(&t, yaml, 1);
+        turn(&t, 20);
+        if (!memory)
+            assert_int_equal(gw_test_engine_sink(&t, "scripted/dead")->n_waiting, 0);
+        assert_int_equal(receive(&t, names, 8), memory ? 0 : 2);
+        gw_test_logs_turn(&t, 4, 2 * S);
+        turn(&t, 4);
+        assert_int_equal(n_passed(1), 64);
+        end(&t);
+    }
+}
+
+/*
  * Scenario    the sink behind answers "later" to the first of five requests, and the queue has one place
  * Guarantees  nothing is lost or doubled, and the order of the partition is kept
  */
@@ -630,6 +680,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_pass_by_way_of_the_log),
         cmocka_unit_test(reading_goes_on_where_it_stopped),
+        cmocka_unit_test(a_queue_in_memory_behind_does_not_move_the_position),
         cmocka_unit_test(refused_rows_go_again_and_what_follows_waits),
         cmocka_unit_test(what_is_never_taken_does_not_hold_up_the_rest),
         cmocka_unit_test(a_full_disk_is_the_clients_business),

@@ -26,7 +26,7 @@ static const char *yaml(const char *fsync, const char *durability, const char *e
         "extensions: { file_storage: { directory: %s, fsync: %s } }\n"
         "receivers: { scripted: }\n"
         "processors: { attributes: { actions: [ { key: k, value: v, action: insert } ] } }\n"
-        "connectors: { forward: }\n"
+        "connectors: { forward: , journal/j: { storage: file_storage } }\n"
         "exporters:\n"
         "  scripted/disk: { sending_queue: { storage: file_storage } }\n"
         "  scripted/too: { sending_queue: { storage: file_storage } }\n"
@@ -44,6 +44,16 @@ static const char *yaml(const char *fsync, const char *durability, const char *e
     return text;
 }
 
+/* The same with a pipeline behind the journal. */
+static const char *behind(const char *durability, const char *exporters)
+{
+    static char text[4096];
+
+    (void)snprintf(text, sizeof(text), "%s    logs/3: { receivers: [journal/j], exporters: [%s]%s%s }\n",
+                   yaml("false", "", "journal/j"), exporters, *durability ? ", durability: " : "", durability);
+    return text;
+}
+
 static void set_up_dir(void)
 {
     gw_test_logs_begin(11);
@@ -55,14 +65,19 @@ static void tear_down_dir(void)
     gw_test_logs_end();
 }
 
-static void refused(const char *durability, const char *exporters, const char *why)
+static void is_refused(const char *text, const char *why)
 {
     struct gw_test_engine t;
     struct gw_err err = {""};
 
-    assert_true(gw_test_engine_try(&t, yaml("false", durability, exporters), 1, false, &err) < 0);
+    assert_true(gw_test_engine_try(&t, text, 1, false, &err) < 0);
     if (!strstr(err.text, why))
         fail_msg("%s: said: %s", why, err.text);
+}
+
+static void refused(const char *durability, const char *exporters, const char *why)
+{
+    is_refused(yaml("false", durability, exporters), why);
 }
 
 /*
@@ -85,12 +100,12 @@ static void a_level_that_cannot_be_met_is_refused(void **state)
     tear_down_dir();
 }
 
-static void described(const char *fsync, const char *durability, const char *exporters, const char *line)
+static void says(const char *text, const char *line)
 {
     struct gw_test_engine t;
     struct gw_buf out;
 
-    gw_test_engine_open(&t, yaml(fsync, durability, exporters), 1, false);
+    gw_test_engine_open(&t, text, 1, false);
     gw_buf_init(&out, 65536);
     gw_engine_describe(t.engine, &out);
     gw_buf_put_u8(&out, 0);
@@ -98,6 +113,11 @@ static void described(const char *fsync, const char *durability, const char *exp
         fail_msg("%s: said: %s", line, out.p);
     gw_buf_clear(&out);
     assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+static void described(const char *fsync, const char *durability, const char *exporters, const char *line)
+{
+    says(yaml(fsync, durability, exporters), line);
 }
 
 /*
@@ -115,6 +135,39 @@ static void the_matrix_says_what_ok_means(void **state)
     described("false", "memory", "scripted/disk", "OK means in memory");
     described("false", "sink", "scripted/waits, nop", "logs -> scripted/waits: OK means the sink has it");
     described("false", "", "scripted/memory", "logs -> scripted/memory: OK means in memory");
+    tear_down_dir();
+}
+
+/*
+ * Scenario    durability fsync and sink before a journal whose storage does not sync, and with one that does; behind
+ *             a journal: page_cache with a queue in memory, sink with one on disk
+ * Guarantees  what the journal cannot keep is refused with what to change; behind it a queue in memory keeps every
+ *             level but `memory` that is asked for, because rows stay in the log until the sink has them; the matrix
+ *             and the metrics say both
+ */
+static void a_journal_is_part_of_the_matrix(void **state)
+{
+    struct gw_test_engine t;
+    const struct gw_label in[] = {{"pipeline", "logs"}, {"exporter", "journal/j"}, {"level", "page_cache"}},
+                          out[] = {{"pipeline", "logs/3"}, {"exporter", "scripted/memory"}, {"level", "sink"}};
+
+    (void)state;
+    set_up_dir();
+    refused("fsync", "journal/j",
+            "test.yaml:17:19: error: service::pipelines::logs::durability: fsync cannot be met: connector "
+            "\"journal/j\" stores in the page cache: set extensions::file_storage::fsync: true, or ask for page_cache");
+    refused("sink", "journal/j", "ask for fsync or page_cache");
+    described("true", "fsync", "journal/j", "logs -> journal/j: OK means on disk, synced");
+    described("false", "page_cache", "journal/j", "logs -> journal/j: OK means on disk, in the page cache");
+    says(behind("", "scripted/memory"), "logs/3 -> scripted/memory: rows of journal/j are done when the sink has them");
+    says(behind("fsync", "scripted/memory"), "rows of journal/j are done when the sink has them");
+    says(behind("memory", "scripted/memory"), "rows of journal/j are done when they are in memory (lost");
+    says(behind("fsync", "scripted/disk"), "rows of journal/j are done when they are on disk, synced");
+    is_refused(behind("sink", "scripted/disk"), "take its sending_queue::storage out");
+    gw_test_engine_open(&t, behind("", "scripted/memory"), 1, false);
+    assert_int_equal(gw_meter_get(t.meter, GW_GAUGE, "staunch_edge_durability", "", in, 3)->value, 1);
+    assert_int_equal(gw_meter_get(t.meter, GW_GAUGE, "staunch_edge_durability", "", out, 3)->value, 1);
+    assert_int_equal(gw_test_engine_close(&t), 0);
     tear_down_dir();
 }
 
@@ -230,7 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_level_that_cannot_be_met_is_refused),      cmocka_unit_test(the_matrix_says_what_ok_means),
         cmocka_unit_test(what_was_acknowledged_survives_the_process), cmocka_unit_test(orphans_are_named_at_start),
-        cmocka_unit_test(levels_differ_in_what_they_survive),
+        cmocka_unit_test(levels_differ_in_what_they_survive),         cmocka_unit_test(a_journal_is_part_of_the_matrix),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
