@@ -49,18 +49,40 @@ static uint64_t jittered(struct gw_breaker *b, uint64_t ns)
     return b->hurried_ns && pause > b->hurried_ns ? b->hurried_ns : pause;
 }
 
-static void open_it(struct gw_breaker *b, const char *why, uint64_t now_ns)
+/* Another way than the ones before, of which there were some. */
+static bool is_news(struct gw_breaker *b, bool away)
 {
-    bool again = b->state == GW_BREAKER_HALF_OPEN;
-    uint64_t pause;
+    bool changed = away != b->was_away, news = changed && b->alike > 1;
 
-    if (!again || !b->pause_ns)
+    b->alike = changed ? 1 : b->alike + 1;
+    b->was_away = away;
+    return news;
+}
+
+static void set_pause(struct gw_breaker *b, enum gw_sign sign)
+{
+    bool again = b->state == GW_BREAKER_HALF_OPEN && b->pause_ns;
+
+    if (!again)
+        b->alike = 0;
+    if (is_news(b, sign == GW_SIGN_AWAY) || !again)
         b->pause_ns = b->how->initial_ns;
     else
         b->pause_ns = b->pause_ns < b->how->max_ns / 2 ? b->pause_ns * 2 : b->how->max_ns;
     if (b->pause_ns > b->how->max_ns)
         b->pause_ns = b->how->max_ns;
+}
+
+static void open_it(struct gw_breaker *b, enum gw_sign sign, const char *why, uint64_t waited_ns, uint64_t now_ns)
+{
+    bool again = b->state == GW_BREAKER_HALF_OPEN;
+    uint64_t pause, least;
+
+    set_pause(b, sign);
     pause = jittered(b, b->pause_ns);
+    least = pause < b->how->initial_ns ? pause : b->how->initial_ns;
+    if (again)
+        pause = pause > waited_ns + least ? pause - waited_ns : least;
     enter(b, GW_BREAKER_OPEN, now_ns);
     b->until_ns = now_ns + pause;
     gw_log(b->logger, again ? GW_LOG_INFO : GW_LOG_WARN, "circuit breaker of %s: open for %.1f s: %s", b->endpoint,
@@ -111,14 +133,16 @@ static bool fails_mostly(const struct gw_breaker *b)
     return calls >= b->how->min_calls && (double)failures >= b->how->error_share * (double)calls;
 }
 
-static void count(struct gw_breaker *b, bool failed, const char *why, uint64_t now_ns)
+static void count(struct gw_breaker *b, enum gw_sign sign, const char *why, uint64_t now_ns)
 {
+    bool failed = gw_sign_is_failure(sign);
+
     turn_window(b, now_ns);
     b->parts[b->part].calls++;
     b->parts[b->part].failures += failed;
     b->in_a_row = failed ? b->in_a_row + 1 : 0;
     if (failed && (b->in_a_row >= b->how->consecutive || fails_mostly(b)))
-        open_it(b, why, now_ns);
+        open_it(b, sign, why, 0, now_ns);
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------------- */
@@ -146,23 +170,21 @@ struct gw_breaker_pass gw_breaker_begin(struct gw_breaker *b, uint64_t now_ns)
     if (b->state == GW_BREAKER_OPEN)
         half_open(b, now_ns);
     b->under_way++;
-    return (struct gw_breaker_pass){b->epoch};
+    return (struct gw_breaker_pass){b->epoch, now_ns};
 }
 
 void gw_breaker_end(struct gw_breaker *b, struct gw_breaker_pass pass, enum gw_sign sign, const char *why,
                     uint64_t now_ns)
 {
-    bool failed = gw_sign_is_failure(sign);
-
     if (!b->how->enabled || pass.epoch != b->epoch)
         return;
     b->under_way -= b->under_way > 0;
     if (sign == GW_SIGN_NONE)
         return;
     if (b->state == GW_BREAKER_CLOSED)
-        count(b, failed, why, now_ns);
-    else if (failed)
-        open_it(b, why, now_ns);
+        count(b, sign, why, now_ns);
+    else if (gw_sign_is_failure(sign))
+        open_it(b, sign, why, now_ns - pass.begin_ns, now_ns);
     else if (++b->ramp > GW_BREAKER_RAMP_FULL)
         close_it(b, now_ns);
 }

@@ -8,6 +8,10 @@
  *     │ RAMP_FULL successes                               one probe          ▼                 │ pause × 2
  *     └──────────────────────── HALF-OPEN: 1 call at once, then 2, 3, … with every success ────┘
  *
+ * A pause runs from the begin of the probe that failed, so that one which waited for an answer in vain has had most of
+ * it already, and is at least initial_ns. A probe that fails in another way than those before is news, such as no
+ * answer in time where nobody was: the sink starts, and the pauses begin anew. Ways that take turns are no news.
+ *
  * Failures are those of gw_sign_is_failure. A sink that is busy works, and one that refuses a body works too. Calls
  * that began before the last change of state say nothing about now, and are not counted.
  *
@@ -45,6 +49,8 @@ struct gw_breaker {
     unsigned in_a_row;      /* failures */
     uint64_t until_ns;      /* open: the next probe */
     uint64_t pause_ns;      /* the last one, without jitter; 0 = none */
+    bool was_away;          /* of the last failure: whether it was GW_SIGN_AWAY */
+    unsigned alike;         /* failures of that way since the last other one: it opened, or a probe failed */
     uint64_t hurried_ns;    /* no pause is longer; 0 = as the settings say */
     uint64_t part_begin_ns; /* of parts[part] */
     unsigned part;
@@ -56,6 +62,7 @@ struct gw_breaker {
 /** What a call takes along from its begin to its end. */
 struct gw_breaker_pass {
     uint32_t epoch;
+    uint64_t begin_ns;
 };
 
 struct gw_breaker_labels {

@@ -182,6 +182,62 @@ static void failed_probes_double_the_pause(void **state)
     tear_down(&r);
 }
 
+/* The pause is over, a probe fails after so long; returns the pause that follows. */
+static uint64_t failed_probe(struct rig *r, enum gw_sign sign, uint64_t ns)
+{
+    struct gw_breaker_pass p;
+
+    r->now += gw_breaker_wait_ns(&r->b, r->now);
+    p = gw_breaker_begin(&r->b, r->now);
+    r->now += ns;
+    gw_breaker_end(&r->b, p, sign, "still", r->now);
+    return gw_breaker_wait_ns(&r->b, r->now);
+}
+
+/*
+ * Scenario    a sink is away until pauses are long; then it takes a connection and does not answer; it goes on so; then
+ *             the two ways take turns
+ * Guarantees  the first other answer is news, and the pause is the first one again; from then on they are doubled, and
+ *             taking turns does not stop that
+ */
+static void a_failure_of_another_kind_begins_anew(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    calls(&r, 5, GW_SIGN_AWAY);
+    for (unsigned i = 0; i < 5; i++)
+        (void)failed_probe(&r, GW_SIGN_AWAY, 0);
+    assert_true(gw_breaker_wait_ns(&r.b, r.now) > 20 * S);
+    assert_in_range(failed_probe(&r, GW_SIGN_UNSURE, 0), 750 * MS, 1250 * MS);
+    assert_in_range(failed_probe(&r, GW_SIGN_UNSURE, 0), 1500 * MS, 2500 * MS);
+    assert_in_range(failed_probe(&r, GW_SIGN_LATE, 0), 3 * S, 5 * S); /* alive and not well, as before */
+    assert_in_range(failed_probe(&r, GW_SIGN_AWAY, 0), 750 * MS, 1250 * MS);
+    for (unsigned i = 0; i < 5; i++)
+        (void)failed_probe(&r, i % 2 ? GW_SIGN_AWAY : GW_SIGN_LATE, 0);
+    assert_true(gw_breaker_wait_ns(&r.b, r.now) > 20 * S);
+    tear_down(&r);
+}
+
+/*
+ * Scenario    probes that wait 10 s for an answer each
+ * Guarantees  from one probe to the next it is as long as when they fail at once, and a second at least after the end
+ */
+static void a_probe_that_waits_has_paused(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    calls(&r, 5, GW_SIGN_LATE);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(failed_probe(&r, GW_SIGN_LATE, 10 * S), S); /* pauses of 2, 4 and 8 s */
+    assert_in_range(failed_probe(&r, GW_SIGN_LATE, 10 * S), 2 * S, 10 * S);
+    assert_in_range(failed_probe(&r, GW_SIGN_LATE, 10 * S), 14 * S, 30 * S);
+    tear_down(&r);
+}
+
 /*
  * Scenario    a probe succeeds, then nine more calls; then an outage begins anew
  * Guarantees  1, 2, 3, … calls at once; closed after ten successes; the next pause is short again
@@ -274,6 +330,8 @@ int main(void)
         cmocka_unit_test(a_share_of_failures_opens_it),
         cmocka_unit_test(busy_and_refusing_sinks_work),
         cmocka_unit_test(failed_probes_double_the_pause),
+        cmocka_unit_test(a_failure_of_another_kind_begins_anew),
+        cmocka_unit_test(a_probe_that_waits_has_paused),
         cmocka_unit_test(a_probe_that_succeeds_lets_more_and_more_through),
         cmocka_unit_test(calls_of_before_say_nothing),
         cmocka_unit_test(hurry_makes_pauses_short),
