@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many calls to a sink may be under way at once: between 1 and `most`, found by what the sink says.
+ * How many calls to a sink may be under way at once: between 1 and `most`, found by what the sink says and by how long
+ * it takes.
  *
- *   begins at `most`          so that a sink that never says "less" gets what the settings say
+ *   begins at `most`          so that a sink that bears it gets what the settings say
  *   busy, or no answer in time × 0.7, at most once in a round trip; where it was cut is remembered (ceiling)
- *   a round without that      + 1 while it is below the ceiling and latency near the lowest seen (≤ × 2);
- *                             else + 1 only after PATIENCE such rounds: beyond lies what the sink did not like
+ *   busy, alone               nothing else is sent until that call's pause is over
+ *   trial                     half of it for some calls, then: do about as many get through? Then it stays at half, and
+ *                             the next trial follows; else it is again what it was
+ *   a round without a cut     + 1 while latency is near (≤ × 1.5) that of the last trial and it is below the ceiling;
+ *                             beyond the ceiling only after PATIENCE such rounds: there lies what the sink did not like
+ *
+ * A sink that queues what is too much says nothing: calls take longer, and no more of them get through. No latency is
+ * too high by itself, and none seen under load is the sink's own; so a trial compares the sink with itself, of late.
+ * There is one when the limit is used for the first time, when latency has become high (≥ × 2.5) for two rounds, and
+ * otherwise every half a minute or every AGE_ROUNDS rounds, whichever is later: a small part of what could get through
+ * meanwhile. A trial costs nothing where the limit is not used up: then there is none.
+ *
+ * Latency is what is typical: the mean of the lower three quarters of the last RECENT calls, so that a slow answer says
+ * nothing. Throughput is calls under way / latency (Little's law).
  *
  * A round is as many calls as may be under way. A limit that is not used up does not grow.
  *
@@ -19,16 +32,28 @@
 
 #include "core/sign.h"
 
+enum { GW_LIMIT_RECENT = 16 };
+#define GW_LIMIT_LONGEST_REST_NS (30ull * 1000000000)
+
 struct gw_limit {
     bool adapts;
     uint32_t most;
     double now, ceiling;
-    uint64_t cut_ns;             /* calls that began before the last cut say nothing about the limit since */
-    uint64_t lowest_ns[2];       /* latency: of this period, and of the one before; 0 = none seen */
-    uint64_t period_ns;          /* its begin */
+    bool ceiling_is_slow; /* a trial said so, not the sink: forgotten after PATIENCE rounds */
+    uint64_t step_ns;     /* calls that began before the last cut or trial say nothing about the limit since */
+
     uint32_t round_calls, quiet; /* calls of this round; rounds that did not let it grow */
-    uint64_t round_ns;           /* sum of their latencies */
+    uint64_t begins, under_way;  /* in this round: calls that began, and how many were under way then, summed up */
     bool was_full;               /* in this round */
+
+    uint64_t recent_ns[GW_LIMIT_RECENT]; /* latencies with this limit, a ring */
+    uint32_t n_recent;
+    double base, base_ns;     /* the limit of the last trial, and the latency then; base_ns == 0: none */
+    double before, before_ns; /* trial: the limit before it, and the latency then; before == 0: none runs */
+    bool halved;              /* the last trial was kept: another one follows */
+    uint32_t n_vain;          /* rounds in a row in which no more got through than in the last trial */
+    uint32_t n_rounds;        /* since the last trial */
+    uint64_t tried_ns;        /* its end */
 };
 
 /** most ≥ 1. !adapts: it stays there. */
@@ -40,7 +65,17 @@ static inline uint32_t gw_limit_get(const struct gw_limit *l)
 /** A call begins; under_way counts it. */
 static inline void gw_limit_begin(struct gw_limit *l, uint32_t under_way)
 {
+    l->begins++;
+    l->under_way += under_way;
     l->was_full |= under_way >= (uint32_t)l->now;
+}
+/**
+ * The sink is too busy for a call that was alone: less than one at a time is none for a while. Its pause is everyone's,
+ * when it is no longer than this.
+ */
+static inline bool gw_limit_rests(const struct gw_limit *l, enum gw_sign sign, uint32_t others, uint64_t pause_ns)
+{
+    return l->adapts && l->now < 2 && sign == GW_SIGN_BUSY && others == 0 && pause_ns <= GW_LIMIT_LONGEST_REST_NS;
 }
 /** It has ended. */
 void gw_limit_end(struct gw_limit *l, enum gw_sign sign, uint64_t begin_ns, uint64_t now_ns);

@@ -99,10 +99,17 @@ void gw_gate_init(struct gw_edge *e)
 
 /* ---- who may be sent ---------------------------------------------------------------------------------------- */
 
+static void end_rest(struct gw_job *j)
+{
+    j->lane->gate.n_resting -= j->at_gate.rests;
+    j->at_gate.rests = false;
+}
+
 void gw_gate_ready(struct gw_job *j)
 {
     struct gw_lane *l = j->lane;
 
+    end_rest(j);
     if (!j->at_gate.ready) {
         j->at_gate.ready = true;
         j->at_gate.ready_ns = gw_loop_now_ns(loop_of(l));
@@ -112,7 +119,7 @@ void gw_gate_ready(struct gw_job *j)
 
 static bool is_below_limit(const struct gw_gate *g)
 {
-    return g->n_sending < gw_limit_get(&g->limit);
+    return g->n_sending + g->n_resting < gw_limit_get(&g->limit);
 }
 
 /* What exporters make of a body is not charged, but a multiple of it: so the bodies that they have are few. */
@@ -271,18 +278,25 @@ enum gw_sign gw_gate_end(struct gw_job *j, const struct gw_sent_info *info, uint
     return sign;
 }
 
-void gw_gate_pause(struct gw_job *j)
+void gw_gate_pause(struct gw_job *j, enum gw_sign sign, uint64_t pause_ns)
 {
+    struct gw_gate *g = &j->lane->gate;
+
+    if (gw_limit_rests(&g->limit, sign, g->n_sending + g->n_resting, pause_ns)) {
+        j->at_gate.rests = true;
+        g->n_resting++;
+    }
     if (!is_suspect(j) || j->at_gate.aside)
         return;
     j->at_gate.aside = true;
-    j->lane->gate.n_aside++;
+    g->n_aside++;
 }
 
 void gw_gate_forget(struct gw_job *j)
 {
     struct gw_gate *g = &j->lane->gate;
 
+    end_rest(j);
     g->n_ready -= j->at_gate.ready;
     g->n_aside -= j->at_gate.aside;
     j->at_gate.ready = j->at_gate.aside = false;

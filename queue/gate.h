@@ -46,6 +46,7 @@ struct gw_gate {
     struct gw_timer timer;
     uint32_t most; /* jobs that have a place */
     uint32_t n_sending, n_ready, n_aside;
+    uint32_t n_resting;          /* the sink is too busy for one at a time: those whose pause is everyone's */
     uint64_t n_bytes;            /* of bodies that are with the exporter */
     uint64_t n_passed, n_failed; /* bodies that the sink took; bodies that failed at their first try */
     double halvings;             /* that may still be done, at halvings_ns */
@@ -66,7 +67,7 @@ struct gw_suspicion {
 struct gw_at_gate {
     struct gw_breaker_pass pass;
     uint64_t begin_ns, ready_ns, n_bytes;
-    bool ready, aside;
+    bool ready, aside, rests;
     unsigned unsure, strikes;    /* unsure failures; those of them that count */
     uint64_t n_passed, n_failed; /* of the gate, at the last failure */
 };
@@ -87,8 +88,8 @@ void gw_gate_rest(struct gw_lane *l, uint64_t now_ns);
 void gw_gate_begin(struct gw_job *j, uint64_t now_ns);
 /** What the answer says about the sink. */
 enum gw_sign gw_gate_end(struct gw_job *j, const struct gw_sent_info *info, uint64_t now_ns);
-/** It pauses: its place may be another's. */
-void gw_gate_pause(struct gw_job *j);
+/** It pauses for so long after an answer like that: its place may be another's, or all pause with it. */
+void gw_gate_pause(struct gw_job *j, enum gw_sign sign, uint64_t pause_ns);
 /** The job ends. */
 void gw_gate_forget(struct gw_job *j);
 void gw_gate_hurry(struct gw_lane *l, uint64_t now_ns, uint64_t pause_ns);

@@ -406,7 +406,7 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info, enum gw_sig
     }
     j->timer.fire = on_pause_end;
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + pause);
-    gw_gate_pause(j);
+    gw_gate_pause(j, sign, pause);
 }
 
 /* ---- verdicts --------------------------------------------------------------------------------------------- */

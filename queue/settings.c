@@ -30,7 +30,7 @@ static const struct gw_field batch_fields[] = {
 
 static const struct gw_field adaptive_fields[] = {
     GW_BOOL_FIELD(struct gw_adaptive_settings, enabled, "enabled", "true",
-                  "Fewer at once while the sink says that it is busy; never more than num_consumers."),
+                  "Fewer at once while the sink is too busy, or no more gets through; never more than num_consumers."),
     {0},
 };
 

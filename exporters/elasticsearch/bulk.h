@@ -65,6 +65,7 @@ struct gw_es_job {
     struct gw_es_job *next, **link; /* in s->jobs, or s->free */
     bool waits_for_probe, stopped;  /* stopped: nothing more is sent */
     bool waits_for_turn;            /* as many requests as the servers bear are under way */
+    bool rests;                     /* too busy for one at a time: its pause is everyone's */
     bool was_busy;                  /* the answer: 429, or 429 for documents */
     struct gw_timer timer;          /* end of a pause */
 
@@ -100,7 +101,7 @@ struct gw_es {
     struct gw_es_nodes nodes;
     struct gw_es_meters meters;
     struct gw_limit limit; /* of requests under way */
-    uint32_t n_under_way;
+    uint32_t n_under_way, n_resting;
     struct gw_metric *limit_metric, *under_way_metric;
     struct gw_es_statuses on_status, on_document_status;
     size_t request_bytes; /* as the settings say, or less when a server found that too large */
@@ -138,7 +139,12 @@ void gw_es_on_stop_timer(struct gw_timer *t);
 void gw_es_jobs_free(struct gw_es *s);
 /** Send the last range again after a pause, or give its documents up: the queue decides. */
 void gw_es_job_again(struct gw_es_job *j, const struct gw_sent_info *info);
-/** A request has ended: the job that has waited longest for its turn goes on. */
+/** As many requests as may be under way are. */
+static inline bool gw_es_is_full(const struct gw_es *s)
+{
+    return s->n_under_way + s->n_resting >= gw_limit_get(&s->limit);
+}
+/** A request has ended, or the limit is another one: those that have waited longest for their turn go on. */
 void gw_es_jobs_turn(struct gw_es *s);
 void gw_es_range_push(struct gw_es_job *j, uint32_t lo, uint32_t hi, const struct gw_tries *tries);
 

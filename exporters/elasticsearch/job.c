@@ -34,11 +34,20 @@ void gw_es_jobs_free(struct gw_es *s)
     }
 }
 
+static void end_rest(struct gw_es_job *j)
+{
+    j->s->n_resting -= j->rests;
+    j->rests = false;
+}
+
 static void on_timer(struct gw_timer *t)
 {
     struct gw_es_job *j = (struct gw_es_job *)((char *)t - offsetof(struct gw_es_job, timer));
+    struct gw_es *s = j->s;
 
+    end_rest(j);
     gw_es_job_next(j);
+    gw_es_jobs_turn(s); /* it may have ended, or found its server's breaker open */
 }
 
 static struct gw_es_job *job_get(struct gw_es *s)
@@ -69,6 +78,7 @@ static void job_put(struct gw_es_job *j)
 {
     struct gw_es *s = j->s;
 
+    end_rest(j);
     gw_timer_disarm(&j->timer);
     *j->link = j->next;
     if (j->next)
@@ -251,10 +261,13 @@ void gw_es_job_again(struct gw_es_job *j, const struct gw_sent_info *info)
     if (j->stopped)
         return;
     r->nodes_tried = 0;
-    if (j->a->again(j->a, &r->tries, info, &pause_ns))
+    if (j->a->again(j->a, &r->tries, info, &pause_ns)) {
+        j->rests = gw_limit_rests(&j->s->limit, info->sign, j->s->n_under_way + j->s->n_resting, pause_ns);
+        j->s->n_resting += j->rests;
         pause_for(j, pause_ns);
-    else
+    } else {
         give_up(j, r->tries.over ? r->tries.over : "retry_exhausted", info->message);
+    }
     j->retry_after_ns = info->untried ? info->retry_after_ns : 0;
 }
 
@@ -360,20 +373,25 @@ void gw_es_jobs_release(struct gw_es *s, const struct gw_sent_info *why)
     }
 }
 
-void gw_es_jobs_turn(struct gw_es *s)
+static struct gw_es_job *whose_turn(const struct gw_es *s)
 {
     struct gw_es_job *first = NULL;
 
-    if (s->n_under_way >= gw_limit_get(&s->limit))
-        return;
     for (struct gw_es_job *j = s->jobs; j; j = j->next)
         if (j->waits_for_turn && (!first || j->number < first->number))
             first = j;
-    if (!first)
-        return;
-    first->waits_for_turn = false;
-    first->number = s->n_attempts++; /* behind the others, the next time */
-    gw_es_job_next(first);
+    return first;
+}
+
+void gw_es_jobs_turn(struct gw_es *s)
+{
+    struct gw_es_job *first;
+
+    while (!gw_es_is_full(s) && (first = whose_turn(s))) {
+        first->waits_for_turn = false;
+        first->number = s->n_attempts++; /* behind the others, the next time */
+        gw_es_job_next(first);
+    }
 }
 
 /* ---- stopping ----------------------------------------------------------------------------------------------- */
@@ -385,6 +403,7 @@ void gw_es_job_stop(struct gw_es_job *j)
     snprintf(j->reason, sizeof(j->reason), "shutdown");
     snprintf(j->message, sizeof(j->message), "the gateway stopped before the server answered");
     gw_timer_disarm(&j->timer);
+    end_rest(j);
     if (j->post)
         gw_post_cancel(j->post); /* its answer follows */
     else

@@ -279,7 +279,7 @@ void gw_es_request_send(struct gw_es_job *j)
     struct gw_post *p;
     int r;
 
-    if (s->n_under_way >= gw_limit_get(&s->limit)) {
+    if (gw_es_is_full(s)) {
         j->waits_for_turn = true;
         return;
     }

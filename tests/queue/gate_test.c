@@ -297,6 +297,34 @@ static void adaptive_concurrency_sends_fewer_to_a_busy_sink(void **state)
     }
 }
 
+/*
+ * Scenario    num_consumers 4, a sink that is too busy for anything; then it asks for ten minutes
+ * Guarantees  once the limit is 1 the pause of the one that was refused is everyone's: the others do not ask in its
+ *             stead. A wish that is longer than half a minute is its own
+ */
+static void too_busy_for_one_is_too_busy_for_all(void **state)
+{
+    struct gw_sent_info wish = BUSY;
+    unsigned asked;
+
+    (void)state;
+    begin("retry_on_failure: { initial_interval: 100ms, max_interval: 100ms, randomization_factor: 0, "
+          "max_elapsed_time: 0 }, sending_queue: { num_consumers: 4 }");
+    put(20, 1);
+    asked = answer_all(&BUSY, 10 * S); /* 100 pauses of 100 ms */
+    assert_in_range(asked, 90, 120);
+    assert_int_equal(times_open(), 0);
+    wish.retry_after_ns = 600 * S;
+    assert_int_equal(sink->n_waiting, 1);
+    assert_true(gw_test_sink_answer(sink, &wish));
+    gw_test_engine_turn(&t, 2, 100 * MS);
+    gw_test_engine_turn(&t, 2, 0);
+    assert_int_equal(sink->n_waiting, 1);
+    (void)answer_all(&OK, 700 * S);
+    assert_int_equal(counts().delivered, 20);
+    end();
+}
+
 /* ---- poison ------------------------------------------------------------------------------------------------- */
 
 /* A sink that says `no` to every body with one of these rows, and takes all others, for so long. */
@@ -360,7 +388,7 @@ static void an_outage_is_no_poison(void **state)
         assert_int_equal(counts().dead_lettered, 0);
         (void)answer_all(&OK, 200 * S);
         assert_int_equal(counts().delivered, 245);
-        assert_int_equal(gauge("staunch_exporter_concurrency_limit"), 10);
+        assert_in_range(gauge("staunch_exporter_concurrency_limit"), 5, 10); /* 5: a trial, which has not ended */
         end();
     }
 }
@@ -446,6 +474,7 @@ int main(void)
         cmocka_unit_test(nothing_is_given_up_without_a_last_try),
         cmocka_unit_test(signals_with_one_endpoint_share_a_breaker),
         cmocka_unit_test(adaptive_concurrency_sends_fewer_to_a_busy_sink),
+        cmocka_unit_test(too_busy_for_one_is_too_busy_for_all),
         cmocka_unit_test(poison_is_cut_out_and_the_rest_delivered),
         cmocka_unit_test(an_outage_is_no_poison),
         cmocka_unit_test(a_refusal_of_some_rows_does_not_take_the_others_along),

@@ -293,9 +293,80 @@ static void every_document_is_accounted_for(void **state)
     gw_test_seeds(60, run_seed);
 }
 
+/* ---- a server that others keep busy -------------------------------------------------------------------------- */
+
+static unsigned answer_waiting(struct world *w, bool busy)
+{
+    unsigned n = 0;
+
+    for (; gw_test_http.n_waiting; n++) {
+        if (strcmp(gw_test_http.waiting[0]->method, "GET") == 0) {
+            gw_test_http_answer(0, 200, NULL, GW_SLICE("{\"version\":{\"number\":\"8.15.0\"}}"));
+        } else if (busy) {
+            gw_test_http_answer(0, 429, NULL, GW_SLICE("{}"));
+        } else {
+            (void)take(w, gw_test_http.waiting[0]->body);
+            gw_test_http_answer(0, 200, "content-type: application/json\n", gw_buf_slice(&w->answer));
+        }
+    }
+    return n;
+}
+
+/*
+ * Scenario    eight consumers, each with a body; for half a minute the server has no room even for one request at a
+ *             time, then it has
+ * Guarantees  not eight of them ask again and again, but one: about two requests a second, with pauses of half a second
+ *             ± 50 %; then all documents are stored within seconds, with eight at once again
+ */
+static void who_is_too_busy_for_one_is_asked_by_one(void **state)
+{
+    static const char yaml[] =
+        "receivers: { scripted: }\n"
+        "exporters:\n"
+        "  elasticsearch:\n"
+        "    endpoint: http://a:9200\n"
+        "    compression: none\n"
+        "    sending_queue: { queue_size: 40, num_consumers: 8, batch: { flush_timeout: 1ms, min_size: 0 } }\n"
+        "    retry: { initial_interval: 50ms, max_interval: 500ms }\n"
+        "    retry_on_failure: { max_elapsed_time: 0 }\n"
+        "service: { pipelines: { logs: { receivers: [scripted], exporters: [elasticsearch] } } }\n";
+    struct world *w = calloc(1, sizeof(*w));
+    unsigned asked = 0;
+
+    (void)state;
+    assert_non_null(w);
+    memset(&gw_test_http, 0, sizeof(gw_test_http));
+    gw_test_engine_sinks = gw_test_http_sinks;
+    gw_buf_init(&w->answer, 16u << 20);
+    w->calm = true;
+    gw_test_engine_open(&w->t, yaml, 1, false);
+    for (unsigned i = 0; i < 8; i++) {
+        gw_test_engine_send(gw_test_engine_door(&w->t, "scripted", 0), GW_LOGS, 6 + i * 10, 10, 0);
+        gw_test_engine_turn(&w->t, 2, 2000000);
+    }
+    for (unsigned ms = 0; ms < 30000; ms += 10) {
+        asked += answer_waiting(w, true);
+        gw_test_engine_turn(&w->t, 1, 10000000);
+    }
+    assert_in_range(asked, 50, 100);
+    for (unsigned ms = 0; ms < 5000; ms += 10) {
+        (void)answer_waiting(w, false);
+        gw_test_engine_turn(&w->t, 1, 10000000);
+    }
+    assert_int_equal(gw_edge_counts(gw_engine_edge(w->t.engine, "elasticsearch"), GW_LOGS).held, 0);
+    assert_int_equal(gw_test_engine_close(&w->t), 0);
+    for (unsigned i = 0; i < MAX_ROWS; i++)
+        free(w->ids[i]);
+    gw_buf_clear(&w->answer);
+    free(w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_document_is_accounted_for)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_document_is_accounted_for),
+        cmocka_unit_test(who_is_too_busy_for_one_is_asked_by_one),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
