@@ -184,6 +184,12 @@ struct gw_job *gw_gate_next(struct gw_lane *l, uint64_t now_ns)
 
 /* ---- while it is closed ------------------------------------------------------------------------------------- */
 
+/* Whose rows somebody else has: a client, or while we leave the journal. */
+static bool goes_back(const struct gw_lane *l, const struct gw_chunk *c)
+{
+    return gw_chunk_is_waited_for(c) || (c->in_log && atomic_load_explicit(&l->edge->draining, memory_order_relaxed));
+}
+
 static void tell_waiting(struct gw_lane *l, uint64_t wait_ns)
 {
     struct gw_chunk **p = &l->pending;
@@ -192,7 +198,7 @@ static void tell_waiting(struct gw_lane *l, uint64_t wait_ns)
     while (*p) {
         struct gw_chunk *c = *p;
 
-        if (!gw_chunk_is_waited_for(c)) {
+        if (!goes_back(l, c)) {
             p = &c->next;
             continue;
         }
@@ -202,7 +208,7 @@ static void tell_waiting(struct gw_lane *l, uint64_t wait_ns)
     l->pending_last = p;
     for (struct gw_job *j = l->jobs; j; j = next) {
         next = j->next;
-        if (j->at_gate.ready && gw_chunk_is_waited_for(j->chunk))
+        if (j->at_gate.ready && goes_back(l, j->chunk))
             gw_sender_refuse_job(j, "breaker_open", "the sink is away", wait_ns);
     }
 }

@@ -180,6 +180,12 @@ static uint64_t next_pause_ns(const struct gw_edge *e, struct gw_tries *t)
     return pause < 0 ? 0 : (uint64_t)pause;
 }
 
+/* We leave, and the sink does not answer: the journal keeps the rows for the next start, or for a successor. */
+static bool goes_back(const struct gw_job *j)
+{
+    return j->chunk->in_log && atomic_load_explicit(&j->lane->edge->draining, memory_order_relaxed);
+}
+
 static bool over(struct gw_tries *t, const char *why)
 {
     t->over = why;
@@ -199,7 +205,7 @@ static bool wait_for_sink(const struct gw_job *j, struct gw_tries *t, uint64_t w
 {
     uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), end = t->first_ns + most;
 
-    if (j->lane->edge->closing || j->cancelled)
+    if (j->lane->edge->closing || j->cancelled || goes_back(j))
         return over(t, "shutdown");
     if (gw_chunk_is_waited_for(j->chunk))
         return over(t, "breaker_open");
@@ -229,7 +235,7 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
         t->interval_ns = (double)r->initial_interval_ns;
     if (!t->first_ns)
         t->first_ns = now;
-    if (e->closing || j->cancelled)
+    if (e->closing || j->cancelled || goes_back(j))
         return over(t, "shutdown");
     if (!r->enabled)
         return over(t, "retry_disabled");

@@ -29,6 +29,22 @@ static const char *through(const char *more)
     return yaml;
 }
 
+/* The same with a queue in memory, for which nobody waits. */
+static const char *through_memory(const char *more)
+{
+    static char yaml[2000];
+
+    (void)snprintf(yaml, sizeof(yaml),
+                   "receivers: { scripted: }\n"
+                   "exporters: { scripted: { retry_on_failure: { max_elapsed_time: 30s } } }\n"
+                   "connectors: { journal/j: { storage: file_storage%s } }\n"
+                   "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
+                   "    logs/in: { receivers: [scripted], exporters: [journal/j] }\n"
+                   "    logs/out: { receivers: [journal/j], exporters: [scripted] }\n",
+                   more);
+    return yaml;
+}
+
 static void turn(struct gw_test_engine *t, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -211,6 +227,44 @@ static void a_queue_in_memory_behind_does_not_move_the_position(void **state)
         gw_test_logs_turn(&t, 4, 2 * S);
         turn(&t, 4);
         assert_int_equal(n_passed(1), 64);
+        end(&t);
+    }
+}
+
+/*
+ * Scenario    a queue in memory behind, whose sink is away: attempts fail until the breaker is open; then SIGTERM
+ * Guarantees  the gateway does not wait for the sink: the rows go back to the journal, and come with the next start
+ */
+static void a_stop_does_not_wait_for_a_sink_that_is_away(void **state)
+{
+    static const struct gw_sent_info away = {.sent = GW_SENT_RETRY, .reason = "refused", .sign = GW_SIGN_AWAY};
+    struct gw_test_engine t;
+    uint64_t names[16];
+
+    (void)state;
+    for (unsigned open = 0; open < 2; open++) {
+        gw_test_logs_begin(1);
+        gw_test_logs_engine(&t, through_memory(", partition_by: none"), 1);
+        for (unsigned i = 0; i < (open ? 8 : 1); i++) /* several at the gate */
+            send(&t, 7 * i, 2);
+        assert_int_equal(sink(&t)->n_waiting, open ? 8 : 1);
+        while (sink(&t)->n_waiting)
+            assert_true(gw_test_sink_answer(sink(&t), &away));
+        turn(&t, 4);
+        gw_engine_quiesce(t.engine);
+        gw_engine_drain(t.engine);
+        for (unsigned i = 0; i < 3; i++) {
+            turn(&t, 6);
+            if (sink(&t)->n_waiting) /* one last time, because there is an end in sight */
+                assert_true(gw_test_sink_answer(sink(&t), &away));
+            gw_test_logs_turn(&t, 2, S);
+        }
+        turn(&t, 6);
+        assert_true(gw_engine_is_quiet(t.engine));
+        (void)gw_test_engine_close(&t);
+        gw_test_logs_engine(&t, through_memory(", partition_by: none"), 1);
+        turn(&t, 20);
+        assert_int_equal(receive(&t, names, 16), open ? 16 : 2);
         end(&t);
     }
 }
@@ -681,6 +735,7 @@ int main(void)
         cmocka_unit_test(rows_pass_by_way_of_the_log),
         cmocka_unit_test(reading_goes_on_where_it_stopped),
         cmocka_unit_test(a_queue_in_memory_behind_does_not_move_the_position),
+        cmocka_unit_test(a_stop_does_not_wait_for_a_sink_that_is_away),
         cmocka_unit_test(refused_rows_go_again_and_what_follows_waits),
         cmocka_unit_test(what_is_never_taken_does_not_hold_up_the_rest),
         cmocka_unit_test(a_full_disk_is_the_clients_business),
