@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread for what would block somebody who must not: reading a log whose pages the disk still has. Tasks run one after
- * the other, in order; how one tells that it is done is its own business (an inbox).
+ * A thread for what would block somebody who must not: reading a log whose pages the disk still has. Tasks run one
+ * after the other, in order; how one tells that it is done is its own business (an inbox).
  *
  *   any thread   put ─► waiting ─► running      cancel: taken out before it runs, or waited for
  */

@@ -6,6 +6,7 @@
 #define GW_PIPELINE_HOST_H
 
 #include "core/credit.h"
+#include "core/tasks.h"
 #include "log/files.h"
 #include "pipeline/auth.h"
 #include "pipeline/storage.h"
@@ -36,6 +37,11 @@ struct gw_host_ops {
      * Errors    -ENOENT no such storage; as gw_log_files_open. err is a sentence
      */
     int (*log)(struct gw_host *h, const struct gw_host_log *what, struct gw_log **ret, struct gw_err *err);
+    /**
+     * The thread that reads that log for those who must not wait for a disk. Tasks must be done, or cancelled, before
+     * their owner goes. In create() or start().
+     */
+    struct gw_tasks *(*log_reads)(struct gw_host *h, const struct gw_log *log);
     /** How that storage ("": the first) wants its logs. Errors: -ENOENT, err says which there are. */
     int (*storage)(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err);
 };

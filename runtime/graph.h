@@ -505,7 +505,9 @@ bool gw_engine_wait(struct gw_engine *e, unsigned n);
 /* logs.c */
 int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct gw_log **ret,
                  struct gw_err *err);
-/** by_hand only: all writers. */
+/** The reader thread of an open log; NULL: it is not one of ours. */
+struct gw_tasks *gw_logs_reads(const struct gw_engine *e, const struct gw_log *log);
+/** by_hand only: all writers, and then all readers. */
 void gw_logs_work(struct gw_engine *e);
 bool gw_logs_has_folder(const struct gw_engine *e, const char *path);
 void gw_logs_close(struct gw_engine *e);

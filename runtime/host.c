@@ -76,6 +76,11 @@ static int open_log(struct gw_host *h, const struct gw_host_log *what, struct gw
     return gw_logs_open(engine_of(h), &named, &st, ret, err);
 }
 
+static struct gw_tasks *log_reads(struct gw_host *h, const struct gw_log *log)
+{
+    return gw_logs_reads(engine_of(h), log);
+}
+
 static bool is_ready(struct gw_host *h)
 {
     return atomic_load_explicit(&engine_of(h)->phase, memory_order_relaxed) == RUNNING;
@@ -86,5 +91,9 @@ static uint64_t started_ns(struct gw_host *h)
     return engine_of(h)->started_ns;
 }
 
-const struct gw_host_ops gw_host_ops = {
-    .auth = auth, .is_ready = is_ready, .started_ns = started_ns, .log = open_log, .storage = storage};
+const struct gw_host_ops gw_host_ops = {.auth = auth,
+                                        .is_ready = is_ready,
+                                        .started_ns = started_ns,
+                                        .log = open_log,
+                                        .log_reads = log_reads,
+                                        .storage = storage};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The open logs, each with its writer: a thread, or by hand in simulations. Opened while the graph is built, closed
- * after everything that may commit.
+ * The open logs, each with its writer and its reader: threads, or by hand in simulations. Opened while the graph is
+ * built, closed after everything that may commit.
  */
 #include <semaphore.h>
 #include <stdio.h>
@@ -23,6 +23,8 @@ struct log {
     sem_t submitted;
     _Atomic bool leaving;
     bool has_thread;
+    struct gw_tasks *reads;
+    uint64_t read_due_ns; /* by hand; 0: nothing waits */
 };
 
 /* A file's name may hold anything but a slash and a zero; ours hold less, so that they look the same everywhere. */
@@ -114,6 +116,7 @@ static void close_log(struct log *l)
         wake(l);
         (void)pthread_join(l->thread, NULL);
     }
+    gw_tasks_free(l->reads);
     gw_log_close(l->log);
     (void)sem_destroy(&l->submitted);
     free(l);
@@ -148,6 +151,7 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
                  struct gw_err *err)
 {
     struct log *l = find(e, what);
+    char shown[16];
     int rc;
 
     if (l) {
@@ -163,7 +167,10 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
     l->name = keep(e, what->name);
     l->logger = (struct gw_logger){.sink = e->conf.log, .kind = "log", .id = *what->name ? l->name : l->kind};
     (void)sem_init(&l->submitted, 0, 0);
-    rc = l->storage && l->kind && l->name ? open_log(e, what, st, l, err) : gw_fail(err, -ENOMEM, "out of memory");
+    (void)snprintf(shown, sizeof(shown), "read %.10s", l->name && l->name[0] ? l->name : l->kind ? l->kind : "");
+    l->reads = gw_tasks_new(shown, e->conf.by_hand);
+    rc = l->reads && l->storage && l->kind && l->name ? open_log(e, what, st, l, err)
+                                                      : gw_fail(err, -ENOMEM, "out of memory");
     if (rc < 0) {
         close_log(l);
         return rc;
@@ -191,10 +198,37 @@ bool gw_logs_has_folder(const struct gw_engine *e, const char *path)
     return false;
 }
 
+struct gw_tasks *gw_logs_reads(const struct gw_engine *e, const struct gw_log *log)
+{
+    const struct log *l = e->logs;
+
+    while (l && l->log != log)
+        l = l->next;
+    return l ? l->reads : NULL;
+}
+
+/* As late as a disk might be. */
+static void read_by_hand(struct log *l)
+{
+    struct gw_env *env = l->engine->conf.env;
+    uint64_t most = l->engine->conf.max_read_ns;
+
+    if (!gw_tasks_has(l->reads))
+        return;
+    if (!l->read_due_ns)
+        l->read_due_ns = gw_mono_ns(env) + (most ? gw_random_u64(env) % (most + 1) : 0);
+    if (gw_mono_ns(env) < l->read_due_ns)
+        return;
+    l->read_due_ns = 0;
+    gw_tasks_turn(l->reads);
+}
+
 void gw_logs_work(struct gw_engine *e)
 {
-    for (struct log *l = e->logs; l; l = l->next)
+    for (struct log *l = e->logs; l; l = l->next) {
         (void)gw_log_work(l->log);
+        read_by_hand(l);
+    }
 }
 
 void gw_logs_close(struct gw_engine *e)

@@ -14,6 +14,7 @@ enum { LOOK_EVERY = 5 };
 
 void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
+uint64_t gw_test_engine_max_read_ns;
 
 static void shut(struct gw_test_engine *t)
 {
@@ -62,6 +63,7 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     conf.log = &t->log;
     conf.loop = t->loop;
     conf.open_log = gw_test_engine_open_log;
+    conf.max_read_ns = gw_test_engine_max_read_ns;
     rc = gw_engine_new(&conf, &t->engine, err);
     if (rc == 0)
         rc = gw_engine_start(t->engine, err);

@@ -26,6 +26,8 @@ struct gw_test_engine {
 extern void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 /** How engines that are made from now on open their logs; NULL, at first: in files. */
 extern int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
+/** How long what workers have read from logs takes at most, in engines that are made from now on; at first: 0. */
+extern uint64_t gw_test_engine_max_read_ns;
 /** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`.
  */
 void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads);

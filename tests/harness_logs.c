@@ -194,6 +194,7 @@ void gw_test_logs_end(void)
     }
     gw_test_env_clear(&all.te);
     gw_test_engine_open_log = NULL;
+    gw_test_engine_max_read_ns = 0;
     (void)snprintf(command, sizeof(command), "rm -rf %s", all.dir);
     assert_int_equal(system(command), 0);
 }

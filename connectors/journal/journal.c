@@ -152,6 +152,7 @@ static int open_log(struct journal *j, struct gw_err *err)
     if (rc == 0)
         rc = h->ops->log(h, &what, &j->log, err);
     j->sync = rc == 0 && st.sync;
+    j->reader = rc == 0 ? h->ops->log_reads(h, j->log) : NULL;
     return rc;
 }
 
@@ -262,6 +263,7 @@ static void on_turn(struct gw_hook *h)
     struct local *l = (struct local *)((char *)h - offsetof(struct local, hook));
     bool more = false;
 
+    gw_journal_fetched(l);
     take_committed(l);
     gw_journal_positions_back(l);
     for (unsigned i = 0; i < l->n_lanes; i++)
@@ -354,6 +356,7 @@ static void close_local(void *local)
     atomic_store(&l->open, false);
     for (unsigned i = 0; i < l->n_lanes; i++)
         gw_journal_lane_close(&l->lanes[i]);
+    (void)gw_inbox_take(&l->fetched); /* the lanes dropped what it brought */
     drop_committed(l);
     gw_journal_head_clear(l);
 }

@@ -13,7 +13,9 @@
  *   lane    one consumer (a pipeline) on one worker, for the partitions that the worker owns: partition % n_workers
  *   part    a partition in a lane: frames in order, at most one request of them under way
  *
- * A lane whose next frame is in the head takes it from there; else it reads the log.
+ *   fetch   what a lane has the log's reader thread read
+ *
+ * A lane whose next frame is in the head takes it from there; else it has the log read.
  */
 #ifndef GW_CONNECTORS_JOURNAL_JOURNAL_H
 #define GW_CONNECTORS_JOURNAL_JOURNAL_H
@@ -22,6 +24,7 @@
 
 #include "batch/settle.h"
 #include "core/credit.h"
+#include "core/tasks.h"
 #include "net/loop.h"
 #include "pipeline/component.h"
 #include "pipeline/host.h"
@@ -81,6 +84,7 @@ struct block {
     uint32_t n_frames, n_receipts;
     struct gw_receipt *receipts;
     struct block_link *links; /* one a worker */
+    struct block *next;       /* of what one fetch read */
 };
 
 /** A frame that a lane has taken. */
@@ -110,14 +114,34 @@ struct positions {
     int rc;
 };
 
+/** Frames from `from` on that the reader thread reads for a lane, and then the lane takes. Whose it is: under_way. */
+struct fetch {
+    struct gw_task task; /* first */
+    struct gw_inbox_item back;
+    struct lane *lane;
+    struct gw_log_reader *reader;       /* stands at `from`; NULL: none is open */
+    uint64_t from, room;                /* about so many bytes */
+    uint64_t below[JOURNAL_PARTITIONS]; /* the lane has those */
+    struct gw_buf last_meta_bytes;
+    struct gw_meta *last_meta;
+    /* What came of it. */
+    struct block *first, **last; /* one frame each */
+    uint64_t next, bytes, lost_frames, lost_rows;
+    int rc;            /* 1: there is more; 0: that is all */
+    uint64_t head_end; /* of the local's head, when it began: what was committed meanwhile it may not have seen */
+    uint64_t again_ns; /* after an error */
+    bool under_way;    /* the worker's */
+    _Atomic bool stop;
+};
+
 struct lane {
     struct gw_intake *intake;
     struct local *local;
     struct consumer *consumer;
     enum gw_signal signal;
-    struct gw_log_reader *reader; /* NULL: at the head */
-    uint64_t next;                /* frames below are taken, as far as they are ours */
-    uint64_t head_at;             /* count of the head's blocks: where `next` is */
+    struct fetch fetch;
+    uint64_t next;    /* frames below are taken, as far as they are ours */
+    uint64_t head_at; /* count of the head's blocks: where `next` is */
     struct part parts[JOURNAL_PARTITIONS];
     uint64_t bytes; /* taken */
     uint64_t retry_ns, pause_ns;
@@ -125,8 +149,7 @@ struct lane {
     uint64_t told_next; /* `next` when they were */
     bool dirty, ended;  /* ended: the log had no more, and nobody said since that it has */
     struct positions positions;
-    struct gw_buf merged, last_meta_bytes;
-    struct gw_meta *last_meta;
+    struct gw_buf merged;
     unsigned turn;
     _Atomic uint64_t oldest_row, oldest_ns; /* of what is not done; UINT64_MAX, 0: nothing is known to be */
 };
@@ -137,7 +160,7 @@ struct local {
     struct gw_loop *loop;
     struct gw_hook hook;
     struct gw_timer timer;
-    struct gw_inbox committed, positioned;
+    struct gw_inbox committed, positioned, fetched;
     _Atomic bool open;
     unsigned index;
     uint64_t owned;                          /* bit per partition */
@@ -170,11 +193,12 @@ struct journal {
     struct gw_ctx ctx;
     struct journal_settings conf;
     struct gw_log *log;
+    struct gw_tasks *reader; /* of the log's reader thread */
     bool sync;
     struct gw_credit *memory;
     struct local *locals;
     _Atomic uint64_t pending_bytes; /* of commits not done */
-    struct gw_metric *appended[3], *refused[3], *from_head, *from_log;
+    struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *fetch_bytes, *fetch_ns;
     pthread_mutex_t lock; /* of opening: workers open at the same time */
     struct consumer *consumers;
     unsigned n_consumers, n_opened;
@@ -209,9 +233,21 @@ static inline uint64_t block_end(const struct block *b)
     return b->frames[b->n_frames - 1].seq + 1;
 }
 
+/* fetch.c */
+/** Unless one is under way: the lane has room for so many bytes. */
+void gw_journal_fetch_begin(struct lane *n, uint64_t room);
+/** What has come back. */
+void gw_journal_fetched(struct local *l);
+/** The lane has passed what it read. */
+void gw_journal_fetch_end(struct lane *n);
+/** Waits for one under way: as long as the disk takes for a frame. */
+void gw_journal_fetch_close(struct lane *n);
+
 /* lane.c */
 int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, struct consumer *c, struct gw_err *err);
 void gw_journal_lane_close(struct lane *n);
+/** The frame is taken, unless it was before. False: no memory, it has to come again. */
+bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame);
 /** Take what there is room for, send what may go. True: there is more to do at once. */
 bool gw_journal_lane_run(struct lane *n);
 /** Is there something in the log that nobody told of? */

@@ -10,7 +10,7 @@
 
 #include "connectors/journal/journal.h"
 
-enum { TURN_BYTES = 2 << 20, PAUSE_MIN_NS = 100000000, LOOK_NS = 100000000 };
+enum { PAUSE_MIN_NS = 100000000, LOOK_NS = 100000000 };
 #define PAUSE_MAX_NS UINT64_C(5000000000)
 enum {
     CANCELLED = 1,
@@ -29,23 +29,23 @@ static bool is_ours(const struct lane *n, uint16_t partition)
 
 /* ---- taking ----------------------------------------------------------------------------------------------- */
 
-static struct taken *take(struct lane *n, struct block *b, uint32_t frame)
+bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
 {
     const struct block_frame *f = &b->frames[frame];
     struct part *p = &n->parts[f->partition];
     struct taken *t;
 
     if (f->seq < p->read)
-        return NULL;
+        return true;
     t = malloc(sizeof(*t));
     if (!t)
-        return NULL; /* it is not read: the lane comes again */
+        return false;
     *t = (struct taken){.block = gw_journal_block_ref(b), .frame = frame};
     *p->last = t;
     p->last = &t->next;
     p->read = f->seq + 1;
     n->bytes += f->body.n;
-    return t;
+    return true;
 }
 
 static void drop_first(struct lane *n, struct part *p)
@@ -83,7 +83,7 @@ static bool take_block(struct lane *n, struct block *b)
         if (!has_room(n))
             return false;
         if (b->signal == n->signal && is_ours(n, f->partition) && f->seq >= n->parts[f->partition].read) {
-            if (!take(n, b, i))
+            if (!gw_journal_lane_take(n, b, i))
                 return false;
             gw_metric_add(n->local->journal->from_head, 1);
         }
@@ -104,121 +104,18 @@ static void take_from_head(struct lane *n)
         n->head_at++;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
-
-static int open_reader(struct lane *n)
+/* While something is being read, what comes is behind it. */
+static void take_more(struct lane *n)
 {
-    struct gw_log_reader_conf conf = {.consumer = n->consumer->id,
-                                      .partitions = n->local->owned,
-                                      .topics = UINT64_C(1) << ((unsigned)n->signal >> 1)};
-    int rc = gw_log_reader_new(n->local->journal->log, &conf, &n->reader);
-
-    if (rc == 0)
-        rc = gw_log_seek(n->reader, GW_LOG_PARTITIONS, n->next);
-    if (rc < 0)
-        gw_log(&n->local->journal->ctx.logger, GW_LOG_ERROR, "%s: the journal cannot be read: %s", n->intake->pipeline,
-               strerror(-rc));
-    return rc;
-}
-
-static void close_reader(struct lane *n)
-{
-    gw_log_reader_free(n->reader);
-    n->reader = NULL;
-}
-
-/* Frames of one request have one meta, and so have those of one client: the last one is kept for the next. */
-static struct gw_meta *meta_of(struct lane *n, struct gw_slice bytes)
-{
-    if (bytes.n == 0)
-        return NULL;
-    if (!n->last_meta || !gw_slice_eq(bytes, gw_buf_slice(&n->last_meta_bytes))) {
-        (void)gw_meta_unref(n->last_meta);
-        n->last_meta = gw_meta_read(bytes);
-        gw_buf_reset(&n->last_meta_bytes);
-        gw_buf_put_slice(&n->last_meta_bytes, bytes);
-    }
-    return n->last_meta ? gw_meta_ref(n->last_meta) : NULL;
-}
-
-static bool take_entry(struct lane *n, const struct gw_log_entry *e)
-{
-    const struct gw_log_frame *f = &e->frame;
-    struct journal *j = n->local->journal;
-    struct block *b;
-    bool ok;
-
-    if (f->seq < n->parts[f->partition].read)
-        return true;
-    b = gw_journal_block_new(j, 1, 0, f->body.n);
-    if (!b)
-        return false;
-    b->signal = n->signal;
-    b->meta = meta_of(n, f->meta);
-    if (f->body.n)
-        memcpy(b->payload->p, f->body.p, f->body.n);
-    b->payload->n = (uint32_t)f->body.n;
-    b->frames[0] = (struct block_frame){.seq = f->seq,
-                                        .row = f->row,
-                                        .time_ns = f->time_ns,
-                                        .rows = f->rows,
-                                        .partition = f->partition,
-                                        .body = {b->payload->p, f->body.n}};
-    ok = take(n, b, 0) != NULL;
-    gw_journal_block_unref(b);
-    gw_metric_add(j->from_log, ok);
-    return ok;
-}
-
-static void tell_lost(struct lane *n, const struct gw_log_entry *e)
-{
-    if (e->lost_frames == 0)
+    if (!has_room(n) || n->local->quiesced || n->fetch.under_way)
         return;
-    gw_metric_add(n->consumer->lost, e->lost_rows);
-    gw_log(&n->local->journal->ctx.logger, GW_LOG_ERROR, "%s: %llu rows of the journal are damaged and lost",
-           n->intake->pipeline, (unsigned long long)e->lost_rows);
-}
-
-/* True: there may be more. */
-static bool take_from_log(struct lane *n)
-{
-    uint64_t before = n->bytes;
-    struct gw_log_entry e;
-    int rc = n->reader ? 1 : open_reader(n);
-
-    if (rc < 0)
-        return false;
-    while (has_room(n) && n->bytes - before < TURN_BYTES) {
-        if (at_head(n)) {
-            close_reader(n);
-            return true;
-        }
-        e = (struct gw_log_entry){0};
-        rc = gw_log_next(n->reader, &e);
-        tell_lost(n, &e);
-        if (rc <= 0 || !take_entry(n, &e)) {
-            if (rc > 0) /* no memory: this frame again */
-                close_reader(n);
-            n->ended = rc == 0;
-            return false;
-        }
-        n->next = e.frame.seq + 1;
-    }
-    return has_room(n);
-}
-
-/* True: there is more to take at once. */
-static bool take_more(struct lane *n)
-{
-    if (!has_room(n) || n->local->quiesced)
-        return false;
     if (at_head(n)) {
-        close_reader(n);
+        gw_journal_fetch_end(n);
         take_from_head(n);
         n->ended = n->head_at == n->local->head_end; /* until the next commit: nothing to look for in the log */
-        return false;
+    } else if (!n->ended) {
+        gw_journal_fetch_begin(n, n->local->journal->conf.in_flight_bytes - n->bytes);
     }
-    return n->ended ? false : take_from_log(n);
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------- */
@@ -422,11 +319,13 @@ static void look(struct lane *n)
 
 bool gw_journal_lane_run(struct lane *n)
 {
-    bool more = take_more(n), sent = send_more(n);
+    bool sent;
 
+    take_more(n);
+    sent = send_more(n);
     gw_journal_positions_run(n);
     look(n);
-    return sent || (more && has_room(n));
+    return sent;
 }
 
 static bool is_behind(const struct lane *n)
@@ -455,7 +354,7 @@ bool gw_journal_lane_is_idle(const struct lane *n)
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
         if (n->parts[i].n_sent)
             return false;
-    return !n->positions.under_way && !n->dirty;
+    return !n->positions.under_way && !n->dirty && !n->fetch.under_way;
 }
 
 static void find_low(void *arg, const struct gw_log_consumer *c)
@@ -496,10 +395,11 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     n->consumer = c;
     n->signal = (enum gw_signal)in->signals;
     gw_buf_init(&n->merged, 2 * JOURNAL_REQUEST_BYTES);
-    gw_buf_init(&n->last_meta_bytes, GW_LOG_MAX_META_BYTES);
+    gw_buf_init(&n->fetch.last_meta_bytes, GW_LOG_MAX_META_BYTES);
     in->on_verdict = on_verdict;
     in->local = n;
     rc = find_positions(n);
+    n->ended = !is_behind(n);
     return rc < 0 ? gw_fail(err, rc, "pipeline %s: its position is not known: %s", in->pipeline, strerror(-rc)) : 0;
 }
 
@@ -507,11 +407,9 @@ void gw_journal_lane_close(struct lane *n)
 {
     if (n->intake)
         n->intake->local = NULL;
-    close_reader(n);
+    gw_journal_fetch_close(n);
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
         while (n->parts[i].first)
             drop_first(n, &n->parts[i]);
     gw_buf_clear(&n->merged);
-    gw_buf_clear(&n->last_meta_bytes);
-    n->last_meta = gw_meta_unref(n->last_meta);
 }

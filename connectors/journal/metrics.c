@@ -147,6 +147,12 @@ void gw_journal_metrics_make(struct journal *j)
     {
         const struct gw_label l[] = {{"journal", j->ctx.id}};
 
+        j->fetch_bytes = gw_meter_get(m, GW_COUNTER, "staunch_journal_fetch_bytes",
+                                      "Bytes that pipelines which were behind had read from a journal's log.", l, 1);
+        j->fetch_ns = gw_meter_get(m, GW_COUNTER, "staunch_journal_fetch_seconds",
+                                   "Time that the log's reader thread took for it.", l, 1);
+        if (j->fetch_ns)
+            j->fetch_ns->scale = 1e-9;
         j->reads[0] =
             gw_meter_get_read(m, "staunch_journal_bytes", "What a journal takes on the disk.", l, 1, read_bytes, j);
         j->reads[1] = gw_meter_get_read(m, "staunch_journal_first_position", "Position of a journal's oldest frame.", l,

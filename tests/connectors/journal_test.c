@@ -619,6 +619,89 @@ static void a_slow_pipeline_does_not_hold_up_another(void **state)
     end(&t);
 }
 
+#define FOREVER (1000000 * S)
+
+/* A pipeline that is behind, and whose next rows are being read: 40 requests are in, it has had the first ones. */
+static void fall_behind(struct gw_test_engine *t, uint64_t *names, unsigned *ret_n)
+{
+    gw_test_logs_begin(1);
+    gw_test_engine_max_read_ns = FOREVER;
+    gw_test_logs_engine(t, two_behind("earliest", second), 1);
+    for (unsigned i = 0; i < 40; i++)
+        send(t, 400 * i, 400);
+    for (*ret_n = 0; sink(t)->n_waiting;)
+        *ret_n += receive(t, names + *ret_n, 16000 - *ret_n);
+    assert_true(*ret_n > 0 && *ret_n < 16000);
+}
+
+/*
+ * Scenario    the disk does not answer the reads of a pipeline that is behind; more comes in; the gateway is stopped,
+ *             and starts again with a disk that works
+ * Guarantees  the worker goes on: what comes in is stored, the pipeline that keeps up has it. A stop waits for the read
+ *             and, when it may not, gives it up without a leak; then the rest is read, once and in order
+ */
+static void a_disk_that_hangs_stalls_no_worker(void **state)
+{
+    struct gw_test_engine t;
+    static uint64_t names[16600];
+    unsigned n, more;
+
+    (void)state;
+    fall_behind(&t, names, &n);
+    send(&t, 16000, 400);
+    assert_int_equal(gw_test_engine_door(&t, "scripted", 0)->n_verdicts, 41);
+    assert_int_equal(read_by(&t, "logs/b"), 41 * 400);
+    assert_int_equal(read_by(&t, "logs/out"), n);
+    assert_int_equal(sink(&t)->n_waiting, 0);
+    gw_engine_quiesce(t.engine);
+    gw_engine_drain(t.engine);
+    turn(&t, 10);
+    assert_false(gw_engine_is_quiet(t.engine));
+    (void)gw_test_engine_close(&t);
+    gw_test_engine_max_read_ns = S;
+    gw_test_logs_engine(&t, two_behind("earliest", second), 1);
+    for (unsigned i = 0; n < 16400; i++) {
+        assert_true(i < 1000);
+        gw_test_logs_turn(&t, 4, S);
+        turn(&t, 2);
+        more = receive(&t, names + n, 16400 - n);
+        n += more;
+    }
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(names[i], i);
+    assert_true(counter(&t, "staunch_journal_read_frames", "from", "log") > 0);
+    end(&t);
+}
+
+/*
+ * Scenario    a configuration without the journal is taken while the disk does not answer; then it does
+ * Guarantees  the reload does not wait for it, and the journal goes when its read is over
+ */
+static void a_reload_does_not_wait_for_a_read(void **state)
+{
+    struct gw_test_engine t;
+    static uint64_t names[16000];
+    struct gw_err err = {""};
+    char yaml[1000];
+    unsigned n;
+
+    (void)state;
+    fall_behind(&t, names, &n);
+    (void)snprintf(yaml, sizeof(yaml),
+                   "extensions: { file_storage: { directory: %s, fsync: false } }\nreceivers: { scripted: }\n"
+                   "exporters: { scripted: { sending_queue: { wait_for_result: true, queue_size: 100 } } }\n"
+                   "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
+                   "    logs/in: { receivers: [scripted], exporters: [scripted] }\n",
+                   gw_test_logs_dir());
+    assert_int_equal(gw_test_engine_reload(&t, yaml, &err), 0);
+    gw_test_logs_turn(&t, 10, S);
+    assert_int_equal(gw_engine_n_leaving(t.engine), 1);
+    gw_test_logs_turn(&t, 1, FOREVER);
+    turn(&t, 10);
+    assert_int_equal(gw_engine_n_leaving(t.engine), 0);
+    end(&t);
+}
+
 /*
  * Scenario    five rows are stored and read by one pipeline; the file then names another one, with start: earliest or
  *             latest, and after that no longer
@@ -743,6 +826,8 @@ int main(void)
         cmocka_unit_test(the_key_decides_where_rows_lie),
         cmocka_unit_test(the_key_of_data_is_not_changed),
         cmocka_unit_test(a_slow_pipeline_does_not_hold_up_another),
+        cmocka_unit_test(a_disk_that_hangs_stalls_no_worker),
+        cmocka_unit_test(a_reload_does_not_wait_for_a_read),
         cmocka_unit_test(a_new_pipeline_begins_where_start_says),
         cmocka_unit_test(retention_takes_what_was_not_read_and_says_so),
         cmocka_unit_test(mistakes_are_refused),

@@ -9,8 +9,8 @@
 struct one {
     struct gw_task task; /* first */
     _Atomic unsigned *order;
-    unsigned number;                   /* when it ran, from 1 */
-    _Atomic bool *begun, *may_go_on;   /* or NULL */
+    unsigned number;                 /* when it ran, from 1 */
+    _Atomic bool *begun, *may_go_on; /* or NULL */
     pthread_t thread;
 };
 

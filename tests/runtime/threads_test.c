@@ -3,6 +3,7 @@
 #include "tests/harness.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "net/loop.h"
@@ -55,9 +56,83 @@ static void verdicts_come_home_across_threads(void **state)
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
+/* Real files, and nothing of a journal in memory: what is behind is read by the reader thread. */
+static const char *journal(const char *dir, unsigned requests, const char *behind)
+{
+    static char yaml[2000];
+
+    (void)snprintf(yaml, sizeof(yaml),
+                   "extensions: { file_storage: { directory: %s } }\n"
+                   "receivers: { pump: { requests: %u, rows: 3 } }\n"
+                   "exporters:\n"
+                   "  scripted: { at_once: true, sending_queue: { queue_size: 100000 } }\n"
+                   "  scripted/b: { at_once: true, sending_queue: { wait_for_result: true, queue_size: 100000 } }\n"
+                   "connectors: { journal/j: { storage: file_storage, partition_by: none, head_bytes: 0,\n"
+                   "    in_flight_bytes: 65536 } }\n"
+                   "service:\n  extensions: [file_storage]\n  pipelines:\n"
+                   "    logs/in: { receivers: [pump], exporters: [%s] }\n%s",
+                   dir, requests, *behind ? "journal/j" : "scripted", behind);
+    return yaml;
+}
+
+static uint64_t read_by(struct gw_test_engine *t, const char *pipeline)
+{
+    const struct gw_label l[] = {{"journal", "journal/j"}, {"pipeline", pipeline}};
+
+    return gw_test_engine_metric(t, "staunch_journal_read_items", l, 2);
+}
+
+/*
+ * Scenario    three workers store 300 requests each in a journal that keeps none of it in memory; the gateway ends
+ * while two pipelines behind read; the next one goes over to a configuration without the journal while they do, and
+ *             back by another start
+ * Guarantees  every row is read by both, at least once; nothing is left
+ */
+static void a_journal_is_read_across_threads(void **state)
+{
+    static const char behind[] = "    logs/a: { receivers: [journal/j], exporters: [scripted] }\n"
+                                 "    logs/b: { receivers: [journal/j], exporters: [scripted/b] }\n";
+    char dir[] = "/tmp/gw-threads-XXXXXX", command[60];
+    struct gw_err err = {""};
+    struct gw_test_engine t;
+    struct gw_test_pump *p;
+    uint64_t rows, a, b;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    gw_test_engine_open(&t, journal(dir, 300, behind), 3, /* threads= */ true);
+    p = gw_engine_instance(t.engine, GW_RECEIVER, "pump");
+    while (p->n_ok + p->n_refused + p->n_failed < 900)
+        gw_loop_turn(t.loop, 1000000);
+    rows = p->n_rows_ok;
+    assert_true(rows > 0);
+    (void)gw_engine_stop(t.engine); /* the workers told all that they will */
+    a = read_by(&t, "logs/a");
+    b = read_by(&t, "logs/b");
+    (void)gw_test_engine_close(&t);
+    gw_test_engine_open(&t, journal(dir, 0, behind), 2, /* threads= */ true);
+    assert_int_equal(gw_test_engine_reload(&t, journal(dir, 0, ""), &err), 0);
+    while (gw_engine_n_leaving(t.engine)) {
+        gw_engine_tend(t.engine);
+        gw_loop_turn(t.loop, 1000000);
+    }
+    a += read_by(&t, "logs/a");
+    b += read_by(&t, "logs/b");
+    (void)gw_test_engine_close(&t);
+    gw_test_engine_open(&t, journal(dir, 0, behind), 1, /* threads= */ true);
+    while (a + read_by(&t, "logs/a") < rows || b + read_by(&t, "logs/b") < rows)
+        gw_loop_turn(t.loop, 1000000);
+    (void)gw_test_engine_close(&t);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(verdicts_come_home_across_threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(verdicts_come_home_across_threads),
+        cmocka_unit_test(a_journal_is_read_across_threads),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

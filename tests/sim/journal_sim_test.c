@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A journal between three workers' requests and two pipelines whose sinks answer, hesitate and say "later", on a log
- * whose commits fail and whose readers see late; and the process dies again and again, sometimes with the machine. At
- * the end the log says what was stored, and in which order.
+ * whose commits fail, whose readers see late and whose disk is slow; and the process dies again and again, sometimes
+ * with the machine. At the end the log says what was stored, and in which order.
  *
  *   acknowledged ⊆ delivered to each pipeline        refused ∩ delivered = ∅
  *   delivered ⊆ stored, but for what a death took before it was acknowledged
@@ -112,7 +112,7 @@ static void begin_life(struct world *w, bool fsync)
                    "exporters:\n"
                    "  scripted: { sending_queue: { wait_for_result: true, queue_size: 6, num_consumers: 3 },\n"
                    "    retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false } }\n"
-                   "  scripted/b: { sending_queue: { wait_for_result: true, queue_size: 100 },\n"
+                   "  scripted/b: { sending_queue: { queue_size: 100 },\n" /* in memory, for which nobody waits */
                    "    retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false } }\n"
                    "connectors: { journal/j: { storage: file_storage, partition_by: trace_id,\n"
                    "    in_flight_bytes: 65536, head_bytes: %u } }\n"
@@ -122,6 +122,7 @@ static void begin_life(struct world *w, bool fsync)
                    "    traces/b: { receivers: [journal/j], exporters: [scripted/b] }\n",
                    (unsigned)(any(w, 3) * 4000));
     w->n_workers = 1 + (unsigned)any(w, 3);
+    gw_test_engine_max_read_ns = any(w, 3) * 60000000;
     gw_test_logs_engine_synced(&w->t, yaml, w->n_workers, fsync);
     w->t.te.seed = gw_test_random(&w->seed);
     f = gw_test_log_faults("journal/j");
