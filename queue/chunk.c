@@ -123,7 +123,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         return NULL;
     all = gw_chunk_new(first->signal, receipts, bytes < PAYLOAD_BYTES ? bytes : 0);
     if (!all) {
-        gw_tab_leave(tab);
+        gw_tab_disown(tab);
         (void)gw_tab_unref(tab);
         return NULL;
     }
@@ -131,7 +131,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     if (bytes >= PAYLOAD_BYTES) { /* from the thread's stock: megabytes fresh from the system cost more than the copy */
         all->payload = gw_payload_new(bytes);
         if (!all->payload) {
-            gw_tab_leave(tab);
+            gw_tab_disown(tab);
             (void)gw_tab_unref(tab);
             free(all);
             return NULL;
@@ -166,7 +166,7 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
         all->lag_bytes += c->lag_bytes;
         all->held_bytes += c->held_bytes;
         c->held_bytes = 0;
-        gw_tab_leave(c->tab);
+        gw_tab_disown(c->tab);
         gw_chunk_free(e, c);
         atomic_fetch_sub(&e->n_chunks, 1);
     }
@@ -254,7 +254,7 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
         for (struct gw_chunk *p = s.first, *next; p; p = next) {
             next = p->next;
             drop_receipts(p);
-            gw_tab_leave(p->tab);
+            gw_tab_disown(p->tab);
             gw_chunk_free(e, p);
         }
         return NULL;
@@ -270,7 +270,7 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
     c->held_bytes = 0;
     atomic_fetch_add(&e->n_chunks, n - 1);
     drop_receipts(c);
-    gw_tab_leave(c->tab);
+    gw_tab_disown(c->tab);
     gw_chunk_free(e, c);
     return s.first;
 }

@@ -216,6 +216,11 @@ int gw_edge_add_dead_letter(struct gw_edge *e, struct gw_edge *to)
     return 0;
 }
 
+bool gw_edge_draws_from_logs(const struct gw_edge *e)
+{
+    return gw_edge_is_durable(e) && gw_edge_needs_thread(e);
+}
+
 bool gw_edge_needs_thread(const struct gw_edge *e)
 {
     return !e->ops->swallow;
@@ -223,18 +228,23 @@ bool gw_edge_needs_thread(const struct gw_edge *e)
 
 /* ---- counting --------------------------------------------------------------------------------------------- */
 
-void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason)
+void gw_edge_count_dropped(struct gw_lane *l, const char *pipeline, uint32_t rows, const char *reason)
 {
     const struct gw_label labels[] = {{"component", l->edge->conf.id},
-                                      {"pipeline", book ? book->pipeline : ""},
+                                      {"pipeline", pipeline},
                                       {"signal", gw_signal_name(l->signal)},
                                       {"reason", reason}};
 
-    gw_book_add(book, GW_PAGE_EDGE, GW_E_DROPPED, rows);
     atomic_fetch_add_explicit(&l->dropped, rows, memory_order_relaxed);
     gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dropped_items",
                                "Items that left without reaching a sink, by reason.", labels, 4),
                   rows);
+}
+
+void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason)
+{
+    gw_book_add(book, GW_PAGE_EDGE, GW_E_DROPPED, rows);
+    gw_edge_count_dropped(l, book ? book->pipeline : "", rows, reason);
 }
 
 struct gw_edge_counts gw_edge_counts(const struct gw_edge *e, enum gw_signal s)
@@ -491,7 +501,12 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
 
     if (own) {
         gw_wal_put(own, v,
-                   &(struct gw_wal_put){how->scratch, how->ledger, how->reserved, &(struct gw_wal_way){e, 0}, 1});
+                   &(struct gw_wal_put){.scratch = how->scratch,
+                                        .ledger = how->ledger,
+                                        .reserved = how->reserved,
+                                        .ways = &(struct gw_wal_way){e, 0},
+                                        .n_ways = 1,
+                                        .cut = how->from.cut});
         return;
     }
     if (v->n_rows == 0 || e->ops->swallow) {
@@ -607,7 +622,7 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
     if (!reserved && !gw_edge_reserve(e, s, units, /* wait= */ false))
         return false;
     if (e->own[gw_signal_index(s)]) {
-        bool taken = gw_wal_put_bytes(e->own[gw_signal_index(s)], e, body, n_rows, from->receipt);
+        bool taken = gw_wal_put_bytes(e->own[gw_signal_index(s)], e, body, n_rows, from);
 
         gw_edge_unreserve(e, s, units); /* it took its own */
         if (!taken)
@@ -640,7 +655,7 @@ static void take_in(struct gw_edge *e)
     for (struct gw_inbox_item *i = gw_inbox_take(&e->inbox), *next; i; i = next) {
         struct gw_chunk *c = (struct gw_chunk *)i;
 
-        next = i->next;
+        e->taking = next = i->next;
         if (c->marker) {
             gw_held_marker(e, c);
             continue;
@@ -658,6 +673,8 @@ static void on_turn(struct gw_hook *h)
 {
     struct gw_edge *e = (struct gw_edge *)((char *)h - offsetof(struct gw_edge, hook));
 
+    for (struct gw_feed *x = e->feeds; x; x = x->next)
+        gw_feed_look(x); /* before the inbox, where the marks of a picture are */
     if (!gw_inbox_is_empty(&e->inbox))
         take_in(e);
     if (!gw_inbox_is_empty(&e->buried))

@@ -43,8 +43,8 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     struct gw_credit *memory;
     /** Room appeared while somebody waited for it (gw_edge_reserve with `wait`). Threads: any. */
     void (*room)(void *arg);
-    /** The book for dead letters of a pipeline's rows from this edge to that one; NULL: none is kept. Threads: any. */
-    struct gw_book *(*letters)(void *arg, const struct gw_edge *from, const struct gw_edge *to, const char *pipeline);
+    /** The book of that key; NULL: none is kept. Threads: any. */
+    struct gw_book *(*book)(void *arg, const struct gw_book *key);
     void *arg;
 };
 
@@ -53,6 +53,7 @@ struct gw_put_from {
     struct gw_book *book;
     const void *sender;
     unsigned page;
+    uint64_t cut;              /* the last picture that the sender has taken its part in */
     struct gw_ticket *receipt; /* a reference, used up when the bytes are taken: settled when they are kept; or NULL */
 };
 
@@ -74,6 +75,8 @@ const char *gw_edge_storage(const struct gw_edge *e);
 /** A log of its own for what comes through ports; before the first put. */
 struct gw_wal;
 void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w);
+/** What comes to it, whichever way, goes through a log, and is in the log's books. */
+bool gw_edge_draws_from_logs(const struct gw_edge *e);
 
 /** False: the exporter swallows views on the worker; there is nothing to open and no thread. */
 bool gw_edge_needs_thread(const struct gw_edge *e);

@@ -39,6 +39,7 @@ struct gw_chunk {
     uint64_t window_bytes;      /* of the edge's share of memory */
     struct gw_book *book;       /* of its pipeline and this exporter, or NULL */
     const void *sender;         /* who pushed it: for cuts */
+    uint64_t cut;               /* the same for rows that a log could not take: the last picture its sender knew */
     struct gw_cut_edge *marker; /* it is no chunk, but the mark of a cut (queue/held.h) */
     bool is_patient;            /* its receipts wait without an end: no client does */
     bool in_log;                /* so does a journal, which keeps all its rows until their receipts are settled */
@@ -142,7 +143,9 @@ struct gw_edge {
     _Atomic uint64_t n_chunks;   /* anywhere in the edge */
     _Atomic uint64_t held_bytes; /* of memory, by its chunks */
     _Atomic bool draining;
-    struct gw_cut_edge *cut; /* its part of a picture, while some marker is on its way */
+    struct gw_cut_edge *cut;      /* its part of a picture, while some marker is on its way */
+    uint64_t cut_seen;            /* the last picture that it has taken its part in */
+    struct gw_inbox_item *taking; /* of the inbox: what comes behind the chunk in hand */
     bool opened, closing, hurried;
 };
 
@@ -192,6 +195,8 @@ void gw_sender_cut(struct gw_lane *l);
 
 /* edge.c */
 void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason);
+/** As drop, by somebody who may not write to the book. Threads: any. */
+void gw_edge_count_dropped(struct gw_lane *l, const char *pipeline, uint32_t rows, const char *reason);
 void gw_edge_done(struct gw_lane *l, struct gw_chunk *c);
 void gw_edge_push(struct gw_edge *e, struct gw_chunk *c);
 void gw_edge_wake(struct gw_edge *e);

@@ -56,6 +56,14 @@ static void take_over(struct gw_feed *s, const struct gw_log_consumer *c, const 
            gw_signal_item_name(l->signal));
 }
 
+static struct gw_book *book_of(const struct gw_edge *e, const struct gw_wal_conf *wal)
+{
+    const struct gw_book key = {
+        .kind = GW_BOOK_EXPORTER, .signal = wal->signal, .pipeline = wal->pipeline, .component = e->conf.id, .edge = e};
+
+    return e->conf.book ? e->conf.book(e->conf.arg, &key) : NULL;
+}
+
 int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err)
 {
     struct gw_log *log = wal->log;
@@ -77,25 +85,39 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
     }
     gw_log_stats(log, &st);
     memcpy(s->log_id, st.uuid, sizeof(s->log_id));
+    s->book = book_of(e, wal);
     s->next = e->feeds;
     e->feeds = s;
     *ret = s;
     return 0;
 }
 
-void gw_feed_activate(struct gw_feed *s)
+struct gw_log_consumer gw_feed_consumer(const struct gw_feed *s)
 {
     struct find f = {.id = s->consumer};
-    struct gw_log_stats st;
 
     (void)gw_log_consumers(s->log, find_consumer, &f);
+    return f.found;
+}
+
+uint64_t gw_feed_activate(struct gw_feed *s, uint64_t end_seq, uint64_t end_row)
+{
+    struct gw_log_consumer c = gw_feed_consumer(s);
+    struct gw_log_stats st;
+
     gw_log_stats(s->log, &st);
-    atomic_store(&s->next_seq, f.found.low);
+    st.end_seq = end_seq > c.low ? end_seq : c.low;
+    st.end_row = end_row > c.low_row ? end_row : c.low_row;
+    s->next_row = c.low_row;
+    s->ahead_rows = c.ahead_rows;
+    atomic_store(&s->next_seq, c.low);
     atomic_store(&s->end_seq, st.end_seq);
-    atomic_store(&s->behind, f.found.low < st.end_seq);
-    take_over(s, &f.found, &st);
+    atomic_store(&s->behind, c.low < st.end_seq);
+    take_over(s, &c, &st);
+    atomic_store(&s->owns, true);
     atomic_store(&s->active, true);
     gw_edge_wake(s->edge);
+    return st.end_row - c.low_row - c.ahead_rows;
 }
 
 void gw_feed_free(struct gw_feed *s)
@@ -141,6 +163,7 @@ static struct gw_chunk *make_chunk(struct gw_feed *s, const struct gw_log_frame 
     c->arrived_ns = f->time_ns;
     c->batching = s->batching;
     c->pipeline = s->pipeline;
+    c->book = s->book;
     c->feed = s;
     c->seq = f->seq;
     c->lag_bytes = f->body.n;
@@ -188,7 +211,7 @@ void gw_feed_push(struct gw_feed *s, const struct gw_committed *m)
         gw_edge_wake(s->edge);
 }
 
-void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
+bool gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
 {
     struct gw_log_frame f = *m->frame;
     struct gw_lane *l = s->lane;
@@ -202,14 +225,16 @@ void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
     c = make_chunk(s, &f, m->payload);
     if (!c) {
         atomic_fetch_sub(&s->edge->window_bytes, m->payload->n);
-        gw_edge_drop(l, NULL, f.rows, "memory");
+        gw_edge_count_dropped(l, s->pipeline ? s->pipeline : "", f.rows, "memory");
         gw_edge_forget(l, m->units, 0);
-        return;
+        return false;
     }
     c->lag_bytes = 0;
     c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
     c->units = m->units;
+    c->cut = m->cut;
     gw_edge_push(s->edge, c);
+    return true;
 }
 
 /* ---- settling --------------------------------------------------------------------------------------------- */
@@ -232,6 +257,7 @@ static void on_settled(struct gw_log_commit *c, int rc)
     }
     gw_log(&s->edge->conf.logger, GW_LOG_WARN,
            "what was sent cannot be noted on disk: %s; after a crash it would be sent again", strerror(-rc));
+    atomic_store(&s->unnoted, true);
     (void)gw_inbox_push(&s->failed, &c->item);
     gw_edge_wake(s->edge);
     (void)atomic_fetch_sub(&s->n_settling, 1);
@@ -284,8 +310,10 @@ void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log
         unsigned cap = s->cap_settles ? 2 * s->cap_settles : 16;
         struct gw_log_settle *more = realloc(s->settles, cap * sizeof(*more));
 
-        if (!more)
-            return; /* at worst the rows are sent again after a restart */
+        if (!more) { /* at worst the rows are sent again after a restart */
+            atomic_store(&s->unnoted, true);
+            return;
+        }
         s->settles = more;
         s->cap_settles = cap;
     }
@@ -300,6 +328,18 @@ void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log
     };
     if (s->n_settles >= MAX_SETTLES)
         gw_feed_flush(s);
+}
+
+void gw_feed_leave(struct gw_feed *s, uint32_t rows, uint32_t told)
+{
+    s->left_rows += rows;
+    if (told)
+        atomic_store(&s->unnoted, true);
+}
+
+uint64_t gw_feed_taken(const struct gw_feed *s)
+{
+    return s->next_row + s->ahead_rows - s->left_rows;
 }
 
 /* ---- on the exporter's thread ----------------------------------------------------------------------------- */
@@ -344,6 +384,7 @@ static struct gw_chunk *translate(struct gw_feed *s, struct gw_chunk *c, int *re
     t->arrived_ns = c->arrived_ns;
     t->batching = c->batching;
     t->pipeline = c->pipeline;
+    t->book = c->book;
     t->meta = c->meta ? gw_meta_ref(c->meta) : NULL;
     t->lag_bytes = c->lag_bytes;
     t->charged_bytes = t->body.n;
@@ -379,9 +420,20 @@ static bool accept(struct gw_feed *s, struct gw_chunk *c)
 
 static void discard(struct gw_feed *s, struct gw_chunk *c)
 {
-    gw_tab_leave(c->tab);
+    gw_tab_disown(c->tab);
     gw_chunk_free(s->edge, c);
     atomic_fetch_sub(&s->edge->n_chunks, 1);
+}
+
+void gw_feed_look(struct gw_feed *s)
+{
+    s->limit_seq = atomic_load(&s->end_seq);
+}
+
+/* Something is there to be read in this turn. */
+static bool may_read(const struct gw_feed *s)
+{
+    return atomic_load(&s->next_seq) < s->limit_seq;
 }
 
 void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
@@ -406,6 +458,7 @@ void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
         discard(s, c);
         return;
     }
+    s->next_row += p.rows;
     atomic_store(&s->next_seq, p.seq + 1);
 }
 
@@ -534,16 +587,50 @@ static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
     return false;
 }
 
-static void count_lost(struct gw_feed *s, const struct gw_log_entry *en)
+static void drop_lost(struct gw_feed *s, uint64_t rows)
 {
-    struct gw_lane *l = s->lane;
-
-    if (en->lost_rows == 0)
+    if (rows == 0)
         return;
-    gw_edge_drop(l, NULL, (uint32_t)en->lost_rows, "log_damaged");
-    atomic_fetch_sub(&l->lag_rows, en->lost_rows);
+    gw_edge_drop(s->lane, s->book, (uint32_t)rows, "log_damaged");
+    atomic_fetch_sub(&s->lane->lag_rows, rows);
     gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "%llu items were damaged on disk and are lost",
-           (unsigned long long)en->lost_rows);
+           (unsigned long long)rows);
+}
+
+/* What the reader tells of it may be told again when it begins anew before the same frame. */
+static void note_lost(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    s->lost_here = en->lost_rows > s->lost_here ? en->lost_rows : s->lost_here;
+}
+
+static uint64_t open_rows(const struct gw_log_entry *en)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < en->n_open; i++)
+        n += en->open[i].rows;
+    return n;
+}
+
+/*
+ * The frame is taken. Rows on the way to it, or of it, that are not open were settled before the feed was activated, or
+ * lost: before that, which is counted, or since. Which of these they are is not known for each, but how many there are
+ * of the former is; so the lost ones are counted last.
+ */
+static void pass(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    uint64_t end = en->frame.row + en->frame.rows, shut = end - s->next_row - open_rows(en), known, lost;
+
+    known = shut < s->ahead_rows ? shut : s->ahead_rows;
+    s->ahead_rows -= known;
+    s->lost_rows += s->lost_here;
+    lost = shut - known < s->lost_rows ? shut - known : s->lost_rows;
+    s->lost_rows -= lost;
+    s->lost_here = 0;
+    drop_lost(s, lost);
+    s->next_row = end;
+    s->reader_seq = en->frame.seq + 1;
+    atomic_store(&s->next_seq, en->frame.seq + 1);
 }
 
 /* 1: one more frame. 0: not now. */
@@ -560,15 +647,14 @@ static int read_one(struct gw_feed *s, size_t *ret_bytes)
         pause(s, rc < 0 ? AGAIN_NS : LATE_NS);
         return 0;
     }
-    count_lost(s, &en);
+    note_lost(s, &en);
     *ret_bytes = en.frame.body.n;
-    s->reader_seq = en.frame.seq + 1;
     if (!read_in(s, &en)) {
         s->reader_seq = GW_LOG_END; /* once more */
         pause(s, AGAIN_NS);
         return 0;
     }
-    atomic_store(&s->next_seq, en.frame.seq + 1);
+    pass(s, &en);
     return 1;
 }
 
@@ -581,7 +667,7 @@ static void read_on(struct gw_feed *s)
 {
     size_t bytes = 0, n = 0;
 
-    while (!gw_feed_is_in_step(s) && !gw_timer_is_armed(&s->timer) && has_window(s->edge)) {
+    while (may_read(s) && !gw_timer_is_armed(&s->timer) && has_window(s->edge)) {
         if (bytes >= READ_TURN_BYTES) {
             gw_loop_wake(loop_of(s));
             return;
@@ -616,11 +702,13 @@ static void drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
     uint32_t rows;
     struct gw_tab *t = tab_of(s, en, &rows);
 
-    if (!t)
+    if (!t) { /* they go with the next start */
+        gw_feed_leave(s, (uint32_t)open_rows(en), 0);
         return;
+    }
     gw_tab_count(t, GW_LOG_DROPPED, rows);
     (void)gw_tab_unref(t);
-    gw_edge_drop(l, NULL, rows, "queue_overflow");
+    gw_edge_drop(l, s->book, rows, "queue_overflow");
     gw_meta_unref(gw_meta_from_bytes(en->frame.meta, &requests));
     units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
     correct(s, &en->frame, rows, units);
@@ -634,11 +722,10 @@ static void drop_oldest(struct gw_feed *s)
 
     while (is_too_far_behind(s) && gw_sender_drop_oldest(s->lane, "queue_overflow"))
         ;
-    while (is_too_far_behind(s) && !gw_feed_is_in_step(s) && place_reader(s) == 0 && gw_log_next(s->reader, &en) == 1) {
-        count_lost(s, &en);
+    while (is_too_far_behind(s) && may_read(s) && place_reader(s) == 0 && gw_log_next(s->reader, &en) == 1) {
+        note_lost(s, &en);
         drop_rows(s, &en);
-        s->reader_seq = en.frame.seq + 1;
-        atomic_store(&s->next_seq, en.frame.seq + 1);
+        pass(s, &en);
     }
 }
 

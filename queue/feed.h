@@ -14,8 +14,11 @@
 #include "log/log.h"
 #include "net/loop.h"
 #include "pipeline/exporter.h"
+#include "queue/book.h"
 #include "queue/places.h"
 
+struct gw_account;
+struct gw_wal;
 struct gw_edge;
 struct gw_lane;
 struct gw_chunk;
@@ -51,6 +54,21 @@ struct gw_feed {
         uint64_t end_seq, rows, units, bytes;
     } backlog;
     uint64_t corrected_seq; /* frames below are counted as they are */
+    /* The ledger. */
+    struct gw_wal *wal;
+    struct gw_account *account; /* the consumer's, whichever edge draws for it */
+    struct gw_book *book;       /* of what this edge does with the rows; or NULL */
+    /* It, or nobody, knows how far the consumer has come: from activation to the end, also when it does not draw any
+     * more. Then the next ones are the exporter's thread's. */
+    _Atomic bool owns;
+    _Atomic bool unnoted; /* rows that the book has as gone were not noted on disk: another edge sends them again */
+    uint64_t next_row;    /* rows of the log before next_seq */
+    uint64_t ahead_rows;  /* of those behind it, settled or lost before it was activated */
+    uint64_t left_rows;   /* taken, and left in the log */
+    uint64_t lost_here;   /* damaged, before the frame that is to be read next */
+    uint64_t lost_rows;   /* passed over, as far as they are not counted yet */
+    uint64_t cut_rows;    /* rows of the log that were taken, at the moment of a picture */
+    uint64_t limit_seq;   /* what this turn may read */
 };
 
 /**
@@ -59,8 +77,13 @@ struct gw_feed {
  */
 struct gw_wal_conf;
 int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err);
-/** Begin with what the consumer has not settled. The log's writer must not push meanwhile. */
-void gw_feed_activate(struct gw_feed *s);
+/** As the log has it: zeros when it is not there any more. */
+struct gw_log_consumer gw_feed_consumer(const struct gw_feed *s);
+/**
+ * Begin with what the consumer has not settled, of what is committed and was pushed or is going to be read. The log's
+ * writer must not push meanwhile. Returns how many rows of it are open.
+ */
+uint64_t gw_feed_activate(struct gw_feed *s, uint64_t end_seq, uint64_t end_row);
 void gw_feed_free(struct gw_feed *s);
 
 /** What was committed; the body is the payload's. */
@@ -69,19 +92,30 @@ struct gw_committed {
     struct gw_payload *payload;
     struct gw_meta *meta; /* or NULL */
     uint64_t units;
+    uint64_t cut; /* the last picture that its sender had taken part in */
 };
 /** On the log's writer thread, in order: one more frame is there. */
 void gw_feed_push(struct gw_feed *s, const struct gw_committed *c);
-/** It could not be written and cannot be refused any more: it goes through memory, as in a queue there. */
-void gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *c);
+/** It could not be written and cannot be refused any more: it goes through memory, as in a queue there. False: there is
+ * none, and it was dropped. */
+bool gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *c);
 
 /* ---- the exporter's thread -------------------------------------------------------------------------------- */
 
+/**
+ * Before the inbox is looked at, each turn: what is committed by now may be read in this turn. A frame whose sender has
+ * put the mark of a picture into the inbox before is then not read before the mark is found.
+ */
+void gw_feed_look(struct gw_feed *s);
 /** A chunk from the inbox. */
 void gw_feed_take(struct gw_feed *s, struct gw_chunk *c);
 /** Read on when there is room, drop what is too old, settle what is known. Once a turn. */
 void gw_feed_turn(struct gw_feed *s);
 void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *rows, enum gw_log_outcome outcome);
+/** Rows that it has taken stay in the log. told: others of them that the book has as gone all the same. */
+void gw_feed_leave(struct gw_feed *s, uint32_t rows, uint32_t told);
+/** Rows of the log that it has taken and not left, or that were settled before: the others are not in the edge. */
+uint64_t gw_feed_taken(const struct gw_feed *s);
 /** Everything settled so far is on its way to the log. */
 void gw_feed_flush(struct gw_feed *s);
 /** Nothing is waiting in the log. Threads: any. */

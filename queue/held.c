@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "queue/edge_impl.h"
+#include "queue/wal.h"
 
 /* ---- a cut ------------------------------------------------------------------------------------------------ */
 
@@ -142,29 +143,49 @@ static void mark_fed(struct gw_cut *c, const struct gw_edge *from)
 
 /* ---- walking ---------------------------------------------------------------------------------------------- */
 
-/* Rows of a queue on disk have no book here: what is held of them is in the log. */
-static void hold(struct gw_cut *cut, const struct gw_edge *e, const struct gw_book *b, uint64_t rows)
+static void hold(struct gw_cut *cut, const struct gw_book *b, uint64_t rows)
 {
-    if (b || !gw_edge_is_durable(e))
-        gw_cut_hold(cut, b, GW_PAGE_EDGE, rows);
+    gw_cut_hold(cut, b, GW_PAGE_EDGE, rows);
 }
 
-static void hold_list(struct gw_cut *cut, const struct gw_edge *e, const struct gw_chunk *c)
+static void hold_list(struct gw_cut *cut, const struct gw_chunk *c)
 {
     for (; c; c = c->next)
-        hold(cut, e, c->book, c->rows);
+        hold(cut, c->book, c->rows);
+}
+
+/* In the inbox of its edge, or just out of it, and no frame that the log has: those are found by their numbers. */
+static bool is_unstored(const struct gw_chunk *c)
+{
+    return c->feed && c->seq == GW_LOG_END;
+}
+
+static void hold_items(const struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *i)
+{
+    for (; i; i = i->next) {
+        const struct gw_chunk *c = (const struct gw_chunk *)i;
+
+        if (!c->marker && c->feed == s && is_unstored(c) && c->cut < cut->number)
+            hold(cut, c->book, c->rows);
+    }
+}
+
+void gw_held_unstored(const struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *rest)
+{
+    hold_items(s, cut, rest);
+    hold_items(s, cut, atomic_load(&s->edge->inbox.head));
 }
 
 /* Everything that the edge's thread has: batches being put together, what waits, jobs, dead letters without room. */
 static void walk_lane(struct gw_cut *cut, const struct gw_lane *l)
 {
     for (const struct gw_open_batch *o = l->open; o; o = o->next)
-        hold_list(cut, l->edge, o->first);
-    hold_list(cut, l->edge, l->pending);
+        hold_list(cut, o->first);
+    hold_list(cut, l->pending);
     for (const struct gw_job *j = l->jobs; j; j = j->next)
-        hold(cut, l->edge, j->chunk->book, j->a.rows);
+        hold(cut, j->chunk->book, j->a.rows);
     for (const struct gw_grave *g = l->graves; g; g = g->next)
-        hold(cut, l->edge, g->book, g->rows);
+        hold(cut, g->book, g->rows);
 }
 
 static void take_part(struct gw_cut *cut, struct gw_edge *e)
@@ -179,6 +200,23 @@ static void take_part(struct gw_cut *cut, struct gw_edge *e)
     }
     for (unsigned s = 0; s < GW_N_SIGNALS; s++)
         walk_lane(cut, &e->lanes[s]);
+    for (struct gw_feed *f = e->feeds; f; f = f->next)
+        if (atomic_load(&f->owns))
+            f->cut_rows = gw_feed_taken(f);
+}
+
+static void finish_part(struct gw_cut *cut, const struct gw_edge *e, const struct gw_inbox_item *rest)
+{
+    for (struct gw_feed *f = e->feeds; f; f = f->next)
+        gw_wal_cut_feed(f, cut, rest);
+}
+
+bool gw_cut_has(const struct gw_cut *c, const struct gw_edge *e)
+{
+    for (size_t i = 0; i < c->n_edges; i++)
+        if (c->edges[i].edge == e)
+            return true;
+    return false;
 }
 
 void gw_cut_rest(struct gw_cut *cut, struct gw_edge *e)
@@ -187,8 +225,8 @@ void gw_cut_rest(struct gw_cut *cut, struct gw_edge *e)
     for (const struct gw_inbox_item *i = atomic_load(&e->inbox.head); i; i = i->next) {
         const struct gw_chunk *c = (const struct gw_chunk *)i;
 
-        if (!c->marker)
-            hold(cut, e, c->book, c->rows);
+        if (!c->marker && !c->feed)
+            hold(cut, c->book, c->rows);
     }
 }
 
@@ -206,6 +244,7 @@ void gw_held_marker(struct gw_edge *e, struct gw_chunk *marker)
 
     if (p->n_seen == 0) {
         e->cut = p;
+        e->cut_seen = p->cut->number;
         take_part(p->cut, e);
         mark_fed(p->cut, e);
     }
@@ -214,12 +253,13 @@ void gw_held_marker(struct gw_edge *e, struct gw_chunk *marker)
     if (p->n_seen < p->n_markers)
         return;
     e->cut = NULL;
+    finish_part(p->cut, e, e->taking);
     gw_cut_part_done(p->cut);
 }
 
 /* It was under way when the picture of this edge was taken, unless its sender's marker came before it. */
 void gw_held_late(struct gw_edge *e, const struct gw_chunk *c)
 {
-    if (!has_seen(e->cut, c->sender))
-        hold(e->cut->cut, e, c->book, c->rows);
+    if (c->feed ? is_unstored(c) && c->cut < e->cut->cut->number : !has_seen(e->cut, c->sender))
+        hold(e->cut->cut, c->book, c->rows);
 }

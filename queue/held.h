@@ -9,6 +9,10 @@
  *
  * An inbox keeps the order of pushing, so what a sender pushes after its own part of the picture comes behind its
  * marker, and no edge counts it. Nobody waits for anybody.
+ *
+ * What goes through a log does not come in that order: each commit carries the number of the last picture that its
+ * sender has taken part in (Lai and Yang 1987), and the edge copies the log's side when it has found all markers
+ * (queue/account.h): whatever was put before the picture has been put by then.
  */
 #ifndef GW_QUEUE_HELD_H
 #define GW_QUEUE_HELD_H
@@ -39,6 +43,7 @@ struct gw_cut {
     size_t n_books;
     unsigned n_pages;
     uint64_t *cells; /* book × page × entry; each page written by its own writer */
+    uint64_t number; /* of those who take part in it, the last one: what they put from then on is not in it */
     struct gw_cut_edge *edges;
     size_t n_edges;
     unsigned n_workers;
@@ -65,7 +70,10 @@ void gw_cut_copy(struct gw_cut *c, const struct gw_book *b, unsigned page);
 
 /** A worker's last act: markers to all edges. Then its part is done. */
 void gw_cut_worker_done(struct gw_cut *c, const void *worker, unsigned index);
-/** Nothing moves (or the edge has no thread): its part at once, with what lies in its inbox. */
+/** The edge has a part of its own. */
+bool gw_cut_has(const struct gw_cut *c, const struct gw_edge *e);
+/** Nothing moves (or the edge has no thread): its part at once, with what lies in its inbox; but for what the logs have
+ * of it, which is asked at the end (gw_wal_cut_rest). */
 void gw_cut_rest(struct gw_cut *c, struct gw_edge *e);
 /** One part less; the last one calls done. */
 void gw_cut_part_done(struct gw_cut *c);
@@ -73,6 +81,10 @@ void gw_cut_part_done(struct gw_cut *c);
 /* Inside the room: the edge's thread. */
 /** A marker came out of the inbox; it is freed. */
 void gw_held_marker(struct gw_edge *e, struct gw_chunk *marker);
+/** What a log could not take and is in the inbox of the feed's edge. */
+struct gw_feed;
+struct gw_inbox_item;
+void gw_held_unstored(const struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *rest);
 /** A chunk came out of the inbox while the edge has a part to finish. */
 void gw_held_late(struct gw_edge *e, const struct gw_chunk *c);
 

@@ -68,6 +68,17 @@ void gw_tab_leave(struct gw_tab *t)
         t->left = true;
 }
 
+void gw_tab_disown(struct gw_tab *t)
+{
+    if (t)
+        t->n = t->n_rows = 0;
+}
+
+uint32_t gw_tab_n_taken(const struct gw_tab *t)
+{
+    return t ? t->taken : 0;
+}
+
 /* ---- runs of rows ----------------------------------------------------------------------------------------- */
 
 static bool is_set(const uint64_t *bits, uint32_t row)
@@ -125,6 +136,17 @@ static uint32_t count_runs(const struct gw_tab *t, const uint64_t *bits, bool va
     return n;
 }
 
+uint32_t gw_tab_n_homeless(const struct gw_tab *t)
+{
+    struct walk w = {.t = t};
+    uint32_t n = 0;
+    struct run r;
+
+    while (t && next_run(&w, NULL, false, &r))
+        n += r.place.feed ? 0 : r.place.rows;
+    return n;
+}
+
 /* ---- settling --------------------------------------------------------------------------------------------- */
 
 static void settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, enum gw_log_outcome outcome)
@@ -135,6 +157,13 @@ static void settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, e
                        outcome);
 }
 
+/* They stay in the log; `told` of them are in the books as gone already. */
+static void leave(const struct gw_log_place *p, uint32_t rows, uint32_t told)
+{
+    if (p->feed)
+        gw_feed_leave(p->feed, rows - told, told);
+}
+
 /* Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known. */
 static void settle_all(struct gw_tab *t)
 {
@@ -142,24 +171,47 @@ static void settle_all(struct gw_tab *t)
     unsigned o = 0;
     struct run r;
 
-    t->tally[GW_LOG_DELIVERED] -= t->taken < t->tally[GW_LOG_DELIVERED] ? t->taken : t->tally[GW_LOG_DELIVERED];
     while (next_run(&w, NULL, false, &r))
         for (uint32_t done = 0, n; done < r.place.rows; done += n) {
             while (o < GW_LOG_N_OUTCOMES && t->tally[o] == 0)
                 o++;
-            if (o == GW_LOG_N_OUTCOMES)
-                return; /* the fate of the others is not known: they will be sent again */
-            n = r.place.rows - done < t->tally[o] ? r.place.rows - done : t->tally[o];
+            n = r.place.rows - done;
+            if (o == GW_LOG_N_OUTCOMES) { /* the fate of the others is not known: they will be sent again */
+                leave(&r.place, n, 0);
+                continue;
+            }
+            n = n < t->tally[o] ? n : t->tally[o];
             settle(&r.place, done, n, (enum gw_log_outcome)o);
             t->tally[o] -= n;
         }
+}
+
+static void leave_all(struct gw_tab *t)
+{
+    uint32_t told = 0;
+    struct walk w = {.t = t};
+    struct run r;
+
+    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
+        told += t->tally[o];
+    while (next_run(&w, NULL, false, &r)) {
+        uint32_t n = told < r.place.rows ? told : r.place.rows;
+
+        if (!r.place.feed)
+            continue;
+        leave(&r.place, r.place.rows, n);
+        told -= n;
+    }
 }
 
 struct gw_tab *gw_tab_unref(struct gw_tab *t)
 {
     if (!t || --t->refs > 0)
         return NULL;
-    if (!t->left)
+    t->tally[GW_LOG_DELIVERED] -= t->taken < t->tally[GW_LOG_DELIVERED] ? t->taken : t->tally[GW_LOG_DELIVERED];
+    if (t->left)
+        leave_all(t);
+    else
         settle_all(t);
     free_places(t);
     free(t->cut);
@@ -223,7 +275,7 @@ void gw_tab_keep(struct gw_tab *t, const uint64_t *bits)
     t->n_rows = kept->n_rows;
     t->near = t->near_row = 0;
     kept->places = &kept->one;
-    gw_tab_leave(kept);
+    gw_tab_disown(kept);
     (void)gw_tab_unref(kept);
 }
 

@@ -50,6 +50,12 @@ const struct gw_log_place *gw_tab_at(struct gw_tab *t, uint32_t row, uint32_t *r
 void gw_tab_count(struct gw_tab *t, enum gw_log_outcome outcome, uint32_t rows);
 /** The rows stay in the log, to be sent again some day. Takes NULL. */
 void gw_tab_leave(struct gw_tab *t);
+/** Its rows are another tab's, or were never taken: closing it settles nothing and leaves nothing. Takes NULL. */
+void gw_tab_disown(struct gw_tab *t);
+/** Rows that were settled as delivered before the job knows how it ends (gw_tab_taken). Takes NULL. */
+uint32_t gw_tab_n_taken(const struct gw_tab *t);
+/** Rows that are in memory only. Takes NULL. */
+uint32_t gw_tab_n_homeless(const struct gw_tab *t);
 /** Rows whose bit has that value become a tab of their own; rows cut before do not. NULL: none, or no memory. */
 struct gw_tab *gw_tab_cut(struct gw_tab *t, const uint64_t *bits, bool value);
 /** The sink has these rows: settled at once, and not again when the tab is closed. */

@@ -88,10 +88,17 @@ static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
 static bool post_to(struct gw_edge *e, struct gw_edge *to, struct gw_slice letter, struct gw_burial *b,
                     const struct gw_book *book)
 {
-    struct gw_put_from from = {.sender = e, .page = GW_PAGE_FEEDER, .receipt = b ? gw_burial_receipt(b) : NULL};
+    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
+                                .signal = GW_LOGS,
+                                .pipeline = book ? book->pipeline : "",
+                                .component = to->conf.id,
+                                .edge = to,
+                                .from = e};
+    struct gw_put_from from = {
+        .sender = e, .page = GW_PAGE_FEEDER, .cut = e->cut_seen, .receipt = b ? gw_burial_receipt(b) : NULL};
 
-    if (e->conf.letters)
-        from.book = e->conf.letters(e->conf.arg, e, to, book ? book->pipeline : "");
+    if (e->conf.book && !gw_edge_draws_from_logs(to))
+        from.book = e->conf.book(e->conf.arg, &key);
     if (gw_edge_put_bytes(to, GW_LOGS, letter, 1, NULL, &from))
         return true;
     if (b) {
@@ -288,16 +295,34 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
 }
 
-/* The gateway stops, and the rows are in a log: they stay there. A journal hears that they are not done. */
+/* What is in a log stays there; what could not be written to one is nowhere else. */
+static void leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows)
+{
+    uint32_t homeless = gw_tab_n_homeless(tab);
+
+    homeless = homeless < rows ? homeless : rows;
+    if (homeless)
+        gw_edge_drop(l, book, homeless, "shutdown");
+    gw_tab_leave(tab);
+}
+
+/* The gateway stops, and the rows are in a log: they stay there, but for those that the sink has said it has. A journal
+ * hears that they are not done. */
 static bool stays(struct gw_job *j, const struct gw_fate *f)
 {
+    uint32_t taken = gw_tab_n_taken(j->chunk->tab);
+
     if (strcmp(f->class_, "shutdown") != 0 || (!j->chunk->tab && !j->chunk->in_log))
         return false;
     if (!j->chunk->tab) {
         gw_sender_refuse_job(j, f->reason, f->message, 0);
         return true;
     }
-    gw_tab_leave(j->chunk->tab);
+    taken = taken < j->a.rows ? taken : j->a.rows;
+    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, taken);
+    atomic_fetch_add_explicit(&j->lane->delivered, taken, memory_order_relaxed);
+    gw_metric_add(j->lane->sent, taken);
+    leave(j->lane, j->chunk->book, j->chunk->tab, j->a.rows - taken);
     finish(j, 0, GW_STORED, NULL);
     return true;
 }
@@ -555,7 +580,7 @@ static void close_grave(struct gw_lane *l, const char *why)
     if (!l->graves)
         l->graves_last = &l->graves;
     if (why && g->tab)
-        gw_tab_leave(g->tab);
+        leave(l, g->book, g->tab, g->rows);
     else if (why)
         drop(l, g->book, NULL, g->rows,
              &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
@@ -835,7 +860,7 @@ void gw_sender_cut(struct gw_lane *l)
         struct gw_chunk *c = take_pending(l);
 
         if (c->tab) {
-            gw_tab_leave(c->tab);
+            leave(l, c->book, c->tab, c->rows);
             gw_edge_done(l, c);
         } else if (!bury_pending(l, c, &f)) {
             gw_sender_refuse_chunk(l, c, "shutdown", f.message, 0);

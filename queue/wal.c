@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "otlp-proto/encode.h"
+#include "queue/account.h"
 #include "queue/edge_impl.h"
 #include "queue/meta_bytes.h"
 
@@ -12,19 +13,25 @@ enum { MAX_META_BYTES = 256 << 10 };
 
 struct gw_wal {
     struct gw_wal_conf conf;
-    pthread_mutex_t lock; /* of the feeds: edges come and go when the configuration changes */
-    struct gw_feed *feeds[GW_WAL_EDGES];
-    unsigned n_feeds;
     _Atomic bool sync, early; /* as conf has them, or as a later configuration wants it */
     _Atomic uint64_t pending, pending_rows;
-    _Atomic uint64_t n_submitted; /* commits, and of these those that are done (under the lock) */
-    uint64_t n_done;
-    struct gw_metric *failed;
+    pthread_mutex_t lock; /* of all below: edges come and go when the configuration changes */
+    struct gw_feed *feeds[GW_WAL_EDGES];
+    unsigned n_feeds;
+    struct gw_account *accounts;
+    struct entry *first, **last; /* whose commit is not done, in order of their numbers */
+    uint64_t n_submitted;
+    uint64_t end_seq, end_row; /* of the log, as far as commits are done */
 };
 
 /** One view on its way to the log. */
 struct entry {
-    struct gw_log_commit commit; /* first */
+    struct gw_log_commit commit;             /* first */
+    struct entry *next, **prev;              /* of those that are not done */
+    uint64_t number;                         /* of the wal's commits */
+    uint64_t cut;                            /* the last picture that its sender has taken part in */
+    struct gw_account *booked[GW_WAL_EDGES]; /* where its rows are in: of those who were there when it was put */
+    unsigned n_booked;
     struct gw_log_frame frame;
     struct gw_wal *wal;
     struct gw_payload *payload;
@@ -43,10 +50,15 @@ struct entry {
 int gw_wal_new(const struct gw_wal_conf *conf, struct gw_wal **ret)
 {
     struct gw_wal *w = calloc(1, sizeof(*w));
+    struct gw_log_stats st;
 
     if (!w)
         return -ENOMEM;
     w->conf = *conf;
+    w->last = &w->first;
+    gw_log_stats(conf->log, &st);
+    w->end_seq = st.end_seq;
+    w->end_row = st.end_row;
     gw_wal_update(w, conf->sync, conf->early);
     (void)pthread_mutex_init(&w->lock, NULL);
     *ret = w;
@@ -57,6 +69,10 @@ void gw_wal_free(struct gw_wal *w)
 {
     if (!w)
         return;
+    for (struct gw_account *a = w->accounts, *next; a; a = next) {
+        next = a->next;
+        free(a);
+    }
     (void)pthread_mutex_destroy(&w->lock);
     free(w);
 }
@@ -78,22 +94,97 @@ static struct gw_feed *active_of(const struct gw_wal *w, uint32_t consumer)
     return NULL;
 }
 
-int gw_wal_add_edge(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
+/* The one that knows how far the consumer is. */
+static struct gw_feed *owner_of(const struct gw_wal *w, const struct gw_account *a)
+{
+    for (unsigned i = 0; i < w->n_feeds; i++)
+        if (w->feeds[i]->account == a && atomic_load(&w->feeds[i]->owns))
+            return w->feeds[i];
+    return NULL;
+}
+
+/* Some edge is there that will get what is put now. */
+static bool is_open(const struct gw_wal *w, const struct gw_account *a)
+{
+    for (unsigned i = 0; i < w->n_feeds; i++)
+        if (w->feeds[i]->account == a && !w->feeds[i]->leaves)
+            return true;
+    return false;
+}
+
+static struct gw_account *new_account(struct gw_wal *w, const struct gw_feed *s)
+{
+    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
+                                .signal = w->conf.signal,
+                                .pipeline = w->conf.pipeline,
+                                .component = gw_edge_id(s->edge),
+                                .from = w};
+    struct gw_log_consumer c = gw_feed_consumer(s);
+    struct gw_book *book = s->edge->conf.book ? s->edge->conf.book(s->edge->conf.arg, &key) : NULL;
+    struct gw_account *a = w->accounts;
+
+    while (a && (a->consumer || a->book != book))
+        a = a->next;
+    if (!a) {
+        a = calloc(1, sizeof(*a));
+        if (!a)
+            return NULL;
+        *a = (struct gw_account){.next = w->accounts, .book = book};
+        w->accounts = a;
+    }
+    gw_account_open(a, &c, w->end_row);
+    return a;
+}
+
+static struct gw_account *account_for(struct gw_wal *w, const struct gw_feed *s)
+{
+    struct gw_account *a = w->accounts;
+
+    while (a && a->consumer != s->consumer)
+        a = a->next;
+    if (!a)
+        return new_account(w, s);
+    gw_account_reach(a, w->end_row);
+    return a;
+}
+
+/* expected: what the one before it did not get done. More is open when that could not note all of what it did. */
+static void activate(struct gw_wal *w, struct gw_feed *s, uint64_t expected, bool unnoted)
+{
+    uint64_t open = gw_feed_activate(s, w->end_seq, w->end_row);
+
+    if (unnoted && open > expected)
+        gw_account_add(s->account, 0, GW_E_CREATED, open - expected);
+    s->account->left = 0;
+}
+
+static int add_feed(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
 {
     struct gw_feed *s;
+    int rc;
+
+    if (w->n_feeds == GW_WAL_EDGES)
+        return gw_fail(err, -E2BIG, "more than %d exporters share one queue on disk", GW_WAL_EDGES);
+    rc = gw_feed_new(e, &w->conf, &s, err);
+    if (rc < 0)
+        return rc;
+    s->wal = w;
+    s->account = account_for(w, s);
+    if (!s->account) /* the edge frees the feed */
+        return gw_fail(err, -ENOMEM, "out of memory");
+    w->feeds[w->n_feeds++] = s;
+    if (!active_of(w, s->consumer) && !owner_of(w, s->account))
+        activate(w, s, 0, /* unnoted= */ false);
+    return 0;
+}
+
+int gw_wal_add_edge(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
+{
     int rc = 0;
 
     (void)pthread_mutex_lock(&w->lock);
-    if (!feed_of(w, e)) {
-        rc = w->n_feeds == GW_WAL_EDGES
-                 ? gw_fail(err, -E2BIG, "more than %d exporters share one queue on disk", GW_WAL_EDGES)
-                 : gw_feed_new(e, &w->conf, &s, err);
-        if (rc == 0) {
-            w->feeds[w->n_feeds++] = s;
-            if (!active_of(w, s->consumer))
-                gw_feed_activate(s);
-        }
-    }
+    if (!feed_of(w, e))
+        rc = add_feed(w, e, err);
     (void)pthread_mutex_unlock(&w->lock);
     return rc;
 }
@@ -127,7 +218,7 @@ void gw_wal_retire_edge(struct gw_wal *w, const struct gw_edge *e)
     s = feed_of(w, e);
     if (s) {
         s->leaves = true;
-        s->until = atomic_load(&w->n_submitted);
+        s->until = w->n_submitted;
         if (heir_of(w, s)) /* it reads no more, either: what it has in memory is enough */
             atomic_store(&s->active, false);
     }
@@ -142,10 +233,25 @@ bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heri
     s = feed_of(w, e);
     if (s) {
         *ret = heir_of(w, s) ? GW_WAL_HEIR : GW_WAL_NO_HEIR;
-        *ret_more = w->n_done < s->until;
+        *ret_more = w->first && w->first->number < s->until;
     }
     (void)pthread_mutex_unlock(&w->lock);
     return s != NULL;
+}
+
+/* What an edge that has gone did not get done is its heir's; without one nobody's. */
+static void pass_on(struct gw_wal *w, const struct gw_feed *gone)
+{
+    struct gw_account *a = gone->account;
+    struct gw_feed *heir = (struct gw_feed *)(uintptr_t)heir_of(w, gone);
+
+    a->left = a->end_row - gw_feed_taken(gone);
+    if (heir) {
+        activate(w, heir, a->left, atomic_load(&gone->unnoted));
+    } else if (gone->leaves && gw_feed_is_in_step(gone) && gone->left_rows == 0) {
+        (void)gw_log_consumer_release(w->conf.log, gw_edge_id(gone->edge));
+        a->consumer = 0;
+    }
 }
 
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e)
@@ -154,15 +260,12 @@ void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e)
 
     (void)pthread_mutex_lock(&w->lock);
     gone = feed_of(w, e);
-    if (gone && gone->leaves && !heir_of(w, gone) && gw_feed_is_in_step(gone))
-        (void)gw_log_consumer_release(w->conf.log, gw_edge_id(e));
     for (unsigned i = 0, n = 0; gone && i < w->n_feeds; i++)
         if (w->feeds[i] != gone)
             w->feeds[n++] = w->feeds[i];
     w->n_feeds -= gone != NULL;
-    for (unsigned i = 0; gone && i < w->n_feeds; i++)
-        if (w->feeds[i]->consumer == gone->consumer && !active_of(w, gone->consumer))
-            gw_feed_activate(w->feeds[i]);
+    if (gone && atomic_load(&gone->owns))
+        pass_on(w, gone);
     (void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -225,14 +328,12 @@ static void settle(struct entry *n, enum gw_outcome outcome, const char *message
  */
 static void unreserve(struct entry *n)
 {
-    (void)pthread_mutex_lock(&n->wal->lock);
     for (unsigned i = 0; i < n->n_units; i++) {
         if (!feed_of(n->wal, n->units[i].edge))
             continue;
         gw_edge_count_refused(n->units[i].edge, n->wal->conf.signal, n->frame.rows);
         gw_edge_unreserve(n->units[i].edge, n->wal->conf.signal, n->units[i].n);
     }
-    (void)pthread_mutex_unlock(&n->wal->lock);
 }
 
 /* What was taken of that edge; none for one that came later. */
@@ -252,17 +353,105 @@ static void free_entry(struct entry *n)
     free(n);
 }
 
-/* To all that get rows now: stored, or, when it could not be and was promised before (early) or nobody waits, through
- * memory. */
-static void hand_on(struct entry *n, void (*push)(struct gw_feed *s, const struct gw_committed *m))
+static bool is_booked(const struct entry *n, const struct gw_account *a)
+{
+    for (unsigned i = 0; i < n->n_booked; i++)
+        if (n->booked[i] == a)
+            return true;
+    return false;
+}
+
+/* The consumer is given it: it was there when it was put, or has come since and the log thinks so, too. */
+static bool gets(const struct entry *n, const struct gw_account *a, bool stored)
+{
+    return is_booked(n, a) || (is_open(n->wal, a) && (!stored || n->frame.row >= a->first_row));
+}
+
+static struct gw_committed committed(const struct entry *n, const struct gw_edge *e)
+{
+    return (struct gw_committed){
+        .frame = &n->frame, .payload = n->payload, .meta = n->meta, .units = units_of(n, e), .cut = n->cut};
+}
+
+static void push(const struct entry *n)
 {
     struct gw_wal *w = n->wal;
 
-    (void)pthread_mutex_lock(&w->lock);
-    for (unsigned i = 0; i < w->n_feeds; i++)
-        if (atomic_load(&w->feeds[i]->active) && !(w->feeds[i]->leaves && w->n_done >= w->feeds[i]->until))
-            push(w->feeds[i], &(struct gw_committed){&n->frame, n->payload, n->meta, units_of(n, w->feeds[i]->edge)});
-    (void)pthread_mutex_unlock(&w->lock);
+    for (unsigned i = 0; i < w->n_feeds; i++) {
+        struct gw_feed *s = w->feeds[i];
+        struct gw_committed m = committed(n, s->edge);
+
+        if (atomic_load(&s->active) && !(s->leaves && n->number >= s->until) && gets(n, s->account, true))
+            gw_feed_push(s, &m);
+    }
+}
+
+/* To all that get rows now. */
+static void hand_on(struct entry *n)
+{
+    struct gw_wal *w = n->wal;
+
+    for (struct gw_account *a = w->accounts; a; a = a->next) {
+        if (!gets(n, a, true))
+            continue;
+        if (!is_booked(n, a))
+            gw_account_add(a, n->cut, GW_E_IN, n->frame.rows);
+        gw_account_commit(a, n->cut, &n->frame);
+        if (!owner_of(w, a))
+            a->left += n->frame.rows;
+    }
+    push(n);
+    w->end_seq = n->frame.seq + 1;
+    w->end_row = n->frame.row + n->frame.rows;
+}
+
+/* Whoever draws for the consumer, or is going to. */
+static struct gw_feed *taker_of(const struct gw_wal *w, const struct gw_account *a)
+{
+    struct gw_feed *some = NULL;
+
+    for (unsigned i = 0; i < w->n_feeds; i++) {
+        if (w->feeds[i]->account != a)
+            continue;
+        if (atomic_load(&w->feeds[i]->active))
+            return w->feeds[i];
+        some = w->feeds[i];
+    }
+    return some;
+}
+
+/* It could not be stored, and was promised before (early) or nobody waits: through memory. */
+static void hand_on_unstored(struct entry *n)
+{
+    for (struct gw_account *a = n->wal->accounts; a; a = a->next) {
+        struct gw_feed *s = taker_of(n->wal, a);
+        struct gw_committed m = committed(n, s ? s->edge : NULL);
+
+        if (!gets(n, a, false))
+            continue;
+        if (!is_booked(n, a))
+            gw_account_add(a, n->cut, GW_E_IN, n->frame.rows);
+        if (!s || !gw_feed_push_unstored(s, &m))
+            gw_account_add(a, n->cut, GW_E_DROPPED, n->frame.rows);
+    }
+}
+
+/* Nobody gets it: its senders still have it. */
+static void take_back(struct entry *n, int rc)
+{
+    count_failed(n->wal, n->frame.rows, rc);
+    unreserve(n);
+    for (unsigned i = 0; i < n->n_booked; i++)
+        gw_account_add(n->booked[i], n->cut, GW_E_REFUSED, n->frame.rows);
+}
+
+static void unlink_entry(struct entry *n)
+{
+    *n->prev = n->next;
+    if (n->next)
+        n->next->prev = n->prev;
+    else
+        n->wal->last = n->prev;
 }
 
 static void on_done(struct gw_log_commit *c, int rc)
@@ -270,27 +459,60 @@ static void on_done(struct gw_log_commit *c, int rc)
     struct entry *n = (struct entry *)c;
     struct gw_wal *w = n->wal;
     uint32_t rows = n->frame.rows;
-    bool waited = n->n_receipts > 0;
 
-    if (rc == 0) {
-        hand_on(n, gw_feed_push);
-        settle(n, GW_STORED, NULL);
-    } else {
+    if (rc < 0)
         gw_log(&w->conf.logger, GW_LOG_ERROR, "%s (%s)", why_not(rc), strerror(-rc));
-        if (waited) {
-            count_failed(w, rows, rc);
-            unreserve(n);
-            settle(n, GW_REFUSED, why_not(rc));
-        } else {
-            hand_on(n, gw_feed_push_unstored);
-        }
-    }
-    free_entry(n);
-    (void)pthread_mutex_lock(&w->lock);
-    w->n_done++;
+    (void)pthread_mutex_lock(&w->lock); /* out of one place, into the next: no picture is between them */
+    unlink_entry(n);
+    if (rc == 0)
+        hand_on(n);
+    else if (n->n_receipts)
+        take_back(n, rc);
+    else
+        hand_on_unstored(n);
     (void)pthread_mutex_unlock(&w->lock);
+    settle(n, rc < 0 ? GW_REFUSED : GW_STORED, rc < 0 ? why_not(rc) : NULL);
+    free_entry(n);
     atomic_fetch_sub(&w->pending_rows, rows);
     atomic_fetch_sub(&w->pending, 1);
+}
+
+/* ---- the ledger ------------------------------------------------------------------------------------------- */
+
+/* Rows on their way, but for those that were put behind the picture. */
+static uint64_t pending_of(const struct gw_wal *w, const struct gw_account *a, const struct gw_cut *cut)
+{
+    uint64_t rows = 0;
+
+    for (const struct entry *n = w->first; n; n = n->next)
+        rows += n->cut < cut->number && is_booked(n, a) ? n->frame.rows : 0;
+    return rows;
+}
+
+static void cut_feed(const struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *rest)
+{
+    if (atomic_load(&s->owns))
+        gw_account_copy(s->account, cut, pending_of(s->wal, s->account, cut), s->cut_rows);
+    gw_held_unstored(s, cut, rest);
+}
+
+void gw_wal_cut_feed(struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *rest)
+{
+    (void)pthread_mutex_lock(&s->wal->lock);
+    cut_feed(s, cut, rest);
+    (void)pthread_mutex_unlock(&s->wal->lock);
+}
+
+void gw_wal_cut_rest(struct gw_wal *w, struct gw_cut *cut)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    for (unsigned i = 0; i < w->n_feeds; i++)
+        if (!gw_cut_has(cut, w->feeds[i]->edge))
+            cut_feed(w->feeds[i], cut, NULL);
+    for (const struct gw_account *a = w->accounts; a; a = a->next)
+        if (!owner_of(w, a))
+            gw_account_copy_orphan(a, cut, pending_of(w, a, cut));
+    (void)pthread_mutex_unlock(&w->lock);
 }
 
 /* ---- put -------------------------------------------------------------------------------------------------- */
@@ -359,13 +581,30 @@ static void take_units(struct entry *n, const struct gw_wal_put *how)
     }
 }
 
+static void link_entry(struct entry *n)
+{
+    struct gw_wal *w = n->wal;
+
+    (void)pthread_mutex_lock(&w->lock);
+    n->number = w->n_submitted++;
+    n->prev = w->last;
+    *w->last = n;
+    w->last = &n->next;
+    for (struct gw_account *a = w->accounts; a; a = a->next)
+        if (is_open(w, a)) { /* at most one a feed */
+            gw_account_add(a, n->cut, GW_E_IN, n->frame.rows);
+            n->booked[n->n_booked++] = a;
+        }
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
 static void submit(struct entry *n)
 {
     struct gw_wal *w = n->wal;
 
     atomic_fetch_add(&w->pending, 1);
     atomic_fetch_add(&w->pending_rows, n->frame.rows);
-    atomic_fetch_add(&w->n_submitted, 1);
+    link_entry(n);
     if (atomic_load(&w->early))
         settle(n, GW_STORED, NULL);
     gw_log_submit(w->conf.log, &n->commit);
@@ -386,6 +625,7 @@ void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *ho
         n = new_entry(w, pl, v->n_rows, v->meta, gw_view_requests(v), v->batch->n_segments, v->batch->received_ns);
     (void)gw_payload_unref(pl);
     if (n) {
+        n->cut = how->cut;
         take_units(n, how);
         n->n_receipts = gw_view_receipts(v, n->receipts);
         gw_view_clear(v);
@@ -398,7 +638,7 @@ void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *ho
 }
 
 bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows,
-                      struct gw_ticket *receipt)
+                      const struct gw_put_from *from)
 {
     const struct gw_wal_way way = {e, 0};
     struct gw_payload *pl = gw_payload_new(body.n);
@@ -407,13 +647,14 @@ bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice
     if (pl) {
         memcpy(pl->p, body.p, body.n);
         pl->n = (uint32_t)body.n;
-        n = new_entry(w, pl, rows, NULL, 1, receipt != NULL, gw_wall_ns(w->conf.env));
+        n = new_entry(w, pl, rows, NULL, 1, from->receipt != NULL, gw_wall_ns(w->conf.env));
     }
     (void)gw_payload_unref(pl);
     if (!n)
         return false;
-    if (receipt)
-        n->receipts[n->n_receipts++] = (struct gw_receipt){receipt, rows};
+    n->cut = from->cut;
+    if (from->receipt)
+        n->receipts[n->n_receipts++] = (struct gw_receipt){from->receipt, rows};
     take_units(n, &(struct gw_wal_put){.ways = &way, .n_ways = 1});
     submit(n);
     return true;

@@ -14,6 +14,9 @@
 
 struct gw_wal;
 struct gw_log;
+struct gw_cut;
+struct gw_feed;
+struct gw_inbox_item;
 
 enum { GW_WAL_EDGES = 16 };
 
@@ -72,14 +75,25 @@ struct gw_wal_put {
     uint64_t *reserved; /* the worker's table of units taken at the door, used up by this */
     const struct gw_wal_way *ways;
     unsigned n_ways;
+    uint64_t cut; /* the last picture that the worker has taken its part in */
 };
 /** Take the view: its rows are settled as stored when they are, or refused. Threads: any worker. */
 void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *how);
 /**
- * An OTLP body (dead letters), for the one edge behind. receipt: settled when it is written; or NULL. False: no memory,
- * nothing was taken.
+ * An OTLP body (dead letters), for the one edge behind; from->book is not used, from->receipt is settled when it is
+ * written. False: no memory, nothing was taken.
  */
 bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows,
-                      struct gw_ticket *receipt);
+                      const struct gw_put_from *from);
+
+/* ---- the ledger (queue/held.h, queue/account.h) ----------------------------------------------------------- */
+
+/**
+ * The last step of an edge's part: its feed's account, as it is now. rest: what its thread has taken out of the inbox
+ * and not looked at yet.
+ */
+void gw_wal_cut_feed(struct gw_feed *s, struct gw_cut *cut, const struct gw_inbox_item *rest);
+/** Accounts that no edge with a part in the cut draws for. By whoever made the cut, when all parts are done. */
+void gw_wal_cut_rest(struct gw_wal *w, struct gw_cut *cut);
 
 #endif

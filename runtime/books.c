@@ -10,17 +10,9 @@ static struct gw_book *get(struct gw_engine *e, enum gw_book_kind kind, enum gw_
     return gw_books_get(&e->books, &key);
 }
 
-struct gw_book *gw_books_letters(void *engine, const struct gw_edge *from, const struct gw_edge *to,
-                                 const char *pipeline)
+struct gw_book *gw_books_of(void *engine, const struct gw_book *key)
 {
-    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
-                                .signal = GW_LOGS,
-                                .pipeline = pipeline,
-                                .component = gw_edge_id(to),
-                                .edge = to,
-                                .from = from};
-
-    return gw_books_get(&((struct gw_engine *)engine)->books, &key);
+    return gw_books_get(&((struct gw_engine *)engine)->books, key);
 }
 
 static void wire_targets(struct graph *g, struct target *t, unsigned n, const char *pipeline, enum gw_signal signal)
@@ -33,7 +25,7 @@ static void wire_targets(struct graph *g, struct target *t, unsigned n, const ch
                                     .component = edge ? gw_edge_id(edge) : NULL,
                                     .edge = edge};
 
-        t[i].book = edge ? gw_books_get(&g->engine->books, &key) : NULL;
+        t[i].book = edge && !gw_edge_draws_from_logs(edge) ? gw_books_get(&g->engine->books, &key) : NULL;
     }
 }
 

@@ -44,7 +44,7 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
         .batching = t->batching,
         .pipeline = sh->graph->pipelines[v->pipeline].id,
         .deadline_ns = w->deadline_ns,
-        .from = {.book = t->book, .sender = w},
+        .from = {.book = t->book, .sender = w, .cut = w->cut_seen},
         .in_log = w->in_log,
     };
     struct node *before = w->current;
@@ -63,7 +63,9 @@ static void enter_log(struct worker *w, const struct target *t, struct gw_view *
 
     w->line = w->stage = NULL; /* what is in a log is in its own books */
     w->current = NULL;
-    gw_wal_put(t->wal, v, &(struct gw_wal_put){&w->scratch, &w->ledger, w->running->reserved, t->ways, t->n_ways});
+    gw_wal_put(
+        t->wal, v,
+        &(struct gw_wal_put){&w->scratch, &w->ledger, w->running->reserved, t->ways, t->n_ways, .cut = w->cut_seen});
     w->current = before;
 }
 
@@ -366,7 +368,8 @@ static void flush_node(struct node *n)
         const struct target *t = &n->outs[port - 1][i];
         struct gw_edge *e = t->kind == TO_EDGE ? edge_of(n, t) : NULL;
 
-        const struct gw_put_from from = {.book = t->book, .sender = w, .page = GW_PAGE_WORKERS + w->index};
+        const struct gw_put_from from = {
+            .book = t->book, .sender = w, .page = GW_PAGE_WORKERS + w->index, .cut = w->cut_seen};
 
         if (!e)
             letters_as_view(n, t, body);

@@ -419,8 +419,8 @@ void gw_inject_run(struct worker *w, bool give_up);
 void gw_books_wire(struct graph *g);
 /** An intake's, when it is aimed. */
 void gw_books_wire_intake(struct intake *in);
-struct gw_book *gw_books_letters(void *engine, const struct gw_edge *from, const struct gw_edge *to,
-                                 const char *pipeline);
+/** The engine's, for edges (struct gw_edge_conf). */
+struct gw_book *gw_books_of(void *engine, const struct gw_book *key);
 /** The worker's page; the spare one without a book. */
 static inline struct gw_page *gw_page_of(struct worker *w, struct gw_book *b)
 {
@@ -528,6 +528,9 @@ bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_w
 void gw_wals_name_orphans(const struct gw_engine *e);
 /** An edge that is closed and about to be freed. */
 void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge);
+/** What logs have for exporters without a thread, or for none, when all parts of a picture are done. */
+struct gw_cut;
+void gw_wals_cut_rest(const struct gw_engine *e, struct gw_cut *cut);
 void gw_wals_free(struct gw_engine *e);
 /** The exporter's edge, if its queue is on disk. */
 struct gw_edge *gw_wals_edge(const struct graph *g, const struct gw_service_component *c);

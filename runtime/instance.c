@@ -239,7 +239,7 @@ static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
         .config = g->service->hash,
         .memory = &e->memory,
         .room = room,
-        .letters = gw_books_letters,
+        .book = gw_books_of,
         .arg = e,
     };
 

@@ -201,6 +201,7 @@ static struct gw_cut *make_cut(struct gw_engine *e)
         return NULL;
     c->owner = &e->cuts;
     c->done = on_cut_done;
+    c->number = atomic_load(&e->cuts.number) + 1;
     n = 0;
     for (const struct instance *x = e->instances; x; x = x->next)
         if (moves(e) && has_part(x))
@@ -223,6 +224,7 @@ static struct gw_picture *look_at_rest(struct gw_engine *e)
         return NULL;
     for (unsigned i = 0; i < e->n_workers; i++)
         take_worker(c, &e->workers[i]);
+    gw_wals_cut_rest(e, c);
     p = picture_of(c);
     gw_cut_free(c);
     return p;
@@ -277,9 +279,11 @@ static struct gw_picture *copy_of(const struct gw_picture *p)
 /* The cut is done: whoever waits gets a picture of his own; one is returned. */
 static struct gw_picture *finish(struct gw_engine *e)
 {
-    struct gw_picture *p = picture_of(e->cuts.now);
     struct gw_ledger_wait *w = e->cuts.waiting;
+    struct gw_picture *p;
 
+    gw_wals_cut_rest(e, e->cuts.now);
+    p = picture_of(e->cuts.now);
     gw_cut_free(e->cuts.now);
     e->cuts.now = NULL;
     e->cuts.waiting = NULL;

@@ -118,6 +118,7 @@ static bool end_exporter(struct gw_engine *e, struct instance *x)
         gw_engine_close_exporter(e, x);
     }
     if (x->is_closed && !x->is_forgotten && gw_edge_is_settled(x->edge)) {
+        gw_ledger_finish(e); /* one knows whose the rows on disk are */
         gw_wals_forget(e, x->edge);
         x->is_forgotten = true;
     }

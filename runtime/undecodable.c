@@ -53,8 +53,11 @@ static bool keep(struct intake *in, struct gw_edge *to, const struct gw_request 
         .body = rq->bytes,
     };
     struct worker *w = in->worker;
-    const struct gw_put_from from = {
-        .book = gw_books_letters(w->engine, NULL, to, ""), .sender = w, .page = GW_PAGE_WORKERS + w->index};
+    const struct gw_book key = {.kind = GW_BOOK_EXPORTER, .signal = GW_LOGS, .component = gw_edge_id(to), .edge = to};
+    const struct gw_put_from from = {.book = gw_edge_draws_from_logs(to) ? NULL : gw_books_of(w->engine, &key),
+                                     .sender = w,
+                                     .page = GW_PAGE_WORKERS + w->index,
+                                     .cut = w->cut_seen};
     struct gw_buf letter;
     bool kept;
 

@@ -300,6 +300,12 @@ void gw_wals_forget(struct gw_engine *e, const struct gw_edge *edge)
         gw_wal_remove_edge(w->wal, edge);
 }
 
+void gw_wals_cut_rest(const struct gw_engine *e, struct gw_cut *cut)
+{
+    for (struct wal *w = e->wals; w; w = w->next)
+        gw_wal_cut_rest(w->wal, cut);
+}
+
 void gw_wals_free(struct gw_engine *e)
 {
     for (struct wal *w = e->wals; w; w = w->next)

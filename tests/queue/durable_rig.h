@@ -169,7 +169,7 @@ static struct gw_ticket *put(struct rig *r, uint64_t first, unsigned n)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_wal_way ways[MAX_EDGES] = {{r->edges[0], 0}, {r->edges[1], 1}, {r->edges[2], 2}};
-    struct gw_wal_put how = {&r->scratch, &r->ledger, r->reserved, ways, r->n_edges};
+    struct gw_wal_put how = {&r->scratch, &r->ledger, r->reserved, ways, r->n_edges, 0};
     struct gw_ticket *t = calloc(1, sizeof(*t));
     struct gw_batch *b = gw_batch_new(GW_LOGS);
     struct gw_buf body;

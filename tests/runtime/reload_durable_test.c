@@ -41,12 +41,15 @@ static void reload(struct gw_test_engine *t, const char *to)
 
     if (gw_test_engine_reload(t, to, &err) < 0)
         fail_msg("%s", err.text);
+    gw_test_engine_balances(t);
 }
 
 static void settle(struct gw_test_engine *t)
 {
-    for (unsigned i = 0; i < 200 && gw_engine_n_leaving(t->engine); i++)
-        gw_test_engine_turn(t, 2, S / 10);
+    for (unsigned i = 0; i < 400 && gw_engine_n_leaving(t->engine); i++) {
+        gw_test_engine_turn(t, 1, S / 20);
+        gw_test_engine_balances(t);
+    }
     assert_int_equal(gw_engine_n_leaving(t->engine), 0);
 }
 
