@@ -78,7 +78,7 @@ def delivery(url):
     with Gateway(config(url), ports=(HTTP,)) as gw:
         for i in range(0, half, PER_REQUEST):
             send(request(range(i, i + PER_REQUEST)))
-        wait_for("documents before the restart", 150, lambda: settled() > half // 4)
+        wait_for("documents before the restart", 60, lambda: settled() > half // 4)
         whole = metric("otelcol_elasticsearch_docs_retried_http_request")
         check(whole > 0, "no request was refused as a whole")
         restart(SINGLE)
