@@ -189,6 +189,7 @@ void gw_limit_end(struct gw_limit *l, enum gw_sign sign, uint64_t begin_ns, uint
 {
     if (!l->adapts)
         return;
+    l->n_refused = l->now < 2 && sign != GW_SIGN_WELL ? l->n_refused + (sign == GW_SIGN_BUSY) : 0;
     if (sign == GW_SIGN_BUSY || sign == GW_SIGN_LATE) {
         cut(l, begin_ns, now_ns);
         return;

@@ -5,7 +5,7 @@
  *
  *   begins at `most`          so that a sink that bears it gets what the settings say
  *   busy, or no answer in time × 0.7, at most once in a round trip; where it was cut is remembered (ceiling)
- *   busy, alone               nothing else is sent until that call's pause is over
+ *   busy, alone, 3 in a row   nothing else is sent until that call's pause is over
  *   trial                     half of it for some calls, then: do about as many get through? Then it stays at half, and
  *                             the next trial follows; else it is again what it was
  *   a round without a cut     + 1 while latency is near (≤ × 1.5) that of the last trial and it is below the ceiling;
@@ -32,7 +32,10 @@
 
 #include "core/sign.h"
 
-enum { GW_LIMIT_RECENT = 16 };
+enum {
+    GW_LIMIT_RECENT = 16,
+    GW_LIMIT_REFUSALS = 3, /* in a row: one alone may be chance */
+};
 #define GW_LIMIT_LONGEST_REST_NS (30ull * 1000000000)
 
 struct gw_limit {
@@ -42,6 +45,7 @@ struct gw_limit {
     bool ceiling_is_slow; /* a trial said so, not the sink: forgotten after PATIENCE rounds */
     uint64_t step_ns;     /* calls that began before the last cut or trial say nothing about the limit since */
 
+    uint32_t n_refused;          /* calls in a row that were too many at a limit of 1 */
     uint32_t round_calls, quiet; /* calls of this round; rounds that did not let it grow */
     uint64_t begins, under_way;  /* in this round: calls that began, and how many were under way then, summed up */
     bool was_full;               /* in this round */
@@ -70,12 +74,13 @@ static inline void gw_limit_begin(struct gw_limit *l, uint32_t under_way)
     l->was_full |= under_way >= (uint32_t)l->now;
 }
 /**
- * The sink is too busy for a call that was alone: less than one at a time is none for a while. Its pause is everyone's,
- * when it is no longer than this.
+ * The sink is too busy for one call at a time: less is none for a while. The pause of the last one is everyone's, when
+ * it is no longer than this.
  */
 static inline bool gw_limit_rests(const struct gw_limit *l, enum gw_sign sign, uint32_t others, uint64_t pause_ns)
 {
-    return l->adapts && l->now < 2 && sign == GW_SIGN_BUSY && others == 0 && pause_ns <= GW_LIMIT_LONGEST_REST_NS;
+    return l->adapts && l->n_refused >= GW_LIMIT_REFUSALS && sign == GW_SIGN_BUSY && others == 0 &&
+           pause_ns <= GW_LIMIT_LONGEST_REST_NS;
 }
 /** It has ended. */
 void gw_limit_end(struct gw_limit *l, enum gw_sign sign, uint64_t begin_ns, uint64_t now_ns);
