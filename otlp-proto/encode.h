@@ -36,7 +36,9 @@ typedef int (*gw_piece_fn)(void *arg, struct gw_slice piece, uint32_t rows);
 int gw_split(enum gw_signal signal, struct gw_slice body, uint32_t max_rows, size_t max_bytes, gw_piece_fn piece,
              void *arg);
 
-typedef int (*gw_keyed_piece_fn)(void *arg, struct gw_slice key, struct gw_slice piece, uint32_t rows);
+/** row_of[i]: which row of the body the i-th of the piece is; valid during the call. */
+typedef int (*gw_keyed_piece_fn)(void *arg, struct gw_slice key, struct gw_slice piece, const uint32_t *row_of,
+                                 uint32_t rows);
 /** One piece per trace id (16 bytes, or none: key.n == 0), order of first appearance. Spans and log records. */
 int gw_split_by_trace(enum gw_signal signal, struct gw_slice body, gw_keyed_piece_fn piece, void *arg);
 /** One piece per distinct resource; key = its Resource message's bytes. */

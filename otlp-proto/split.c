@@ -486,20 +486,24 @@ static int key_of(const struct cut *c, const struct row *row, bool by_trace, str
 
 static int keyed_pieces(struct cut *c, const struct groups *g, gw_keyed_piece_fn piece, void *arg)
 {
+    uint32_t *row_of = malloc((c->n_rows + 1) * sizeof(*row_of));
     struct piece p = {.c = c};
-    int r = buf_make(&p);
+    int r = row_of ? buf_make(&p) : -ENOMEM;
 
     for (size_t i = 0; r >= 0 && i < g->n; i++) {
         struct gw_slice s;
 
         piece_begin(&p);
-        for (uint32_t row = g->items[i].first; row; row = c->rows[row - 1].next)
+        for (uint32_t row = g->items[i].first; row; row = c->rows[row - 1].next) {
+            row_of[p.rows] = row - 1;
             piece_add(&p, &c->rows[row - 1]);
+        }
         r = piece_finish(&p, &s);
         if (r == 0)
-            r = piece(arg, g->items[i].key, s, p.rows);
+            r = piece(arg, g->items[i].key, s, row_of, p.rows);
     }
     gw_buf_clear(&p.buf);
+    free(row_of);
     return r;
 }
 

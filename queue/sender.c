@@ -520,6 +520,9 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
         late = (struct gw_sent_info){.sent = GW_SENT_RETRY,
                                      .reason = "timeout",
                                      .message = knows ? info->message : "no answer in time",
+                                     .left = info->left,
+                                     .left_rows = info->left_rows,
+                                     .left_bits = info->left_bits,
                                      .sign = GW_SIGN_LATE};
         info = &late;
         sent = GW_SENT_RETRY;

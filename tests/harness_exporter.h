@@ -82,6 +82,7 @@ struct gw_rig {
     uint8_t *left;
     struct gw_rig_dead dead[GW_RIG_MAX];
     unsigned n_dead;
+    bool on_disk;                              /* rows have names */
     uint64_t taken_bits, dead_bits, left_bits; /* of the first 64 rows: what it last said of each */
 
     /* The answer to `again`: no after so many failures of a request (0 = never), else this pause or the sink's wish. */

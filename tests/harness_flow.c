@@ -96,7 +96,7 @@ static void cancel_sink(void *self, struct gw_attempt *a)
     s->n_cancelled++;
     for (unsigned i = 0; i < s->n_waiting; i++)
         if (s->waiting[i] == a) {
-            (void)gw_test_sink_answer_at(s, i, &info);
+            (void)gw_test_sink_answer_at(s, i, s->when_cancelled ? s->when_cancelled : &info);
             return;
         }
     fail_msg("an attempt that is not waiting was cancelled");

@@ -17,7 +17,8 @@ enum { GW_TEST_WAITING = 4096 };
 struct gw_test_sink {
     struct gw_attempt *waiting[GW_TEST_WAITING];
     unsigned n_waiting, n_sends, n_cancelled, n_most, n_hurried;
-    const char *knows_why; /* what a cancelled attempt says */
+    const char *knows_why;                     /* what a cancelled attempt says */
+    const struct gw_sent_info *when_cancelled; /* or its answer; NULL: it is refused as "cancelled" */
     struct gw_loop *loop;
     const struct gw_logger *logger; /* tells of the first attempt */
     bool open, closed;

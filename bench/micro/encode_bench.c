@@ -38,8 +38,9 @@ static int take(void *arg, struct gw_slice piece, uint32_t rows)
     return 0;
 }
 
-static int take_keyed(void *arg, struct gw_slice key, struct gw_slice piece, uint32_t rows)
+static int take_keyed(void *arg, struct gw_slice key, struct gw_slice piece, const uint32_t *row_of, uint32_t rows)
 {
+    (void)row_of;
     (void)key;
     return take(arg, piece, rows);
 }

@@ -38,6 +38,7 @@ enum {
     SMALL_BATCH_BYTES = 16 << 10, /* smaller ones cost more than they gain */
     OPAQUE_TOKEN_MS = 300000,     /* a token that does not say how long it is valid */
 };
+static const uint64_t TELL_NS = 100ull * 1000000;         /* a crash may send again what came in it */
 static const uint64_t LOOK_AGAIN_NS = 20ull * 1000000;    /* while the number of partitions is unknown */
 static const uint64_t READ_AGAIN_NS = 10ull * 1000000000; /* files and token, while the brokers do not let us in */
 
@@ -51,6 +52,9 @@ static void job_free(struct gw_kafka_job *j)
         j->chunks = c->next;
         gw_kafka_chunk_put(j->s, c);
     }
+    gw_timer_disarm(&j->tell_timer);
+    gw_rows_clear(&j->taken);
+    gw_rows_clear(&j->left_set);
     gw_buf_clear(&j->left);
     free(j->headers);
     free(j);
@@ -65,31 +69,51 @@ static enum gw_sign sign_of(const struct gw_kafka_job *j)
                                                      : GW_SIGN_USUAL;
 }
 
+static void bury_refused(struct gw_kafka_job *j, const struct gw_kafka_message *m)
+{
+    struct gw_rows set = {0};
+
+    if (j->on_disk)
+        (void)gw_kafka_rows_add(&set, m); /* without memory a crash may send them once more */
+    j->a->dead(j->a, &(struct gw_death){.class_ = "sink_rejected",
+                                        .reason = m->reason,
+                                        .message = j->message,
+                                        .body = gw_kafka_piece(m),
+                                        .rows = m->rows,
+                                        .bits = set.bits});
+    gw_rows_clear(&set);
+}
+
+/* Part of the body is to be sent again. Rows on disk stay in their order, so that each has its place. */
+static void tell_left(struct gw_kafka_job *j, struct gw_sent_info *info)
+{
+    if (j->left.failed)
+        return;
+    if (j->on_disk && gw_rows_extract(j->a->signal, j->a->body, &j->left_set, &j->left) < 0)
+        return;
+    info->left = gw_buf_slice(&j->left);
+    info->left_rows = j->left_rows;
+    info->left_bits = j->left_set.bits;
+}
+
 static void finish(struct gw_kafka_job *j)
 {
     struct gw_kafka *s = j->s;
     struct gw_attempt *a = j->a;
-    bool all_refused = j->refused_rows && j->refused_rows == a->rows;
     struct gw_sent_info info = {.sent = GW_SENT_OK};
 
-    if (all_refused) {
+    if (j->refused_rows && j->refused_rows == j->n_rows) {
         info = (struct gw_sent_info){.sent = GW_SENT_PERMANENT, .reason = j->reason, .message = j->message};
     } else {
         for (const struct gw_kafka_chunk *c = j->chunks; c; c = c->next)
             for (unsigned i = 0; i < c->n; i++)
                 if (c->messages[i].refused)
-                    a->dead(a, &(struct gw_death){.class_ = "sink_rejected",
-                                                  .reason = c->messages[i].reason,
-                                                  .message = j->message,
-                                                  .body = gw_kafka_piece(&c->messages[i]),
-                                                  .rows = c->messages[i].rows});
+                    bury_refused(j, &c->messages[i]);
         if (j->left_rows) {
             info = (struct gw_sent_info){
                 .sent = GW_SENT_RETRY, .reason = j->reason, .message = j->message, .sign = sign_of(j)};
-            if (j->left_rows < a->rows && !j->left.failed) {
-                info.left = gw_buf_slice(&j->left);
-                info.left_rows = j->left_rows;
-            }
+            if (j->left_rows < j->n_rows)
+                tell_left(j, &info);
         }
     }
     a->impl = NULL;
@@ -215,7 +239,10 @@ static void stop_waiting(struct gw_kafka_job *j)
 
 static void keep_left(struct gw_kafka_job *j, const struct gw_kafka_message *m, const char *reason, const char *error)
 {
-    gw_buf_put_slice(&j->left, gw_kafka_piece(m));
+    if (!j->on_disk)
+        gw_buf_put_slice(&j->left, gw_kafka_piece(m));
+    else if (gw_kafka_rows_add(&j->left_set, m) < 0)
+        j->left.failed = true;
     j->left_rows += m->rows;
     snprintf(j->reason, sizeof(j->reason), "%s", reason);
     snprintf(j->message, sizeof(j->message), "%s", error ? error : reason);
@@ -226,9 +253,8 @@ static void halve(struct gw_kafka_message *m)
 {
     struct gw_kafka_job *j = m->chunk->job;
     struct gw_kafka_chunk *c = gw_kafka_chunk_new(j, gw_slice_of(NULL, 0));
-    struct gw_kafka_place place = {m->m.topic, m->m.key, m->m.has_key};
 
-    if (!c || gw_kafka_build_halves(c, gw_kafka_piece(m), m->rows, &place) < 0) {
+    if (!c || gw_kafka_build_halves(c, m) < 0) {
         if (c)
             c->n = 0;
         keep_left(j, m, "out_of_memory", "out of memory");
@@ -280,6 +306,22 @@ static void refuse(struct gw_kafka_message *m, const char *reason, const char *e
     snprintf(j->message, sizeof(j->message), "%s", error ? error : reason);
 }
 
+static void on_tell_timer(struct gw_timer *t)
+{
+    struct gw_kafka_job *j = (struct gw_kafka_job *)((char *)t - offsetof(struct gw_kafka_job, tell_timer));
+
+    j->a->taken(j->a, j->taken.bits);
+}
+
+/* While others are open; the last one ends the attempt, which tells all. */
+static void delivered(struct gw_kafka_job *j, const struct gw_kafka_message *m)
+{
+    if (!j->on_disk || j->open < 2 || gw_kafka_rows_add(&j->taken, m) < 0)
+        return;
+    if (!gw_timer_is_armed(&j->tell_timer))
+        gw_timer_arm(j->s->loop, &j->tell_timer, gw_mono_ns(j->s->ctx->env) + TELL_NS);
+}
+
 static void on_done(struct gw_produce *p, const struct gw_produce_result *r)
 {
     struct gw_kafka_message *m = p->arg;
@@ -293,6 +335,7 @@ static void on_done(struct gw_produce *p, const struct gw_produce_result *r)
         s->backup[p->partition]--;
     switch (r->code) {
     case GW_PRODUCED:
+        delivered(j, m);
         break;
     case GW_PRODUCE_RETRY:
         keep_left(j, m, "kafka", r->error);
@@ -481,6 +524,13 @@ static void fail_early(struct gw_attempt *a, int r)
                });
 }
 
+static bool is_on_disk(struct gw_attempt *a)
+{
+    uint64_t name[4];
+
+    return a->row_name && a->row_name(a, 0, name);
+}
+
 static void kafka_send(void *self, struct gw_attempt *a)
 {
     struct gw_kafka *s = self;
@@ -496,6 +546,9 @@ static void kafka_send(void *self, struct gw_attempt *a)
     }
     j->s = s;
     j->a = a;
+    j->n_rows = a->rows;
+    j->on_disk = is_on_disk(a);
+    j->tell_timer.fire = on_tell_timer;
     gw_buf_init(&j->left, MAX_LEFT_BYTES);
     c = gw_kafka_chunk_new(j, a->body);
     r = c ? gw_kafka_set_headers(j) : -ENOMEM;

@@ -23,7 +23,9 @@ struct build {
     struct gw_kafka_chunk *c;
     struct gw_slice resource; /* outer split */
     struct gw_kafka_place place;
-    int error;
+    const uint32_t *outer; /* which rows of the attempt those of the piece that is cut further are; NULL: the same */
+    uint32_t row_at;       /* of the next message: as its own */
+    bool listed;
 };
 
 static size_t put(struct gw_buf *b, struct gw_slice s)
@@ -32,6 +34,40 @@ static size_t put(struct gw_buf *b, struct gw_slice s)
 
     gw_buf_put_slice(b, s);
     return at;
+}
+
+/* The pieces that follow have these rows of the one that they are cut out of. */
+static void list_rows(struct build *b, const uint32_t *row_of, uint32_t rows)
+{
+    struct gw_buf *list = &b->c->row_of;
+
+    if (!b->c->job->on_disk)
+        return;
+    b->row_at = (uint32_t)(list->n / sizeof(*row_of));
+    b->listed = true;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t row = b->outer ? b->outer[row_of[i]] : row_of[i];
+
+        gw_buf_put(list, &row, sizeof(row));
+    }
+}
+
+static uint32_t row_of(const struct gw_kafka_chunk *c, uint32_t at, bool listed)
+{
+    uint32_t row = at;
+
+    if (listed)
+        memcpy(&row, c->row_of.p + at * sizeof(row), sizeof(row));
+    return row;
+}
+
+int gw_kafka_rows_add(struct gw_rows *set, const struct gw_kafka_message *m)
+{
+    if (!set->bits && gw_rows_init(set, m->chunk->job->n_rows) < 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < m->rows; i++)
+        (void)gw_rows_add(set, row_of(m->chunk, m->row_at + i, m->listed));
+    return 0;
 }
 
 static struct gw_kafka_message *message_new(struct gw_kafka_chunk *c)
@@ -60,6 +96,28 @@ static size_t room_for(const struct gw_kafka_job *j, size_t n_key)
 
 static int add_half(void *arg, struct gw_slice piece, uint32_t rows);
 
+/* A row that no message can hold. */
+static void bury_long(struct build *b, struct gw_slice piece, size_t n_value)
+{
+    struct gw_kafka_job *j = b->c->job;
+    struct gw_rows set = {0};
+
+    if (j->on_disk && gw_rows_init(&set, j->n_rows) == 0)
+        (void)gw_rows_add(&set, row_of(b->c, b->row_at, b->listed));
+    b->row_at++;
+    j->dead_rows++;
+    snprintf(j->message, sizeof(j->message), "a single row makes a message of %zu bytes, over max_message_bytes (%llu)",
+             n_value, (unsigned long long)j->s->conf->producer.max_message_bytes);
+    gw_log(&j->s->ctx->logger, GW_LOG_WARN, "%s", j->message);
+    j->a->dead(j->a, &(struct gw_death){.class_ = "limit_size",
+                                        .reason = "message_too_large",
+                                        .message = j->message,
+                                        .body = piece,
+                                        .rows = 1,
+                                        .bits = set.bits});
+    gw_rows_clear(&set);
+}
+
 /** Add a piece as one message, or as several when it is too long; a row that is too long is told dead at once. */
 static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
 {
@@ -80,22 +138,16 @@ static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
         c->values.n = value;
         if (rows > 1)
             return gw_split(j->a->signal, piece, (rows + 1) / 2, json ? 0 : room, add_half, b);
-        j->dead_rows += rows;
-        snprintf(j->message, sizeof(j->message),
-                 "a single row makes a message of %zu bytes, over max_message_bytes (%llu)", n_value,
-                 (unsigned long long)j->s->conf->producer.max_message_bytes);
-        gw_log(&j->s->ctx->logger, GW_LOG_WARN, "%s", j->message);
-        j->a->dead(j->a, &(struct gw_death){.class_ = "limit_size",
-                                            .reason = "message_too_large",
-                                            .message = j->message,
-                                            .body = piece,
-                                            .rows = rows});
+        bury_long(b, piece, n_value);
         return 0;
     }
     m = message_new(c);
     if (!m)
         return -ENOMEM;
     m->rows = rows;
+    m->row_at = b->row_at;
+    m->listed = b->listed;
+    b->row_at += rows;
     m->value = value;
     m->n_value = n_value;
     m->n_piece = piece.n;
@@ -105,7 +157,7 @@ static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
     m->key = put(&c->texts, b->place.key);
     m->n_key = b->place.key.n;
     m->m.has_key = b->place.has_key;
-    return c->pieces.failed || c->texts.failed ? -E2BIG : 0;
+    return c->pieces.failed || c->texts.failed || c->row_of.failed ? -E2BIG : 0;
 }
 
 static int add_half(void *arg, struct gw_slice piece, uint32_t rows)
@@ -178,7 +230,7 @@ static bool by_resource(const struct gw_kafka_job *j)
 }
 
 /** 32 hex digits. A span without an id has the empty key, a log record without one has none: as in the Collector. */
-static int add_trace(void *arg, struct gw_slice trace_id, struct gw_slice piece, uint32_t rows)
+static int add_trace(void *arg, struct gw_slice trace_id, struct gw_slice piece, const uint32_t *row_of, uint32_t rows)
 {
     static const char digits[] = "0123456789abcdef";
     struct build *b = arg;
@@ -188,13 +240,17 @@ static int add_trace(void *arg, struct gw_slice trace_id, struct gw_slice piece,
         hex[2 * i] = digits[trace_id.p[i] >> 4];
         hex[2 * i + 1] = digits[trace_id.p[i] & 15];
     }
+    list_rows(b, row_of, rows);
+    if (b->c->row_of.failed)
+        return -E2BIG;
     b->place.topic = topic_of(b->c->job, b->resource);
     b->place.key = gw_slice_of(hex, trace_id.n == 16 ? 32 : 0);
     b->place.has_key = trace_id.n == 16 || b->c->job->a->signal == GW_TRACES;
     return add_message(b, piece, rows);
 }
 
-static int add_resource(void *arg, struct gw_slice resource, struct gw_slice piece, uint32_t rows)
+static int add_resource(void *arg, struct gw_slice resource, struct gw_slice piece, const uint32_t *row_of,
+                        uint32_t rows)
 {
     struct build *b = arg;
     struct gw_kafka_job *j = b->c->job;
@@ -202,8 +258,13 @@ static int add_resource(void *arg, struct gw_slice resource, struct gw_slice pie
     int r;
 
     b->resource = resource;
-    if (by_trace(j))
+    if (by_trace(j)) {
+        b->outer = row_of;
         return gw_split_by_trace(j->a->signal, piece, add_trace, b);
+    }
+    list_rows(b, row_of, rows);
+    if (b->c->row_of.failed)
+        return -E2BIG;
     b->place = (struct gw_kafka_place){.topic = topic_of(j, resource)};
     if (by_resource(j)) {
         r = gw_kafka_map_hash(resource, &j->s->scratch, hash);
@@ -244,12 +305,17 @@ int gw_kafka_build(struct gw_kafka_chunk *c)
     return r;
 }
 
-int gw_kafka_build_halves(struct gw_kafka_chunk *c, struct gw_slice piece, uint32_t rows,
-                          const struct gw_kafka_place *place)
+int gw_kafka_build_halves(struct gw_kafka_chunk *c, const struct gw_kafka_message *m)
 {
-    struct build b = {.c = c, .place = *place};
-    int r = gw_split(c->job->a->signal, piece, (rows + 1) / 2, 0, add_half, &b);
+    struct build b = {.c = c, .place = {m->m.topic, m->m.key, m->m.has_key}, .row_at = m->row_at};
+    int r;
 
+    if (m->listed) {
+        gw_buf_put(&c->row_of, m->chunk->row_of.p + m->row_at * sizeof(uint32_t), m->rows * sizeof(uint32_t));
+        b.listed = true;
+        b.row_at = 0;
+    }
+    r = c->row_of.failed ? -E2BIG : gw_split(c->job->a->signal, gw_kafka_piece(m), (m->rows + 1) / 2, 0, add_half, &b);
     if (r == 0)
         fix_pointers(c);
     return r;
@@ -260,7 +326,7 @@ int gw_kafka_build_halves(struct gw_kafka_chunk *c, struct gw_slice piece, uint3
 /* Buffers grow by halves: kept, they have the size of a usual body after a few, and a body costs no allocation. */
 static size_t chunk_bytes(const struct gw_kafka_chunk *c)
 {
-    return sizeof(*c) + c->pieces.cap + c->values.cap + c->texts.cap + c->cap * sizeof(c->messages[0]);
+    return sizeof(*c) + c->pieces.cap + c->values.cap + c->texts.cap + c->row_of.cap + c->cap * sizeof(c->messages[0]);
 }
 
 static struct gw_kafka_chunk *chunk_make(void)
@@ -272,6 +338,7 @@ static struct gw_kafka_chunk *chunk_make(void)
     gw_buf_init(&c->pieces, MAX_CHUNK_BYTES);
     gw_buf_init(&c->values, MAX_CHUNK_BYTES);
     gw_buf_init(&c->texts, MAX_CHUNK_BYTES);
+    gw_buf_init(&c->row_of, MAX_CHUNK_BYTES);
     return c;
 }
 
@@ -300,6 +367,7 @@ static void chunk_free(struct gw_kafka_chunk *c)
     gw_buf_clear(&c->pieces);
     gw_buf_clear(&c->values);
     gw_buf_clear(&c->texts);
+    gw_buf_clear(&c->row_of);
     free(c->messages);
     free(c);
 }
@@ -313,6 +381,7 @@ void gw_kafka_chunk_put(struct gw_kafka *s, struct gw_kafka_chunk *c)
     gw_buf_reset(&c->pieces);
     gw_buf_reset(&c->values);
     gw_buf_reset(&c->texts);
+    gw_buf_reset(&c->row_of);
     c->borrowed = false;
     c->n = 0;
     c->next = s->kept;

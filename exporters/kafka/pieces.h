@@ -10,6 +10,7 @@
 #include "core/client.h"
 #include "exporters/kafka/options.h"
 #include "net/loop.h"
+#include "otlp-proto/rows.h"
 #include "pipeline/exporter.h"
 
 /** What is the same for all messages of one piece. */
@@ -24,6 +25,8 @@ struct gw_kafka_message {
     struct gw_kafka_chunk *chunk;
     size_t piece, n_piece, value, n_value, topic, n_topic, key, n_key;
     uint32_t rows;
+    uint32_t row_at;            /* which rows of the attempt they are: from this one on, or as chunk->row_of says */
+    bool listed;                /* from there on; of attempts on disk only */
     struct gw_kafka_hold *hold; /* that it was given to */
     bool refused;               /* for good */
     char reason[24];
@@ -46,7 +49,7 @@ struct gw_kafka_chunk {
     struct gw_kafka_chunk *next;
     struct gw_slice body; /* pieces of the whole body are borrowed: piece offsets are into it when `borrowed` */
     bool borrowed;
-    struct gw_buf pieces, values, texts;
+    struct gw_buf pieces, values, texts, row_of; /* row_of: uint32_t each */
     struct gw_kafka_message *messages;
     unsigned n, cap;
 };
@@ -56,9 +59,13 @@ struct gw_kafka_job {
     struct gw_kafka *s;
     struct gw_attempt *a;
     struct gw_kafka_chunk *chunks;
-    unsigned open; /* messages at the producer */
+    unsigned open;   /* messages at the producer */
+    uint32_t n_rows; /* of the body */
     uint32_t refused_rows, dead_rows, left_rows;
     struct gw_buf left;
+    bool on_disk;                   /* each row's fate is told by itself, so that a crash does not send it again */
+    struct gw_rows taken, left_set; /* of the body; empty unless on_disk */
+    struct gw_timer tell_timer;     /* some of `taken` have not been told */
     struct gw_header *headers;
     unsigned n_headers;
     char reason[24], message[400];
@@ -103,9 +110,8 @@ int gw_kafka_set_headers(struct gw_kafka_job *j);
  * Errors    -EBADMSG, -ENOMEM, -E2BIG
  */
 int gw_kafka_build(struct gw_kafka_chunk *c);
-/** One piece as two or more messages of the same place. Errors: as build. */
-int gw_kafka_build_halves(struct gw_kafka_chunk *c, struct gw_slice piece, uint32_t rows,
-                          const struct gw_kafka_place *place);
+/** The piece of a message of another chunk as two or more messages of the same place. Errors: as build. */
+int gw_kafka_build_halves(struct gw_kafka_chunk *c, const struct gw_kafka_message *m);
 /** Where a message's piece stands: protobuf, whatever the encoding. */
 static inline struct gw_slice gw_kafka_piece(const struct gw_kafka_message *m)
 {
@@ -113,5 +119,8 @@ static inline struct gw_slice gw_kafka_piece(const struct gw_kafka_message *m)
 
     return gw_slice_of((c->borrowed ? c->body.p : c->pieces.p) + m->piece, m->n_piece);
 }
+
+/** Its rows into a set of rows of the attempt. Errors: -ENOMEM. */
+int gw_kafka_rows_add(struct gw_rows *set, const struct gw_kafka_message *m);
 
 #endif

@@ -9,6 +9,7 @@
 #include "batch/meta.h"
 #include "core/buf.h"
 #include "otlp-proto/decode.h"
+#include "otlp-proto/rows.h"
 
 static struct gw_rig r;
 
@@ -378,6 +379,114 @@ static void only_what_failed_is_tried_again(void **state)
     assert_int_equal(rows_in(GW_TRACES, r.dead[0].body, r.dead[0].n_body), 1);
     assert_string_equal(r.dead[0].reason, "kafka_refused");
     gw_rig_close(&r);
+}
+
+static void pass(uint64_t ns)
+{
+    r.mono_ns += ns;
+    gw_loop_turn(r.loop, 0);
+}
+
+/* The traces of the spans of a body, in order. */
+static void has_traces(const uint8_t *p, size_t n, const char *want)
+{
+    struct gw_batch *b = NULL;
+    struct gw_err err;
+
+    assert_int_equal(gw_rows_decode(&b, GW_TRACES, gw_slice_of(p, n), NULL, &err), 0);
+    assert_int_equal(b->n_rows, strlen(want));
+    for (uint32_t i = 0; i < b->n_rows; i++)
+        assert_int_equal(b->trace_id[i][0], want[i]);
+    gw_batch_unref(b);
+}
+
+/* Scenario: a queue on disk; of four traces that alternate one is there at once, one is refused for good, one fails,
+ * one is there late. Guarantees: each says which rows it was: what is there, a moment later, while others are open; the
+ * dead ones; those that are left, in the order of the body, so that they keep their places. In memory nothing of that
+ * is made. */
+static void each_row_on_disk_is_told_by_itself(void **state)
+{
+    (void)state;
+    for (unsigned on_disk = 0; on_disk < 2; on_disk++) {
+        gw_rig_open(&r, "kafka", "partition_traces_by_id: true");
+        r.on_disk = on_disk;
+        begin();
+        add_rows(&body, GW_TRACES, "a", "1232134", 5);
+        send_body(GW_TRACES, 7);
+        assert_int_equal(r.n_sent, 4);
+        gw_rig_produced(&r, 1, GW_PRODUCED, NULL);
+        assert_int_equal(r.taken_bits, 0);
+        pass(110000000);
+        assert_int_equal(r.taken_bits, on_disk ? 1 << 1 | 1 << 3 : 0);
+        gw_rig_produced(&r, 3, GW_PRODUCE_PERMANENT, "no such right");
+        gw_rig_produced(&r, 2, GW_PRODUCE_RETRY, "broker down");
+        gw_rig_produced(&r, 0, GW_PRODUCE_RETRY, "broker down");
+        assert_int_equal(r.done, 1);
+        assert_int_equal(r.dead_bits, on_disk ? 1 << 6 : 0);
+        assert_int_equal(r.left_bits, on_disk ? 1 << 0 | 1 << 2 | 1 << 4 | 1 << 5 : 0);
+        assert_int_equal(r.info.left_rows, 4);
+        has_traces(r.left, r.info.left.n, on_disk ? "1313" : "3311");
+        gw_rig_close(&r);
+    }
+}
+
+/* Scenario: the same, cut by resource and then by trace; a row that is too long for any message; a message that the
+ * broker halves.
+ * Guarantees: rows keep their numbers through all of it. */
+static void rows_keep_their_numbers_through_cuts(void **state)
+{
+    (void)state;
+    r.on_disk = true;
+    gw_rig_open(&r, "kafka",
+                "{topic_from_attribute: service.name, partition_traces_by_id: true, producer: "
+                "{max_message_bytes: 1000}}");
+    r.on_disk = true;
+    begin();
+    add_rows(&body, GW_TRACES, "a", "12", 100);
+    add_rows(&body, GW_TRACES, "b", "1", 2000);
+    add_rows(&body, GW_TRACES, "a", "2", 100);
+    add_rows(&body, GW_TRACES, "b", "22", 100); /* rows 4 and 5 */
+    send_body(GW_TRACES, 6);
+    assert_int_equal(r.dead_bits, 1 << 2);
+    assert_int_equal(r.n_sent, 3); /* a: 1, 2 (rows 1 and 3); b: 2 */
+    gw_rig_produced(&r, 0, GW_PRODUCED, NULL);
+    gw_rig_produced(&r, 2, GW_PRODUCED, NULL);
+    pass(110000000);
+    assert_int_equal(r.taken_bits, 1 << 0 | 1 << 4 | 1 << 5);
+    gw_rig_produced(&r, 1, GW_PRODUCE_TOO_LARGE, "too large"); /* it may have had company */
+    gw_rig_produced(&r, 3, GW_PRODUCE_TOO_LARGE, "too large");
+    assert_int_equal(r.n_sent, 6);
+    gw_rig_produced(&r, 4, GW_PRODUCED, NULL);
+    gw_rig_produced(&r, 5, GW_PRODUCE_RETRY, "broker down");
+    assert_int_equal(r.done, 1);
+    assert_int_equal(r.left_bits, 1 << 3);
+    assert_int_equal(r.info.left_rows, 1);
+    has_traces(r.left, r.info.left.n, "2");
+    gw_rig_close(&r);
+}
+
+/* Scenario: a row that is too long, one that fails for now; then one that is too long and the other refused for good.
+ * Guarantees: what is dead already is neither sent again nor in another letter. */
+static void what_is_dead_is_not_sent_again(void **state)
+{
+    (void)state;
+    for (unsigned refused = 0; refused < 2; refused++) {
+        gw_rig_open(&r, "kafka", "{partition_traces_by_id: true, producer: {max_message_bytes: 1000}}");
+        begin();
+        add_rows(&body, GW_TRACES, "a", "1", 2000);
+        add_rows(&body, GW_TRACES, "a", "2", 100);
+        send_body(GW_TRACES, 2);
+        r.a.rows = 1; /* as the queue has it then */
+        gw_rig_produced(&r, 0, refused ? GW_PRODUCE_PERMANENT : GW_PRODUCE_RETRY, "why");
+        assert_int_equal(r.n_dead, 1 + refused);
+        if (refused) {
+            has_traces(r.dead[1].body, r.dead[1].n_body, "2");
+        } else {
+            assert_int_equal(r.info.left_rows, 1);
+            has_traces(r.left, r.info.left.n, "2");
+        }
+        gw_rig_close(&r);
+    }
 }
 
 /* Scenario: everything fails for now; everything is refused.
@@ -838,6 +947,9 @@ int main(void)
         cmocka_unit_test(keys_and_headers_come_from_the_request),
         cmocka_unit_test(json_is_written_and_protobuf_comes_back),
         cmocka_unit_test(only_what_failed_is_tried_again),
+        cmocka_unit_test(each_row_on_disk_is_told_by_itself),
+        cmocka_unit_test(rows_keep_their_numbers_through_cuts),
+        cmocka_unit_test(what_is_dead_is_not_sent_again),
         cmocka_unit_test(a_body_that_fails_whole_is_told_whole),
         cmocka_unit_test(a_long_body_is_cut_and_only_the_long_row_is_dead),
         cmocka_unit_test(nothing_but_long_rows_ends_the_attempt),

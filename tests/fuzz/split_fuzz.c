@@ -40,9 +40,11 @@ static int piece(void *arg, struct gw_slice s, uint32_t rows)
     return 0;
 }
 
-static int keyed(void *arg, struct gw_slice key, struct gw_slice s, uint32_t rows)
+static int keyed(void *arg, struct gw_slice key, struct gw_slice s, const uint32_t *row_of, uint32_t rows)
 {
     (void)key;
+    for (uint32_t i = 1; i < rows; i++)
+        check(row_of[i] > row_of[i - 1], "rows of a piece out of order");
     return piece(arg, s, rows);
 }
 

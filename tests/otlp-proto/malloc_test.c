@@ -17,8 +17,9 @@ static int drop_piece(void *arg, struct gw_slice piece, uint32_t rows)
     return 0;
 }
 
-static int drop_keyed(void *arg, struct gw_slice key, struct gw_slice piece, uint32_t rows)
+static int drop_keyed(void *arg, struct gw_slice key, struct gw_slice piece, const uint32_t *row_of, uint32_t rows)
 {
+    (void)row_of;
     (void)key;
     return drop_piece(arg, piece, rows);
 }

@@ -18,6 +18,7 @@ struct pieces {
     uint32_t ends[4096]; /* rows up to each piece's end */
     uint8_t keys[4096][16];
     size_t key_n[4096];
+    uint32_t row_of[65536]; /* of each row of b, by key: which of the whole it is */
     int stop_at;
 };
 
@@ -51,9 +52,12 @@ static int piece(void *arg, struct gw_slice s, uint32_t rows)
     return 0;
 }
 
-static int keyed(void *arg, struct gw_slice key, struct gw_slice s, uint32_t rows)
+static int keyed(void *arg, struct gw_slice key, struct gw_slice s, const uint32_t *row_of, uint32_t rows)
 {
     struct pieces *p = arg;
+
+    assert_true(p->b->n_rows + rows <= sizeof(p->row_of) / sizeof(p->row_of[0]));
+    memcpy(p->row_of + p->b->n_rows, row_of, rows * sizeof(*row_of));
 
     p->key_n[p->n] = key.n;
     memcpy(p->keys[p->n], key.p, key.n < 16 ? key.n : 16);
@@ -178,6 +182,7 @@ static void test_one_piece_per_trace(void **state)
                     continue;
                 assert_true(k < p.ends[n]);
                 check_same_row(b, row, p.b, k);
+                assert_int_equal(p.row_of[k], row);
                 done[row] = true;
                 k++;
             }
@@ -221,9 +226,11 @@ static void test_one_piece_per_resource(void **state)
             const struct gw_resource *first = &p.b->resources[gw_batch_resource_of(p.b, row)];
 
             assert_int_equal(p.key_n[n], first->raw.len);
-            for (; row < p.ends[n]; row++)
+            for (; row < p.ends[n]; row++) {
                 assert_true(gw_slice_eq(gw_batch_slice(p.b, first->raw),
                                         gw_batch_slice(p.b, p.b->resources[gw_batch_resource_of(p.b, row)].raw)));
+                check_same_row(b, p.row_of[row], p.b, row);
+            }
             if (row < p.b->n_rows)
                 assert_true(n + 1 < p.n);
         }

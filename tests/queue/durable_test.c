@@ -200,10 +200,11 @@ static void no_time_limit_drops_what_is_on_disk(void **state)
 }
 
 /*
- * Scenario    five rows; the sink takes rows 1 and 3 and is away for the others; kill -9
+ * Scenario    five rows; the sink takes rows 1 and 3 and is away for the others, or does not answer for them in
+ *             time; kill -9
  * Guarantees  only 0, 2 and 4 are sent again
  */
-static void partial_success_survives_a_crash(void **state)
+static void partial_success_survives(bool late)
 {
     uint64_t left_bits = 1u << 0 | 1u << 2 | 1u << 4, names[8];
     struct gw_sent_info part = AWAY;
@@ -211,8 +212,8 @@ static void partial_success_survives_a_crash(void **state)
     struct gw_buf left;
     struct rig r;
 
-    (void)state;
     set_up(&r);
+    r.settings.timeout_ns = 5 * S;
     start(&r);
     put(&r, 50, 5);
     turn(&r);
@@ -221,9 +222,15 @@ static void partial_success_survives_a_crash(void **state)
     part.left = gw_buf_slice(&left);
     part.left_rows = 3;
     part.left_bits = &left_bits;
-    gw_test_sink_answer(r.sinks[0], &part);
+    r.sinks[0]->when_cancelled = &part;
+    if (late)
+        pass(&r, 5 * S);
+    else
+        gw_test_sink_answer(r.sinks[0], &part);
     gw_buf_clear(&left);
     turn(&r);
+    assert_int_equal(r.sinks[0]->n_cancelled, late);
+    r.sinks[0]->when_cancelled = NULL;
     assert_int_equal(consumer(&r, "a").settled[GW_LOG_DELIVERED], 2);
     end(&r, KILL);
     start(&r);
@@ -238,6 +245,13 @@ static void partial_success_survives_a_crash(void **state)
     assert_int_equal(consumer(&r, "a").settled[GW_LOG_DELIVERED], 5);
     assert_int_equal(consumer(&r, "a").low, 1);
     tear_down(&r);
+}
+
+static void partial_success_survives_a_crash(void **state)
+{
+    (void)state;
+    partial_success_survives(false);
+    partial_success_survives(true);
 }
 
 /*
