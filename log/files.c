@@ -13,6 +13,7 @@ static void close_log(struct gw_log *log);
 static const struct gw_log_ops ops = {
     .submit = gw_lf_submit,
     .work = gw_lf_work,
+    .work_here = gw_lf_work_here,
     .producer = gw_lf_producer,
     .consumer_open = gw_lf_consumer_open,
     .consumer_release = gw_lf_consumer_release,
@@ -44,6 +45,7 @@ static void free_log(struct gw_lf *l)
     free(l->out.p);
     free(l->out.iov);
     free(l->dir);
+    (void)pthread_mutex_destroy(&l->role);
     (void)pthread_mutex_destroy(&l->work);
     (void)pthread_mutex_destroy(&l->lock);
     free(l);
@@ -75,6 +77,7 @@ static struct gw_lf *new_log(const struct gw_log_files_conf *conf)
     l->log.ops = &ops;
     l->conf = *conf;
     l->env = conf->env;
+    (void)pthread_mutex_init(&l->role, NULL);
     (void)pthread_mutex_init(&l->work, NULL);
     (void)pthread_mutex_init(&l->lock, NULL);
     l->dir = strdup(conf->dir);

@@ -6,7 +6,8 @@
  *                                                              │
  *   readers: segments, ends, what is settled  ◄────────────────┘                  under `lock`, never over I/O
  *
- * Lock order: work, lock. `work` is held by whoever writes: the log's writer, or a thread that opens a consumer.
+ * Lock order: role, work, lock. `role` is held by who takes from the inbox, until all of it is done(): what is done
+ * comes in the order of the log. `work` is held by whoever writes: this one, or a thread that opens a consumer.
  */
 #ifndef GW_LOG_IMPL_H
 #define GW_LOG_IMPL_H
@@ -90,6 +91,10 @@ struct gw_lf {
     uint8_t uuid[GW_LF_UUID];
     struct gw_inbox inbox;
     _Atomic bool closed;
+
+    pthread_mutex_t role;
+    struct gw_inbox_item *waiting; /* taken from the inbox, not written yet. Under role */
+    uint64_t slow_until_ns;        /* the disk made somebody wait: until then it is the writer's alone. Under role */
 
     pthread_mutex_t work;
     struct gw_file *lock_file;
@@ -192,6 +197,7 @@ void gw_lf_apply(struct gw_lf *l);
 
 /* turn.c */
 uint64_t gw_lf_work(struct gw_log *log);
+bool gw_lf_work_here(struct gw_log *log);
 /** One record, written, synced and applied. Under work, with nothing in l->out. */
 int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies);
 /** At the end of the log: cut to its length, and everything synced. */

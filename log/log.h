@@ -5,7 +5,7 @@
  *
  *   any thread        commit = frames + settlements + positions, all or nothing
  *                        │ gw_log_submit
- *   the log's writer     └► one contiguous group on disk ─► done(rc)
+ *   the log's writer     └► one contiguous group on disk ─► done(rc)      (or the same thread: gw_log_work_here)
  *   readers           frames in order, committed ones only
  *
  *   frames    0   1   2   3   4   5   6   7   8          one number (seq) a frame; rows are counted through
@@ -97,7 +97,8 @@ struct gw_log_commit {
     struct gw_log_producer producer;
     bool sync; /* done comes when it would survive a power cut, not only the end of the process */
     /**
-     * On the log's writer thread, which it must not block; may free the commit and submit others. rc: 0;
+     * On the thread that writes at this moment (one at a time: the log's writer, or one in gw_log_work_here), which it
+     * must not block; may free the commit and submit others. rc: 0;
      * -ENOSPC no room on the disk, -EDQUOT over the log's own limit, -ESTALE fenced, -EIO, -ENOMEM, -E2BIG,
      * -ESHUTDOWN. Nothing of it can be read, now or after a crash, when rc < 0; but for a disk that failed to sync it
      * and takes nothing else either: a crash before the next commit that works may leave it, as a whole.
@@ -157,6 +158,7 @@ struct gw_log_entry {
 struct gw_log_ops {
     void (*submit)(struct gw_log *l, struct gw_log_commit *c);
     uint64_t (*work)(struct gw_log *l);
+    bool (*work_here)(struct gw_log *l); /* or NULL */
     int (*producer)(struct gw_log *l, const char *name, struct gw_log_producer *ret);
     int (*consumer_open)(struct gw_log *l, const char *name, enum gw_log_start start, uint32_t *ret_id);
     int (*consumer_release)(struct gw_log *l, const char *name);
@@ -197,6 +199,16 @@ static inline void gw_log_submit(struct gw_log *l, struct gw_log_commit *c)
 static inline uint64_t gw_log_work(struct gw_log *l)
 {
     return l->ops->work(l);
+}
+
+/**
+ * Any thread, between two things that it does: what was submitted is written by itself when that costs no more than
+ * copying it (nobody else is the writer now, nobody waits for a sync, there is room in the segment, and the disk took
+ * the last ones quickly). Calls done of whatever it wrote. False: the writer must be called.
+ */
+static inline bool gw_log_work_here(struct gw_log *l)
+{
+    return l->ops->work_here && l->ops->work_here(l);
 }
 
 /** A new epoch of that name: commits of older ones fail with -ESTALE from now on, also after a crash. */

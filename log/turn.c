@@ -2,6 +2,15 @@
 /* The writer's turn, and what is written besides commits: single records, marks, losses that readers found. */
 #include "log/impl.h"
 
+/*
+ * Copying into the page cache costs less than waking another thread and being woken by it. So who submits writes by
+ * itself, as long as that is all: more than this is shared work, and a disk that lets somebody wait so long is the
+ * writer's alone for a while.
+ */
+enum { HERE_BYTES = 4 << 20, SMALL_RECORD = 256 };
+#define SLOW_NS       2000000u
+#define SLOW_PAUSE_NS 1000000000u
+
 int gw_lf_write_now(struct gw_lf *l, uint8_t kind, struct gw_slice body, unsigned copies)
 {
     int rc = 0, of_commit = 0;
@@ -133,45 +142,132 @@ static uint64_t when_next(struct gw_lf *l)
     return at == 0 || (retain != 0 && retain < at) ? retain : at;
 }
 
-static struct gw_inbox_item *take_todo(struct gw_lf *l, struct gw_inbox_item *list)
+/* Of what waits: the next commits, in order. Under role and work. */
+static void take_todo(struct gw_lf *l)
 {
     int rc = l->closed ? -ESHUTDOWN : l->conf.read_only ? -EROFS : GW_LF_OPEN;
 
-    for (l->n_todo = 0; list && l->n_todo < GW_LF_BATCH; list = list->next)
-        l->todo[l->n_todo++] = (struct gw_lf_todo){(struct gw_log_commit *)(void *)list, rc};
-    return list;
+    for (l->n_todo = 0; l->waiting && l->n_todo < GW_LF_BATCH; l->waiting = l->waiting->next)
+        l->todo[l->n_todo++] = (struct gw_lf_todo){(struct gw_log_commit *)(void *)l->waiting, rc};
+}
+
+static void take_waiting(struct gw_lf *l)
+{
+    struct gw_inbox_item **end = &l->waiting;
+
+    while (*end)
+        end = &(*end)->next;
+    *end = gw_inbox_take(&l->inbox);
+}
+
+/* What else is due, when nothing more waits. */
+static void tend(struct gw_lf *l)
+{
+    if (l->closed || l->conf.read_only)
+        return;
+    sync_if_due(l);
+    mark_if_due(l);
+    write_losses(l);
+    gw_lf_retain(l);
+    if (!l->tail.broken)
+        (void)gw_lf_keep_reserve(l);
+}
+
+/* The next commits are written, and done. Under role; with work, which is given back. `here`: and nothing else. */
+static uint64_t write_some(struct gw_lf *l, bool here)
+{
+    struct gw_lf_todo done[GW_LF_BATCH];
+    uint64_t next;
+    unsigned n;
+
+    take_todo(l);
+    if (l->n_todo > 0 && l->todo[0].rc == GW_LF_OPEN)
+        gw_lf_write_todo(l);
+    n = l->n_todo;
+    memcpy(done, l->todo, n * sizeof(*done));
+    l->n_todo = 0;
+    if (!here && !l->waiting)
+        tend(l);
+    next = when_next(l);
+    (void)pthread_mutex_unlock(&l->work);
+    for (unsigned i = 0; i < n; i++)
+        done[i].c->done(done[i].c, done[i].rc);
+    return next;
 }
 
 uint64_t gw_lf_work(struct gw_log *log)
 {
     struct gw_lf *l = (struct gw_lf *)log;
-    struct gw_inbox_item *list = gw_inbox_take(&l->inbox);
     uint64_t next;
 
-    for (;;) {
-        struct gw_lf_todo done[GW_LF_BATCH];
-        unsigned n;
-
+    (void)pthread_mutex_lock(&l->role);
+    take_waiting(l);
+    do {
         (void)pthread_mutex_lock(&l->work);
-        list = take_todo(l, list);
-        if (l->n_todo > 0 && l->todo[0].rc == GW_LF_OPEN)
-            gw_lf_write_todo(l);
-        n = l->n_todo;
-        memcpy(done, l->todo, n * sizeof(*done));
-        l->n_todo = 0;
-        if (!list && !l->closed && !l->conf.read_only) {
-            sync_if_due(l);
-            mark_if_due(l);
-            write_losses(l);
-            gw_lf_retain(l);
-            if (!l->tail.broken)
-                (void)gw_lf_keep_reserve(l);
-        }
-        next = when_next(l);
-        (void)pthread_mutex_unlock(&l->work);
-        for (unsigned i = 0; i < n; i++)
-            done[i].c->done(done[i].c, done[i].rc);
-        if (!list)
-            return next;
+        next = write_some(l, false);
+    } while (l->waiting);
+    (void)pthread_mutex_unlock(&l->role);
+    return next;
+}
+
+/* ---- on whatever thread ------------------------------------------------------------------------------------ */
+
+/* Bytes of what waits with its heads, at most; UINT64_MAX: that is not for here. */
+static uint64_t waiting_bytes(const struct gw_lf *l)
+{
+    uint64_t n_bytes = 0;
+    unsigned n = 0;
+
+    for (const struct gw_inbox_item *i = l->waiting; i; i = i->next) {
+        const struct gw_log_commit *c = (const struct gw_log_commit *)(const void *)i;
+
+        if (c->sync || ++n > GW_LF_BATCH)
+            return UINT64_MAX;
+        for (unsigned k = 0; k < c->n_frames; k++)
+            n_bytes += GW_LF_HEAD + gw_lf_pad(c->frames[k].meta.n + c->frames[k].body.n);
+        for (unsigned k = 0; k < c->n_positions; k++)
+            n_bytes += SMALL_RECORD + c->positions[k].note.n;
+        n_bytes += SMALL_RECORD * (1 + (uint64_t)c->n_settles);
     }
+    return n_bytes;
+}
+
+/* Without waiting for the disk, as far as can be known. True: with work. */
+static bool may_write_here(struct gw_lf *l)
+{
+    uint64_t n_bytes = waiting_bytes(l);
+
+    if (n_bytes > HERE_BYTES || gw_mono_ns(l->env) < l->slow_until_ns || pthread_mutex_trylock(&l->work) != 0)
+        return false;
+    if (!l->closed && !l->conf.read_only && !l->tail.broken && gw_lf_fits(l, n_bytes, false))
+        return true;
+    (void)pthread_mutex_unlock(&l->work);
+    return false;
+}
+
+/* True: the writer knows already that there is something to sync. */
+static bool write_here(struct gw_lf *l)
+{
+    bool known = l->unsynced_ns != 0;
+    uint64_t t0 = gw_mono_ns(l->env), t1;
+
+    (void)write_some(l, true);
+    t1 = gw_mono_ns(l->env);
+    if (t1 - t0 > SLOW_NS)
+        l->slow_until_ns = t1 + SLOW_PAUSE_NS;
+    return known;
+}
+
+bool gw_lf_work_here(struct gw_log *log)
+{
+    struct gw_lf *l = (struct gw_lf *)log;
+    bool ok = true;
+
+    if (pthread_mutex_trylock(&l->role) != 0)
+        return false; /* the writer is at it, and may have looked into the inbox already */
+    take_waiting(l);
+    if (l->waiting) /* else somebody has written it */
+        ok = may_write_here(l) && write_here(l);
+    (void)pthread_mutex_unlock(&l->role);
+    return ok;
 }

@@ -35,7 +35,7 @@ struct gw_feed {
     /* Not while another edge of that exporter still has what it holds: then it gets nothing. Written under the wal's
      * lock. */
     _Atomic bool active;
-    _Atomic uint64_t end_seq, next_seq; /* end: the log's writer's; next: the exporter's thread's */
+    _Atomic uint64_t end_seq, next_seq; /* end: who writes the log's; next: the exporter's thread's */
     _Atomic bool behind;
     _Atomic unsigned n_settling; /* commits of settlements under way */
     uint64_t until;              /* it leaves: of the wal's commits, those below are the last that it gets */
@@ -94,7 +94,7 @@ struct gw_committed {
     uint64_t units;
     uint64_t cut; /* the last picture that its sender had taken part in */
 };
-/** On the log's writer thread, in order: one more frame is there. */
+/** On the thread that writes the log at this moment, in order: one more frame is there. */
 void gw_feed_push(struct gw_feed *s, const struct gw_committed *c);
 /** It could not be written and cannot be refused any more: it goes through memory, as in a queue there. False: there is
  * none, and it was dropped. */

@@ -509,6 +509,12 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
 struct gw_tasks *gw_logs_reads(const struct gw_engine *e, const struct gw_log *log);
 /** by_hand only: all writers, and then all readers. */
 void gw_logs_work(struct gw_engine *e);
+/** This thread writes what it submits by itself, at the end of its turns (gw_logs_end_turn), where it can. */
+void gw_logs_enter(struct gw_loop *loop);
+/** What was submitted in this turn is written, and done, where that is possible. */
+void gw_logs_end_turn(void);
+/** From now on the logs' writers are woken at once. */
+void gw_logs_leave(void);
 bool gw_logs_has_folder(const struct gw_engine *e, const char *path);
 void gw_logs_close(struct gw_engine *e);
 

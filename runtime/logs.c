@@ -46,9 +46,47 @@ void gw_engine_log_dir(const char *directory, const char *kind, const char *name
     put_escaped(ret, room, name);
 }
 
+/*
+ * A thread with a loop writes at the end of its turn what it has submitted: it would be woken for the answer in any
+ * case, and what came together is one write. The writer is called when that does not do.
+ */
+static _Thread_local struct turn {
+    struct gw_loop *loop; /* NULL: a thread that does not */
+    struct log *due[8];
+    unsigned n;
+} turn;
+
 static void wake(void *arg)
 {
-    (void)sem_post(&((struct log *)arg)->submitted);
+    struct log *l = arg;
+
+    if (!turn.loop || turn.n == sizeof(turn.due) / sizeof(*turn.due)) {
+        (void)sem_post(&l->submitted);
+        return;
+    }
+    turn.due[turn.n++] = l;
+    gw_loop_again(turn.loop); /* the end of this turn may be over already */
+}
+
+void gw_logs_enter(struct gw_loop *loop)
+{
+    turn.loop = loop;
+}
+
+void gw_logs_end_turn(void)
+{
+    while (turn.n > 0) {
+        struct log *l = turn.due[--turn.n];
+
+        if (!gw_log_work_here(l->log))
+            (void)sem_post(&l->submitted);
+    }
+}
+
+void gw_logs_leave(void)
+{
+    gw_logs_end_turn();
+    turn.loop = NULL;
 }
 
 static void *writer_main(void *arg)

@@ -111,9 +111,11 @@ static void on_turn(struct gw_hook *h)
         gw_intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
     gw_inject_run(w, /* give_up= */ false);
     flush_all(w);
+    gw_logs_end_turn();
     if (!gw_inbox_is_empty(&w->inbox)) { /* most verdicts are known by now: the queue has the rows */
         gw_intake_deliver(w);
         flush_all(w); /* an answer may have let the next request of a connection in */
+        gw_logs_end_turn();
         if (!gw_inbox_is_empty(&w->inbox))
             gw_loop_wake(w->loop);
     }
@@ -242,12 +244,20 @@ void *gw_worker_main(void *arg)
     gw_payload_pool_enter(payloads);
     rc = gw_worker_open(w, &w->err);
     report(w->engine, rc == 0);
+    gw_logs_enter(w->loop);
     if (rc == 0)
         gw_loop_run(w->loop);
+    gw_logs_leave();
     gw_ledger_turn(w);
     gw_worker_close(w);
     gw_payload_pool_free(payloads);
     return NULL;
+}
+
+static void end_turn(struct gw_hook *h)
+{
+    (void)h;
+    gw_logs_end_turn();
 }
 
 void *gw_exporter_main(void *arg)
@@ -262,8 +272,13 @@ void *gw_exporter_main(void *arg)
         rc = gw_edge_open(x->edge, x->loop, &x->err);
     x->is_open = rc == 0;
     report(e, rc == 0);
-    if (rc == 0)
+    if (rc == 0) {
+        x->logs_hook.run = end_turn;
+        gw_loop_add_hook(x->loop, &x->logs_hook);
+        gw_logs_enter(x->loop);
         gw_loop_run(x->loop);
+        gw_logs_leave();
+    }
     gw_edge_close(x->edge);
     gw_payload_pool_free(payloads);
     return NULL;

@@ -10,8 +10,9 @@ enum { SUBMITTERS = 3, COMMITS = 300 };
 struct shared {
     struct world w;
     _Atomic unsigned n_done, n_submitted_all;
-    _Atomic bool stop;
+    _Atomic bool stop, here; /* here: who submits writes by itself, when it can */
     uint32_t consumer;
+    unsigned next[SUBMITTERS]; /* of each, to be done */
 };
 
 struct commit {
@@ -19,6 +20,7 @@ struct commit {
     struct gw_log_frame f;
     struct gw_log_settle s;
     struct shared *sh;
+    unsigned of, number; /* of == SUBMITTERS: the reader's */
     uint8_t body[700];
 };
 
@@ -27,16 +29,20 @@ static void count_done(struct gw_log_commit *c, int rc)
     struct commit *k = (struct commit *)(void *)c;
 
     assert_int_equal(rc, 0);
+    if (k->of < SUBMITTERS)
+        assert_int_equal(k->number, k->sh->next[k->of]++);
     k->sh->n_done++;
     free(k);
 }
 
-static struct commit *new_commit(struct shared *sh)
+static struct commit *new_commit(struct shared *sh, unsigned of, unsigned number)
 {
     struct commit *k = calloc(1, sizeof(*k));
 
     assert_non_null(k);
     k->sh = sh;
+    k->of = of;
+    k->number = number;
     k->c.done = count_done;
     return k;
 }
@@ -44,15 +50,18 @@ static struct commit *new_commit(struct shared *sh)
 static void *submitter(void *arg)
 {
     struct shared *sh = arg;
+    unsigned of = sh->n_submitted_all++;
 
     for (unsigned i = 0; i < COMMITS; i++) {
-        struct commit *k = new_commit(sh);
+        struct commit *k = new_commit(sh, of, i);
 
         k->f = (struct gw_log_frame){.rows = 2, .body = {k->body, sizeof(k->body)}};
         k->c.frames = &k->f;
         k->c.n_frames = 1;
         k->c.sync = i % 16 == 0;
         gw_log_submit(sh->w.log, &k->c);
+        if (sh->here)
+            (void)gw_log_work_here(sh->w.log);
     }
     return NULL;
 }
@@ -61,8 +70,11 @@ static void *writer(void *arg)
 {
     struct shared *sh = arg;
 
-    while (!sh->stop)
+    while (!sh->stop) {
         (void)gw_log_work(sh->w.log);
+        if (sh->here) /* as in a process, where it sleeps most of the time */
+            (void)usleep(200);
+    }
     return NULL;
 }
 
@@ -83,7 +95,7 @@ static void *reader(void *arg)
         assert_int_equal(e.frame.seq, n);
         assert_int_equal(e.lost_frames, 0);
         n++;
-        k = new_commit(sh);
+        k = new_commit(sh, SUBMITTERS, 0);
         k->s = (struct gw_log_settle){.consumer = sh->consumer, .seq = e.frame.seq, .last_seq = e.frame.seq};
         k->c.settles = &k->s;
         k->c.n_settles = 1;
@@ -122,14 +134,16 @@ static void *looker(void *arg)
     return NULL;
 }
 
-/* Guarantees: every frame is read once in order and settled once; the pictures in between add up. */
-static void many_threads_one_writer(void **state)
+/* Guarantees: every frame is read once in order and settled once, commits are done in the order of their threads; the
+ * pictures in between add up. */
+static void go(bool here)
 {
     static struct shared sh;
     pthread_t t[SUBMITTERS + 3];
     struct gw_log_consumer c;
 
-    (void)state;
+    memset(&sh, 0, sizeof(sh));
+    sh.here = here;
     world_init(&sh.w);
     sh.w.conf.wake = NULL;
     sh.w.conf.retention.until_settled = true;
@@ -154,9 +168,22 @@ static void many_threads_one_writer(void **state)
     world_clear(&sh.w);
 }
 
+static void many_threads_one_writer(void **state)
+{
+    (void)state;
+    go(false);
+}
+
+static void many_threads_that_write_by_themselves(void **state)
+{
+    (void)state;
+    go(true);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(many_threads_one_writer)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(many_threads_one_writer),
+                                       cmocka_unit_test(many_threads_that_write_by_themselves)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
