@@ -6,7 +6,7 @@ build="gcc libc6-dev cmake ninja-build pkg-config ccache protobuf-c-compiler pro
  libnghttp2-dev libprotobuf-c-dev libgrpc-dev zlib1g-dev librdkafka-dev libh2o-evloop-dev libfyaml-dev
  libcurl4-openssl-dev libssl-dev libdeflate-dev libisal-dev libzstd-dev libsnappy-dev liblz4-dev libxxhash-dev
  libpcre2-dev libcrypt-dev libcmocka-dev"
-check="clang clang-format llvm libclang-rt-14-dev openssl curl python3-venv git"
+check="mold clang clang-format llvm libclang-rt-14-dev openssl curl python3-venv git"
 real="openjdk-17-jdk-headless maven kcat nghttp2-client"
 want=$build
 case ${1:-build} in check) want="$build $check" ;; real) want="$build $check $real" ;; esac

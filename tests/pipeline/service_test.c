@@ -62,7 +62,7 @@ static const struct gw_field store_fields[] = {
     GW_ID_FIELD(struct store_conf, storage, "storage", 1u << GW_EXTENSION, "Where."),
     {0},
 };
-static const struct gw_storage_ops storage_ops = {NULL};
+static const struct gw_storage_ops storage_ops = {.syncs = NULL};
 static const struct gw_component disk = {.kind = GW_EXTENSION, .name = "disk", .storage = &storage_ops};
 static const struct gw_component store = {.kind = GW_EXPORTER,
                                           .name = "dead_letter_store",
