@@ -184,7 +184,7 @@ void gw_lf_stats(struct gw_log *log, struct gw_log_stats *ret)
     ret->end_row = l->state.end_row;
     if (ret->synced_seq > ret->end_seq)
         ret->synced_seq = ret->end_seq;
-    ret->max_bytes = l->conf.max_bytes;
+    ret->max_bytes = gw_lf_max_bytes(l);
     memcpy(ret->uuid, l->uuid, sizeof(ret->uuid));
     ret->segments = l->n_segs;
     ret->bytes = 0;

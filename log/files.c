@@ -25,6 +25,7 @@ static const struct gw_log_ops ops = {
     .next = gw_lf_next,
     .reader_free = gw_lf_reader_free,
     .truncate = gw_lf_truncate,
+    .retain = gw_lf_set_retention,
     .stats = gw_lf_stats,
     .close = close_log,
 };

@@ -9,11 +9,20 @@
 #include "core/logger.h"
 #include "log/log.h"
 
+/** What limits must leave because a consumer has not passed it. A name that begins with '#' is a note's and reads
+ * nothing. */
+enum gw_log_keep {
+    GW_LOG_KEEP_NONE, /* nothing: it goes, and is counted as dropped */
+    GW_LOG_KEEP_ALL,  /* of every consumer that the log knows; beyond max_bytes appends fail with -EDQUOT instead */
+    GW_LOG_KEEP_OPEN, /* of those that were opened since the start */
+};
+
 /** When whole segments go. What consumers still need goes only when a limit says so, and is counted as dropped. */
 struct gw_log_retention {
     bool until_settled;  /* as soon as every consumer has passed (queues); without it only the limits below */
     uint64_t max_bytes;  /* the oldest go when there is more; 0 = no limit */
     uint64_t max_age_ns; /* by the time of their newest frame; 0 = no limit */
+    enum gw_log_keep keep;
 };
 
 struct gw_log_files_conf { /* borrowed until the log is closed */

@@ -225,6 +225,9 @@ void gw_lf_mark(struct gw_lf_seg *s, uint64_t seq, uint64_t off);
 
 /* retain.c */
 void gw_lf_retain(struct gw_lf *l);
+void gw_lf_set_retention(struct gw_log *log, const struct gw_log_retention *r);
+/** Beyond it appends fail; 0: no limit. */
+uint64_t gw_lf_max_bytes(const struct gw_lf *l);
 uint64_t gw_lf_retain_next(struct gw_lf *l);
 int gw_lf_truncate(struct gw_log *log, uint64_t seq);
 

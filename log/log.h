@@ -30,6 +30,7 @@
 
 struct gw_log;
 struct gw_log_reader;
+struct gw_log_retention; /* log/files.h */
 
 enum {
     GW_LOG_PARTITIONS = 64,
@@ -171,6 +172,7 @@ struct gw_log_ops {
     int (*next)(struct gw_log_reader *r, struct gw_log_entry *ret);
     void (*reader_free)(struct gw_log_reader *r);
     int (*truncate)(struct gw_log *l, uint64_t seq);
+    void (*retain)(struct gw_log *l, const struct gw_log_retention *r);
     void (*stats)(struct gw_log *l, struct gw_log_stats *ret);
     void (*close)(struct gw_log *l);
 };
@@ -225,6 +227,12 @@ static inline int gw_log_producer(struct gw_log *l, const char *name, struct gw_
 static inline int gw_log_truncate(struct gw_log *l, uint64_t seq)
 {
     return l->ops->truncate(l, seq);
+}
+
+/** Another rule from now on. Threads: any; may wait for what the writer is writing. */
+static inline void gw_log_retain(struct gw_log *l, const struct gw_log_retention *r)
+{
+    l->ops->retain(l, r);
 }
 
 /* ---- consumers -------------------------------------------------------------------------------------------- */

@@ -36,6 +36,40 @@ static bool all_passed(const struct gw_lf *l, uint64_t seq, uint64_t row)
     return row <= low_row && seq <= low_seq;
 }
 
+static bool reads(const struct gw_lf_consumer *c, enum gw_log_keep keep)
+{
+    return c->name[0] != '#' && (keep == GW_LOG_KEEP_ALL || c->is_open);
+}
+
+/* Nobody for whom the limits wait still needs anything below. */
+static bool is_read(const struct gw_lf *l, uint64_t seq, uint64_t row)
+{
+    uint64_t low_row = UINT64_MAX, low_seq = UINT64_MAX;
+    enum gw_log_keep keep = l->conf.retention.keep;
+
+    for (unsigned i = 0; keep != GW_LOG_KEEP_NONE && i < l->state.n_consumers; i++)
+        if (reads(l->state.consumers[i], keep))
+            passed(&l->state, l->state.consumers[i], &low_row, &low_seq);
+    return row <= low_row && seq <= low_seq;
+}
+
+uint64_t gw_lf_max_bytes(const struct gw_lf *l)
+{
+    const struct gw_log_retention *r = &l->conf.retention;
+    uint64_t most = l->conf.max_bytes;
+
+    return r->keep != GW_LOG_KEEP_NONE && r->max_bytes && (!most || r->max_bytes < most) ? r->max_bytes : most;
+}
+
+/* Where appends fail at the limit, what was read goes before it is reached. */
+static bool is_too_much(const struct gw_lf *l, uint64_t used)
+{
+    const struct gw_log_retention *r = &l->conf.retention;
+    uint64_t room = r->keep != GW_LOG_KEEP_NONE ? gw_lf_segment_bytes(l) : 0;
+
+    return r->max_bytes && used + room > r->max_bytes;
+}
+
 static bool is_old(const struct gw_lf *l, const struct gw_lf_seg *s)
 {
     uint64_t age = l->conf.retention.max_age_ns;
@@ -53,7 +87,7 @@ static bool may_go(const struct gw_lf *l, size_t i, uint64_t used)
         return true; /* decided already, or it has no frames */
     if (r->until_settled && all_passed(l, next->first_seq, next->first_row))
         return true;
-    return (r->max_bytes && used > r->max_bytes) || is_old(l, s);
+    return (is_too_much(l, used) || is_old(l, s)) && is_read(l, next->first_seq, next->first_row);
 }
 
 static uint64_t count_open(const struct gw_lf_rows *done, uint64_t row, uint64_t end)
@@ -143,7 +177,8 @@ static void end_last(struct gw_lf *l)
 
     if (s->first_seq == l->state.end_seq || l->tail.broken)
         return;
-    if (is_old(l, s) || (full && l->conf.retention.until_settled && all_passed(l, l->state.end_seq, l->state.end_row)))
+    if ((is_old(l, s) && is_read(l, l->state.end_seq, l->state.end_row)) ||
+        (full && l->conf.retention.until_settled && all_passed(l, l->state.end_seq, l->state.end_row)))
         (void)gw_lf_roll(l, 0);
 }
 
@@ -184,6 +219,19 @@ uint64_t gw_lf_retain_next(struct gw_lf *l)
     wall = gw_wall_ns(l->env);
     at = l->segs[0].last_time_ns + age;
     return gw_mono_ns(l->env) + (at > wall ? at - wall + 1 : 1000000000u);
+}
+
+void gw_lf_set_retention(struct gw_log *log, const struct gw_log_retention *r)
+{
+    struct gw_lf *l = (struct gw_lf *)log;
+
+    (void)pthread_mutex_lock(&l->work);
+    (void)pthread_mutex_lock(&l->lock);
+    l->conf.retention = *r;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)pthread_mutex_unlock(&l->work);
+    if (l->conf.wake)
+        l->conf.wake(l->conf.arg);
 }
 
 int gw_lf_truncate(struct gw_log *log, uint64_t seq)

@@ -125,6 +125,14 @@ static void submit(struct gw_log *l, struct gw_log_commit *c)
         s->conf.wake(s->conf.arg);
 }
 
+static uint64_t max_bytes(const struct sim *s)
+{
+    const struct gw_log_retention *r = &s->conf.retention;
+    uint64_t most = s->conf.max_bytes;
+
+    return r->keep != GW_LOG_KEEP_NONE && r->max_bytes && (!most || r->max_bytes < most) ? r->max_bytes : most;
+}
+
 static int refusal(struct sim *s, const struct gw_log_commit *c)
 {
     uint64_t bytes = 0;
@@ -136,7 +144,7 @@ static int refusal(struct sim *s, const struct gw_log_commit *c)
         return rc;
     for (unsigned i = 0; i < c->n_frames; i++)
         bytes += gw_sim_frame_bytes(&c->frames[i]);
-    if (s->conf.max_bytes && c->n_frames && s->now.bytes + bytes > s->conf.max_bytes)
+    if (max_bytes(s) && c->n_frames && s->now.bytes + bytes > max_bytes(s))
         return -EDQUOT;
     if (c->n_frames && (s->faults.no_room || chance(s, s->faults.full_permille)))
         return -ENOSPC;
@@ -200,10 +208,26 @@ static void retain(struct sim *s)
 
     if (!gw_sim_may_go(&s->now, &s->conf.retention, wall_ns))
         return;
-    c = gw_sim_change_new(GW_SIM_RETAIN);
-    c->retention = s->conf.retention;
-    c->wall_ns = wall_ns;
+    if (s->conf.retention.keep == GW_LOG_KEEP_NONE) {
+        c = gw_sim_change_new(GW_SIM_RETAIN);
+        c->retention = s->conf.retention;
+        c->wall_ns = wall_ns;
+    } else { /* who is open is not known to what a power cut leaves: a trim, as in files */
+        c = gw_sim_change_new(GW_SIM_TRUNCATE);
+        c->seq = gw_sim_keeps_from(&s->now, &s->conf.retention, wall_ns);
+    }
     change(s, c);
+}
+
+static void set_retention(struct gw_log *l, const struct gw_log_retention *r)
+{
+    struct sim *s = sim_of(l);
+
+    (void)pthread_mutex_lock(&s->lock);
+    s->conf.retention = *r;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (s->conf.wake)
+        s->conf.wake(s->conf.arg);
 }
 
 static uint64_t next_work(struct sim *s)
@@ -538,7 +562,7 @@ static void stats(struct gw_log *l, struct gw_log_stats *ret)
         .end_row = now->end_row,
         .synced_seq = gw_sim_end_seq(&s->base),
         .bytes = now->bytes,
-        .max_bytes = s->conf.max_bytes,
+        .max_bytes = max_bytes(s),
         .segments = 1,
         .first_time_ns = now->n_frames ? now->frames[0]->f.time_ns : 0,
         .lost_frames = now->lost_frames,
@@ -584,6 +608,7 @@ static const struct gw_log_ops ops = {
     .next = next,
     .reader_free = reader_free,
     .truncate = truncate_below,
+    .retain = set_retention,
     .stats = stats,
     .close = close_log,
 };

@@ -373,17 +373,47 @@ static bool is_needed(const struct gw_sim_state *s, const struct gw_log_frame *f
     return s->n_consumers == 0; /* somebody will come */
 }
 
-bool gw_sim_may_go(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns)
+/* As is_needed, of those for whom the limits wait. */
+static bool is_unread(const struct gw_sim_state *s, const struct gw_log_frame *f, enum gw_log_keep keep)
 {
-    const struct gw_log_frame *f = s->n_frames ? &s->frames[0]->f : NULL;
+    struct gw_sim_range open;
 
-    if (!f)
-        return false;
-    if (r->max_bytes && s->bytes > r->max_bytes)
-        return true;
-    if (r->max_age_ns && wall_ns > f->time_ns && wall_ns - f->time_ns > r->max_age_ns)
+    for (size_t i = 0; i < s->n_consumers; i++) {
+        const struct gw_sim_consumer *c = &s->consumers[i];
+
+        if (c->c.name[0] != '#' && (keep == GW_LOG_KEEP_ALL || c->c.is_open) && !is_behind(c, f) &&
+            gw_sim_open_rows(c, f->row, f->row + f->rows, &open))
+            return true;
+    }
+    return false;
+}
+
+/* Of a log that has so many bytes from this frame on. */
+static bool may_go(const struct gw_sim_state *s, const struct gw_log_frame *f, uint64_t bytes,
+                   const struct gw_log_retention *r, uint64_t wall_ns)
+{
+    uint64_t most = r->keep == GW_LOG_KEEP_NONE ? r->max_bytes : r->max_bytes - r->max_bytes / 4;
+    bool limit = (r->max_bytes && bytes > most) ||
+                 (r->max_age_ns && wall_ns > f->time_ns && wall_ns - f->time_ns > r->max_age_ns);
+
+    if (limit && (r->keep == GW_LOG_KEEP_NONE || !is_unread(s, f, r->keep)))
         return true;
     return r->until_settled && !is_needed(s, f);
+}
+
+bool gw_sim_may_go(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns)
+{
+    return s->n_frames && may_go(s, &s->frames[0]->f, s->bytes, r, wall_ns);
+}
+
+uint64_t gw_sim_keeps_from(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns)
+{
+    uint64_t bytes = s->bytes;
+    size_t i = 0;
+
+    for (; i < s->n_frames && may_go(s, &s->frames[i]->f, bytes, r, wall_ns); i++)
+        bytes -= gw_sim_frame_bytes(&s->frames[i]->f);
+    return s->first_seq + i;
 }
 
 static void new_epoch(struct gw_sim_state *s, const char *name)

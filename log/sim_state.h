@@ -97,6 +97,8 @@ void gw_sim_state_copy(struct gw_sim_state *to, const struct gw_sim_state *from)
 /** May the commit be applied? 0, -ESTALE, -E2BIG, -EINVAL. */
 int gw_sim_check(const struct gw_sim_state *s, const struct gw_log_commit *c);
 void gw_sim_apply(struct gw_sim_state *s, const struct gw_sim_change *c);
+/** The first frame that would not go. */
+uint64_t gw_sim_keeps_from(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns);
 /** Would the first frame go? */
 bool gw_sim_may_go(const struct gw_sim_state *s, const struct gw_log_retention *r, uint64_t wall_ns);
 

@@ -208,9 +208,9 @@ static int close_group(struct gw_lf *l, struct group *g)
 
 static int over_limits(struct gw_lf *l, uint64_t bytes)
 {
-    if (l->conf.max_bytes && gw_lf_used(l) + l->out.bytes + bytes + GW_LF_COMMIT > l->conf.max_bytes)
-        return -EDQUOT;
-    return 0;
+    uint64_t most = gw_lf_max_bytes(l);
+
+    return most && gw_lf_used(l) + l->out.bytes + bytes + GW_LF_COMMIT > most ? -EDQUOT : 0;
 }
 
 static int roll(struct gw_lf *l, uint64_t bytes, bool settles)

@@ -106,6 +106,11 @@ static int truncate_below(struct gw_log *l, uint64_t seq)
     return gw_log_truncate(of(l)->real, seq);
 }
 
+static void set_retention(struct gw_log *l, const struct gw_log_retention *r)
+{
+    gw_log_retain(of(l)->real, r);
+}
+
 static void stats(struct gw_log *l, struct gw_log_stats *ret)
 {
     gw_log_stats(of(l)->real, ret);
@@ -132,6 +137,7 @@ static const struct gw_log_ops shared_ops = {
     .position = position,
     .reader_new = reader_new,
     .truncate = truncate_below,
+    .retain = set_retention,
     .stats = stats,
     .close = close_shared,
 };
@@ -166,6 +172,7 @@ static int open_shared(const struct gw_log_files_conf *conf, struct gw_log **ret
     s->dead = false;
     s->wake = conf->wake;
     s->arg = conf->arg;
+    gw_log_retain(s->real, &conf->retention);
     *ret = &s->l;
     return 0;
 }

@@ -253,6 +253,66 @@ static void readers_seek(void **state)
     world_clear(&w);
 }
 
+static int move_to(struct world *w, uint32_t consumer, uint64_t seq)
+{
+    struct gw_log_position p = {.consumer = consumer, .next_seq = seq};
+
+    return world_commit(w, (struct gw_log_commit){.positions = &p, .n_positions = 1});
+}
+
+/*
+ * Scenario    limits that keep what is unread: a reader has read nothing until the log is full, then most of it; a
+ * note's consumer never moves; after a restart the reader is not opened, and from some time on does not count
+ * Guarantees  the full log refuses and drops nothing, by size or age; what was read goes, and there is room again; a
+ *             restart drops nothing before the reader is there; what nobody who counts has read goes by the limits
+ */
+static void limits_wait_for_readers(void **state)
+{
+    struct gw_log_retention open;
+    struct world w;
+    uint32_t note, a;
+    uint64_t end;
+    unsigned n;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention =
+        (struct gw_log_retention){.max_bytes = 512 << 10, .max_age_ns = 3600 * S, .keep = GW_LOG_KEEP_ALL};
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "#note", GW_LOG_FROM_FIRST, &note), 0);
+    assert_int_equal(gw_log_consumer_open(w.log, "a", GW_LOG_FROM_FIRST, &a), 0);
+    assert_int_equal(move_to(&w, note, 0), 0);
+    for (n = 0; world_append(&w, 1, 5000, false) == 0; n++)
+        assert_true(n < 200);
+    assert_true(n > 60);
+    assert_int_equal(world_append(&w, 1, 5000, false), -EDQUOT);
+    assert_int_equal(world_stats(&w).max_bytes, 512 << 10);
+    disk.now_ns += 7200 * S;
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).first_seq, 0);
+    end = world_stats(&w).end_seq;
+    assert_int_equal(move_to(&w, a, end - 5), 0);
+    (void)gw_log_work(w.log);
+    assert_true(world_stats(&w).first_seq > 0 && world_stats(&w).first_seq <= end - 5);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(world_append(&w, 1, 5000, false), 0);
+    assert_int_equal(world_consumer(&w, a).settled[GW_LOG_DROPPED], 0);
+    world_close(&w);
+
+    disk.now_ns += 7200 * S;
+    world_open(&w);
+    (void)gw_log_work(w.log);
+    assert_true(world_stats(&w).first_seq <= end - 5);
+    open = w.conf.retention;
+    open.keep = GW_LOG_KEEP_OPEN;
+    gw_log_retain(w.log, &open);
+    (void)gw_log_work(w.log);
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).first_seq, end + 20);
+    assert_int_equal(world_consumer(&w, a).settled[GW_LOG_DROPPED], 25);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +322,7 @@ int main(void)
         cmocka_unit_test(what_positions_passed_is_delivered),
         cmocka_unit_test(truncate_drops),
         cmocka_unit_test(a_reader_survives_retention),
+        cmocka_unit_test(limits_wait_for_readers),
         cmocka_unit_test(readers_seek),
     };
 
