@@ -82,6 +82,12 @@ struct gw_component {
     /** Accepts a half-built instance and NULL. */
     void (*destroy)(void *self);
     /**
+     * A connector that keeps rows, at a reload with other settings and the same pipelines around it: can it take them
+     * as it is? Then, with `take`, it does, and nothing can go wrong any more. Errors: -ENOTSUP, err names what only a
+     * restart can change. On the main thread, while its consume() and its shares go on. NULL: it takes none.
+     */
+    int (*renew)(void *self, const void *conf, bool take, struct gw_err *err);
+    /**
      * Receivers and extensions that listen: the instance is going to be replaced, and what it listens on may go over to
      * its successor (gw_hs_group_offer). Called before that is created. NULL: it has nothing of the kind.
      */

@@ -294,24 +294,88 @@ static int check_storages(const struct graph *g, struct gw_err *err)
     return 0;
 }
 
+static bool feeds_the_same(const struct gw_service *a, const struct gw_service_component *x, const struct gw_service *b,
+                           const struct gw_service_component *y)
+{
+    size_t n = 0, m = 0;
+
+    for (size_t i = 0; i < b->n_pipelines; i++)
+        m += gw_graph_feeds(&b->pipelines[i], y);
+    for (size_t i = 0; i < a->n_pipelines; i++) {
+        size_t k = 0;
+
+        if (!gw_graph_feeds(&a->pipelines[i], x))
+            continue;
+        n++;
+        while (k < b->n_pipelines && strcmp(b->pipelines[k].id, a->pipelines[i].id) != 0)
+            k++;
+        if (k == b->n_pipelines || !gw_graph_feeds(&b->pipelines[k], y))
+            return false;
+    }
+    return n == m;
+}
+
+/* The one before stays, and gets other settings when all of the new graph stands. */
+static int adopt_renewed(struct graph *g, const struct graph *old, struct instance *x,
+                         const struct gw_service_component *c, char **identity, struct gw_err *err)
+{
+    const struct gw_service *s = old->service;
+    const struct gw_service_component *before = gw_service_find(s, GW_CONNECTOR, c->id);
+    struct gw_err why = {""};
+
+    if (!feeds_the_same(s, before, g->service, c))
+        return gw_fail(err, -ENOTSUP, "connector %s: the pipelines that begin with it can only be changed by a restart",
+                       c->id);
+    if (c->type != x->comp->type || !c->type->renew ||
+        s->telemetry.metrics_level != g->service->telemetry.metrics_level)
+        return gw_fail(err, -ENOTSUP, "connector %s: its settings and its metrics can only be changed by a restart",
+                       c->id);
+    if (c->type->renew(x->self, c->conf, /* take= */ false, &why) < 0)
+        return gw_fail(err, -ENOTSUP, "connector %s: %s", c->id, why.text);
+    x->next_identity = *identity;
+    *identity = NULL;
+    g->instances[c->index] = x;
+    x->refs++;
+    x->feeders++;
+    return 0;
+}
+
 /*
  * A connector that keeps rows goes on from where the one before has got to, which reads and settles still: two of one
  * name would take from one place.
  */
-static int check_connectors(const struct graph *g, const struct graph *old, struct gw_err *err)
+static int adopt_connectors(struct graph *g, const struct graph *old, char **identities, struct gw_err *err)
 {
     const struct gw_service *s = old->service;
+    int rc = 0;
 
-    for (size_t i = 0; i < s->n_components; i++) {
+    for (size_t i = 0; i < s->n_components && rc == 0; i++) {
         const struct gw_service_component *c = gw_service_find(g->service, GW_CONNECTOR, s->components[i].id);
+        struct instance *x = old->instances[i];
 
-        if (old->instances[i] && old->instances[i]->locals && !names(g, old->instances[i]) && c && c->is_used)
-            return gw_fail(err, -ENOTSUP,
-                           "connector %s: its settings, its storage and the pipelines that begin with it can only be "
-                           "changed by a restart",
-                           c->id);
+        if (x && x->locals && !names(g, x) && c && c->is_used)
+            rc = adopt_renewed(g, old, x, c, &identities[c->index], err);
     }
-    return 0;
+    return rc;
+}
+
+void gw_graph_renew(struct graph *g, bool take)
+{
+    for (size_t i = 0; g->instances && i < g->service->n_components; i++) {
+        struct instance *x = g->instances[i];
+        struct gw_err ignored;
+
+        if (!x || !x->next_identity)
+            continue;
+        if (take) {
+            free(x->identity);
+            x->identity = x->next_identity;
+            (void)x->comp->type->renew(x->self, g->service->components[i].conf, /* take= */ true, &ignored);
+        } else {
+            free(x->next_identity);
+        }
+        x->next_identity = NULL;
+    }
 }
 
 static int make_all(struct graph *g, struct graph *old, char **identities, struct gw_err *err)
@@ -324,7 +388,7 @@ static int make_all(struct graph *g, struct graph *old, char **identities, struc
         offer_listeners(g, old);
         rc = check_storages(g, err);
         if (rc == 0)
-            rc = check_connectors(g, old, err);
+            rc = adopt_connectors(g, old, identities, err);
     }
     for (unsigned k = 0; k < N_ONCE && rc == 0; k++) {
         rc = make_instances(g, once[k], identities, err);

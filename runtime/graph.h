@@ -104,10 +104,11 @@ struct instance {
     struct instance *next; /* of the engine's */
     struct gw_engine *engine;
     struct source *source;
-    unsigned refs;    /* graphs that name it */
-    bool is_kept;     /* also when none does: a storage, whose folder is locked and whose logs are open */
-    unsigned feeders; /* of these, those that can still bring it rows */
-    char *identity;   /* what it was made from, as text: the same for equal ones */
+    unsigned refs;       /* graphs that name it */
+    bool is_kept;        /* also when none does: a storage, whose folder is locked and whose logs are open */
+    unsigned feeders;    /* of these, those that can still bring it rows */
+    char *identity;      /* what it was made from, as text: the same for equal ones */
+    char *next_identity; /* of the graph that is being built, which has other settings for it; or NULL */
     const struct gw_service_component *comp; /* of `source`: its index says nothing in another graph */
     struct gw_ctx ctx;
     void *self;
@@ -365,6 +366,9 @@ int gw_graph_build(struct gw_engine *e, struct source *source, struct graph *old
 void gw_graph_free(struct graph *g);
 /** All of it that is a worker's; again or NULL is fine. */
 void gw_graph_free_shares(struct graph *g);
+
+/** Connectors that stay with other settings: take them, or forget that (the graph is not wanted). */
+void gw_graph_renew(struct graph *g, bool take);
 
 /* instance.c */
 int gw_instance_make(struct graph *g, const struct gw_service_component *c, char *identity, struct gw_err *err);

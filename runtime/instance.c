@@ -326,6 +326,7 @@ void gw_instance_free(struct instance *x)
     gw_loop_free(x->loop);
     gw_source_unref(x->source);
     free(x->identity);
+    free(x->next_identity);
     free(x->drains);
     free(x->intakes);
     free(x->locals);

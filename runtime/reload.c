@@ -186,6 +186,7 @@ static int build(struct gw_engine *e, struct source *source, struct graph **ret,
     *ret = e->graph;
     if (rc < 0 && *ret) {
         close_new(e, *ret);
+        gw_graph_renew(*ret, false);
         gw_graph_free(*ret);
     }
     e->graph = old;
@@ -217,9 +218,11 @@ static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
 
         e->graph = old;
         (void)order(e, ORDER_DROP, g, &ignored);
+        gw_graph_renew(g, false);
         begin_to_leave(e, g);
         return rc;
     }
+    gw_graph_renew(g, true);
     gw_wals_take_levels(g);
     gw_durability_tell(g, old);
     (void)order(e, ORDER_SWITCH, g, err);

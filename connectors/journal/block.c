@@ -100,6 +100,7 @@ void gw_journal_head_add(struct local *l, struct block *b)
     }
     l->head[l->head_end++ % l->head_cap] = b;
     l->head_bytes += b->charged_bytes;
-    while (l->head_bytes > l->journal->conf.head_bytes && l->head_first < l->head_end)
+    while (l->head_bytes > atomic_load_explicit(&l->journal->head_bytes, memory_order_relaxed) &&
+           l->head_first < l->head_end)
         leave_first(l);
 }

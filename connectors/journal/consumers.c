@@ -23,6 +23,21 @@ static void see(void *arg, const struct gw_log_consumer *c)
                "pipeline \"%s\" read this journal before and does not now; its position is kept", c->name);
 }
 
+struct gw_log_retention gw_journal_retention(const struct journal_settings *s, enum gw_log_keep keep)
+{
+    return (struct gw_log_retention){.max_bytes = s->retention.max_bytes,
+                                     .max_age_ns = s->retention.max_age_ns,
+                                     .keep = s->retention.keep_unread ? keep : GW_LOG_KEEP_NONE};
+}
+
+/* Those that read are open; who is not there any more holds nothing back. */
+void gw_journal_retain(struct journal *j)
+{
+    struct gw_log_retention r = gw_journal_retention(&j->conf, j->n_consumers ? GW_LOG_KEEP_OPEN : GW_LOG_KEEP_ALL);
+
+    gw_log_retain(j->log, &r);
+}
+
 int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err)
 {
     unsigned n = 0;
@@ -46,6 +61,7 @@ int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, s
         gw_journal_metrics_of(c);
     }
     j->has_consumers = true;
+    gw_journal_retain(j);
     return list ? gw_log_consumers(j->log, see, j) : 0;
 }
 

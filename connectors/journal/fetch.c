@@ -111,7 +111,7 @@ static void run(struct gw_task *t)
 void gw_journal_fetch_begin(struct lane *n, uint64_t room)
 {
     struct fetch *f = &n->fetch;
-    uint64_t all = n->local->journal->conf.in_flight_bytes;
+    uint64_t all = atomic_load_explicit(&n->local->journal->in_flight_bytes, memory_order_relaxed);
 
     /* Not for every frame that leaves: then the threads would only wake each other. */
     if (f->under_way || (n->bytes && room < all / 4) || gw_loop_now_ns(n->local->loop) < f->again_ns)

@@ -30,6 +30,8 @@ static const struct gw_field retention_fields[] = {
     GW_U64_FIELD(struct journal_retention, max_bytes, "max_bytes", "0", 0, 0,
                  "When there is more, the oldest rows go, whether they were read or not. 0: no limit; then a full "
                  "storage refuses new ones."),
+    GW_BOOL_FIELD(struct journal_retention, keep_unread, "keep_unread", "false",
+                  "Neither takes what a pipeline has not read: at max_bytes new rows are refused instead."),
     {0},
 };
 
@@ -143,7 +145,7 @@ static int open_log(struct journal *j, struct gw_err *err)
         .storage = j->conf.storage,
         .kind = "journal",
         .name = slash ? slash + 1 : "default",
-        .retention = {.max_bytes = j->conf.retention.max_bytes, .max_age_ns = j->conf.retention.max_age_ns},
+        .retention = gw_journal_retention(&j->conf, GW_LOG_KEEP_ALL), /* until it is known who reads */
     };
     struct gw_storage st;
     int rc = is_taken ? gw_fail(err, -EINVAL, "that name belongs to the journal that has none")
@@ -182,6 +184,8 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     j->ctx = *ctx;
     j->conf = *(const struct journal_settings *)conf;
     j->memory = ctx->host->memory;
+    j->in_flight_bytes = j->conf.in_flight_bytes;
+    j->head_bytes = j->conf.head_bytes;
     (void)pthread_mutex_init(&j->lock, NULL);
     if (make_locals(j) < 0)
         return gw_fail(err, -ENOMEM, "out of memory");
@@ -384,6 +388,7 @@ const struct gw_component gw_connector_journal = {
     .check = check,
     .create = create,
     .destroy = destroy,
+    .renew = gw_journal_renew,
     .consume = consume,
     .drain = drain,
     .open = open_local,

@@ -40,6 +40,7 @@ enum journal_key { BY_NONE, BY_TRACE_ID, BY_SERVICE, BY_TENANT, BY_ATTRIBUTES };
 
 struct journal_retention {
     uint64_t max_age_ns, max_bytes;
+    bool keep_unread;
 };
 
 struct journal_settings {
@@ -191,7 +192,8 @@ struct consumer {
 
 struct journal {
     struct gw_ctx ctx;
-    struct journal_settings conf;
+    struct journal_settings conf; /* but for what a reload may change, below */
+    _Atomic uint64_t in_flight_bytes, head_bytes;
     struct gw_log *log;
     struct gw_tasks *reader; /* of the log's reader thread */
     bool sync;
@@ -260,9 +262,15 @@ uint64_t gw_journal_lane_due(const struct lane *n);
 void gw_journal_positions_run(struct lane *n);
 void gw_journal_positions_back(struct local *l);
 
+/* renew.c */
+int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err);
+
 /* consumers.c */
 /** Once, with the first worker: all pipelines of the list; those that are gone are named. */
 int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err);
+struct gw_log_retention gw_journal_retention(const struct journal_settings *s, enum gw_log_keep keep);
+/** What goes, from now on: once it is known who reads. */
+void gw_journal_retain(struct journal *j);
 /** What limits took before it was read: counted and logged. */
 void gw_journal_consumers_look(struct journal *j);
 

@@ -60,9 +60,17 @@ static void drop_first(struct lane *n, struct part *p)
     free(t);
 }
 
+/* A reload may have made it smaller than what is there. */
+static uint64_t room(const struct lane *n)
+{
+    uint64_t most = atomic_load_explicit(&n->local->journal->in_flight_bytes, memory_order_relaxed);
+
+    return n->bytes < most ? most - n->bytes : 0;
+}
+
 static bool has_room(const struct lane *n)
 {
-    return n->bytes < n->local->journal->conf.in_flight_bytes;
+    return room(n) > 0;
 }
 
 static bool at_head(const struct lane *n)
@@ -114,7 +122,7 @@ static void take_more(struct lane *n)
         take_from_head(n);
         n->ended = n->head_at == n->local->head_end; /* until the next commit: nothing to look for in the log */
     } else if (!n->ended) {
-        gw_journal_fetch_begin(n, n->local->journal->conf.in_flight_bytes - n->bytes);
+        gw_journal_fetch_begin(n, room(n));
     }
 }
 

@@ -769,6 +769,119 @@ static void retention_takes_what_was_not_read_and_says_so(void **state)
     }
 }
 
+/*
+ * Scenario    keep_unread: the sink behind is away while the limits are passed, by size or by age; then it is back. A
+ *             pipeline that is no longer configured had read nothing
+ * Guarantees  nothing is dropped, also not with a start in between; a full journal refuses, and its senders are told;
+ * every row that was acknowledged comes in order, and then there is room again
+ */
+static void what_is_not_read_is_kept_when_that_is_asked_for(void **state)
+{
+    static uint64_t names[16000];
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+
+    (void)state;
+    for (unsigned by_size = 0; by_size < 2; by_size++) {
+        const char *yaml = through(by_size ? ", in_flight_bytes: 65536, head_bytes: 0, partition_by: tenant,\n"
+                                             "    retention: { max_bytes: 150000, keep_unread: true }"
+                                           : ", in_flight_bytes: 65536, head_bytes: 0, partition_by: tenant,\n"
+                                             "    retention: { max_age: 1m, keep_unread: true }");
+        unsigned n = 0, ok = 0, more;
+
+        gw_test_logs_begin(1);
+        gw_test_logs_engine(&t, two_behind("earliest", second), 1); /* logs/b, which is not there any more */
+        (void)gw_test_engine_close(&t);
+        gw_test_logs_engine(&t, yaml, 1);
+        d = gw_test_engine_door(&t, "scripted", 0);
+        for (unsigned i = 0; i < 40; i++)
+            send(&t, 400 * i, 400);
+        for (unsigned i = 0; i < d->n_verdicts; i++) {
+            ok += d->verdicts[i].v.grpc_status == 0;
+            assert_true(d->verdicts[i].v.grpc_status == 0 ||
+                        strcmp(d->verdicts[i].message, "the journal is full") == 0);
+        }
+        assert_true(by_size ? ok < 40 && ok > 5 : ok == 40);
+        gw_test_logs_turn(&t, 4, 120 * S);
+        gw_test_logs_turn(&t, 4, 120 * S);
+        (void)gw_test_engine_close(&t);
+        gw_test_logs_engine(&t, yaml, 1);
+        gw_test_logs_turn(&t, 4, 120 * S);
+        for (unsigned i = 0; n < 400 * ok; i++) {
+            assert_true(i < 1000);
+            more = receive(&t, names + n, 16000 - n);
+            n += more;
+            gw_test_logs_turn(&t, 4, S);
+        }
+        for (unsigned i = 0; i < n; i++)
+            assert_int_equal(names[i], i);
+        assert_false(gw_test_env_logged(&t.te, "rows were dropped"));
+        gw_test_logs_turn(&t, 4, 120 * S);
+        gw_test_logs_turn(&t, 4, 2 * S);
+        d = gw_test_engine_door(&t, "scripted", 0);
+        send(&t, 50000, 400);
+        assert_int_equal(d->verdicts[d->n_verdicts - 1].v.grpc_status, 0);
+        assert_int_equal(receive(&t, names, 16000), 400);
+        end(&t);
+    }
+}
+
+/* ---- reload ---- */
+
+static int reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err)
+{
+    char text[4000];
+
+    (void)snprintf(text, sizeof(text), "extensions: { file_storage: { directory: %s, fsync: false } }\n%s",
+                   gw_test_logs_dir(), yaml);
+    *err = (struct gw_err){""};
+    return gw_test_engine_reload(t, text, err);
+}
+
+/*
+ * Scenario    a journal with rows that nobody has read is given a limit in bytes, and less memory for pipelines behind;
+ * the same again; then settings that cannot be changed, and another pipeline behind Guarantees  the new limits hold at
+ * once, for what is there, and it reads on from where it was; the others are refused by name, and nothing has changed
+ */
+static void a_reload_takes_other_limits(void **state)
+{
+    static const char limited[] = ", in_flight_bytes: 65536, head_bytes: 0, retention: { max_bytes: 100000 }";
+    static uint64_t names[16000];
+    struct gw_test_engine t;
+    struct gw_err err;
+    unsigned n;
+
+    (void)state;
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, through(""), 1);
+    send(&t, 0, 400);
+    assert_int_equal(reload(&t, through(limited), &err), 0);
+    assert_int_equal(reload(&t, through(limited), &err), 0);
+    for (unsigned i = 1; i < 120; i++)
+        send(&t, 400 * i, 400);
+    assert_true(atomic_load(&gw_engine_memory(t.engine)->used_bytes) < 200000);
+    assert_true(gw_test_env_logged(&t.te, "0 new") && !gw_test_env_logged(&t.te, "dropped before"));
+    gw_test_logs_turn(&t, 2, 2 * S);
+    turn(&t, 10);
+    assert_true(gw_test_env_logged(&t.te, "rows were dropped before it had read them"));
+    n = receive(&t, names, 16000);
+    assert_int_equal(names[0], 0);
+    assert_true(n >= 400);
+    assert_int_equal(reload(&t, through(", start: latest"), &err), -ENOTSUP);
+    assert_string_equal(err.text, "connector journal/j: start can only be changed by a restart");
+    assert_int_equal(reload(&t, through(", partition_by: tenant"), &err), -ENOTSUP);
+    assert_string_equal(err.text, "connector journal/j: partition_by can only be changed by a restart");
+    assert_int_equal(reload(&t, two_behind("earliest", second), &err), -ENOTSUP);
+    assert_string_equal(err.text,
+                        "connector journal/j: the pipelines that begin with it can only be changed by a restart");
+    send(&t, 50000, 1);
+    for (n = 0; n == 0 || names[n - 1] != 50000; turn(&t, 4)) {
+        n = receive(&t, names, 16000);
+        gw_test_logs_turn(&t, 2, 2 * S);
+    }
+    end(&t);
+}
+
 /* ---- mistakes --------------------------------------------------------------------------------------------- */
 
 /*
@@ -830,6 +943,8 @@ int main(void)
         cmocka_unit_test(a_reload_does_not_wait_for_a_read),
         cmocka_unit_test(a_new_pipeline_begins_where_start_says),
         cmocka_unit_test(retention_takes_what_was_not_read_and_says_so),
+        cmocka_unit_test(what_is_not_read_is_kept_when_that_is_asked_for),
+        cmocka_unit_test(a_reload_takes_other_limits),
         cmocka_unit_test(mistakes_are_refused),
     };
 
