@@ -29,6 +29,16 @@ static inline unsigned gw_signal_index(enum gw_signal s)
     return (unsigned)s >> 1;
 }
 
+/** A row that was dropped, as an OTLP request of it alone when it can be told from the others; or what the sink would
+ * have been sent. */
+struct gw_edge_sample {
+    const char *component, *pipeline, *reason;
+    enum gw_signal signal;
+    struct gw_slice body; /* while it is looked at */
+    void (*keep)(void *arg, const struct gw_edge_sample *s);
+    void *arg;
+};
+
 struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     struct gw_env *env;
     const struct gw_component *component;
@@ -45,6 +55,9 @@ struct gw_edge_conf { /* all borrowed for the edge's life, but for settings */
     void (*room)(void *arg);
     /** The book of that key; NULL: none is kept. Threads: any. */
     struct gw_book *(*book)(void *arg, const struct gw_book *key);
+    /** Of what is dropped without a letter: a few of each reason, then one a second. Threads: the exporter's; or NULL.
+     */
+    void (*sample)(void *arg, const struct gw_edge_sample *s);
     void *arg;
 };
 

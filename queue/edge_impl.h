@@ -95,6 +95,14 @@ struct gw_open_batch {
     struct gw_timer timer;
 };
 
+/** How many rows of a reason were kept for looking at, and when (monotonic). */
+enum { GW_SAMPLED_REASONS = 8, GW_SAMPLED_FIRST = 8 };
+struct gw_sampled {
+    uint32_t hash; /* of the reason; 0: free */
+    unsigned n;
+    uint64_t last_ns;
+};
+
 /** One signal's way through the edge. */
 struct gw_lane {
     struct gw_edge *edge;
@@ -121,6 +129,7 @@ struct gw_lane {
     unsigned n_open;
     bool pumping;
     struct gw_gate gate;
+    struct gw_sampled sampled[GW_SAMPLED_REASONS];
 };
 
 struct gw_edge {
@@ -193,10 +202,19 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason);
 /** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */
 void gw_sender_cut(struct gw_lane *l);
 
-/* edge.c */
+/* edge.c. Whoever drops rows also shows one of them (gw_edge_sample). */
 void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason);
 /** As drop, by somebody who may not write to the book. Threads: any. */
 void gw_edge_count_dropped(struct gw_lane *l, const char *pipeline, uint32_t rows, const char *reason);
+/* sample.c: rows of that body are dropped without a letter. */
+enum gw_body_kind {
+    GW_BODY_OTLP,
+    GW_BODY_SENT,   /* as the exporter encodes */
+    GW_BODY_LETTER, /* a dead letter */
+    GW_BODY_TEXT,   /* a sentence: there is no body */
+};
+void gw_edge_sample(struct gw_lane *l, const struct gw_book *book, const char *reason, struct gw_slice body,
+                    enum gw_body_kind kind);
 void gw_edge_done(struct gw_lane *l, struct gw_chunk *c);
 void gw_edge_push(struct gw_edge *e, struct gw_chunk *c);
 void gw_edge_wake(struct gw_edge *e);

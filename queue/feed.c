@@ -410,6 +410,7 @@ static bool accept(struct gw_feed *s, struct gw_chunk *c)
     if (!t) { /* nothing that the exporter could send; trying again would not help */
         gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
         gw_edge_drop(s->lane, c->book, c->rows, "encode");
+        gw_edge_sample(s->lane, c->book, "encode", c->body, GW_BODY_OTLP);
         gw_edge_done(s->lane, c);
         return true;
     }
@@ -443,6 +444,7 @@ void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
     if (c->seq == GW_LOG_END) {
         if (!accept(s, c)) {
             gw_edge_drop(s->lane, c->book, c->rows, "memory");
+            gw_edge_sample(s->lane, c->book, "memory", c->body, GW_BODY_OTLP);
             gw_edge_done(s->lane, c);
         }
         return;
@@ -587,11 +589,16 @@ static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
     return false;
 }
 
-static void drop_lost(struct gw_feed *s, uint64_t rows)
+static void drop_lost(struct gw_feed *s, uint64_t rows, uint64_t before_seq)
 {
+    char text[96];
+
     if (rows == 0)
         return;
+    (void)snprintf(text, sizeof(text), "%llu items before frame %llu could not be read", (unsigned long long)rows,
+                   (unsigned long long)before_seq);
     gw_edge_drop(s->lane, s->book, (uint32_t)rows, "log_damaged");
+    gw_edge_sample(s->lane, s->book, "log_damaged", gw_slice_cstr(text), GW_BODY_TEXT);
     atomic_fetch_sub(&s->lane->lag_rows, rows);
     gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "%llu items were damaged on disk and are lost",
            (unsigned long long)rows);
@@ -627,7 +634,7 @@ static void pass(struct gw_feed *s, const struct gw_log_entry *en)
     lost = shut - known < s->lost_rows ? shut - known : s->lost_rows;
     s->lost_rows -= lost;
     s->lost_here = 0;
-    drop_lost(s, lost);
+    drop_lost(s, lost, en->frame.seq);
     s->next_row = end;
     s->reader_seq = en->frame.seq + 1;
     atomic_store(&s->next_seq, en->frame.seq + 1);
@@ -709,6 +716,7 @@ static void drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
     gw_tab_count(t, GW_LOG_DROPPED, rows);
     (void)gw_tab_unref(t);
     gw_edge_drop(l, s->book, rows, "queue_overflow");
+    gw_edge_sample(l, s->book, "queue_overflow", en->frame.body, GW_BODY_OTLP);
     gw_meta_unref(gw_meta_from_bytes(en->frame.meta, &requests));
     units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
     correct(s, &en->frame, rows, units);

@@ -166,6 +166,7 @@ static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uin
         if (!e->closing)
             return false;
     }
+    gw_edge_sample(j->lane, j->chunk->book, f->reason, body, GW_BODY_SENT);
     drop(j->lane, j->chunk->book, tab, rows, f);
     return true;
 }
@@ -574,6 +575,12 @@ static void watch_graves(struct gw_lane *l)
     gw_timer_arm(loop_of(l), &l->graves_timer, gw_loop_now_ns(loop_of(l)) + DEAD_LETTER_PAUSE_NS);
 }
 
+static void drop_grave(struct gw_lane *l, const struct gw_grave *g, const char *why)
+{
+    gw_edge_sample(l, g->book, why, (struct gw_slice){g->letter, g->n}, GW_BODY_LETTER);
+    drop(l, g->book, NULL, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
+}
+
 /* The first grave is settled: as a dead letter, or dropped because of `why`. */
 static void close_grave(struct gw_lane *l, const char *why)
 {
@@ -585,8 +592,7 @@ static void close_grave(struct gw_lane *l, const char *why)
     if (why && g->tab)
         leave(l, g->book, g->tab, g->rows);
     else if (why)
-        drop(l, g->book, NULL, g->rows,
-             &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
+        drop_grave(l, g, why);
     else
         count_dead_letter(l, g->book, g->tab, g->rows, g->reason);
     (void)gw_tab_unref(g->tab);
@@ -641,6 +647,7 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *d)
 
     if (!bury(j, tab, d->body, rows, &f) && !dig(j, tab, d->body, rows, &f)) {
         f.reason = "dead_letter_full";
+        gw_edge_sample(j->lane, j->chunk->book, f.reason, d->body, GW_BODY_SENT);
         drop(j->lane, j->chunk->book, tab, rows, &f);
     }
     (void)gw_tab_unref(tab);
@@ -788,6 +795,8 @@ void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *r
 {
     gw_metric_add(l->failed, c->rows);
     gw_edge_drop(l, c->book, c->rows, reason);
+    if (c->n_receipts == 0) /* nobody else has them */
+        gw_edge_sample(l, c->book, reason, c->body, GW_BODY_SENT);
     gw_chunk_settle(c, 0, GW_REFUSED, 14, retry_after_ns, message);
     gw_edge_done(l, c);
 }
@@ -798,6 +807,8 @@ void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *mess
 
     gw_metric_add(j->lane->failed, j->a.rows);
     gw_edge_drop(j->lane, j->chunk->book, j->a.rows, reason);
+    if (j->chunk->n_receipts == 0)
+        gw_edge_sample(j->lane, j->chunk->book, reason, j->a.body, GW_BODY_SENT);
     finish(j, j->rejected_rows, GW_REFUSED, &f);
 }
 
@@ -809,6 +820,7 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason)
         return false;
     gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
     gw_edge_drop(l, c->book, c->rows, reason);
+    gw_edge_sample(l, c->book, reason, c->body, GW_BODY_SENT);
     gw_chunk_settle(c, 0, GW_DROPPED, 0, 0, NULL);
     gw_edge_done(l, c);
     return true;

@@ -224,6 +224,14 @@ static void room(void *arg)
             gw_loop_wake(e->workers[i].loop);
 }
 
+static void keep_sample(void *arg, const struct gw_edge_sample *s)
+{
+    const struct gw_engine *e = arg;
+
+    gw_samples_keep(e->samples, &(struct gw_sample_reason){s->component, s->pipeline, s->reason, s->signal},
+                    gw_wall_ns(e->conf.env), s->body);
+}
+
 static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
 {
     struct gw_engine *e = g->engine;
@@ -240,6 +248,7 @@ static int make_edge(struct graph *g, struct instance *x, struct gw_err *err)
         .memory = &e->memory,
         .room = room,
         .book = gw_books_of,
+        .sample = keep_sample,
         .arg = e,
     };
 
