@@ -83,6 +83,11 @@ struct gw_intake {
     const struct gw_limits *limits; /* what one request may hold (otlp-proto/limits.h); set by the receiver */
     /* otelcol_receiver_*; counted by the runtime. transport is a receiver's label, from the meta. */
     const char *id;
+    /**
+     * What it brings a journal has, and all queues behind are in memory: they keep no order, and a verdict comes when
+     * the sink's does. Then requests of one partition need not wait for each other.
+     */
+    bool many;
     /* A connector gets one for each pipeline that begins with it; pipeline is NULL for receivers. */
     const char *pipeline;
     struct gw_intake *next;

@@ -476,6 +476,28 @@ static bool is_in_log(const struct intake *in, const struct route *rt)
            in->share->graph->pipelines[t->index].conf->durability != GW_DURABILITY_MEMORY;
 }
 
+/* Is its queue in memory, and answers before the sink? */
+static bool is_in_memory(const struct graph *g, const struct gw_service_component *c)
+{
+    const struct gw_queue_settings *q = c->extra;
+
+    return c->kind == GW_EXPORTER && q && q->queue.enabled && !q->queue.wait_for_result && !gw_wals_edge(g, c);
+}
+
+static bool takes_many(const struct intake *in, const struct route *rt)
+{
+    const struct graph *g = in->share->graph;
+    const struct gw_service_pipeline *p;
+
+    if (!is_in_log(in, rt))
+        return false;
+    p = g->pipelines[rt->targets->index].conf;
+    for (size_t i = 0; i < p->n_exporters; i++)
+        if (!is_in_memory(g, p->exporters[i]))
+            return false;
+    return true;
+}
+
 /* Units that the flow did not use go back: rows were dropped, or took another way. */
 static void run(struct open_batch *o)
 {
@@ -678,6 +700,9 @@ void gw_intake_aim(struct intake *in, struct share *sh, struct route *to)
     in->base.signals = 0;
     for (unsigned k = 0; k < GW_N_SIGNALS; k++)
         in->base.signals |= to[k].n_targets ? 1u << k : 0;
+    in->base.many = false;
+    for (unsigned k = 0; k < GW_N_SIGNALS; k++)
+        in->base.many |= takes_many(in, &to[k]);
     gw_books_wire_intake(in);
 }
 

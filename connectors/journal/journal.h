@@ -11,7 +11,7 @@
  *           who reads at the end of the log never reads the disk
  *   head    a worker's newest blocks, without a gap between them
  *   lane    one consumer (a pipeline) on one worker, for the partitions that the worker owns: partition % n_workers
- *   part    a partition in a lane: frames in order, at most one request of them under way
+ *   part    a partition in a lane: frames in order, and the requests that were made of them
  *
  *   fetch   what a lane has the log's reader thread read
  *
@@ -95,14 +95,17 @@ struct taken {
     uint32_t frame;
 };
 
+struct request; /* send.c */
 struct part {
     struct taken *first, **last;
-    uint64_t read;      /* frames below are taken, or done */
-    uint64_t done;      /* all below are done */
-    uint64_t committed; /* the log knows that */
-    uint32_t n_sent;    /* taken frames in the request under way; 0: none */
-    uint32_t alone;     /* so many frames go one by one: one of them is no request */
-    bool copy;          /* the decoder must have a payload of its own */
+    struct taken *unsent;                     /* the first that is in no request; or NULL */
+    struct request *requests, **last_request; /* in order; the first is not done */
+    uint32_t next_number, n_again;            /* so many were refused and have to go again */
+    uint64_t read;                            /* frames below are taken, or done */
+    uint64_t done;                            /* all below are done */
+    uint64_t committed;                       /* the log knows that */
+    uint32_t alone;                           /* so many frames go one by one: one of them is no request */
+    bool copy;                                /* the decoder must have a payload of its own */
 };
 
 /** A commit of positions; one a lane under way at a time. */
@@ -144,7 +147,8 @@ struct lane {
     uint64_t next;    /* frames below are taken, as far as they are ours */
     uint64_t head_at; /* count of the head's blocks: where `next` is */
     struct part parts[JOURNAL_PARTITIONS];
-    uint64_t bytes; /* taken */
+    uint64_t bytes;       /* taken */
+    uint32_t n_under_way; /* requests */
     uint64_t retry_ns, pause_ns;
     uint64_t commit_ns; /* idle positions are told then */
     uint64_t told_next; /* `next` when they were */
@@ -257,6 +261,15 @@ void gw_journal_lane_look(struct lane *n);
 bool gw_journal_lane_is_idle(const struct lane *n);
 /** When it wants to run again, monotonic; 0: when something happens. */
 uint64_t gw_journal_lane_due(const struct lane *n);
+
+/** The oldest frame is done, or not wanted. */
+void gw_journal_lane_drop(struct lane *n, struct part *p);
+
+/* send.c */
+/** True: something was sent. */
+bool gw_journal_send_more(struct lane *n);
+void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v);
+void gw_journal_send_close(struct part *p);
 
 /* positions.c */
 void gw_journal_positions_run(struct lane *n);

@@ -1,26 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The receiver's side: what a pipeline has not had yet goes through its door, a partition at a time in order.
- *
- *   taken   1 2 3 4 5        frames of one partition, in memory
- *           └─┬─┘            one request: refused, it goes again later, and what follows waits for it
- *             done ─► position
- */
+/* The receiver's side: a lane takes frames, from the head or from what was read, sends them (send.c), and tells the log
+ * how far it is. */
 #include <stdlib.h>
 
 #include "connectors/journal/journal.h"
 
-enum { PAUSE_MIN_NS = 100000000, LOOK_NS = 100000000 };
-#define PAUSE_MAX_NS UINT64_C(5000000000)
-enum {
-    CANCELLED = 1,
-    DEADLINE_EXCEEDED = 4,
-    RESOURCE_EXHAUSTED = 8,
-    ABORTED = 10,
-    OUT_OF_RANGE = 11,
-    UNAVAILABLE = 14,
-    DATA_LOSS = 15
-};
+enum { LOOK_NS = 100000000 };
 
 static bool is_ours(const struct lane *n, uint16_t partition)
 {
@@ -43,12 +28,14 @@ bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
     *t = (struct taken){.block = gw_journal_block_ref(b), .frame = frame};
     *p->last = t;
     p->last = &t->next;
+    if (!p->unsent)
+        p->unsent = t;
     p->read = f->seq + 1;
     n->bytes += f->body.n;
     return true;
 }
 
-static void drop_first(struct lane *n, struct part *p)
+void gw_journal_lane_drop(struct lane *n, struct part *p)
 {
     struct taken *t = p->first;
 
@@ -126,187 +113,6 @@ static void take_more(struct lane *n)
     }
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------------- */
-
-/* 4.1 of the OTLP specification: what may be sent again. */
-static bool is_for_now(const struct gw_verdict *v)
-{
-    switch (v->grpc_status) {
-    case CANCELLED:
-    case DEADLINE_EXCEEDED:
-    case ABORTED:
-    case OUT_OF_RANGE:
-    case UNAVAILABLE:
-    case DATA_LOSS:
-        return true;
-    default:
-        return v->grpc_status == RESOURCE_EXHAUSTED && v->retry_after_ns > 0;
-    }
-}
-
-/* The whole lane waits: its partitions share the way. */
-static void pause(struct lane *n, uint64_t wish_ns)
-{
-    uint64_t now = gw_loop_now_ns(n->local->loop);
-
-    if (n->retry_ns > now)
-        return;
-    n->pause_ns = n->pause_ns ? 2 * n->pause_ns : PAUSE_MIN_NS;
-    if (n->pause_ns > PAUSE_MAX_NS)
-        n->pause_ns = PAUSE_MAX_NS;
-    n->retry_ns = now + (wish_ns && wish_ns < n->pause_ns ? wish_ns : n->pause_ns);
-    gw_metric_add(n->consumer->retries, 1);
-}
-
-static void done(struct lane *n, struct part *p, uint32_t n_sent)
-{
-    for (; n_sent > 0; n_sent--) {
-        p->done = p->first->block->frames[p->first->frame].seq + 1;
-        gw_metric_add(n->consumer->rows, p->first->block->frames[p->first->frame].rows);
-        drop_first(n, p);
-    }
-    n->dirty = true;
-    p->copy = false;
-    p->alone -= p->alone > 0;
-}
-
-/* What the pipeline behind will never take was counted there with its reason, and is its dead letter. */
-static void failed(struct lane *n, struct part *p, uint32_t n_sent, const struct gw_verdict *v)
-{
-    uint64_t rows = 0;
-    struct taken *t = p->first;
-
-    for (uint32_t i = 0; i < n_sent; i++, t = t->next)
-        rows += t->block->frames[t->frame].rows;
-    gw_metric_add(n->consumer->failed, rows);
-    gw_log(&n->local->journal->ctx.logger, GW_LOG_WARN, "%s: %llu rows will never be taken (%d): %s",
-           n->intake->pipeline, (unsigned long long)rows, v->grpc_status, v->message ? v->message : "");
-    done(n, p, n_sent);
-}
-
-static void verdict(struct lane *n, struct part *p, const struct gw_verdict *v)
-{
-    uint32_t n_sent = p->n_sent;
-
-    p->n_sent = 0;
-    if (v->grpc_status == 0) {
-        n->pause_ns = 0;
-        done(n, p, n_sent);
-    } else if (is_for_now(v)) {
-        pause(n, v->retry_after_ns);
-    } else {
-        failed(n, p, n_sent, v);
-    }
-}
-
-static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v)
-{
-    struct lane *n = local;
-
-    if (!n) /* the worker is leaving: the log gives it again */
-        return;
-    verdict(n, &n->parts[ack->slot], v);
-    gw_loop_again(n->local->loop);
-}
-
-/* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. */
-static uint32_t count_next(const struct part *p, size_t *ret_bytes)
-{
-    const struct gw_meta *meta = p->first->block->meta;
-    uint32_t n = 0;
-
-    *ret_bytes = 0;
-    for (const struct taken *t = p->first; t; t = t->next, n++) {
-        size_t bytes = t->block->frames[t->frame].body.n;
-
-        if (n > 0 && (p->alone || *ret_bytes + bytes > JOURNAL_REQUEST_BYTES || !gw_meta_eq(t->block->meta, meta)))
-            break;
-        *ret_bytes += bytes;
-    }
-    return n;
-}
-
-/* OTLP messages one behind the other are one message. */
-static struct gw_slice merge(struct lane *n, const struct part *p, uint32_t count)
-{
-    const struct taken *t = p->first;
-
-    gw_buf_reset(&n->merged);
-    for (uint32_t i = 0; i < count; i++, t = t->next)
-        gw_buf_put_slice(&n->merged, t->block->frames[t->frame].body);
-    return gw_buf_slice(&n->merged);
-}
-
-static int submit(struct lane *n, struct part *p, uint32_t count, size_t bytes, struct gw_verdict *ret)
-{
-    struct block *b = p->first->block;
-    struct gw_hold hold = {0};
-    struct gw_request rq = {
-        .hold = &hold, .encoding = GW_ENC_PROTO, .meta = b->meta, .ack = {.slot = (uint32_t)(p - n->parts)}};
-    int rc = n->intake->ops->admit(n->intake, &hold, n->signal, bytes, ret);
-
-    if (rc < 0)
-        return rc;
-    if (count == 1) {
-        rq.bytes = b->frames[p->first->frame].body;
-        rq.payload = p->copy ? NULL : gw_payload_ref(b->payload);
-    } else {
-        rq.bytes = merge(n, p, count);
-        rc = n->merged.failed ? -EBUSY : 0;
-    }
-    p->n_sent = count;
-    if (rc == 0)
-        rc = n->intake->ops->submit(n->intake, &rq, ret);
-    if (rc < 0) {
-        p->n_sent = 0;
-        n->intake->ops->release(n->intake, &hold);
-        (void)gw_payload_unref(rq.payload);
-        p->copy = true; /* it may have been that */
-    }
-    return rc;
-}
-
-/* False: the way is full. */
-static bool send_part(struct lane *n, struct part *p)
-{
-    struct gw_verdict v = {.grpc_status = UNAVAILABLE};
-    size_t bytes;
-    uint32_t count = count_next(p, &bytes);
-    int rc = submit(n, p, count, bytes, &v);
-
-    if (rc == 0)
-        return true;
-    if (rc == -ENOTSUP) /* the pipeline is not there: it may come again */
-        v.grpc_status = UNAVAILABLE;
-    if (!is_for_now(&v) && count > 1) {
-        p->alone = count;
-        return true;
-    }
-    p->n_sent = count;
-    verdict(n, p, &v);
-    return !is_for_now(&v);
-}
-
-/* True: something was sent. */
-static bool send_more(struct lane *n)
-{
-    bool any = false;
-
-    if (n->retry_ns > gw_loop_now_ns(n->local->loop) || n->local->quiesced)
-        return false;
-    for (unsigned k = 0; k < JOURNAL_PARTITIONS; k++) {
-        struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */
-
-        if (!p->first || p->n_sent)
-            continue;
-        if (!send_part(n, p))
-            return any;
-        any = true;
-    }
-    n->turn++;
-    return any;
-}
-
 /* ---- the whole -------------------------------------------------------------------------------------------- */
 
 static void look(struct lane *n)
@@ -330,7 +136,7 @@ bool gw_journal_lane_run(struct lane *n)
     bool sent;
 
     take_more(n);
-    sent = send_more(n);
+    sent = gw_journal_send_more(n);
     gw_journal_positions_run(n);
     look(n);
     return sent;
@@ -359,10 +165,7 @@ uint64_t gw_journal_lane_due(const struct lane *n)
 
 bool gw_journal_lane_is_idle(const struct lane *n)
 {
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
-        if (n->parts[i].n_sent)
-            return false;
-    return !n->positions.under_way && !n->dirty && !n->fetch.under_way;
+    return n->n_under_way == 0 && !n->positions.under_way && !n->dirty && !n->fetch.under_way;
 }
 
 static void find_low(void *arg, const struct gw_log_consumer *c)
@@ -385,6 +188,7 @@ static int find_positions(struct lane *n)
         struct part *p = &n->parts[i];
 
         p->last = &p->first;
+        p->last_request = &p->requests;
         rc = gw_log_position(log, n->consumer->id, i, &p->committed, NULL, NULL);
         p->read = p->done = p->committed > low ? p->committed : low;
         if (is_ours(n, i) && p->read < least)
@@ -404,7 +208,7 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     n->signal = (enum gw_signal)in->signals;
     gw_buf_init(&n->merged, 2 * JOURNAL_REQUEST_BYTES);
     gw_buf_init(&n->fetch.last_meta_bytes, GW_LOG_MAX_META_BYTES);
-    in->on_verdict = on_verdict;
+    in->on_verdict = gw_journal_send_verdict;
     in->local = n;
     rc = find_positions(n);
     n->ended = !is_behind(n);
@@ -416,8 +220,10 @@ void gw_journal_lane_close(struct lane *n)
     if (n->intake)
         n->intake->local = NULL;
     gw_journal_fetch_close(n);
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
+        gw_journal_send_close(&n->parts[i]);
         while (n->parts[i].first)
-            drop_first(n, &n->parts[i]);
+            gw_journal_lane_drop(n, &n->parts[i]);
+    }
     gw_buf_clear(&n->merged);
 }

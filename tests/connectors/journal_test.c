@@ -270,6 +270,43 @@ static void a_stop_does_not_wait_for_a_sink_that_is_away(void **state)
 }
 
 /*
+ * Scenario    three requests of one partition, a queue in memory behind; the sink answers the second and the third,
+ * turns the first one away, and takes it when it comes again Guarantees  they do not wait for each other; the position
+ * stays before the first until that is done, then it is behind all; nothing comes twice
+ */
+static void in_memory_requests_do_not_wait_for_each_other(void **state)
+{
+    static const struct gw_sent_info away = {.sent = GW_SENT_OVER, .reason = "breaker_open"};
+    struct gw_test_engine t;
+    uint64_t names[8];
+
+    (void)state;
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, through_memory(", partition_by: tenant"), 1);
+    for (unsigned i = 0; i < 3; i++)
+        send(&t, i, 1);
+    assert_int_equal(sink(&t)->n_waiting, 3);
+    assert_true(gw_test_sink_answer_at(sink(&t), 1, &OK));
+    assert_true(gw_test_sink_answer_at(sink(&t), 1, &OK));
+    turn(&t, 4);
+    gw_test_logs_turn(&t, 2, 2 * S);
+    turn(&t, 4);
+    assert_int_equal(n_passed(1), 63);
+    assert_int_equal(counter(&t, "staunch_journal_read_items", "pipeline", "logs/out"), 0);
+    assert_true(gw_test_sink_answer(sink(&t), &away));
+    turn(&t, 4);
+    gw_test_logs_turn(&t, 2, 6 * S);
+    turn(&t, 4);
+    assert_int_equal(receive(&t, names, 8), 1);
+    assert_int_equal(names[0], 0);
+    gw_test_logs_turn(&t, 2, 2 * S);
+    turn(&t, 4);
+    assert_int_equal(n_passed(3), 64);
+    assert_int_equal(counter(&t, "staunch_journal_read_items", "pipeline", "logs/out"), 3);
+    end(&t);
+}
+
+/*
  * Scenario    the sink behind answers "later" to the first of five requests, and the queue has one place
  * Guarantees  nothing is lost or doubled, and the order of the partition is kept
  */
@@ -932,6 +969,7 @@ int main(void)
         cmocka_unit_test(reading_goes_on_where_it_stopped),
         cmocka_unit_test(a_queue_in_memory_behind_does_not_move_the_position),
         cmocka_unit_test(a_stop_does_not_wait_for_a_sink_that_is_away),
+        cmocka_unit_test(in_memory_requests_do_not_wait_for_each_other),
         cmocka_unit_test(refused_rows_go_again_and_what_follows_waits),
         cmocka_unit_test(what_is_never_taken_does_not_hold_up_the_rest),
         cmocka_unit_test(a_full_disk_is_the_clients_business),

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a lane has taken goes through its pipeline's door, a partition at a time in order.
+ *
+ *   taken      1 2 3 4 5 6      frames of one partition, in memory
+ *              └─┬─┘ └┬┘ └ unsent
+ *   requests     │    └ under way
+ *                └ refused: it goes again later, and what is unsent waits for it
+ *
+ * One request of a partition is under way; where the queues behind are in memory alone, which keep no order themselves,
+ * as many as there are: else each would wait for the batch and the answer of the one before. The position is behind
+ * what is done without a gap.
+ */
+#include <stdlib.h>
+
+#include "connectors/journal/journal.h"
+
+enum { PAUSE_MIN_NS = 100000000 };
+#define PAUSE_MAX_NS UINT64_C(5000000000)
+enum {
+    CANCELLED = 1,
+    DEADLINE_EXCEEDED = 4,
+    RESOURCE_EXHAUSTED = 8,
+    ABORTED = 10,
+    OUT_OF_RANGE = 11,
+    UNAVAILABLE = 14,
+    DATA_LOSS = 15
+};
+
+enum state { UNDER_WAY, AGAIN, DONE };
+
+struct request {
+    struct request *next;
+    struct taken *first;
+    uint32_t number, n_frames;
+    enum state state;
+};
+
+/* 4.1 of the OTLP specification: what may be sent again. */
+static bool is_for_now(const struct gw_verdict *v)
+{
+    switch (v->grpc_status) {
+    case CANCELLED:
+    case DEADLINE_EXCEEDED:
+    case ABORTED:
+    case OUT_OF_RANGE:
+    case UNAVAILABLE:
+    case DATA_LOSS:
+        return true;
+    default:
+        return v->grpc_status == RESOURCE_EXHAUSTED && v->retry_after_ns > 0;
+    }
+}
+
+/* The whole lane waits: its partitions share the way. */
+static void pause(struct lane *n, uint64_t wish_ns)
+{
+    uint64_t now = gw_loop_now_ns(n->local->loop);
+
+    if (n->retry_ns > now)
+        return;
+    n->pause_ns = n->pause_ns ? 2 * n->pause_ns : PAUSE_MIN_NS;
+    if (n->pause_ns > PAUSE_MAX_NS)
+        n->pause_ns = PAUSE_MAX_NS;
+    n->retry_ns = now + (wish_ns && wish_ns < n->pause_ns ? wish_ns : n->pause_ns);
+    gw_metric_add(n->consumer->retries, 1);
+}
+
+/* ---- requests --------------------------------------------------------------------------------------------- */
+
+static struct request *add_request(struct part *p, uint32_t n_frames)
+{
+    struct request *r = malloc(sizeof(*r));
+
+    if (!r)
+        return NULL;
+    *r = (struct request){.first = p->unsent, .number = p->next_number++, .n_frames = n_frames};
+    for (uint32_t i = 0; i < n_frames; i++)
+        p->unsent = p->unsent->next;
+    *p->last_request = r;
+    p->last_request = &r->next;
+    return r;
+}
+
+/* The newest one was not taken: its frames are as they were. */
+static void take_back(struct part *p, struct request *r)
+{
+    struct request **at = &p->requests;
+
+    while (*at != r)
+        at = &(*at)->next;
+    *at = NULL;
+    p->last_request = at;
+    p->unsent = r->first;
+    free(r);
+}
+
+/* What is done without a gap leaves. */
+static void leave(struct lane *n, struct part *p)
+{
+    struct request *r;
+
+    while ((r = p->requests) != NULL && r->state == DONE) {
+        for (uint32_t i = 0; i < r->n_frames; i++) {
+            p->done = p->first->block->frames[p->first->frame].seq + 1;
+            gw_metric_add(n->consumer->rows, p->first->block->frames[p->first->frame].rows);
+            gw_journal_lane_drop(n, p);
+        }
+        p->requests = r->next;
+        if (!p->requests)
+            p->last_request = &p->requests;
+        free(r);
+        n->dirty = true;
+    }
+}
+
+/* What the pipeline behind will never take was counted there with its reason, and is its dead letter. */
+static void failed(struct lane *n, const struct request *r, const struct gw_verdict *v)
+{
+    const struct taken *t = r->first;
+    uint64_t rows = 0;
+
+    for (uint32_t i = 0; i < r->n_frames; i++, t = t->next)
+        rows += t->block->frames[t->frame].rows;
+    gw_metric_add(n->consumer->failed, rows);
+    gw_log(&n->local->journal->ctx.logger, GW_LOG_WARN, "%s: %llu rows will never be taken (%d): %s",
+           n->intake->pipeline, (unsigned long long)rows, v->grpc_status, v->message ? v->message : "");
+}
+
+/* It is not under way any more. */
+static void settle(struct lane *n, struct part *p, struct request *r, const struct gw_verdict *v)
+{
+    if (v->grpc_status != 0 && is_for_now(v)) {
+        r->state = AGAIN;
+        p->n_again++;
+        pause(n, v->retry_after_ns);
+        return;
+    }
+    if (v->grpc_status == 0)
+        n->pause_ns = 0;
+    else
+        failed(n, r, v);
+    r->state = DONE;
+    p->copy = false;
+    p->alone -= p->alone > 0;
+    leave(n, p);
+}
+
+void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v)
+{
+    struct lane *n = local;
+    struct request *r;
+
+    if (!n) /* the worker is leaving: the log gives it again */
+        return;
+    r = n->parts[ack->slot].requests;
+    while (r && r->number != ack->stream)
+        r = r->next;
+    n->n_under_way--;
+    if (r)
+        settle(n, &n->parts[ack->slot], r, v);
+    gw_loop_again(n->local->loop);
+}
+
+void gw_journal_send_close(struct part *p)
+{
+    for (struct request *r = p->requests, *next; r; r = next) {
+        next = r->next;
+        free(r);
+    }
+    p->requests = NULL;
+}
+
+/* ---- on their way ----------------------------------------------------------------------------------------- */
+
+/* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. */
+static uint32_t count_next(const struct part *p)
+{
+    const struct gw_meta *meta = p->unsent->block->meta;
+    size_t all = 0;
+    uint32_t n = 0;
+
+    for (const struct taken *t = p->unsent; t; t = t->next, n++) {
+        size_t bytes = t->block->frames[t->frame].body.n;
+
+        if (n > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !gw_meta_eq(t->block->meta, meta)))
+            break;
+        all += bytes;
+    }
+    return n;
+}
+
+static size_t bytes_of(const struct request *r)
+{
+    const struct taken *t = r->first;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < r->n_frames; i++, t = t->next)
+        bytes += t->block->frames[t->frame].body.n;
+    return bytes;
+}
+
+/* OTLP messages one behind the other are one message. */
+static struct gw_slice merge(struct lane *n, const struct request *r)
+{
+    const struct taken *t = r->first;
+
+    gw_buf_reset(&n->merged);
+    for (uint32_t i = 0; i < r->n_frames; i++, t = t->next)
+        gw_buf_put_slice(&n->merged, t->block->frames[t->frame].body);
+    return gw_buf_slice(&n->merged);
+}
+
+/* Its verdict may come from inside: then it is gone. Refused, it is as it was. */
+static int submit(struct lane *n, struct part *p, struct request *r, struct gw_verdict *ret)
+{
+    struct block *b = r->first->block;
+    struct gw_hold hold = {0};
+    struct gw_request rq = {.hold = &hold,
+                            .encoding = GW_ENC_PROTO,
+                            .meta = b->meta,
+                            .ack = {.slot = (uint32_t)(p - n->parts), .stream = r->number}};
+    int rc = n->intake->ops->admit(n->intake, &hold, n->signal, bytes_of(r), ret);
+
+    if (rc < 0)
+        return rc;
+    if (r->n_frames == 1) {
+        rq.bytes = b->frames[r->first->frame].body;
+        rq.payload = p->copy ? NULL : gw_payload_ref(b->payload);
+    } else {
+        rq.bytes = merge(n, r);
+        rc = n->merged.failed ? -EBUSY : 0;
+    }
+    n->n_under_way++;
+    if (rc == 0)
+        rc = n->intake->ops->submit(n->intake, &rq, ret);
+    if (rc < 0) {
+        n->n_under_way--;
+        n->intake->ops->release(n->intake, &hold);
+        (void)gw_payload_unref(rq.payload);
+        p->copy = true; /* it may have been that */
+    }
+    return rc;
+}
+
+/* False: the way is full. */
+static bool send_again(struct lane *n, struct part *p)
+{
+    struct gw_verdict v = {.grpc_status = UNAVAILABLE};
+    struct request *r = p->requests;
+    int rc;
+
+    while (r->state != AGAIN)
+        r = r->next;
+    p->n_again--;
+    r->state = UNDER_WAY;
+    rc = submit(n, p, r, &v);
+    if (rc == -ENOTSUP) /* the pipeline is not there: it may come again */
+        v.grpc_status = UNAVAILABLE;
+    if (rc < 0)
+        settle(n, p, r, &v);
+    return rc == 0 || !is_for_now(&v);
+}
+
+/* The same. */
+static bool send_next(struct lane *n, struct part *p)
+{
+    struct gw_verdict v = {.grpc_status = UNAVAILABLE};
+    uint32_t count = count_next(p);
+    struct request *r = add_request(p, count);
+    int rc = r ? submit(n, p, r, &v) : -ENOMEM;
+
+    if (rc == 0)
+        return true;
+    if (rc == -ENOTSUP)
+        v.grpc_status = UNAVAILABLE;
+    if (is_for_now(&v)) {
+        if (r)
+            take_back(p, r);
+        pause(n, v.retry_after_ns);
+        return false;
+    }
+    if (count > 1) {
+        take_back(p, r);
+        p->alone = count;
+    } else {
+        settle(n, p, r, &v);
+    }
+    return true;
+}
+
+static bool may_send(const struct lane *n, const struct part *p)
+{
+    return p->n_again || (p->unsent && (!p->requests || n->intake->many));
+}
+
+bool gw_journal_send_more(struct lane *n)
+{
+    bool any = false;
+
+    if (n->retry_ns > gw_loop_now_ns(n->local->loop) || n->local->quiesced)
+        return false;
+    for (unsigned k = 0; k < JOURNAL_PARTITIONS; k++) {
+        struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */
+
+        for (; may_send(n, p); any = true)
+            if (!(p->n_again ? send_again(n, p) : send_next(n, p)))
+                return any;
+    }
+    n->turn++;
+    return any;
+}
