@@ -459,7 +459,7 @@ void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows
 void gw_flow_sample(struct gw_ledger *l, const struct gw_view *v, uint32_t row, enum gw_outcome outcome,
                     const char *reason);
 
-/* intake.c */
+/* intake.c, tickets.c */
 extern const struct gw_intake_ops gw_intake_ops;
 void gw_intake_flush(struct intake *in);
 void gw_intake_deliver(struct worker *w);

@@ -9,406 +9,16 @@
 
 #include "otlp-proto/decode.h"
 #include "otlp-proto/json.h"
-#include "runtime/graph.h"
+#include "runtime/intake_impl.h"
 
-enum {
-    INVALID_ARGUMENT = 3,
-    DEADLINE_EXCEEDED = 4,
-    UNIMPLEMENTED = 12,
-    INTERNAL = 13,
-    UNAVAILABLE = 14,
-    PARKED_SHARE = 4
-};
 #define KEEP_BYTES     (1u << 20)
 #define KEEP_BUF_BYTES (4u << 20)
 
-static const char no_memory[] = "data refused due to high memory usage";
-static const char no_room[] = "sending queue is full";
 static const char no_time[] = "the deadline passed while the sending queue was full";
-
-static struct gw_credit *memory_of(struct intake *in)
-{
-    return &in->worker->engine->memory;
-}
-
-static int refuse(struct gw_verdict *ret, int rc, int grpc_status, enum gw_signal signal, const char *message)
-{
-    *ret = (struct gw_verdict){.grpc_status = grpc_status, .signal = signal, .message = message};
-    return rc;
-}
 
 static struct gw_page *page_of(const struct intake *in, enum gw_signal s)
 {
     return gw_page_of(in->worker, in->books[gw_signal_index(s)]);
-}
-
-static struct route *route_of(struct intake *in, enum gw_signal s)
-{
-    return &in->routes[gw_signal_index(s)];
-}
-
-/* ---- when to come again ----------------------------------------------------------------------------------- */
-
-static struct gw_drain *drain_of(struct worker *w, const struct reach *r)
-{
-    return &r->exporter->drains[w->index * GW_N_SIGNALS + gw_signal_index(r->signal)];
-}
-
-/* Asked for each request: the counters are read once a second. */
-static void note_drains(struct intake *in, const struct route *rt)
-{
-    struct worker *w = in->worker;
-    uint64_t now = gw_loop_now_ns(w->loop);
-
-    if (gw_drain_is_due(&w->memory_drain, now))
-        gw_drain_note(&w->memory_drain, atomic_load_explicit(&memory_of(in)->drained_bytes, memory_order_relaxed), now);
-    for (unsigned i = 0; i < rt->n_reach; i++) {
-        const struct reach *r = &rt->reach[i];
-
-        if (gw_drain_is_due(drain_of(w, r), now))
-            gw_drain_note(drain_of(w, r), gw_edge_drained(r->exporter->edge, r->signal), now);
-    }
-}
-
-static uint64_t excess_bytes(const struct gw_credit *c, uint64_t bytes)
-{
-    uint64_t used = atomic_load_explicit(&c->used_bytes, memory_order_relaxed),
-             soft = atomic_load_explicit(&c->soft_bytes, memory_order_relaxed);
-
-    if (bytes > soft)
-        return used;
-    return used > soft - bytes ? used - (soft - bytes) : 0;
-}
-
-/* Until a request of that size fits: what is over the door's limits, by how fast that empties. The slowest counts. */
-static uint64_t retry_after_ns(struct intake *in, enum gw_signal s, uint64_t rows, uint64_t bytes)
-{
-    struct worker *w = in->worker;
-    const struct route *rt = route_of(in, s);
-    uint64_t now = gw_loop_now_ns(w->loop), over = excess_bytes(memory_of(in), bytes), longest = 0, ns;
-
-    if (over)
-        longest = gw_drain_wait_ns(
-            &w->memory_drain, atomic_load_explicit(&memory_of(in)->drained_bytes, memory_order_relaxed), now, over);
-    for (unsigned i = 0; i < rt->n_reach; i++) {
-        const struct reach *r = &rt->reach[i];
-        struct gw_edge *e = r->exporter->edge;
-
-        over = gw_edge_excess(e, r->signal, r->times * gw_edge_units(e, 1, rows, bytes));
-        ns = over ? gw_drain_wait_ns(drain_of(w, r), gw_edge_drained(e, r->signal), now, over) : 0;
-        longest = ns > longest ? ns : longest;
-    }
-    return longest ? longest : GW_DRAIN_GUESS_NS;
-}
-
-/* Turned away at the door: counted in requests, because their rows are not known (0). */
-static int refuse_busy(struct intake *in, struct gw_verdict *ret, enum gw_signal s, const char *message, uint64_t rows,
-                       uint64_t bytes)
-{
-    gw_metric_add(message == no_room ? route_of(in, s)->refused_queue : route_of(in, s)->refused_memory, 1);
-    refuse(ret, -EBUSY, UNAVAILABLE, s, message);
-    ret->retry_after_ns = retry_after_ns(in, s, rows, bytes);
-    return -EBUSY;
-}
-
-/* ---- reservations ----------------------------------------------------------------------------------------- */
-
-/* What requests take at the door; blocking edges are asked later, when the batch leaves. */
-static bool at_door(const struct reach *r)
-{
-    return gw_edge_sizer(r->exporter->edge) == GW_SIZER_REQUESTS && !gw_edge_blocks(r->exporter->edge);
-}
-
-static void give_places(struct route *rt, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (at_door(&rt->reach[i]))
-            gw_edge_unreserve(rt->reach[i].exporter->edge, rt->reach[i].signal, rt->reach[i].times);
-}
-
-static bool take_places(struct route *rt)
-{
-    for (unsigned i = 0; i < rt->n_reach; i++) {
-        struct reach *r = &rt->reach[i];
-
-        if (at_door(r) && !gw_edge_reserve(r->exporter->edge, r->signal, r->times, /* wait= */ false)) {
-            give_places(rt, i);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* By rows or bytes the size is known only now. */
-static bool by_size(const struct reach *r)
-{
-    return gw_edge_sizer(r->exporter->edge) != GW_SIZER_REQUESTS && !gw_edge_blocks(r->exporter->edge);
-}
-
-static uint64_t size_units(const struct reach *r, uint64_t rows, uint64_t bytes)
-{
-    return r->times * gw_edge_units(r->exporter->edge, 1, rows, bytes);
-}
-
-static bool take_sizes(struct open_batch *o, struct route *rt, uint64_t rows, uint64_t bytes)
-{
-    unsigned i;
-
-    for (i = 0; i < rt->n_reach; i++) {
-        struct reach *r = &rt->reach[i];
-        uint64_t units = by_size(r) ? size_units(r, rows, bytes) : 0;
-
-        if (units && !gw_edge_reserve(r->exporter->edge, r->signal, units, /* wait= */ false)) {
-            gw_edge_count_refused(r->exporter->edge, r->signal, rows);
-            break;
-        }
-        o->units[i] += units;
-    }
-    if (i == rt->n_reach)
-        return true;
-    while (i-- > 0) {
-        struct reach *r = &rt->reach[i];
-        uint64_t units = by_size(r) ? size_units(r, rows, bytes) : 0;
-
-        o->units[i] -= units;
-        gw_edge_unreserve(r->exporter->edge, r->signal, units);
-    }
-    return false;
-}
-
-/* The queues whose places a request holds are those of the graph that let it in: another one may be current by now. */
-static struct route *held_route(struct intake *in, const struct gw_hold *h)
-{
-    const struct share *sh = h->where;
-
-    if (sh == in->share)
-        return route_of(in, h->signal);
-    for (unsigned i = 0; i < sh->graph->service->n_components; i++)
-        if (sh->graph->instances[i] == in->receiver)
-            return gw_route(sh->graph, i, h->signal);
-    for (unsigned i = 0; i < sh->graph->n_doors; i++)
-        if (&sh->graph->doors[i]->x == in->receiver)
-            return &sh->graph->door_routes[i * GW_N_SIGNALS + gw_signal_index(h->signal)];
-    return NULL; /* cannot be: the instance is the one that it was */
-}
-
-/*
- * What waits for room in a queue that blocks takes memory from everybody. It may be PARKED_SHARE times what is free;
- * then who would only come to wait, too, is refused, so that pipelines whose queues have room go on.
- */
-static bool would_wait_too_long(struct intake *in, const struct route *rt)
-{
-    uint64_t used = atomic_load_explicit(&memory_of(in)->used_bytes, memory_order_relaxed),
-             soft = atomic_load_explicit(&memory_of(in)->soft_bytes, memory_order_relaxed),
-             parked = atomic_load_explicit(&in->worker->engine->parked_bytes, memory_order_relaxed);
-
-    if (!rt->blocks || parked / PARKED_SHARE <= (used < soft ? soft - used : 0))
-        return false;
-    for (unsigned i = 0; i < rt->n_reach; i++) {
-        const struct reach *r = &rt->reach[i];
-
-        if (gw_edge_blocks(r->exporter->edge) && gw_edge_is_waited_for(r->exporter->edge, r->signal))
-            return true;
-    }
-    return false;
-}
-
-static int admit(struct gw_intake *base, struct gw_hold *h, enum gw_signal signal, uint64_t bytes,
-                 struct gw_verdict *ret)
-{
-    struct intake *in = (struct intake *)base;
-
-    if (!(base->signals & signal))
-        return refuse(ret, -ENOTSUP, UNIMPLEMENTED, signal, "no pipeline takes this signal");
-    if (base->max_body_bytes && bytes > base->max_body_bytes)
-        bytes = base->max_body_bytes;
-    note_drains(in, route_of(in, signal));
-    if (would_wait_too_long(in, route_of(in, signal)))
-        return refuse_busy(in, ret, signal, no_room, 0, bytes);
-    if (!gw_credit_admit(memory_of(in), bytes))
-        return refuse_busy(in, ret, signal, no_memory, 0, bytes);
-    if (!take_places(route_of(in, signal))) {
-        gw_credit_give(memory_of(in), bytes);
-        return refuse_busy(in, ret, signal, no_room, 0, bytes);
-    }
-    *h = (struct gw_hold){.bytes = bytes, .signal = signal, .queued = true, .where = in->share};
-    in->share->n_holds++;
-    return 0;
-}
-
-static int grow(struct gw_intake *base, struct gw_hold *h, uint64_t bytes, struct gw_verdict *ret)
-{
-    if (bytes <= h->bytes)
-        return 0;
-    if (!gw_credit_take(memory_of((struct intake *)base), bytes - h->bytes))
-        return refuse_busy((struct intake *)base, ret, h->signal, no_memory, 0, bytes);
-    h->bytes = bytes;
-    return 0;
-}
-
-static bool ahead(struct gw_intake *base, struct gw_hold *h, uint64_t bytes)
-{
-    if (bytes <= h->bytes)
-        return true;
-    if (!gw_credit_admit(memory_of((struct intake *)base), bytes - h->bytes))
-        return false;
-    h->bytes = bytes;
-    return true;
-}
-
-static void release(struct gw_intake *base, struct gw_hold *h)
-{
-    struct intake *in = (struct intake *)base;
-    struct route *rt = h->queued ? held_route(in, h) : NULL;
-
-    gw_credit_give(memory_of(in), h->bytes);
-    if (rt) {
-        give_places(rt, rt->n_reach);
-        ((struct share *)h->where)->n_holds--;
-    }
-    *h = (struct gw_hold){0};
-}
-
-/* The places become the open batch's; those in queues that its rows do not go to any more are given back. */
-static void use_places(struct intake *in, struct open_batch *o, const struct gw_hold *h)
-{
-    struct route *rt = route_of(in, h->signal), *held = h->queued ? held_route(in, h) : NULL;
-
-    if (!held)
-        return;
-    ((struct share *)h->where)->n_holds--;
-    if (held != rt) {
-        give_places(held, held->n_reach);
-        if (!take_places(rt))
-            return; /* it was let in: the queue grows beyond its size by this one */
-    }
-    for (unsigned i = 0; i < rt->n_reach; i++)
-        if (at_door(&rt->reach[i]))
-            o->units[i] += rt->reach[i].times;
-}
-
-/* ---- tickets ---------------------------------------------------------------------------------------------- */
-
-static void on_settled(struct gw_ticket *t)
-{
-    struct worker *w = ((struct ticket *)t)->worker;
-
-    if (gw_inbox_push(&w->inbox, &t->item))
-        gw_loop_wake(w->loop);
-}
-
-static void on_released(struct gw_ticket *t)
-{
-    struct ticket *k = (struct ticket *)t;
-
-    gw_credit_give(&k->worker->engine->memory, t->charged_bytes);
-    free(k);
-}
-
-/* Index of the label that the receiver's counters have for it. */
-static uint8_t transport_of(const struct intake *in, const struct gw_meta *m)
-{
-    const char *const *known = in->receiver->comp->type->transports;
-
-    for (uint8_t t = 0; known && m && m->transport && t < GW_MAX_TRANSPORTS && known[t]; t++)
-        if (strcmp(m->transport, known[t]) == 0)
-            return t;
-    return 0;
-}
-
-static struct ticket *new_ticket(struct intake *in, const struct gw_request *rq)
-{
-    struct ticket *k = calloc(1, sizeof(*k));
-
-    if (!k)
-        return NULL;
-    k->worker = in->worker;
-    k->home = in;
-    k->transport = transport_of(in, rq->meta);
-    k->t.refs = 1;
-    k->t.ack = rq->ack;
-    k->t.ack.worker = in->worker->index;
-    k->t.home = in;
-    k->t.post = on_settled;
-    k->t.release = on_released;
-    k->t.signal = (uint8_t)rq->hold->signal;
-    k->t.arrived_ns = gw_loop_now_ns(in->worker->loop);
-    return k;
-}
-
-static struct gw_verdict verdict_of(struct gw_ticket *t)
-{
-    struct gw_verdict v = {.rows = t->rows, .signal = (enum gw_signal)t->signal, .message = ""};
-    enum gw_outcome worst = (enum gw_outcome)atomic_load_explicit(&t->worst, memory_order_relaxed);
-    uint32_t rejected = atomic_load_explicit(&t->rejected, memory_order_relaxed);
-    int code = atomic_load_explicit(&t->grpc_status, memory_order_relaxed);
-
-    v.rejected = rejected < t->rows ? rejected : t->rows;
-    if (atomic_load_explicit(&t->message_taken, memory_order_acquire) == 2)
-        v.message = t->message;
-    switch (worst) {
-    case GW_FAILED:
-        v.grpc_status = code ? code : INTERNAL;
-        break;
-    case GW_REFUSED:
-        v.grpc_status = code ? code : UNAVAILABLE;
-        v.retry_after_ns = atomic_load_explicit(&t->retry_after_ns, memory_order_relaxed);
-        if (v.grpc_status == UNAVAILABLE && v.retry_after_ns == 0)
-            v.retry_after_ns = retry_after_ns(t->home, v.signal, v.rows, t->charged_bytes);
-        break;
-    case GW_DELIVERED:
-    case GW_STORED:
-    case GW_ABSORBED:
-    case GW_DROPPED:
-    case GW_REJECTED:
-        break;
-    }
-    if (v.grpc_status != 0)
-        v.rejected = 0; /* the whole request has one answer */
-    return v;
-}
-
-static void count_verdict(struct ticket *k, const struct gw_verdict *v)
-{
-    struct instance *r = k->home->receiver;
-    unsigned s = gw_signal_index(v->signal);
-
-    uint32_t refused = v->grpc_status != 0 ? v->rows : v->rejected;
-
-    gw_metric_add(r->accepted[s][k->transport], v->rows - refused);
-    gw_metric_add(r->produced[s][ITEMS_SUCCESS], v->rows - refused);
-    gw_metric_add(r->refused[s][k->transport], refused);
-    gw_metric_add(r->produced[s][ITEMS_REFUSED], refused);
-}
-
-/**
- * The receiver itself could not go on, out of memory: no verdict of the pipeline, which would count as refused, and no
- * mistake of the sender's, whose rows nobody knows. These may be counted, if the framing allows.
- */
-static void count_failed(struct intake *in, const struct gw_request *rq, struct gw_slice bytes)
-{
-    unsigned s = gw_signal_index(rq->hold->signal);
-    uint32_t rows;
-
-    if (gw_count_rows(rq->hold->signal, bytes, &rows) < 0)
-        return;
-    gw_metric_add(in->receiver->failed[s][transport_of(in, rq->meta)], rows);
-    gw_metric_add(in->receiver->produced[s][ITEMS_FAILURE], rows);
-}
-
-void gw_intake_deliver(struct worker *w)
-{
-    for (struct gw_inbox_item *i = gw_inbox_take(&w->inbox), *next; i; i = next) {
-        struct ticket *k = (struct ticket *)i;
-        struct gw_verdict v = verdict_of(&k->t);
-
-        next = i->next;
-        count_verdict(k, &v);
-        if (k->home->base.on_verdict)
-            k->home->base.on_verdict(k->home->base.local, &k->t.ack, &v);
-        k->home->n_tickets--;
-        (void)gw_ticket_unref(&k->t);
-    }
 }
 
 /* ---- open batches ----------------------------------------------------------------------------------------- */
@@ -424,7 +34,7 @@ static struct open_batch *find_open(struct intake *in, enum gw_signal s, const s
 static struct open_batch *new_open(struct intake *in, const struct gw_request *rq)
 {
     struct gw_engine *e = in->worker->engine;
-    struct route *rt = route_of(in, rq->hold->signal);
+    struct route *rt = gw_intake_route(in, rq->hold->signal);
     struct open_batch *o;
     struct gw_batch *b;
 
@@ -450,7 +60,7 @@ static struct open_batch *new_open(struct intake *in, const struct gw_request *r
 static void drop_open(struct open_batch *o)
 {
     atomic_fetch_sub_explicit(&o->home->worker->engine->parked_bytes, o->parked_bytes, memory_order_relaxed);
-    gw_credit_give(memory_of(o->home), o->column_bytes);
+    gw_credit_give(gw_intake_memory(o->home), o->column_bytes);
     (void)gw_batch_unref(o->b);
     free(o->units);
 }
@@ -503,7 +113,7 @@ static void run(struct open_batch *o)
 {
     struct intake *in = o->home;
     struct worker *w = in->worker;
-    struct route *rt = route_of(in, o->b->signal);
+    struct route *rt = gw_intake_route(in, o->b->signal);
     struct gw_view v;
 
     for (unsigned i = 0; i < rt->n_reach; i++)
@@ -539,7 +149,7 @@ static uint64_t blocking_units(const struct reach *r, const struct gw_batch *b)
 /* All blocking edges or none. */
 static bool take_blocking(struct open_batch *o)
 {
-    struct route *rt = route_of(o->home, o->b->signal);
+    struct route *rt = gw_intake_route(o->home, o->b->signal);
     unsigned i;
 
     for (i = 0; i < rt->n_reach; i++) {
@@ -582,7 +192,7 @@ static void park(struct open_batch *o)
 
 static void leave(struct open_batch *o)
 {
-    if (route_of(o->home, o->b->signal)->blocks && (o->home->worker->parked || !take_blocking(o)))
+    if (gw_intake_route(o->home, o->b->signal)->blocks && (o->home->worker->parked || !take_blocking(o)))
         park(o);
     else
         run(o);
@@ -611,7 +221,7 @@ static void flush_one(struct intake *in, struct open_batch *o)
 static void refuse_parked(struct open_batch *o, bool late)
 {
     struct worker *w = o->home->worker;
-    struct route *rt = route_of(o->home, o->b->signal);
+    struct route *rt = gw_intake_route(o->home, o->b->signal);
     struct gw_view v;
 
     for (unsigned i = 0; i < rt->n_reach; i++)
@@ -620,7 +230,8 @@ static void refuse_parked(struct open_batch *o, bool late)
         gw_ticket_fail_with(o->b->segments[i].ticket, DEADLINE_EXCEEDED, 0);
     gw_view_init(&v, o->b, &w->arena);
     w->line = w->stage = page_of(o->home, o->b->signal);
-    gw_view_settle_all(&v, &w->ledger, GW_REFUSED, late ? "deadline" : "queue_full", late ? no_time : no_room);
+    gw_view_settle_all(&v, &w->ledger, GW_REFUSED, late ? "deadline" : "queue_full",
+                       late ? no_time : gw_busy_text(GW_BUSY_ROOM));
     w->line = w->stage = NULL;
     gw_view_clear(&v);
     drop_open(o);
@@ -719,7 +330,7 @@ static int transcode(struct intake *in, struct gw_request *rq, struct gw_slice *
     rc = gw_json_to_proto(rq->hold->signal, rq->bytes, in->base.limits, &w->json, err);
     if (rc < 0)
         return rc;
-    if (grow(&in->base, rq->hold, w->json.n, &ignored) < 0)
+    if (gw_intake_grow(&in->base, rq->hold, w->json.n, &ignored) < 0)
         return -EBUSY;
     *ret_bytes = gw_buf_slice(&w->json);
     return 0;
@@ -732,12 +343,12 @@ static int refuse_decode(struct gw_verdict *ret, int rc, const struct gw_request
     enum gw_signal s = rq->hold->signal;
 
     if (rc == -EBUSY || rc == -ENOMEM)
-        return refuse_busy(in, ret, s, no_memory, 0, 0);
+        return gw_intake_busy(in, ret, s, GW_BUSY_MEMORY, 0, 0);
     gw_intake_undecodable(in, rq, rc, err->text);
     gw_buf_reset(text);
     gw_buf_put_str(text, err->text);
     gw_buf_put_u8(text, 0);
-    return refuse(ret, rc, INVALID_ARGUMENT, s, text->failed ? "malformed request" : (const char *)text->p);
+    return gw_intake_refuse(ret, rc, INVALID_ARGUMENT, s, text->failed ? "malformed request" : (const char *)text->p);
 }
 
 /* The new rows' columns, against the hard mark. */
@@ -745,7 +356,7 @@ static bool charge_columns(struct intake *in, struct open_batch *o)
 {
     uint64_t more = o->b->column_bytes > o->column_bytes ? o->b->column_bytes - o->column_bytes : 0;
 
-    if (!gw_credit_take(memory_of(in), more))
+    if (!gw_credit_take(gw_intake_memory(in), more))
         return false;
     o->column_bytes += more;
     return true;
@@ -775,7 +386,7 @@ static void answer_empty(struct intake *in, struct gw_request *rq)
     struct gw_ack ack = rq->ack;
 
     ack.worker = in->worker->index;
-    release(&in->base, rq->hold);
+    gw_intake_release(&in->base, rq->hold);
     (void)gw_payload_unref(rq->payload);
     if (in->base.on_verdict)
         in->base.on_verdict(in->base.local, &ack, &v);
@@ -787,7 +398,7 @@ static void join(struct intake *in, struct open_batch *o, struct gw_request *rq,
     k->t.rows = rows;
     atomic_store_explicit(&k->t.open, rows, memory_order_relaxed);
     k->t.charged_bytes = rq->hold->bytes;
-    use_places(in, o, rq->hold);
+    gw_intake_use_places(in, o, rq->hold);
     in->n_tickets++;
     *rq->hold = (struct gw_hold){0};
     (void)gw_payload_unref(rq->payload);
@@ -811,12 +422,12 @@ static void count_turned_away(struct intake *in, const struct gw_request *rq, st
 {
     unsigned s = gw_signal_index(rq->hold->signal);
 
-    gw_metric_add(in->receiver->refused[s][transport_of(in, rq->meta)], rows);
+    gw_metric_add(in->receiver->refused[s][gw_intake_transport(in, rq->meta)], rows);
     gw_metric_add(in->receiver->produced[s][ITEMS_REFUSED], rows);
     page_of(in, rq->hold->signal)->n[GW_E_IN] += rows;
     page_of(in, rq->hold->signal)->n[GW_E_REFUSED] += rows;
     if (rc == -ENOMEM)
-        count_failed(in, rq, bytes);
+        gw_intake_count_failed(in, rq, bytes);
 }
 
 static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slice bytes, struct gw_verdict *ret)
@@ -824,7 +435,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
     bool adopt = rq->encoding == GW_ENC_PROTO && rq->payload && bytes.n >= ADOPT_BYTES;
     enum gw_signal s = rq->hold->signal;
     struct open_batch *o = adopt ? NULL : find_open(in, s, rq->meta);
-    struct ticket *k = new_ticket(in, rq);
+    struct ticket *k = gw_ticket_of(in, rq);
     struct gw_batch_mark mark;
     struct gw_err err = {""};
     bool has_room;
@@ -835,22 +446,22 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         o = new_open(in, rq);
     if (!o || !k) {
         free(k);
-        count_failed(in, rq, bytes);
-        return refuse_busy(in, ret, s, no_memory, 0, bytes.n);
+        gw_intake_count_failed(in, rq, bytes);
+        return gw_intake_busy(in, ret, s, GW_BUSY_MEMORY, 0, bytes.n);
     }
     mark = gw_batch_mark(o->b);
     rc = decode_into(o, rq, bytes, adopt, k, &err);
     rows = rc == 0 ? o->b->n_rows - mark.rows : 0;
     if (rows > 0 && !charge_columns(in, o))
         rc = -EBUSY;
-    has_room = rc < 0 || rows == 0 || take_sizes(o, route_of(in, s), rows, bytes.n);
+    has_room = rc < 0 || rows == 0 || gw_intake_take_sizes(o, gw_intake_route(in, s), rows, bytes.n);
     if (rc < 0 || rows == 0 || !has_room) {
         count_turned_away(in, rq, bytes, rc, rows);
         gw_batch_rollback(o->b, &mark);
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
         if (!has_room)
-            return refuse_busy(in, ret, s, no_room, rows, bytes.n);
+            return gw_intake_busy(in, ret, s, GW_BUSY_ROOM, rows, bytes.n);
         if (rc < 0)
             return refuse_decode(ret, rc, rq, in, &err);
         answer_empty(in, rq);
@@ -869,7 +480,7 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
     struct gw_err err = {""};
 
     if (!(base->signals & rq->hold->signal)) /* not since it was let in */
-        return refuse(ret, -ENOTSUP, UNIMPLEMENTED, rq->hold->signal, "no pipeline takes this signal");
+        return gw_intake_refuse(ret, -ENOTSUP, UNIMPLEMENTED, rq->hold->signal, "no pipeline takes this signal");
     if (rq->encoding == GW_ENC_JSON) {
         int rc = transcode(in, rq, &bytes, &err);
 
@@ -879,5 +490,8 @@ static int submit(struct gw_intake *base, struct gw_request *rq, struct gw_verdi
     return submit_bytes(in, rq, bytes, ret);
 }
 
-const struct gw_intake_ops gw_intake_ops = {
-    .admit = admit, .grow = grow, .ahead = ahead, .release = release, .submit = submit};
+const struct gw_intake_ops gw_intake_ops = {.admit = gw_intake_admit,
+                                            .grow = gw_intake_grow,
+                                            .ahead = gw_intake_ahead,
+                                            .release = gw_intake_release,
+                                            .submit = submit};
