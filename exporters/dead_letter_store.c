@@ -296,6 +296,7 @@ static const struct gw_exporter_ops ops = {
     .merge = GW_MERGE_OTLP,
     .queued = true,
     .queue_by_default = true,
+    .keeps = true,
     .finishes = true,
     .queue_defaults = queue_defaults,
     .open = open_loop,

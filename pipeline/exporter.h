@@ -134,6 +134,8 @@ struct gw_exporter_ops {
      * attempt twice. timeout_ns is of each request. Attempts come in the order of the queue, num_consumers at once.
      */
     bool own_tries;
+    /** What it has taken is on disk here: whoever gives it something may wait for that. */
+    bool keeps;
     /** What is queued when it is closed is still sent, for some seconds: others give it their last then. */
     bool finishes;
     /** Other defaults than those of gw_queue_fields (pipeline/queue_settings.h). May be NULL. */

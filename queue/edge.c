@@ -25,6 +25,11 @@ bool gw_edge_is_durable(const struct gw_edge *e)
     return e->conf.settings.queue.enabled && e->conf.settings.queue.storage && *e->conf.settings.queue.storage;
 }
 
+bool gw_edge_keeps(const struct gw_edge *e)
+{
+    return gw_edge_is_durable(e) || e->ops->keeps;
+}
+
 const char *gw_edge_storage(const struct gw_edge *e)
 {
     return e->conf.settings.queue.storage;

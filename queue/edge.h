@@ -85,6 +85,9 @@ bool gw_edge_leads_to(const struct gw_edge *from, const struct gw_edge *to);
 /** Its queue is on disk (sending_queue.storage): what pipelines give it comes out of their logs (queue/wal.h). */
 bool gw_edge_is_durable(const struct gw_edge *e);
 const char *gw_edge_storage(const struct gw_edge *e);
+/** What is put with a receipt (gw_put_from) is on disk when that is settled, and soon: no sink elsewhere is waited for.
+ */
+bool gw_edge_keeps(const struct gw_edge *e);
 /** A log of its own for what comes through ports; before the first put. */
 struct gw_wal;
 void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w);

@@ -307,14 +307,35 @@ static bool write_letter(struct node *n, unsigned port, const struct gw_view *v,
     return false;
 }
 
+static bool keeps_letters(const struct node *n, const struct target *t)
+{
+    return t->kind == TO_EDGE && gw_edge_keeps(edge_of(n, t));
+}
+
+/* Its request hears nothing before the letter is on disk, where it goes to one. */
+static void hold_answer(struct node *n, unsigned port, const struct gw_view *v, uint32_t row)
+{
+    const struct gw_batch *b = v->batch;
+    struct gw_ticket *t = b->n_segments ? b->segments[gw_batch_segment_of(b, row)].ticket : NULL;
+
+    for (unsigned i = 0; t && i < n->n_outs[port - 1]; i++)
+        if (keeps_letters(n, &n->outs[port - 1][i])) {
+            gw_letter_wait_add(&n->waits, t);
+            return;
+        }
+}
+
 static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why)
 {
     struct node *n = node_of(out);
     unsigned port = letter_port(n);
+    bool written = port && write_letter(n, port, v, row, why);
 
     n->worker->is_letter = port != 0;
+    if (written)
+        hold_answer(n, port, v, row);
     /* Without a place for the letter the sender keeps the row: it is refused, not lost. */
-    if (port && !write_letter(n, port, v, row, why))
+    if (port && !written)
         gw_view_settle_row(v, &n->worker->ledger, row, GW_REFUSED, "dead_letter_full", "no room for dead letters");
     else
         gw_view_settle_row(v, &n->worker->ledger, row, GW_REJECTED, why->rule, why->message);
@@ -356,27 +377,44 @@ static void letters_as_view(struct node *n, const struct target *t, struct gw_sl
     (void)gw_batch_unref(b);
 }
 
-static void flush_node(struct node *n)
+/* receipt: of those who wait for them; or NULL. */
+static void put_letters(struct node *n, const struct target *t, const uint64_t *units, struct gw_ticket *receipt)
 {
     struct gw_slice body = gw_buf_slice(&n->letters);
     struct worker *w = n->worker;
+    struct gw_put_from from = {.book = t->book, .sender = w, .page = GW_PAGE_WORKERS + w->index, .cut = w->cut_seen};
+
+    if (t->kind != TO_EDGE) {
+        letters_as_view(n, t, body);
+        return;
+    }
+    if (receipt && keeps_letters(n, t)) {
+        gw_ticket_open(receipt, n->n_letters);
+        from.receipt = gw_ticket_ref(receipt);
+    }
+    if (gw_edge_put_bytes(edge_of(n, t), GW_LOGS, body, n->n_letters, units, &from))
+        return;
+    lose_letters(n, gw_edge_id(edge_of(n, t)));
+    if (from.receipt) {
+        gw_ticket_settle(from.receipt, n->n_letters, GW_REFUSED, NULL);
+        (void)gw_ticket_unref(from.receipt);
+    }
+}
+
+static void flush_node(struct node *n)
+{
     unsigned port = letter_port(n);
+    struct gw_ticket *receipt;
 
     if (n->n_letters == 0)
         return;
+    receipt = gw_letter_wait_ticket(&n->waits);
     for (unsigned i = 0; i < n->n_outs[port - 1]; i++) {
-        const struct target *t = &n->outs[port - 1][i];
-        struct gw_edge *e = t->kind == TO_EDGE ? edge_of(n, t) : NULL;
-
-        const struct gw_put_from from = {
-            .book = t->book, .sender = w, .page = GW_PAGE_WORKERS + w->index, .cut = w->cut_seen};
-
-        if (!e)
-            letters_as_view(n, t, body);
-        else if (!gw_edge_put_bytes(e, GW_LOGS, body, n->n_letters, &n->letter_units[i], &from))
-            lose_letters(n, gw_edge_id(e));
+        put_letters(n, &n->outs[port - 1][i], &n->letter_units[i], receipt);
         n->letter_units[i] = 0;
     }
+    if (receipt)
+        gw_letter_wait_posted(receipt);
     n->n_letters = 0;
     if (n->letters.cap > BATCH_BYTES)
         gw_buf_clear(&n->letters);

@@ -33,6 +33,7 @@
 #include "queue/wal.h"
 #include "runtime/engine.h"
 #include "runtime/ledger.h"
+#include "runtime/letter_wait.h"
 #include "runtime/samples.h"
 
 struct worker;
@@ -180,7 +181,8 @@ struct node {
     unsigned *n_outs, n_ports;
     struct gw_buf letters; /* dead letters of this turn, as one OTLP body */
     uint32_t n_letters;
-    uint64_t *letter_units; /* reserved for them, per target of the dead letter port */
+    struct gw_letter_wait waits; /* requests that hear nothing before they are kept */
+    uint64_t *letter_units;      /* reserved for them, per target of the dead letter port */
     struct gw_metric *incoming, *outgoing, *consumed, *not_consumed, *produced;
     struct gw_metric *duration; /* its own part of consume(); NULL below level detailed: two looks at the clock */
     struct gw_book *book;

@@ -153,6 +153,7 @@ static void free_node(struct node *n)
     if (n->comp->type->destroy && !gw_keeps_rows(n->comp))
         n->comp->type->destroy(n->self);
     gw_buf_clear(&n->letters);
+    gw_letter_wait_clear(&n->waits);
 }
 
 void gw_share_free(struct share *sh)

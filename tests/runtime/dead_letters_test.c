@@ -412,6 +412,91 @@ static void a_full_disk_makes_letters_wait(void **state)
     close_store(&t);
 }
 
+/* Three spans, the second one with a trace id of four bytes: what validate rejects. */
+static void send_partly_bad(struct gw_test_door *d, uint32_t stream)
+{
+    static const char bad[] = "\x0a\x13\x12\x11\x12\x0f\x0a\x04\x01\x02\x03\x04\x39\x01\0\0\0\0\0\0\0";
+    struct gw_verdict v;
+    struct gw_buf body;
+
+    gw_buf_init(&body, 4096);
+    gw_test_request(&body, GW_TRACES, 5, 1);
+    gw_buf_put(&body, bad, sizeof(bad) - 1);
+    gw_test_request(&body, GW_TRACES, 6, 1);
+    assert_int_equal(gw_test_send(d, GW_TRACES, gw_buf_slice(&body), NULL, stream, &v), 0);
+    gw_buf_clear(&body);
+}
+
+/*
+ * Scenario    a span that validate rejects between two good ones, while the store's disk is full; then it has room
+ * Guarantees  the client hears of the rejection when the letter is on disk, and not before; with dead letters that go
+ *             to a sink elsewhere it does not wait for that
+ */
+static void a_rejection_is_told_when_its_letter_is_kept(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+    struct gw_log_stats st;
+
+    (void)state;
+    open_store(&t, STORED);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    gw_log_sim_faults(opened)->no_room = true;
+    send_partly_bad(d, 1);
+    for (unsigned i = 0; i < 5; i++)
+        gw_test_engine_turn(&t, 5, S);
+    assert_int_equal(gw_test_engine_sink(&t, "scripted")->n_waiting, 1);
+    assert_int_equal(d->n_verdicts, 0);
+    gw_log_sim_faults(opened)->no_room = false;
+    for (unsigned i = 0; i < 10; i++)
+        gw_test_engine_turn(&t, 5, S);
+    gw_log_stats(opened, &st);
+    assert_int_equal(st.end_seq - st.first_seq, 1);
+    assert_int_equal(d->n_verdicts, 1);
+    assert_int_equal(d->verdicts[0].v.grpc_status, 0);
+    assert_int_equal(d->verdicts[0].v.rejected, 1);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
+    close_store(&t);
+
+    gw_test_engine_open(&t,
+                        ENDS "processors: { validate: }\nservice:\n  dead_letters: { to: scripted/dlq }\n  pipelines:\n"
+                             "    traces: { receivers: [scripted], processors: [validate], exporters: [scripted] }\n",
+                        1, false);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    send_partly_bad(d, 1);
+    gw_test_engine_turn(&t, 3, 0);
+    assert_int_equal(gw_test_engine_sink(&t, "scripted/dlq")->n_waiting, 1);
+    assert_int_equal(d->n_verdicts, 1);
+    assert_int_equal(d->verdicts[0].v.rejected, 1);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted/dlq"), &OK);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
+ * Scenario    the gateway stops for good while the letter of a rejected span is not on disk
+ * Guarantees  the client hears nothing, or is refused, and will send again; no row is told rejected and lost
+ */
+static void a_letter_that_is_not_kept_refuses_its_request(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+
+    (void)state;
+    open_store(&t, STORED);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    gw_log_sim_faults(opened)->no_room = true;
+    send_partly_bad(d, 1);
+    gw_test_engine_turn(&t, 5, 0);
+    gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &OK);
+    gw_test_engine_turn(&t, 5, 0);
+    assert_int_equal(d->n_verdicts, 0);
+    (void)gw_engine_stop(t.engine);
+    for (unsigned i = 0; i < d->n_verdicts; i++)
+        assert_int_equal(d->verdicts[i].v.grpc_status, 14);
+    close_store(&t);
+}
+
 /*
  * Scenario    the engine stops while a letter waits in the store's queue, and while another is being written
  * Guarantees  both are in the log before it is closed, without a wait
@@ -483,6 +568,8 @@ int main(void)
         cmocka_unit_test(everything_given_up_is_in_the_store),
         cmocka_unit_test(a_letter_names_only_what_all_its_rows_share),
         cmocka_unit_test(a_full_disk_makes_letters_wait),
+        cmocka_unit_test(a_rejection_is_told_when_its_letter_is_kept),
+        cmocka_unit_test(a_letter_that_is_not_kept_refuses_its_request),
         cmocka_unit_test(letters_are_written_before_the_end),
         cmocka_unit_test(what_a_stop_leaves_over_is_kept),
     };
