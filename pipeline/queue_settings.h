@@ -11,6 +11,7 @@
 
 enum gw_sizer { GW_SIZER_REQUESTS, GW_SIZER_ITEMS, GW_SIZER_BYTES };
 enum gw_on_full { GW_ON_FULL_REFUSE, GW_ON_FULL_SPILL, GW_ON_FULL_DROP_OLDEST };
+enum gw_partial { GW_PARTIAL_COUNT, GW_PARTIAL_DEAD_LETTER };
 enum gw_batch_sizer { GW_BATCH_AS_QUEUE, GW_BATCH_ITEMS, GW_BATCH_BYTES };
 
 struct gw_partition_settings {
@@ -51,6 +52,7 @@ struct gw_queue_settings {
     struct gw_retry_settings retry;
     struct gw_breaker_settings breaker;
     uint64_t timeout_ns; /* of one attempt; 0 = none */
+    int partial_success; /* enum gw_partial */
 };
 
 #endif

@@ -152,6 +152,7 @@ static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct
     put_string_attr(b, tmp, "dlq.value", value, /* is_text= */ false);
     put_text_attr(b, tmp, "dlq.signal", gw_signal_name(d->signal));
     put_int_attr(b, tmp, "dlq.rows", d->rows);
+    put_int_attr(b, tmp, "dlq.rejected", d->rejected);
     put_int_attr(b, tmp, "dlq.attempt", d->attempts);
     put_int_attr(b, tmp, "dlq.first", d->first_ns);
     put_int_attr(b, tmp, "dlq.time", d->last_ns);

@@ -22,6 +22,7 @@ struct gw_dead_letter {
     struct gw_slice value; /* cut to 256 bytes */
     enum gw_signal signal;
     uint32_t rows;
+    uint32_t rejected; /* of these; the others are in the sink: class "partial" */
     unsigned attempts;
     int code;
     uint64_t first_ns, last_ns; /* wall clock: arrived, given up */

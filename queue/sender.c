@@ -62,6 +62,7 @@ static void finish(struct gw_job *j, uint32_t rejected, enum gw_outcome outcome,
 static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f,
                               struct gw_buf *out)
 {
+    bool partial = strcmp(f->class_, "partial") == 0; /* the body has rows that the sink took, too */
     struct gw_edge *e = j->lane->edge;
     struct gw_dead_letter d = {
         .class_ = f->class_,
@@ -72,7 +73,8 @@ static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t r
         .pipeline = j->chunk->pipeline,
         .config = e->config,
         .signal = j->chunk->signal,
-        .rows = rows,
+        .rows = partial ? j->a.rows : rows,
+        .rejected = partial ? rows : 0,
         .attempts = j->a.number,
         .first_ns = j->chunk->arrived_ns,
         .last_ns = gw_wall_ns(e->conf.env),
@@ -443,6 +445,40 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info, enum gw_sig
 
 /* ---- verdicts --------------------------------------------------------------------------------------------- */
 
+static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f);
+
+/* All of the body, of which the sink rejected some rows and does not say which. False: no letter tells of them. */
+static bool keep_partial(struct gw_job *j, uint32_t rejected, const struct gw_sent_info *info)
+{
+    struct gw_fate f = {.class_ = "partial", .reason = "partial_success"};
+    struct gw_edge *e = j->lane->edge;
+    struct gw_buf letter;
+    char message[512];
+    bool taken;
+
+    if (e->conf.settings.partial_success != GW_PARTIAL_DEAD_LETTER || !e->n_dead_letters)
+        return false;
+    (void)snprintf(message, sizeof(message), "the sink took all but %u of %u items, and does not say which: %s",
+                   rejected, j->a.rows, info->message ? info->message : "no reason given");
+    f.message = message;
+    write_dead_letter(j, j->a.body, rejected, &f, &letter);
+    taken = !letter.failed && post_dead_letter(e, j->chunk->tab, gw_buf_slice(&letter), j->chunk->book);
+    gw_buf_clear(&letter);
+    if (taken)
+        count_dead_letter(j->lane, j->chunk->book, j->chunk->tab, rejected, f.reason);
+    return taken || (!e->closing && dig(j, j->chunk->tab, j->a.body, rejected, &f));
+}
+
+static void count_rejected(struct gw_job *j, uint32_t rejected)
+{
+    struct gw_lane *l = j->lane;
+
+    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_REJECTED, rejected);
+    atomic_fetch_add_explicit(&l->rejected, rejected, memory_order_relaxed);
+    gw_tab_count(j->chunk->tab, GW_LOG_REJECTED, rejected);
+    gw_metric_add(l->failed, rejected);
+}
+
 static void delivered(struct gw_job *j, const struct gw_sent_info *info)
 {
     uint32_t rejected = info->rejected_rows < j->a.rows ? info->rejected_rows : j->a.rows;
@@ -455,14 +491,12 @@ static void delivered(struct gw_job *j, const struct gw_sent_info *info)
         return;
     }
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, j->a.rows - rejected);
-    gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_REJECTED, rejected);
     atomic_fetch_add_explicit(&l->delivered, j->a.rows - rejected, memory_order_relaxed);
-    atomic_fetch_add_explicit(&l->rejected, rejected, memory_order_relaxed);
     gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, j->a.rows - rejected);
-    gw_tab_count(j->chunk->tab, GW_LOG_REJECTED, rejected);
     gw_metric_add(l->sent, j->a.rows - rejected);
     if (rejected) {
-        gw_metric_add(l->failed, rejected);
+        if (!keep_partial(j, rejected, info))
+            count_rejected(j, rejected);
         gw_log(&l->edge->conf.logger, GW_LOG_WARN, "Partial success: the sink rejected %u items. %s", rejected,
                info->message ? info->message : "");
     }

@@ -87,12 +87,17 @@ static const struct gw_field breaker_fields[] = {
 };
 #undef C
 
+static const char *const partials[] = {"count", "dead_letter", NULL};
+
 #define S struct gw_queue_settings
 const struct gw_field gw_queue_fields[] = {
     GW_BLOCK_FIELD(S, queue, "sending_queue", queue_fields, "The queue before the exporter."),
     GW_BLOCK_FIELD(S, retry, "retry_on_failure", retry_fields, "What happens when the sink is away."),
     GW_BLOCK_FIELD(S, breaker, "circuit_breaker", breaker_fields, "When a sink that is away is asked again."),
     GW_DURATION_FIELD(S, timeout_ns, "timeout", "5s", 0, 1e18, "Of one attempt; 0 = none."),
+    GW_ENUM_FIELD(S, partial_success, "partial_success", "count", partials,
+                  "Of a batch in which the sink rejects rows without saying which: count them, or keep all of it as a "
+                  "dead letter of class partial."),
     {0},
 };
 #undef S

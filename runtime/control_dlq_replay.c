@@ -57,7 +57,7 @@ struct replay {
     unsigned n_used, n_in_flight;
     bool at_end, stopped;
     uint64_t next_ns, told_ns; /* monotonic */
-    uint64_t replayed, rows, rejected, failed, parked, unusable, homeless;
+    uint64_t replayed, rows, rejected, failed, parked, unusable, homeless, partial;
 };
 
 /* ---- what a letter becomes -------------------------------------------------------------------------------- */
@@ -146,6 +146,12 @@ static bool fill_slot(struct replay *r, struct gw_inject *to, const struct gw_dl
     return true;
 }
 
+/* Most of its rows are in the sink: they would be there twice. Who names it knows that. */
+static bool is_better_left(const struct replay *r, const struct gw_dlq_letter *l)
+{
+    return gw_slice_is(l->class_, "partial") && !*r->op.filter.class_ && !*r->op.filter.id;
+}
+
 static void take_letter(struct replay *r, const struct gw_dlq_letter *l)
 {
     struct gw_slice name = *r->conf.to ? gw_slice_cstr(r->conf.to) : l->pipeline;
@@ -154,6 +160,10 @@ static void take_letter(struct replay *r, const struct gw_dlq_letter *l)
 
     if (gw_dlq_chain_length(l->chain) >= r->conf.max_attempts) {
         r->parked++;
+        return;
+    }
+    if (is_better_left(r, l)) {
+        r->partial++;
         return;
     }
     if (!is_usable(l)) {
@@ -290,6 +300,10 @@ static void tell(struct replay *r, int fd)
     if (fd == 1 && r->parked)
         gw_control_say(r->op.call, fd, "%llu are parked: they were replayed %llu times before",
                        (unsigned long long)r->parked, (unsigned long long)r->conf.max_attempts);
+    if (fd == 1 && r->partial)
+        gw_control_say(r->op.call, fd,
+                       "%llu stay, because the sink has most of their rows: --class partial replays them, too",
+                       (unsigned long long)r->partial);
     if (fd == 1 && r->homeless + r->unusable)
         gw_control_say(r->op.call, fd,
                        "%llu cannot be replayed: %llu without a pipeline that takes them, %llu without rows",

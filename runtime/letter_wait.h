@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A row that a component rejects has a dead letter, which is on disk only a moment later. Where the letter's place keeps
- * what it takes (gw_edge_keeps), its request hears nothing before that:
+ * A row that a component rejects has a dead letter, which is on disk only a moment later. Where the letter's place
+ * keeps what it takes (gw_edge_keeps), its request hears nothing before that:
  *
  *   reject ─► gw_letter_wait_add: one more of the request's rows is open
  *   end of the turn ─► gw_letter_wait_ticket: the receipt of all letters of the turn ─► stored: those rows are closed
@@ -24,8 +24,8 @@ struct gw_letter_wait {
 /** One of the request's rows has a letter. Before that row is settled. Without memory it is not waited for. */
 void gw_letter_wait_add(struct gw_letter_wait *w, struct gw_ticket *t);
 /**
- * The receipt of what was added since the last time: gw_ticket_open its rows for each place that the letters go to, then
- * gw_letter_wait_posted.
+ * The receipt of what was added since the last time: gw_ticket_open its rows for each place that the letters go to,
+ * then gw_letter_wait_posted.
  *
  * Errors    NULL: nothing was added; or no memory, then nobody waits
  */

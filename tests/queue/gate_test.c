@@ -477,6 +477,36 @@ static void halving_has_a_budget(void **state)
     end();
 }
 
+/* ---- rejected, and it is not known which --------------------------------------------------------------------- */
+
+/*
+ * Scenario    a sink takes a batch of five rows but for two, and does not say which; partial_success: count, and
+ *             dead_letter
+ * Guarantees  they are counted as rejected; or all five are one letter of class partial that says how many, and the two
+ *             are counted there; what the sink has is delivered all the same
+ */
+static void a_partial_success_may_be_a_letter(void **state)
+{
+    static const struct gw_sent_info two = {.sent = GW_SENT_OK, .rejected_rows = 2, .message = "two are old"};
+
+    (void)state;
+    for (unsigned kept = 0; kept < 2; kept++) {
+        begin(kept ? "partial_success: dead_letter" : "partial_success: count");
+        letters->at_once = false;
+        put(1, 5);
+        assert_true(gw_test_sink_answer(sink, &two));
+        gw_test_engine_turn(&t, 3, 0);
+        assert_int_equal(letters->n_waiting, kept);
+        (void)gw_test_sink_answer(letters, &OK);
+        assert_int_equal(counts().delivered, 3);
+        assert_int_equal(counts().rejected, kept ? 0 : 2);
+        assert_int_equal(counts().dead_lettered, kept ? 2 : 0);
+        assert_int_equal(dead("partial_success"), kept ? 2 : 0);
+        assert_int_equal(letters->n_sends, kept ? 1 : 0);
+        end();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +521,7 @@ int main(void)
         cmocka_unit_test(an_outage_is_no_poison),
         cmocka_unit_test(a_refusal_of_some_rows_does_not_take_the_others_along),
         cmocka_unit_test(halving_has_a_budget),
+        cmocka_unit_test(a_partial_success_may_be_a_letter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

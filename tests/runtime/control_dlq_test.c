@@ -286,6 +286,32 @@ static void a_chain_has_an_end(void **state)
 }
 
 /*
+ * Scenario    a letter of class partial beside another one; then with --class partial
+ * Guarantees  it stays, and that is said: most of its rows would be in the sink twice; named, it is replayed
+ */
+static void what_the_sink_has_mostly_is_replayed_by_name_only(void **state)
+{
+    struct gw_dead_letter d = {.class_ = "partial",
+                               .reason = "partial_success",
+                               .component = "scripted",
+                               .pipeline = "logs/eu",
+                               .signal = GW_LOGS,
+                               .last_ns = gw_wall_ns(t.env),
+                               .rejected = 1};
+
+    (void)state;
+    put("logs/eu", GW_LOGS, 1, 1, NULL);
+    put_rows(t.env, log_, d, 2, 3);
+    ask("dlq-replay", "{}");
+    assert_int_equal(wait_for_answer(gw_test_engine_sink(&t, "scripted")), 0);
+    assert_true(said("1 1 stay, because the sink has most of their rows"));
+    assert_int_equal(settled(GW_DLQ_REPLAYED), 1);
+    ask("dlq-replay", "{\"class\": \"partial\"}");
+    assert_int_equal(wait_for_answer(gw_test_engine_sink(&t, "scripted")), 0);
+    assert_int_equal(settled(GW_DLQ_REPLAYED), 2);
+}
+
+/*
  * Scenario    letters of a pipeline that is gone, of none, of another signal than --to takes, of a request that could
  *             not be decoded
  * Guarantees  none is sent or settled, each is told why, and the exit code says that something is left; with --to the
@@ -498,6 +524,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_purge_that_cannot_be_written_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(rows_go_back_where_they_came_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_chain_has_an_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_the_sink_has_mostly_is_replayed_by_name_only, setup, teardown),
         cmocka_unit_test_setup_teardown(what_has_no_way_back_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_refused_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_makes_it_wait, setup, teardown),
