@@ -38,7 +38,7 @@ bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b);
 struct gw_buf;
 /** All of it as bytes that may outlive the process; appended. */
 void gw_meta_write(const struct gw_meta *m, struct gw_buf *out);
-/** Errors: NULL when that is no meta (any bytes may come), of a newer version, or there is no memory. */
-struct gw_meta *gw_meta_read(struct gw_slice bytes);
+/** Errors: -EBADMSG that is no meta (any bytes may come), or one of a newer version; -ENOMEM. *ret is NULL then. */
+int gw_meta_read(struct gw_slice bytes, struct gw_meta **ret);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "batch/meta.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "core/buf.h"
@@ -98,25 +99,37 @@ static const char *known_transport(struct gw_slice s)
     return NULL;
 }
 
-struct gw_meta *gw_meta_read(struct gw_slice bytes)
+/* Slices into the bytes. */
+static bool parse(struct gw_slice bytes, struct gw_meta *m, struct gw_meta_pair *pairs, uint32_t most)
+{
+    struct gw_slice transport;
+
+    if (bytes.n == 0 || *bytes.p != VERSION)
+        return false;
+    bytes.p++;
+    bytes.n--;
+    if (!get_text(&bytes, &m->tenant) || !get_text(&bytes, &m->peer) || !get_text(&bytes, &transport) ||
+        !get_pairs(&bytes, pairs, most, &m->n_pairs) ||
+        !get_pairs(&bytes, pairs + m->n_pairs, most - m->n_pairs, &m->n_auth) || bytes.n != 0)
+        return false;
+    m->pairs = pairs;
+    m->auth = pairs + m->n_pairs;
+    m->transport = known_transport(transport);
+    return true;
+}
+
+int gw_meta_read(struct gw_slice bytes, struct gw_meta **ret)
 {
     size_t most = bytes.n / 2 < MAX_PAIRS ? bytes.n / 2 : MAX_PAIRS; /* a pair takes two bytes at least */
     struct gw_meta_pair *pairs = calloc(most + 1, sizeof(*pairs));
-    struct gw_meta m = {.pairs = pairs};
-    struct gw_meta *made = NULL;
-    struct gw_slice transport;
+    struct gw_meta m = {0};
+    int rc = -ENOMEM;
 
-    if (pairs && bytes.n > 0 && *bytes.p == VERSION) {
-        bytes.p++;
-        bytes.n--;
-        if (get_text(&bytes, &m.tenant) && get_text(&bytes, &m.peer) && get_text(&bytes, &transport) &&
-            get_pairs(&bytes, pairs, (uint32_t)most, &m.n_pairs) &&
-            get_pairs(&bytes, pairs + m.n_pairs, (uint32_t)most - m.n_pairs, &m.n_auth) && bytes.n == 0) {
-            m.auth = pairs + m.n_pairs;
-            m.transport = known_transport(transport);
-            made = gw_meta_new(&m);
-        }
-    }
+    *ret = NULL;
+    if (pairs && !parse(bytes, &m, pairs, (uint32_t)most))
+        rc = -EBADMSG;
+    else if (pairs && (*ret = gw_meta_new(&m)) != NULL)
+        rc = 0;
     free(pairs);
-    return made;
+    return rc;
 }

@@ -250,6 +250,8 @@ int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *a
     if (!l)
         return gw_fail(err, -ENOMEM, "%s: no memory", conf->dir);
     rc = open_log(l, at, err);
+    if (rc == -ENOMEM)
+        (void)gw_fail(err, rc, "%s: out of memory", conf->dir);
     if (rc < 0) {
         free_log(l);
         return rc;

@@ -74,8 +74,11 @@ static void unlink_burial(struct gw_burial *b, bool kept)
     *b->prev = b->next;
     if (b->next)
         b->next->prev = b->prev;
-    if (!kept)
+    if (!kept && e->closing) {
         gw_tab_leave(b->tab);
+    } else if (!kept) {
+        gw_tab_again(b->tab);
+    }
     b->tab = gw_tab_unref(b->tab);
     atomic_fetch_sub(&e->n_chunks, 1);
 }

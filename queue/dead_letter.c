@@ -53,13 +53,20 @@ static void put_attr(struct gw_buf *b, const char *key, struct gw_slice any)
     put_bytes(b, 2, any);
 }
 
+/* What was put together on the side: without memory for it the letter is none. */
+static void put_made_attr(struct gw_buf *b, const struct gw_buf *tmp, const char *key)
+{
+    b->failed |= tmp->failed;
+    put_attr(b, key, gw_buf_slice(tmp));
+}
+
 static void put_string_attr(struct gw_buf *b, struct gw_buf *tmp, const char *key, struct gw_slice value, bool is_text)
 {
     if (value.n == 0)
         return;
     gw_buf_reset(tmp);
     put_bytes(tmp, is_text ? 1 : 7, value); /* AnyValue: string_value 1, bytes_value 7 */
-    put_attr(b, key, gw_buf_slice(tmp));
+    put_made_attr(b, tmp, key);
 }
 
 /* A sink's own words may be no UTF-8; then they are kept as bytes, because a string would be refused everywhere. */
@@ -77,7 +84,7 @@ static void put_int_attr(struct gw_buf *b, struct gw_buf *tmp, const char *key, 
     gw_buf_reset(tmp);
     put_varint(tmp, 3 << 3); /* int_value */
     put_varint(tmp, v);
-    put_attr(b, key, gw_buf_slice(tmp));
+    put_made_attr(b, tmp, key);
 }
 
 /* uuid7: 48 bits of milliseconds, then random ones, so that dead letters sort by time. */
@@ -91,6 +98,7 @@ static void put_id_attr(struct gw_env *env, struct gw_buf *b, struct gw_buf *tmp
                   (unsigned long long)(ms & 0xffff), (unsigned long long)(a & 0xfff),
                   (unsigned long long)((a >> 12 & 0x3fff) | 0x8000), (unsigned long long)(c & 0xffffffffffff));
     put_string_attr(b, tmp, "dlq.id", gw_buf_slice(&text), /* is_text= */ true);
+    b->failed |= text.failed;
     gw_buf_clear(&text);
 }
 
@@ -111,13 +119,14 @@ static void put_source_attr(struct gw_buf *b, struct gw_buf *tmp, const struct g
 {
     struct gw_buf text;
 
-    gw_buf_init(&text, 4096);
+    gw_buf_init(&text, MAX_RECORD_BYTES);
     gw_buf_put_str(&text, d->receiver ? d->receiver : "");
     if (d->meta && d->meta->transport)
         gw_buf_printf(&text, "%s%s", text.n ? "-" : "", d->meta->transport);
     if (d->meta && d->meta->peer.n)
         gw_buf_printf(&text, "://%.*s", (int)d->meta->peer.n, (const char *)d->meta->peer.p);
     put_string_attr(b, tmp, "dlq.src", gw_buf_slice(&text), gw_utf8_valid(text.p, text.n));
+    b->failed |= text.failed;
     gw_buf_clear(&text);
 }
 
@@ -136,6 +145,7 @@ static void put_attrs(struct gw_env *env, const struct gw_dead_letter *d, struct
         gw_buf_init(&t, sizeof(code));
         gw_buf_printf(&t, "%d", d->code);
         put_string_attr(b, tmp, "dlq.code", gw_buf_slice(&t), /* is_text= */ true);
+        b->failed |= t.failed;
         gw_buf_clear(&t);
     }
     put_text_attr(b, tmp, "dlq.reason", d->reason);
@@ -176,7 +186,7 @@ void gw_dead_letter_put(struct gw_env *env, const struct gw_dead_letter *d, stru
     size_t any = nested(d->body.n), scope, resource;
 
     gw_buf_init(&record, MAX_RECORD_BYTES);
-    gw_buf_init(&tmp, 65536);
+    gw_buf_init(&tmp, MAX_RECORD_BYTES);
     put_fixed64(&record, 1, d->last_ns); /* time_unix_nano */
     put_varint(&record, 2 << 3);         /* severity_number: ERROR */
     put_varint(&record, 17);
@@ -194,7 +204,7 @@ void gw_dead_letter_put(struct gw_env *env, const struct gw_dead_letter *d, stru
     put_varint(out, 2 << 3 | 2);
     put_varint(out, record.n);
     gw_buf_put_slice(out, gw_buf_slice(&record));
-    out->failed |= record.failed || tmp.failed;
+    out->failed |= record.failed;
     gw_buf_clear(&record);
     gw_buf_clear(&tmp);
 }

@@ -806,11 +806,8 @@ void gw_edge_close(struct gw_edge *e)
         gw_loop_turn(loop, CLOSE_WAIT_NS);
     }
     gw_burial_forget_all(e);
-    for (struct gw_feed *s = e->feeds; s; s = s->next) {
-        gw_feed_flush(s);
-        gw_timer_disarm(&s->timer);
-        gw_timer_disarm(&s->settle_timer);
-    }
+    for (struct gw_feed *s = e->feeds; s; s = s->next)
+        gw_feed_stop(s);
     for (unsigned i = 0; i < GW_N_SIGNALS && e->feeds; i++)
         if (atomic_load(&e->lanes[i].lag_rows))
             gw_log(&e->conf.logger, GW_LOG_INFO, "%llu %s stay on disk for the next start",

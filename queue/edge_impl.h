@@ -128,6 +128,7 @@ struct gw_lane {
     struct gw_open_batch *open;
     unsigned n_open;
     bool pumping;
+    bool starved; /* of memory, in this round */
     struct gw_gate gate;
     struct gw_sampled sampled[GW_SAMPLED_REASONS];
 };

@@ -13,6 +13,7 @@ enum { READ_TURN_BYTES = 4 << 20, MAX_SETTLES = 4096, MAX_PART_BYTES = 1u << 30 
 #define AGAIN_NS        100000000u
 #define SETTLE_PAUSE_NS 10000000u
 #define LATE_NS         5000000u
+#define READ_BACK_NS    1000000000u
 
 static struct gw_loop *loop_of(const struct gw_feed *s)
 {
@@ -23,6 +24,7 @@ static struct gw_loop *loop_of(const struct gw_feed *s)
 
 struct find {
     uint32_t id;
+    const char *name; /* or by that */
     struct gw_log_consumer found;
 };
 
@@ -30,7 +32,7 @@ static void find_consumer(void *arg, const struct gw_log_consumer *c)
 {
     struct find *f = arg;
 
-    if (c->id == f->id)
+    if (f->name ? strcmp(c->name, f->name) == 0 : c->id == f->id)
         f->found = *c;
 }
 
@@ -64,10 +66,17 @@ static struct gw_book *book_of(const struct gw_edge *e, const struct gw_wal_conf
     return e->conf.book ? e->conf.book(e->conf.arg, &key) : NULL;
 }
 
+void gw_feed_forget(struct gw_feed *s)
+{
+    if (s->is_new)
+        (void)gw_log_consumer_release(s->log, s->edge->conf.id);
+}
+
 int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err)
 {
     struct gw_log *log = wal->log;
     struct gw_feed *s = calloc(1, sizeof(*s));
+    struct find before = {.name = e->conf.id};
     struct gw_log_stats st;
     int rc;
 
@@ -78,6 +87,8 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
                           .lane = gw_edge_lane(e, wal->signal),
                           .batching = wal->batching,
                           .pipeline = wal->pipeline};
+    (void)gw_log_consumers(log, find_consumer, &before);
+    s->is_new = !before.found.id;
     rc = gw_log_consumer_open(log, e->conf.id, GW_LOG_FROM_END, &s->consumer);
     if (rc < 0) {
         free(s);
@@ -86,6 +97,11 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
     gw_log_stats(log, &st);
     memcpy(s->log_id, st.uuid, sizeof(s->log_id));
     s->book = book_of(e, wal);
+    if (e->conf.book && !s->book) {
+        gw_feed_forget(s);
+        free(s);
+        return gw_fail(err, -ENOMEM, "out of memory");
+    }
     s->next = e->feeds;
     e->feeds = s;
     *ret = s;
@@ -127,6 +143,10 @@ void gw_feed_free(struct gw_feed *s)
     for (struct gw_inbox_item *i = gw_inbox_take(&s->failed), *next; i; i = next) {
         next = i->next;
         free(i);
+    }
+    for (struct gw_tab *t = s->unsettled, *next; t; t = next) {
+        next = t->next;
+        gw_tab_free(t);
     }
     gw_log_reader_free(s->reader);
     free(s->settles);
@@ -301,22 +321,32 @@ static bool joins(struct gw_log_settle *last, const struct gw_log_place *p, enum
     return false;
 }
 
-void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log_outcome outcome)
+static bool make_room(struct gw_feed *s)
 {
-    atomic_fetch_sub(&s->lane->lag_rows, p->rows);
-    if (s->n_settles && joins(&s->settles[s->n_settles - 1], p, outcome))
-        return;
-    if (s->n_settles == s->cap_settles) {
-        unsigned cap = s->cap_settles ? 2 * s->cap_settles : 16;
-        struct gw_log_settle *more = realloc(s->settles, cap * sizeof(*more));
+    unsigned cap = s->cap_settles ? 2 * s->cap_settles : 16;
+    struct gw_log_settle *more;
 
-        if (!more) { /* at worst the rows are sent again after a restart */
-            atomic_store(&s->unnoted, true);
-            return;
-        }
-        s->settles = more;
-        s->cap_settles = cap;
+    if (s->n_settles < s->cap_settles)
+        return true;
+    more = realloc(s->settles, cap * sizeof(*more));
+    if (!more) { /* perhaps there is enough for what there is */
+        gw_feed_flush(s);
+        return s->n_settles < s->cap_settles;
     }
+    s->settles = more;
+    s->cap_settles = cap;
+    return true;
+}
+
+bool gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log_outcome outcome)
+{
+    bool joined = s->n_settles && joins(&s->settles[s->n_settles - 1], p, outcome);
+
+    if (!joined && !make_room(s))
+        return false;
+    atomic_fetch_sub(&s->lane->lag_rows, p->rows);
+    if (joined)
+        return true;
     s->settles[s->n_settles++] = (struct gw_log_settle){
         .consumer = s->consumer,
         .outcome = (uint8_t)outcome,
@@ -328,6 +358,27 @@ void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *p, enum gw_log
     };
     if (s->n_settles >= MAX_SETTLES)
         gw_feed_flush(s);
+    return true;
+}
+
+/* ---- what could not be done at once ------------------------------------------------------------------------- */
+
+void gw_feed_keep_unsettled(struct gw_feed *s, struct gw_tab *t)
+{
+    t->next = s->unsettled;
+    s->unsettled = t;
+}
+
+/* Once each: what still does not fit comes back. */
+static void settle_kept(struct gw_feed *s)
+{
+    struct gw_tab *t = s->unsettled;
+
+    s->unsettled = NULL;
+    for (struct gw_tab *next; t; t = next) {
+        next = t->next;
+        gw_tab_settle(t);
+    }
 }
 
 void gw_feed_leave(struct gw_feed *s, uint32_t rows, uint32_t told)
@@ -376,6 +427,8 @@ static struct gw_chunk *translate(struct gw_feed *s, struct gw_chunk *c, int *re
     struct gw_chunk *t = pl ? gw_chunk_of_payload(c->signal, pl) : NULL;
     struct gw_edge *e = s->edge;
 
+    if (pl && !t)
+        *ret_rc = -ENOMEM;
     (void)gw_payload_unref(pl);
     if (!t)
         return NULL;
@@ -557,13 +610,12 @@ static struct gw_tab *tab_of(struct gw_feed *s, const struct gw_log_entry *en, u
     return t;
 }
 
-/* One frame becomes a chunk. False: no memory for it now. */
-static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
+/* One frame becomes a chunk. NULL: no memory for it now. */
+static struct gw_chunk *read_chunk(struct gw_feed *s, const struct gw_log_entry *en, uint64_t *ret_requests)
 {
     bool whole = en->n_open == 1 && en->open[0].rows == en->frame.rows;
     struct gw_payload *pl = whole ? copy_body(en->frame.body) : open_part(s, en);
     struct gw_edge *e = s->edge;
-    uint64_t requests = 1;
     struct gw_chunk *c = NULL;
 
     if (pl)
@@ -572,15 +624,24 @@ static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
         atomic_fetch_sub(&e->window_bytes, pl->n);
     (void)gw_payload_unref(pl);
     if (!c)
-        return false;
-    c->meta = gw_meta_from_bytes(en->frame.meta, &requests);
-    c->units = gw_edge_units(e, requests, en->frame.rows, en->frame.body.n);
-    c->tab = tab_of(s, en, &c->rows);
+        return NULL;
     atomic_fetch_add(&e->n_chunks, 1);
-    if (!c->tab) {
+    c->tab = tab_of(s, en, &c->rows);
+    if (!c->tab || gw_meta_from_bytes(en->frame.meta, ret_requests, &c->meta) < 0) {
         discard(s, c);
-        return false;
+        return NULL;
     }
+    return c;
+}
+
+static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    uint64_t requests = 1;
+    struct gw_chunk *c = read_chunk(s, en, &requests);
+
+    if (!c)
+        return false;
+    c->units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
     correct(s, &en->frame, c->rows, c->units);
     if (accept(s, c))
         return true;
@@ -640,6 +701,13 @@ static void pass(struct gw_feed *s, const struct gw_log_entry *en)
     atomic_store(&s->next_seq, en->frame.seq + 1);
 }
 
+/* This frame is read again. */
+static void once_more(struct gw_feed *s)
+{
+    s->reader_seq = GW_LOG_END;
+    pause(s, AGAIN_NS);
+}
+
 /* 1: one more frame. 0: not now. */
 static int read_one(struct gw_feed *s, size_t *ret_bytes)
 {
@@ -657,8 +725,7 @@ static int read_one(struct gw_feed *s, size_t *ret_bytes)
     note_lost(s, &en);
     *ret_bytes = en.frame.body.n;
     if (!read_in(s, &en)) {
-        s->reader_seq = GW_LOG_END; /* once more */
-        pause(s, AGAIN_NS);
+        once_more(s);
         return 0;
     }
     pass(s, &en);
@@ -692,6 +759,116 @@ static void read_on(struct gw_feed *s)
     }
 }
 
+/* ---- reading again ------------------------------------------------------------------------------------------ */
+
+bool gw_feed_is_closing(const struct gw_feed *s)
+{
+    return s->edge->closing;
+}
+
+void gw_feed_lend(struct gw_feed *s, uint32_t rows, uint32_t told)
+{
+    s->left_rows += rows;
+    gw_book_add(s->book, GW_PAGE_EDGE, GW_E_CREATED, told);
+    gw_edge_count_in(s->lane, told);
+}
+
+void gw_feed_again(struct gw_feed *s, struct gw_tab *t)
+{
+    if (!s->again)
+        s->again_ns = gw_loop_now_ns(loop_of(s)) + READ_BACK_NS;
+    t->next = s->again;
+    s->again = t;
+    atomic_fetch_add(&s->edge->n_chunks, 1); /* an edge with rows to come is not empty */
+}
+
+static void drop_first(struct gw_feed *s)
+{
+    struct gw_tab *t = s->again;
+
+    s->again = t->next;
+    gw_tab_free(t);
+    atomic_fetch_sub(&s->edge->n_chunks, 1);
+}
+
+/* Some rows of a frame that this edge had before: its units and bytes were given back then. False: not now. */
+static bool read_place(struct gw_feed *s, const struct gw_log_place *p)
+{
+    struct gw_log_open_rows only = {p->first, p->rows};
+    struct gw_log_reader_conf conf = {.consumer = s->consumer};
+    int rc = s->reader ? 0 : gw_log_reader_new(s->log, &conf, &s->reader);
+    uint64_t requests;
+    struct gw_log_entry en;
+    struct gw_chunk *c;
+
+    s->reader_seq = GW_LOG_END;
+    if (rc == 0)
+        rc = gw_log_seek(s->reader, GW_LOG_PARTITIONS, p->seq);
+    if (rc == 0)
+        rc = gw_log_next(s->reader, &en);
+    if (rc < 0)
+        return false;
+    if (rc == 0 || en.frame.seq != p->seq) { /* the log had to let it go */
+        s->left_rows -= p->rows;
+        drop_lost(s, p->rows, p->seq + 1);
+        return true;
+    }
+    en.open = &only;
+    en.n_open = 1;
+    c = read_chunk(s, &en, &requests);
+    if (!c)
+        return false;
+    c->lag_bytes = 0;
+    if (!accept(s, c)) {
+        discard(s, c);
+        return false;
+    }
+    s->left_rows -= p->rows;
+    return true;
+}
+
+static bool read_tab(struct gw_tab *t)
+{
+    struct gw_log_place p;
+    uint32_t end;
+
+    while (gw_tab_undealt(t, &p, &end)) {
+        if (!read_place(p.feed, &p))
+            return false;
+        t->n_dealt = end;
+    }
+    return true;
+}
+
+static void read_again(struct gw_feed *s)
+{
+    uint64_t now = gw_loop_now_ns(loop_of(s));
+
+    while (s->again && now >= s->again_ns && has_window(s->edge)) {
+        if (read_tab(s->again))
+            drop_first(s);
+        else
+            s->again_ns = now + READ_BACK_NS;
+    }
+    if (s->again && !gw_timer_is_armed(&s->again_timer)) {
+        s->again_timer.fire = on_again;
+        gw_timer_arm(loop_of(s), &s->again_timer, s->again_ns > now ? s->again_ns : now + AGAIN_NS);
+    }
+}
+
+void gw_feed_stop(struct gw_feed *s)
+{
+    settle_kept(s);
+    if (s->unsettled)
+        atomic_store(&s->unnoted, true);
+    gw_feed_flush(s);
+    while (s->again)
+        drop_first(s);
+    gw_timer_disarm(&s->timer);
+    gw_timer_disarm(&s->settle_timer);
+    gw_timer_disarm(&s->again_timer);
+}
+
 /* ---- the oldest go ---------------------------------------------------------------------------------------- */
 
 static bool is_too_far_behind(const struct gw_feed *s)
@@ -702,25 +879,27 @@ static bool is_too_far_behind(const struct gw_feed *s)
            atomic_load_explicit(&s->lane->lag_bytes, memory_order_relaxed) > q->max_lag_bytes;
 }
 
-static void drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
+/* False: no memory to note it. */
+static bool drop_rows(struct gw_feed *s, const struct gw_log_entry *en)
 {
     struct gw_lane *l = s->lane;
     uint64_t requests = 1, units;
     uint32_t rows;
     struct gw_tab *t = tab_of(s, en, &rows);
+    struct gw_meta *meta;
 
-    if (!t) { /* they go with the next start */
-        gw_feed_leave(s, (uint32_t)open_rows(en), 0);
-        return;
-    }
+    if (!t)
+        return false;
     gw_tab_count(t, GW_LOG_DROPPED, rows);
     (void)gw_tab_unref(t);
     gw_edge_drop(l, s->book, rows, "queue_overflow");
     gw_edge_sample(l, s->book, "queue_overflow", en->frame.body, GW_BODY_OTLP);
-    gw_meta_unref(gw_meta_from_bytes(en->frame.meta, &requests));
+    (void)gw_meta_from_bytes(en->frame.meta, &requests, &meta);
+    (void)gw_meta_unref(meta);
     units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
     correct(s, &en->frame, rows, units);
     gw_edge_forget(l, units, en->frame.body.n);
+    return true;
 }
 
 /* What is in memory is older than what is on disk only, and goes first; what is being sent is not touched. */
@@ -732,7 +911,10 @@ static void drop_oldest(struct gw_feed *s)
         ;
     while (is_too_far_behind(s) && may_read(s) && place_reader(s) == 0 && gw_log_next(s->reader, &en) == 1) {
         note_lost(s, &en);
-        drop_rows(s, &en);
+        if (!drop_rows(s, &en)) {
+            once_more(s);
+            return;
+        }
         pass(s, &en);
     }
 }
@@ -761,15 +943,18 @@ static void settle_again(struct gw_feed *s)
  */
 static void settle_soon(struct gw_feed *s)
 {
-    uint64_t now, due = s->settled_ns + SETTLE_PAUSE_NS;
+    uint64_t now = gw_loop_now_ns(loop_of(s)), due = s->settled_ns + SETTLE_PAUSE_NS;
 
-    if (s->n_settles == 0)
+    if (s->unsettled)
+        settle_kept(s);
+    if (s->n_settles == 0 && !s->unsettled)
         return;
-    now = gw_loop_now_ns(loop_of(s));
     if (s->settled_ns == 0 || now >= due || s->edge->closing ||
         atomic_load_explicit(&s->edge->draining, memory_order_relaxed)) {
         gw_feed_flush(s);
-    } else if (!gw_timer_is_armed(&s->settle_timer)) {
+        due = now + AGAIN_NS;
+    }
+    if ((s->n_settles || s->unsettled) && !gw_timer_is_armed(&s->settle_timer)) {
         s->settle_timer.fire = on_again;
         gw_timer_arm(loop_of(s), &s->settle_timer, due);
     }
@@ -781,6 +966,7 @@ void gw_feed_turn(struct gw_feed *s)
     if (!s->edge->closing && atomic_load(&s->active)) {
         if (is_too_far_behind(s))
             drop_oldest(s);
+        read_again(s);
         read_on(s);
         forget_backlog(s);
     }

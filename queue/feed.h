@@ -40,12 +40,17 @@ struct gw_feed {
     _Atomic unsigned n_settling; /* commits of settlements under way */
     uint64_t until;              /* it leaves: of the wal's commits, those below are the last that it gets */
     bool leaves;
+    bool is_new;            /* its consumer was made for it */
     struct gw_inbox failed; /* commits of settlements that did not succeed */
     /* The exporter's thread only. */
     struct gw_log_reader *reader;
     uint64_t reader_seq; /* where it stands */
     struct gw_log_settle *settles;
     unsigned n_settles, cap_settles;
+    struct gw_tab *unsettled; /* for want of memory */
+    struct gw_tab *again;     /* to be read back */
+    uint64_t again_ns;        /* monotonic: not before */
+    struct gw_timer again_timer;
     struct gw_timer timer; /* the disk did not do as it should: again later */
     struct gw_timer settle_timer;
     uint64_t settled_ns; /* monotonic: when settlements were last sent to the log */
@@ -77,6 +82,8 @@ struct gw_feed {
  */
 struct gw_wal_conf;
 int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed **ret, struct gw_err *err);
+/** A place in the log that was made for it goes: nothing of it was promised to anybody. */
+void gw_feed_forget(struct gw_feed *s);
 /** As the log has it: zeros when it is not there any more. */
 struct gw_log_consumer gw_feed_consumer(const struct gw_feed *s);
 /**
@@ -111,7 +118,17 @@ void gw_feed_look(struct gw_feed *s);
 void gw_feed_take(struct gw_feed *s, struct gw_chunk *c);
 /** Read on when there is room, drop what is too old, settle what is known. Once a turn. */
 void gw_feed_turn(struct gw_feed *s);
-void gw_feed_settle(struct gw_feed *s, const struct gw_log_place *rows, enum gw_log_outcome outcome);
+/** False: no memory for it now. */
+bool gw_feed_settle(struct gw_feed *s, const struct gw_log_place *rows, enum gw_log_outcome outcome);
+/** Takes over a tab that could not be settled whole: gw_tab_settle again, soon. */
+void gw_feed_keep_unsettled(struct gw_feed *s, struct gw_tab *t);
+/** Takes over a tab whose rows are to be read back, in a moment: what became of them could not be written down. */
+void gw_feed_again(struct gw_feed *s, struct gw_tab *t);
+/** Rows that it has taken stay in the log until they are read back; the books have `told` of them as gone. */
+void gw_feed_lend(struct gw_feed *s, uint32_t rows, uint32_t told);
+bool gw_feed_is_closing(const struct gw_feed *s);
+/** The edge is closed: what is known is on its way to the log, the rest stays there. */
+void gw_feed_stop(struct gw_feed *s);
 /** Rows that it has taken stay in the log. told: others of them that the book has as gone all the same. */
 void gw_feed_leave(struct gw_feed *s, uint32_t rows, uint32_t told);
 /** Rows of the log that it has taken and not left, or that were settled before: the others are not in the edge. */

@@ -9,7 +9,10 @@
 
 /** m may be NULL. Errors: out->failed. */
 void gw_meta_to_bytes(const struct gw_meta *m, uint32_t requests, struct gw_buf *out);
-/** Owner: gives a reference; NULL when there is none, or it cannot be read. *requests stays as it was then. */
-struct gw_meta *gw_meta_from_bytes(struct gw_slice bytes, uint64_t *requests);
+/**
+ * Owner     gives a reference; NULL when there is none, or it cannot be read. *requests stays as it was then
+ * Errors    -ENOMEM
+ */
+int gw_meta_from_bytes(struct gw_slice bytes, uint64_t *requests, struct gw_meta **ret);
 
 #endif

@@ -79,6 +79,12 @@ uint32_t gw_tab_n_taken(const struct gw_tab *t)
     return t ? t->taken : 0;
 }
 
+void gw_tab_again(struct gw_tab *t)
+{
+    if (t)
+        t->left = t->again = true;
+}
+
 /* ---- runs of rows ----------------------------------------------------------------------------------------- */
 
 static bool is_set(const uint64_t *bits, uint32_t row)
@@ -147,14 +153,39 @@ uint32_t gw_tab_n_homeless(const struct gw_tab *t)
     return n;
 }
 
+bool gw_tab_undealt(const struct gw_tab *t, struct gw_log_place *ret, uint32_t *ret_end)
+{
+    struct walk w = {.t = t};
+    struct run r;
+
+    while (next_run(&w, NULL, false, &r))
+        if (r.row >= t->n_dealt && r.place.feed) {
+            *ret = r.place;
+            *ret_end = r.row + r.place.rows;
+            return true;
+        }
+    return false;
+}
+
+uint32_t gw_tab_rows(const struct gw_tab *t)
+{
+    struct walk w = {.t = t};
+    uint32_t n = 0;
+    struct run r;
+
+    while (next_run(&w, NULL, false, &r))
+        n += r.place.rows;
+    return n;
+}
+
 /* ---- settling --------------------------------------------------------------------------------------------- */
 
-static void settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, enum gw_log_outcome outcome)
+static bool settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, enum gw_log_outcome outcome)
 {
-    if (p->feed)
-        gw_feed_settle(p->feed,
-                       &(struct gw_log_place){p->feed, p->seq, p->first + from, rows, p->frame_rows, p->time_ns},
-                       outcome);
+    return !p->feed ||
+           gw_feed_settle(p->feed,
+                          &(struct gw_log_place){p->feed, p->seq, p->first + from, rows, p->frame_rows, p->time_ns},
+                          outcome);
 }
 
 /* They stay in the log; `told` of them are in the books as gone already. */
@@ -164,26 +195,50 @@ static void leave(const struct gw_log_place *p, uint32_t rows, uint32_t told)
         gw_feed_leave(p->feed, rows - told, told);
 }
 
-/* Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known. */
-static void settle_all(struct gw_tab *t)
+/*
+ * Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known.
+ * Gives the feed that has no memory for more; NULL: it is done.
+ */
+static struct gw_feed *deal(struct gw_tab *t)
 {
     struct walk w = {.t = t};
     unsigned o = 0;
     struct run r;
 
     while (next_run(&w, NULL, false, &r))
-        for (uint32_t done = 0, n; done < r.place.rows; done += n) {
+        for (uint32_t done = t->n_dealt > r.row ? t->n_dealt - r.row : 0, n; done < r.place.rows; done += n) {
             while (o < GW_LOG_N_OUTCOMES && t->tally[o] == 0)
                 o++;
             n = r.place.rows - done;
             if (o == GW_LOG_N_OUTCOMES) { /* the fate of the others is not known: they will be sent again */
                 leave(&r.place, n, 0);
+                t->n_dealt = r.row + done + n;
                 continue;
             }
             n = n < t->tally[o] ? n : t->tally[o];
-            settle(&r.place, done, n, (enum gw_log_outcome)o);
+            if (!settle(&r.place, done, n, (enum gw_log_outcome)o))
+                return r.place.feed;
             t->tally[o] -= n;
+            t->n_dealt = r.row + done + n;
         }
+    return NULL;
+}
+
+void gw_tab_free(struct gw_tab *t)
+{
+    free_places(t);
+    free(t->cut);
+    free(t);
+}
+
+void gw_tab_settle(struct gw_tab *t)
+{
+    struct gw_feed *short_of_memory = deal(t);
+
+    if (short_of_memory)
+        gw_feed_keep_unsettled(short_of_memory, t);
+    else
+        gw_tab_free(t);
 }
 
 static void leave_all(struct gw_tab *t)
@@ -204,18 +259,41 @@ static void leave_all(struct gw_tab *t)
     }
 }
 
+/* The same for a while: those that are told come in once more. */
+static void lend_all(struct gw_tab *t)
+{
+    uint32_t told = 0;
+    struct walk w = {.t = t};
+    struct run r;
+
+    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
+        told += t->tally[o];
+    while (next_run(&w, NULL, false, &r)) {
+        uint32_t n = told < r.place.rows ? told : r.place.rows;
+
+        if (r.place.feed)
+            gw_feed_lend(r.place.feed, r.place.rows, n);
+        told -= n;
+    }
+}
+
 struct gw_tab *gw_tab_unref(struct gw_tab *t)
 {
+    struct gw_log_place first;
+    uint32_t end;
+
     if (!t || --t->refs > 0)
         return NULL;
     t->tally[GW_LOG_DELIVERED] -= t->taken < t->tally[GW_LOG_DELIVERED] ? t->taken : t->tally[GW_LOG_DELIVERED];
-    if (t->left)
+    if (t->again && gw_tab_undealt(t, &first, &end) && !gw_feed_is_closing(first.feed)) {
+        lend_all(t);
+        gw_feed_again(first.feed, t);
+    } else if (t->left) {
         leave_all(t);
-    else
-        settle_all(t);
-    free_places(t);
-    free(t->cut);
-    free(t);
+        gw_tab_free(t);
+    } else {
+        gw_tab_settle(t);
+    }
     return NULL;
 }
 
@@ -254,29 +332,33 @@ void gw_tab_taken(struct gw_tab *t, const uint64_t *bits)
     (void)gw_tab_unref(piece);
 }
 
-void gw_tab_keep(struct gw_tab *t, const uint64_t *bits)
+/* Those whose fate is not told yet are delivered. */
+static void deliver_rest(struct gw_tab *t)
 {
-    struct gw_tab *gone = gw_tab_cut(t, bits, false), *kept = gw_tab_cut(t, bits, true);
+    uint32_t n = gw_tab_rows(t), told = 0;
 
-    if (gone)
-        gw_tab_count(gone, GW_LOG_DELIVERED, gone->n_rows);
-    (void)gw_tab_unref(gone);
-    if (!kept) { /* at worst the rows are sent again after a crash */
-        t->left = true;
-        return;
-    }
-    free(t->cut);
-    t->cut = NULL;
+    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
+        told += t->tally[o];
     t->taken = 0;
-    free_places(t);
-    t->one = kept->one;
-    t->places = kept->places == &kept->one ? &t->one : kept->places;
-    t->n = kept->n;
-    t->n_rows = kept->n_rows;
-    t->near = t->near_row = 0;
-    kept->places = &kept->one;
-    gw_tab_disown(kept);
+    gw_tab_count(t, GW_LOG_DELIVERED, n > told ? n - told : 0);
+}
+
+bool gw_tab_keep(struct gw_tab *t, const uint64_t *bits)
+{
+    struct gw_tab *kept = t->refs == 1 ? gw_tab_cut(t, bits, true) : NULL, rest;
+
+    if (!kept)
+        return false;
+    rest = *t; /* they change places: the caller goes on with t */
+    *t = *kept;
+    *kept = rest;
+    if (t->places == &kept->one)
+        t->places = &t->one;
+    if (kept->places == &t->one)
+        kept->places = &kept->one;
+    deliver_rest(kept);
     (void)gw_tab_unref(kept);
+    return true;
 }
 
 struct gw_tab *gw_tab_deal(const struct gw_tab *t, uint32_t *at, uint32_t rows)

@@ -23,6 +23,7 @@
 
 enum { MAX_DEAD_LETTER_BYTES = 1u << 30 };
 #define DEAD_LETTER_PAUSE_NS 100000000u
+#define STARVED_PAUSE_NS     100000000u
 /* While draining there is an end in sight: a sink that was away may be back, and asking costs little. */
 #define DRAIN_PAUSE_NS 500000000u
 
@@ -150,6 +151,17 @@ static void drop(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, ui
            f->reason, f->message ? f->message : "no more is known", rows);
 }
 
+/* What is in a log stays there; what could not be written to one is nowhere else. */
+static void leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows)
+{
+    uint32_t homeless = gw_tab_n_homeless(tab);
+
+    homeless = homeless < rows ? homeless : rows;
+    if (homeless)
+        gw_edge_drop(l, book, homeless, "shutdown");
+    gw_tab_leave(tab);
+}
+
 /* Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
 static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
 {
@@ -167,6 +179,10 @@ static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uin
         }
         if (!e->closing)
             return false;
+        if (tab) { /* it will be refused again, after the next start */
+            leave(j->lane, j->chunk->book, tab, rows);
+            return true;
+        }
     }
     gw_edge_sample(j->lane, j->chunk->book, f->reason, body, GW_BODY_SENT);
     drop(j->lane, j->chunk->book, tab, rows, f);
@@ -270,6 +286,8 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
 
 static void give_up(struct gw_job *j, const struct gw_fate *f);
 
+static void on_pause_end(struct gw_timer *t);
+
 static void on_dead_letter_pause(struct gw_timer *t)
 {
     struct gw_job *j = (struct gw_job *)((char *)t - offsetof(struct gw_job, timer));
@@ -279,15 +297,19 @@ static void on_dead_letter_pause(struct gw_timer *t)
     gw_sender_pump(l);
 }
 
-/* Keep the reason, whose texts are the exporter's, until the dead letter queue has room. */
+/* Keep the reason, whose texts are the exporter's, until the dead letter queue has room; without memory for that the
+ * sink is asked once more. */
 static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
 {
     if (!j->fate) {
         size_t n = strlen(f->reason) + 1, m = f->message ? strlen(f->message) + 1 : 0;
         struct gw_fate *copy = malloc(sizeof(*copy) + n + m);
 
-        if (!copy)
-            return; /* then the next answer to something else finds it: see gw_sender_cut */
+        if (!copy) {
+            j->timer.fire = on_pause_end;
+            gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + STARVED_PAUSE_NS);
+            return;
+        }
         *copy = *f;
         copy->reason = memcpy(copy + 1, f->reason, n);
         if (m)
@@ -296,17 +318,6 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
     }
     j->timer.fire = on_dead_letter_pause;
     gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
-}
-
-/* What is in a log stays there; what could not be written to one is nowhere else. */
-static void leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows)
-{
-    uint32_t homeless = gw_tab_n_homeless(tab);
-
-    homeless = homeless < rows ? homeless : rows;
-    if (homeless)
-        gw_edge_drop(l, book, homeless, "shutdown");
-    gw_tab_leave(tab);
 }
 
 /* The gateway stops, and the rows are in a log: they stay there, but for those that the sink has said it has. A journal
@@ -354,45 +365,48 @@ static void on_pause_end(struct gw_timer *t)
 }
 
 /* Nobody waits for rows of this chunk, so what is left can take its place, and be halved as it could. */
-static bool shrink_chunk(struct gw_job *j, const struct gw_sent_info *info)
+static bool may_shrink(const struct gw_job *j, const struct gw_sent_info *info)
 {
-    struct gw_chunk *c = j->chunk;
-    struct gw_payload *pl;
-
-    if (c->n_receipts || j->left || (c->tab && !info->left_bits) || !(pl = gw_payload_new(info->left.n)))
-        return false;
-    memcpy(pl->p, info->left.p, info->left.n);
-    pl->n = (uint32_t)info->left.n;
-    (void)gw_payload_unref(c->payload);
-    c->payload = pl;
-    c->body = (struct gw_slice){pl->p, pl->n};
-    c->rows = info->left_rows;
-    j->a.body = c->body;
-    j->a.payload = pl;
-    return true;
+    return !j->chunk->n_receipts && !j->left && (!j->chunk->tab || info->left_bits);
 }
 
-static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_t gone)
+static void take_body(struct gw_job *j, struct gw_payload *pl, uint8_t *copy, const struct gw_sent_info *info)
 {
-    bool shrunk = shrink_chunk(j, info);
-    uint8_t *copy = shrunk ? NULL : malloc(info->left.n);
+    struct gw_chunk *c = j->chunk;
 
-    if (!copy && !shrunk)
-        return false; /* the whole body goes again: twice is better than never */
-    if (copy) {
-        memcpy(copy, info->left.p, info->left.n);
+    memcpy(pl ? pl->p : copy, info->left.p, info->left.n);
+    j->a.body = gw_slice_of(pl ? pl->p : copy, info->left.n);
+    j->a.payload = pl;
+    if (pl) {
+        pl->n = (uint32_t)info->left.n;
+        (void)gw_payload_unref(c->payload);
+        c->payload = pl;
+        c->body = j->a.body;
+        c->rows = info->left_rows;
+    } else {
         free(j->left);
         j->left = copy;
-        j->a.body = (struct gw_slice){copy, info->left.n};
-        j->a.payload = NULL;
     }
+}
+
+/* False: the whole body goes again. Twice is better than never. */
+static bool keep_left(struct gw_job *j, const struct gw_sent_info *info, uint32_t gone)
+{
+    struct gw_payload *pl = may_shrink(j, info) ? gw_payload_new(info->left.n) : NULL;
+    struct gw_tab *tab = j->chunk->tab;
+    uint8_t *copy = pl ? NULL : malloc(info->left.n);
+
+    if ((!pl && !copy) || (tab && info->left_bits && !gw_tab_keep(tab, info->left_bits))) {
+        (void)gw_payload_unref(pl);
+        free(copy);
+        return false;
+    }
+    take_body(j, pl, copy, info);
+    if (!info->left_bits)
+        gw_tab_count(tab, GW_LOG_DELIVERED, gone);
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, gone);
     atomic_fetch_add_explicit(&j->lane->delivered, gone, memory_order_relaxed);
     gw_metric_add(j->lane->sent, gone);
-    if (j->chunk->tab && info->left_bits)
-        gw_tab_keep(j->chunk->tab, info->left_bits);
-    else
-        gw_tab_count(j->chunk->tab, GW_LOG_DELIVERED, gone);
     j->a.rows = info->left_rows;
     return true;
 }
@@ -677,9 +691,15 @@ static void on_dead(struct gw_attempt *a, const struct gw_death *d)
     struct gw_job *j = (struct gw_job *)a;
     uint32_t rows = d->rows < a->rows ? d->rows : a->rows;
     struct gw_fate f = {.class_ = d->class_, .reason = d->reason, .message = d->message, .code = d->code};
-    struct gw_tab *all = j->chunk->tab, *tab = all && d->bits ? gw_tab_cut(all, d->bits, true) : gw_tab_ref(all);
+    struct gw_tab *all = j->chunk->tab, *tab = all && d->bits ? gw_tab_cut(all, d->bits, true) : NULL;
 
-    if (!bury(j, tab, d->body, rows, &f) && !dig(j, tab, d->body, rows, &f)) {
+    if (!tab) /* it is not known which, or there is no memory to note it: they are settled together */
+        tab = gw_tab_ref(all);
+    if (bury(j, tab, d->body, rows, &f) || dig(j, tab, d->body, rows, &f)) {
+        ;
+    } else if (tab) {
+        gw_tab_again(tab);
+    } else {
         f.reason = "dead_letter_full";
         gw_edge_sample(j->lane, j->chunk->book, f.reason, d->body, GW_BODY_SENT);
         drop(j->lane, j->chunk->book, tab, rows, &f);
@@ -792,8 +812,7 @@ static struct gw_chunk *take_pending(struct gw_lane *l)
     return c;
 }
 
-/* One whose pause is over, else a new one. NULL: there is none, or it may not be sent now, or memory is short: then the
- * next chunk, or the next answer, tries again. */
+/* One whose pause is over, else a new one. NULL: there is none, or it may not be sent now, or memory is short. */
 static struct gw_job *next_job(struct gw_lane *l)
 {
     uint64_t now = gw_loop_now_ns(loop_of(l));
@@ -806,6 +825,7 @@ static struct gw_job *next_job(struct gw_lane *l)
     if (!l->pending || l->graves || !gw_gate_has_place(l, l->pending->body.n, now))
         return NULL;
     j = new_job(l, l->pending);
+    l->starved = !j;
     if (j)
         (void)take_pending(l);
     return j;
@@ -821,6 +841,9 @@ void gw_sender_pump(struct gw_lane *l)
     while (!l->edge->closing && (j = next_job(l)))
         start(j);
     gw_gate_rest(l, gw_loop_now_ns(loop_of(l)));
+    if (l->starved && !gw_timer_is_armed(&l->gate.timer)) /* nothing else may come that would try again */
+        gw_timer_arm(loop_of(l), &l->gate.timer, gw_loop_now_ns(loop_of(l)) + STARVED_PAUSE_NS);
+    l->starved = false;
     l->pumping = false;
 }
 

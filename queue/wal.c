@@ -123,6 +123,8 @@ static struct gw_account *new_account(struct gw_wal *w, const struct gw_feed *s)
     struct gw_book *book = s->edge->conf.book ? s->edge->conf.book(s->edge->conf.arg, &key) : NULL;
     struct gw_account *a = w->accounts;
 
+    if (s->edge->conf.book && !book)
+        return NULL;
     while (a && (a->consumer || a->book != book))
         a = a->next;
     if (!a) {
@@ -170,8 +172,10 @@ static int add_feed(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
         return rc;
     s->wal = w;
     s->account = account_for(w, s);
-    if (!s->account) /* the edge frees the feed */
+    if (!s->account) { /* the edge frees the feed */
+        gw_feed_forget(s);
         return gw_fail(err, -ENOMEM, "out of memory");
+    }
     w->feeds[w->n_feeds++] = s;
     if (!active_of(w, s->consumer) && !owner_of(w, s->account))
         activate(w, s, 0, /* unnoted= */ false);
@@ -239,6 +243,19 @@ bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heri
     return s != NULL;
 }
 
+/* Rows that were put meanwhile were promised to those that were there before. */
+static void never_taken(struct gw_wal *w, struct gw_account *a)
+{
+    gw_account_add(a, 0, GW_E_REFUSED, a->left);
+    a->left = 0;
+    for (struct entry *n = w->first; n; n = n->next)
+        for (unsigned i = 0; i < n->n_booked; i++)
+            if (n->booked[i] == a) {
+                gw_account_add(a, n->cut, GW_E_REFUSED, n->frame.rows);
+                n->booked[i--] = n->booked[--n->n_booked];
+            }
+}
+
 /* What an edge that has gone did not get done is its heir's; without one nobody's. */
 static void pass_on(struct gw_wal *w, const struct gw_feed *gone)
 {
@@ -248,7 +265,9 @@ static void pass_on(struct gw_wal *w, const struct gw_feed *gone)
     a->left = a->end_row - gw_feed_taken(gone);
     if (heir) {
         activate(w, heir, a->left, atomic_load(&gone->unnoted));
-    } else if (gone->leaves && gw_feed_is_in_step(gone) && gone->left_rows == 0) {
+    } else if (gone->leaves ? gw_feed_is_in_step(gone) && gone->left_rows == 0 : gone->is_new) {
+        if (!gone->leaves)
+            never_taken(w, a);
         (void)gw_log_consumer_release(w->conf.log, gw_edge_id(gone->edge));
         a->consumer = 0;
     }

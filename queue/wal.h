@@ -55,7 +55,8 @@ void gw_wal_retire_edge(struct gw_wal *w, const struct gw_edge *e);
 /** False: no such edge. *ret_more: something is still being committed for it. */
 bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heritage *ret, bool *ret_more);
 /** A closed edge, before it is freed: what it has not settled is for the next one of its id, or for the next
- * start. One that has retired without an heir, and has delivered all, leaves no place in the log behind. */
+ * start. One that has retired without an heir, and has delivered all, leaves no place in the log behind; nor does
+ * one that has not retired and is the first of its id: then its configuration was never taken. */
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e);
 struct gw_log *gw_wal_log(const struct gw_wal *w);
 /** Entries whose commit is not done. Threads: any. */

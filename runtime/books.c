@@ -15,8 +15,10 @@ struct gw_book *gw_books_of(void *engine, const struct gw_book *key)
     return gw_books_get(&((struct gw_engine *)engine)->books, key);
 }
 
-static void wire_targets(struct graph *g, struct target *t, unsigned n, const char *pipeline, enum gw_signal signal)
+static bool wire_targets(struct graph *g, struct target *t, unsigned n, const char *pipeline, enum gw_signal signal)
 {
+    bool all = true;
+
     for (unsigned i = 0; i < n; i++) {
         const struct gw_edge *edge = t[i].kind == TO_EDGE ? g->instances[t[i].index]->edge : NULL;
         const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
@@ -25,43 +27,72 @@ static void wire_targets(struct graph *g, struct target *t, unsigned n, const ch
                                     .component = edge ? gw_edge_id(edge) : NULL,
                                     .edge = edge};
 
-        t[i].book = edge && !gw_edge_draws_from_logs(edge) ? gw_books_get(&g->engine->books, &key) : NULL;
+        if (!edge || gw_edge_draws_from_logs(edge)) {
+            t[i].book = NULL;
+            continue;
+        }
+        t[i].book = gw_books_get(&g->engine->books, &key);
+        all &= t[i].book != NULL;
     }
+    return all;
 }
 
 /* Out of the dead letter port comes a log record for each row; out of the others come the rows. */
-static void wire_node(struct node *n, enum gw_book_kind kind, enum gw_signal signal)
+static bool wire_node(struct node *n, enum gw_book_kind kind, enum gw_signal signal)
 {
     const char *const *names = n->comp->type->ports;
+    bool all;
 
     n->book = get(n->worker->engine, kind, signal, n->ctx.pipeline, n->comp->id);
+    all = n->book != NULL;
     for (unsigned p = 0; p < n->n_ports; p++)
-        wire_targets(n->share->graph, n->outs[p], n->n_outs[p], n->ctx.pipeline,
-                     strcmp(names[p], "dead_letter") == 0 ? GW_LOGS : signal);
+        all &= wire_targets(n->share->graph, n->outs[p], n->n_outs[p], n->ctx.pipeline,
+                            strcmp(names[p], "dead_letter") == 0 ? GW_LOGS : signal);
+    return all;
 }
 
-static void wire_share(struct share *sh)
+static bool wire_share(struct share *sh)
 {
     const struct gw_service *s = sh->graph->service;
+    bool all = true;
 
     for (size_t p = 0; p < s->n_pipelines; p++) {
         sh->chains[p].book = get(sh->graph->engine, GW_BOOK_PIPELINE, s->pipelines[p].signal, s->pipelines[p].id, NULL);
+        all &= sh->chains[p].book != NULL;
         for (unsigned i = 0; i < sh->chains[p].n_nodes; i++)
-            wire_node(&sh->chains[p].nodes[i], GW_BOOK_PROCESSOR, s->pipelines[p].signal);
+            all &= wire_node(&sh->chains[p].nodes[i], GW_BOOK_PROCESSOR, s->pipelines[p].signal);
     }
     for (size_t i = 0; i < s->n_components * GW_N_SIGNALS; i++)
         if (sh->joints[i])
-            wire_node(sh->joints[i], GW_BOOK_CONNECTOR, sh->joints[i]->ctx.signal);
+            all &= wire_node(sh->joints[i], GW_BOOK_CONNECTOR, sh->joints[i]->ctx.signal);
+    return all;
 }
 
-void gw_books_wire(struct graph *g)
+static bool wire_routes(struct graph *g, const struct route *routes, const char *receiver)
+{
+    bool all = true;
+
+    for (unsigned k = 0; k < GW_N_SIGNALS; k++)
+        all &=
+            !routes[k].n_targets || get(g->engine, GW_BOOK_RECEIVER, (enum gw_signal)(1u << k), NULL, receiver) != NULL;
+    return all;
+}
+
+bool gw_books_wire(struct graph *g)
 {
     const struct gw_service *s = g->service;
+    bool all = true;
 
     for (size_t p = 0; p < s->n_pipelines; p++)
-        wire_targets(g, g->pipelines[p].targets, g->pipelines[p].n_targets, s->pipelines[p].id, s->pipelines[p].signal);
+        all &= wire_targets(g, g->pipelines[p].targets, g->pipelines[p].n_targets, s->pipelines[p].id,
+                            s->pipelines[p].signal);
     for (unsigned i = 0; i < g->engine->n_workers; i++)
-        wire_share(&g->shares[i]);
+        all &= wire_share(&g->shares[i]);
+    for (unsigned i = 0; i < s->n_components; i++)
+        all &= wire_routes(g, gw_route(g, i, GW_TRACES), s->components[i].id);
+    for (unsigned i = 0; i < g->n_doors; i++)
+        all &= wire_routes(g, &g->door_routes[i * GW_N_SIGNALS], g->doors[i]->x.comp->id);
+    return all;
 }
 
 void gw_books_wire_intake(struct intake *in)

@@ -403,8 +403,8 @@ static int make_all(struct graph *g, struct graph *old, char **identities, struc
         rc = gw_doors_build(g, err);
     for (unsigned i = 0; i < e->n_workers && rc == 0; i++)
         rc = gw_share_build(&g->shares[i], g, &e->workers[i], err);
-    if (rc == 0)
-        gw_books_wire(g);
+    if (rc == 0 && !gw_books_wire(g))
+        rc = gw_graph_no_memory(err);
     return rc;
 }
 
@@ -417,14 +417,16 @@ int gw_graph_build(struct gw_engine *e, struct source *source, struct graph *old
     int rc;
 
     *ret = g;
+    if (g) {
+        g->engine = e;
+        g->service = s;
+        g->source = gw_source_ref(source);
+        gw_arena_init(&g->arena, 16384, MAX_GRAPH_BYTES);
+    }
     if (!g || !identities) {
         free(identities);
         return gw_graph_no_memory(err);
     }
-    g->engine = e;
-    g->service = s;
-    g->source = gw_source_ref(source);
-    gw_arena_init(&g->arena, 16384, MAX_GRAPH_BYTES);
     g->instances = gw_graph_alloc(g, s->n_components * sizeof(struct instance *));
     g->pipelines = gw_graph_alloc(g, s->n_pipelines * sizeof(*g->pipelines));
     g->routes = gw_graph_alloc(g, s->n_components * GW_N_SIGNALS * sizeof(*g->routes));

@@ -35,6 +35,7 @@ static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const 
                 struct gw_err *err)
 {
     struct door *d = gw_arena_zalloc(&e->arena, sizeof(*d));
+    int rc;
 
     if (!d)
         return gw_graph_no_memory(err);
@@ -47,12 +48,15 @@ static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const 
     d->signal = p->signal;
     d->comp = (struct gw_service_component){
         .kind = from ? GW_CONNECTOR : GW_RECEIVER, .id = from ? d->from : "replay", .type = &gw_door_type};
-    d->next = e->doors;
-    e->doors = d;
+    rc = gw_instance_make_intakes(&d->x, err);
+    if (rc < 0)
+        return rc;
     if (from)
         gw_graph_produced_metrics(e, &d->x, p->signal);
+    d->next = e->doors; /* whole: the next configuration finds it there */
+    e->doors = d;
     *ret = d;
-    return gw_instance_make_intakes(&d->x, err);
+    return 0;
 }
 
 /* `from` NULL: for injections. The engine keeps its doors when the graph changes. */

@@ -421,9 +421,9 @@ struct gw_intake *gw_doors_of(const struct share *sh, const struct gw_service_co
 void gw_inject_run(struct worker *w, bool give_up);
 
 /* books.c */
-/** Books for what a graph and its shares count: with the last step of building. */
-void gw_books_wire(struct graph *g);
-/** An intake's, when it is aimed. */
+/** Books for what a graph and its shares count: with the last step of building. False: no memory. */
+bool gw_books_wire(struct graph *g);
+/** An intake's, when it is aimed: they are there. */
 void gw_books_wire_intake(struct intake *in);
 /** The engine's, for edges (struct gw_edge_conf). */
 struct gw_book *gw_books_of(void *engine, const struct gw_book *key);

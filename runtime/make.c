@@ -47,7 +47,7 @@ int gw_graph_make(const struct gw_service_component *c, const struct gw_ctx *ctx
     if (rc == 0 && c->type->start)
         rc = c->type->start(*ret_self, &why);
     if (rc < 0)
-        return gw_fail(err, rc, "%s %s: %s", gw_kind_name(c->kind), c->id, why.text);
+        return gw_fail(err, rc, "%s %s: %s", gw_kind_name(c->kind), c->id, rc == -ENOMEM ? "out of memory" : why.text);
     return 0;
 }
 

@@ -174,6 +174,35 @@ static void close_new(struct gw_engine *e, struct graph *g)
             gw_engine_close_exporter(e, g->instances[i]);
 }
 
+/* Of what was committed meanwhile one may have sent something, and its notes are on their way to a log. */
+static bool is_settled(const struct graph *g)
+{
+    bool all = true;
+
+    for (size_t i = 0; g->instances && i < g->service->n_components; i++)
+        if (g->instances[i] && g->instances[i]->refs == 1 && g->instances[i]->edge)
+            all &= gw_edge_is_settled(g->instances[i]->edge);
+    return all;
+}
+
+/* It is free at once, or when that is written. */
+static void drop_new(struct gw_engine *e, struct graph *g)
+{
+    close_new(e, g);
+    gw_graph_renew(g, false);
+    if (is_settled(g)) {
+        gw_graph_free(g);
+        return;
+    }
+    g->is_dry = true; /* no worker ever saw it */
+    atomic_store(&g->n_dry, e->n_workers);
+    atomic_store(&g->n_home, e->n_workers);
+    for (size_t i = 0; i < g->service->n_components; i++)
+        if (g->instances[i])
+            g->instances[i]->feeders--;
+    begin_to_leave(e, g);
+}
+
 static int build(struct gw_engine *e, struct source *source, struct graph **ret, struct gw_err *err)
 {
     struct graph *old = e->graph;
@@ -184,11 +213,8 @@ static int build(struct gw_engine *e, struct source *source, struct graph **ret,
     if (rc == 0)
         rc = gw_engine_start_exporters(e, err);
     *ret = e->graph;
-    if (rc < 0 && *ret) {
-        close_new(e, *ret);
-        gw_graph_renew(*ret, false);
-        gw_graph_free(*ret);
-    }
+    if (rc < 0 && *ret)
+        drop_new(e, *ret);
     e->graph = old;
     return rc;
 }

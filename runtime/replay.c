@@ -167,20 +167,29 @@ static void put(struct gw_replay *r, struct slot *s)
     }
 }
 
-/* False: the slot is full, or another client's. */
-static bool fill(struct slot *s, const struct gw_log_frame *f)
+/* Of a slot that is free. */
+static int begin_slot(struct slot *s, const struct gw_log_frame *f)
+{
+    gw_buf_reset(&s->meta_bytes);
+    gw_buf_put_slice(&s->meta_bytes, f->meta);
+    if (s->meta_bytes.failed || (f->meta.n && gw_meta_read(f->meta, &s->meta) == -ENOMEM))
+        return -ENOMEM;
+    s->state = FILLING;
+    return 0;
+}
+
+/* 0: it is in. -EBUSY: the slot is full, or another client's. -ENOMEM: not now. */
+static int fill(struct slot *s, const struct gw_log_frame *f)
 {
     if (s->state == FILLING &&
         (s->body.n + f->body.n > GW_REPLAY_REQUEST_BYTES || !gw_slice_eq(gw_buf_slice(&s->meta_bytes), f->meta)))
-        return false;
-    if (s->state == FREE) {
-        gw_buf_reset(&s->meta_bytes);
-        gw_buf_put_slice(&s->meta_bytes, f->meta);
-        s->meta = f->meta.n ? gw_meta_read(f->meta) : NULL;
+        return -EBUSY;
+    if (gw_buf_reserve(&s->body, f->body.n) < 0 || (s->state == FREE && begin_slot(s, f) < 0)) {
+        s->body.failed = false; /* what is in it is whole */
+        return -ENOMEM;
     }
-    s->state = FILLING;
     gw_buf_put_slice(&s->body, f->body); /* OTLP messages one behind the other are one */
-    return true;
+    return 0;
 }
 
 /* When the frame came in, on the clock of this replay. */
@@ -210,7 +219,10 @@ static void read_some(struct gw_replay *r)
         }
         if (s->state == REFUSED || s->state == IN_FLIGHT)
             return; /* its verdict wakes us */
-        if (!fill(s, f))
+        rc = fill(s, f);
+        if (rc == -ENOMEM)
+            again(r, SOON_NS);
+        if (rc < 0)
             return;
         r->has_entry = false;
         r->frames++;

@@ -92,11 +92,10 @@ static void let_go(void *arg)
     free(l);
 }
 
-int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err)
+int gw_test_engine_load(struct gw_test_engine *t, const char *yaml, struct gw_engine_source *ret, struct gw_err *err)
 {
     struct gw_service_options options = {.components = gw_test_components(), .exporter_extra = &gw_queue_extra};
     struct loaded *l = calloc(1, sizeof(*l));
-    struct gw_engine_source to = {.release = let_go, .arg = l};
     const struct gw_node *root;
     int rc;
 
@@ -111,8 +110,16 @@ int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_
         let_go(l);
         return gw_fail(err, rc, "mistakes");
     }
-    to.service = l->service;
-    return gw_engine_reload(t->engine, &to, err);
+    *ret = (struct gw_engine_source){.service = l->service, .release = let_go, .arg = l};
+    return 0;
+}
+
+int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err)
+{
+    struct gw_engine_source to;
+    int rc = gw_test_engine_load(t, yaml, &to, err);
+
+    return rc < 0 ? rc : gw_engine_reload(t->engine, &to, err);
 }
 
 void gw_test_engine_open(struct gw_test_engine *t, const char *yaml, unsigned n_workers, bool threads)

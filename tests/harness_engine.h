@@ -36,6 +36,8 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
                        struct gw_err *err);
 /** The configuration that is taken from now on; the error says what is wrong with it, and nothing has changed. */
 int gw_test_engine_reload(struct gw_test_engine *t, const char *yaml, struct gw_err *err);
+/** What that takes, for gw_engine_reload: it lets go of it by itself. */
+int gw_test_engine_load(struct gw_test_engine *t, const char *yaml, struct gw_engine_source *ret, struct gw_err *err);
 /** The ledger accounts for every row, now; turns now and then, and close, call it. Prints the table when it does not.
  */
 void gw_test_engine_balances(struct gw_test_engine *t);

@@ -27,8 +27,8 @@ static int create_sink(void **ret, const struct gw_ctx *ctx, const void *conf, s
     const struct conf *c = conf;
     struct gw_test_sink *s = calloc(1, sizeof(*s));
 
-    (void)err;
-    assert_non_null(s);
+    if (!s)
+        return gw_fail(err, -ENOMEM, "out of memory");
     s->logger = ctx ? &ctx->logger : NULL;
     s->at_once = c && c->at_once;
     s->fails = c ? (unsigned)c->fails : 0;
@@ -201,6 +201,13 @@ static int create_source(void **ret, const struct gw_ctx *ctx, const void *conf,
     return *ret ? 0 : -ENOMEM;
 }
 
+void gw_test_door_room(struct gw_test_door *d, unsigned verdicts)
+{
+    d->cap = verdicts;
+    d->verdicts = realloc(d->verdicts, d->cap * sizeof(*d->verdicts));
+    assert_non_null(d->verdicts);
+}
+
 static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v)
 {
     struct gw_test_door *d = local;
@@ -208,11 +215,8 @@ static void on_verdict(void *local, const struct gw_ack *ack, const struct gw_ve
 
     if (!d) /* closed already */
         return;
-    if (d->n_verdicts == d->cap) {
-        d->cap = d->cap ? 2 * d->cap : 64;
-        d->verdicts = realloc(d->verdicts, d->cap * sizeof(*d->verdicts));
-        assert_non_null(d->verdicts);
-    }
+    if (d->n_verdicts == d->cap)
+        gw_test_door_room(d, d->cap ? 2 * d->cap : 64);
     r = &d->verdicts[d->n_verdicts++];
     r->ack = *ack;
     r->v = *v;

@@ -54,6 +54,8 @@ struct gw_test_source {
     unsigned n_doors;
 };
 extern const struct gw_component gw_test_receiver;
+/** Memory for so many verdicts, now. */
+void gw_test_door_room(struct gw_test_door *d, unsigned verdicts);
 /**
  * A whole request through the door: admit, submit. `stream` comes back in the verdict's ack.
  * Returns 0, or the refusal's error with *ret filled.

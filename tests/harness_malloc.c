@@ -14,7 +14,7 @@ void *__wrap_realloc(void *p, size_t n);
 void *__wrap_aligned_alloc(size_t align, size_t n);
 
 static uint64_t count, fail_at;
-static int failed;
+static int failed, paused;
 
 uint64_t gw_malloc_count(void)
 {
@@ -32,8 +32,15 @@ int gw_malloc_failed(void)
     return failed;
 }
 
+void gw_malloc_pause(int change)
+{
+    paused += change;
+}
+
 static int deny(void)
 {
+    if (paused)
+        return 0;
     if (++count != fail_at)
         return 0;
     return failed = 1;

@@ -12,6 +12,8 @@
 uint64_t gw_malloc_count(void);
 /** The n-th from now on fails, and those behind it do not; 0: none. */
 void gw_malloc_fail_at(uint64_t n);
+/** 1: what follows is the test's own, and is not counted and does not fail; -1: it was. */
+void gw_malloc_pause(int change);
 /** Did it come to that? */
 int gw_malloc_failed(void);
 

@@ -33,17 +33,20 @@ static void close_reader(struct fetch *f)
 }
 
 /* Frames of one request have one meta, and so have those of one client: the last one is kept for the next. */
-static struct gw_meta *meta_of(struct fetch *f, struct gw_slice bytes)
+static int meta_of(struct fetch *f, struct gw_slice bytes, struct gw_meta **ret)
 {
+    *ret = NULL;
     if (bytes.n == 0)
-        return NULL;
+        return 0;
     if (!f->last_meta || !gw_slice_eq(bytes, gw_buf_slice(&f->last_meta_bytes))) {
         (void)gw_meta_unref(f->last_meta);
-        f->last_meta = gw_meta_read(bytes);
+        if (gw_meta_read(bytes, &f->last_meta) == -ENOMEM)
+            return -ENOMEM;
         gw_buf_reset(&f->last_meta_bytes);
         gw_buf_put_slice(&f->last_meta_bytes, bytes);
     }
-    return f->last_meta ? gw_meta_ref(f->last_meta) : NULL;
+    *ret = f->last_meta ? gw_meta_ref(f->last_meta) : NULL;
+    return 0;
 }
 
 static bool add(struct fetch *f, const struct gw_log_frame *frame)
@@ -53,7 +56,10 @@ static bool add(struct fetch *f, const struct gw_log_frame *frame)
     if (!b)
         return false;
     b->signal = f->lane->signal;
-    b->meta = meta_of(f, frame->meta);
+    if (meta_of(f, frame->meta, &b->meta) < 0) {
+        gw_journal_block_unref(b);
+        return false;
+    }
     if (frame->body.n)
         memcpy(b->payload->p, frame->body.p, frame->body.n);
     b->payload->n = (uint32_t)frame->body.n;

@@ -473,8 +473,10 @@ static void the_oldest_go_when_that_was_asked_for(void **state)
 
 /*
  * Scenario    a permanent refusal of two requests, with room for one letter; the first letter is kept, the second one
- * is refused for good; a restart Guarantees  rows are settled when their letter is kept, and neither when it is written
- * nor when it is under way; those without a letter stay in the log and come again
+ *             is refused for good; a second passes; a restart
+ * Guarantees  rows are settled when their letter is kept, and neither when it is written nor when it is under way;
+ *             those without a letter stay in the log, and are sent again after a second, and after the restart: they do
+ *             not hold back the log until then
  */
 static void rows_are_not_settled_before_their_dead_letter(void **state)
 {
@@ -519,8 +521,14 @@ static void rows_are_not_settled_before_their_dead_letter(void **state)
     assert_false(gw_edge_is_empty(r.edges[0]));
     gw_test_sink_answer(letters, &no);
     turn(&r);
-    assert_true(gw_edge_is_empty(r.edges[0]));
     assert_int_equal(consumer(&r, "a").settled[GW_LOG_DEAD_LETTERED], 2);
+    assert_int_equal(r.sinks[0]->n_waiting, 0);
+    assert_int_equal(counts(&r, 0).held, 3);
+    assert_false(gw_edge_is_empty(r.edges[0]));
+    pass(&r, S);
+    assert_int_equal(waiting(&r, 0, names, 4), 3);
+    assert_int_equal(names[0], 11);
+    assert_int_equal(counts(&r, 0).held, 3);
     gw_edge_close(r.edges[0]);
     gw_edge_close(to);
     gw_edge_free(to);
