@@ -69,7 +69,17 @@ static void close_log(struct gw_log *log)
     free_log(l);
 }
 
-static struct gw_lf *new_log(const struct gw_log_files_conf *conf)
+/* As many frames as a small segment has. */
+static size_t cache_of(const struct gw_lf *l)
+{
+    size_t n = GW_LF_CACHE;
+
+    while (n > gw_lf_segment_bytes(l) / GW_LF_HEAD)
+        n /= 2;
+    return n;
+}
+
+static struct gw_lf *new_log(const struct gw_log_files_conf *conf, uint64_t least_segment)
 {
     struct gw_lf *l = calloc(1, sizeof(*l));
 
@@ -79,16 +89,18 @@ static struct gw_lf *new_log(const struct gw_log_files_conf *conf)
     l->conf = *conf;
     l->env = conf->env;
     (void)pthread_mutex_init(&l->role, NULL);
+    l->least_segment = least_segment ? least_segment : GW_LF_MIN_SEGMENT;
+    l->n_cache = cache_of(l);
     (void)pthread_mutex_init(&l->work, NULL);
     (void)pthread_mutex_init(&l->lock, NULL);
     l->dir = strdup(conf->dir);
-    l->cache = malloc(GW_LF_N_CACHES * GW_LF_CACHE * sizeof(*l->cache));
+    l->cache = malloc(GW_LF_N_CACHES * l->n_cache * sizeof(*l->cache));
     l->todo = malloc(GW_LF_BATCH * sizeof(*l->todo));
     if (!l->dir || !l->cache || !l->todo) {
         free_log(l);
         return NULL;
     }
-    for (size_t i = 0; i < GW_LF_N_CACHES * GW_LF_CACHE; i++)
+    for (size_t i = 0; i < GW_LF_N_CACHES * l->n_cache; i++)
         l->cache[i].row = UINT64_MAX;
     return l;
 }
@@ -244,7 +256,7 @@ static int open_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err
 int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *at, struct gw_log **ret,
                struct gw_err *err)
 {
-    struct gw_lf *l = new_log(conf);
+    struct gw_lf *l = new_log(conf, at->least_segment);
     int rc;
 
     if (!l)

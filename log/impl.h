@@ -19,7 +19,7 @@
 #include "log/state.h"
 
 enum {
-    GW_LF_CACHE = 1 << 13,       /* frames whose rows are known without reading */
+    GW_LF_CACHE = 1 << 13,       /* frames whose rows are known without reading, at most */
     GW_LF_BATCH = 1024,          /* commits between two syncs */
     GW_LF_GROUP_BYTES = 8 << 20, /* several commits become one group up to that; a larger one is alone */
     GW_LF_MIN_SEGMENT = 64 << 10,
@@ -88,6 +88,7 @@ struct gw_lf {
     struct gw_log_files_conf conf;
     struct gw_env *env;
     char *dir;
+    uint64_t least_segment;
     uint8_t uuid[GW_LF_UUID];
     struct gw_inbox inbox;
     _Atomic bool closed;
@@ -119,15 +120,17 @@ struct gw_lf {
     struct gw_lf_seg *segs; /* in order; the last one is written */
     size_t n_segs, cap_segs;
     struct gw_lf_cached *cache;
+    size_t n_cache;            /* of each kind; a power of two */
     struct gw_log_stats stats; /* counters; the rest is filled in when asked */
     struct gw_lf_loss *losses; /* found by readers, to be written */
     size_t n_losses;
 };
 
 /* files.c */
-/** Where a log begins that is not there yet: tests begin near the end of the numbers. */
+/** For tests: where a log begins that is not there yet, and how small a segment may be asked for. */
 struct gw_lf_begin {
     uint64_t number, seq, row;
+    uint64_t least_segment; /* 0 = GW_LF_MIN_SEGMENT */
 };
 int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *at, struct gw_log **ret,
                struct gw_err *err);

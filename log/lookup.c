@@ -12,7 +12,7 @@ enum { MARK_EVERY = 64 << 10 };
 /* What is written must not push out what a consumer that is behind has just read, and will settle next. */
 void gw_lf_cache_put(struct gw_lf *l, enum gw_lf_cache_of of, uint64_t seq, uint64_t row, uint32_t rows)
 {
-    l->cache[of * GW_LF_CACHE + seq % GW_LF_CACHE] = (struct gw_lf_cached){seq, row, rows};
+    l->cache[of * l->n_cache + (seq & (l->n_cache - 1))] = (struct gw_lf_cached){seq, row, rows};
 }
 
 bool gw_lf_cache_get(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret)
@@ -21,7 +21,7 @@ bool gw_lf_cache_get(struct gw_lf *l, uint64_t seq, struct gw_lf_cached *ret)
 
     (void)pthread_mutex_lock(&l->lock);
     for (unsigned of = 0; !found && of < GW_LF_N_CACHES; of++) {
-        *ret = l->cache[of * GW_LF_CACHE + seq % GW_LF_CACHE];
+        *ret = l->cache[of * l->n_cache + (seq & (l->n_cache - 1))];
         found = ret->seq == seq && ret->row != UINT64_MAX;
     }
     (void)pthread_mutex_unlock(&l->lock);

@@ -20,7 +20,7 @@ static uint64_t reserve_bytes(const struct gw_lf *l)
 {
     uint64_t n = gw_lf_segment_bytes(l) / 16, snapshot = l->tail.data - GW_LF_RECORDS;
 
-    n = n > MAX_RESERVE ? MAX_RESERVE : n < GW_LF_MIN_SEGMENT ? GW_LF_MIN_SEGMENT : n;
+    n = n > MAX_RESERVE ? MAX_RESERVE : n < l->least_segment ? l->least_segment : n;
     return n + SNAPSHOTS * snapshot;
 }
 

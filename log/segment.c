@@ -10,7 +10,14 @@ enum { COPY_BELOW = 64 << 10, COPY_GROUP = 1 << 20 };
 
 void gw_lf_path(const struct gw_lf *l, uint64_t number, const char *suffix, char ret[GW_LF_PATH])
 {
-    (void)snprintf(ret, GW_LF_PATH, "%s/%020" PRIu64 ".log%s", l->dir, number, suffix);
+    size_t n = strnlen(l->dir, GW_LF_PATH - 40), n_suffix = strlen(suffix);
+
+    memcpy(ret, l->dir, n);
+    ret[n] = '/';
+    for (size_t i = 20; i > 0; i--, number /= 10)
+        ret[n + i] = (char)('0' + number % 10);
+    memcpy(ret + n + 21, ".log", 4);
+    memcpy(ret + n + 25, suffix, n_suffix + 1);
 }
 
 /* Small limits need small segments: only whole ones go. */
@@ -24,7 +31,7 @@ uint64_t gw_lf_segment_bytes(const struct gw_lf *l)
         n = l->conf.retention.max_bytes / 4;
     if (n > 1ull << 33)
         n = 1ull << 33;
-    return n < GW_LF_MIN_SEGMENT ? GW_LF_MIN_SEGMENT : n;
+    return n < l->least_segment ? l->least_segment : n;
 }
 
 uint64_t gw_lf_used(const struct gw_lf *l)

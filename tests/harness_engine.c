@@ -192,8 +192,13 @@ void gw_test_engine_drain(struct gw_test_engine *t, uint64_t *seed, void (*answe
 
 void gw_test_seeds(unsigned usual, void (*run)(uint64_t seed))
 {
-    const char *n = getenv("GW_SIM_SEEDS"), *one = getenv("GW_SIM_SEED");
-    uint64_t first = one ? strtoull(one, NULL, 10) : 1, last = one ? first : n ? strtoull(n, NULL, 10) : usual;
+    const char *n = getenv("GW_SIM_SEEDS"), *one = getenv("GW_SIM_SEED"), *from = getenv("GW_SIM_FIRST");
+    uint64_t first = one    ? strtoull(one, NULL, 10)
+                     : from ? strtoull(from, NULL, 10)
+                            : 1,
+             last = one ? first
+                    : n ? strtoull(n, NULL, 10)
+                        : usual;
 
     for (uint64_t seed = first; seed <= last; seed++) {
         if (n || one)

@@ -57,7 +57,8 @@ void gw_test_engine_send(struct gw_test_door *d, enum gw_signal s, uint64_t firs
  * steps of *seed.
  */
 void gw_test_engine_drain(struct gw_test_engine *t, uint64_t *seed, void (*answer)(void *arg), void *arg);
-/** run(1) … run(usual); GW_SIM_SEEDS=n runs n seeds, GW_SIM_SEED=s only that one. */
+/** run(1) … run(usual); GW_SIM_SEEDS=n runs up to the n-th, GW_SIM_FIRST=f from the f-th on, GW_SIM_SEED=s only that
+ * one. */
 void gw_test_seeds(unsigned usual, void (*run)(uint64_t seed));
 /** Value of a counter; labels "a=b" pairs. 0 when there is none. */
 uint64_t gw_test_engine_metric(struct gw_test_engine *t, const char *name, const struct gw_label *labels, unsigned n);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "log/impl.h"
 #include "tests/harness_env.h"
 
 enum { N_CONSUMERS = GW_CRASH_CONSUMERS, N_PARTITIONS = 3, BASE_BYTES = 64 << 10, FRAMES_AN_OP = 3, NEVER = INT16_MAX };
@@ -45,6 +46,12 @@ struct op {
     unsigned consumer;
 };
 
+/** A segment that was read whole and held what it must: that follows from its file's contents and these numbers. */
+struct verified {
+    uint64_t image, number, first_seq, first_row, data, end, end_seq, end_row;
+};
+enum { VERIFIED = 1024 };
+
 /** A commit under way. */
 struct pending {
     struct gw_log_commit c; /* first */
@@ -74,13 +81,15 @@ struct world {
         int16_t settled_by[N_CONSUMERS][GW_CRASH_ROWS];
     } m, next_m;
     struct pending batch[BATCH];
+    struct verified verified[VERIFIED]; /* by image; none outlives a change of what frames must be */
     /*
      * An operation failed and none has worked since. When it was its sync that failed, what it wrote is in a file whose
      * disk cannot be asked to forget it: a crash now may find it, or not. Both are right, so nothing is judged.
      */
     bool in_doubt;
-    bool next_taken;  /* next_disk is what the next life finds, next_m what was known then */
-    uint64_t next_at; /* the call before which that happens */
+    bool next_taken;        /* next_disk is what the next life finds, next_m what was known then */
+    uint64_t next_at;       /* the call before which that happens */
+    const char *log, *dump; /* of the process's environment, for people */
     char failure[600];
     bool failed;
 };
@@ -95,6 +104,19 @@ static uint64_t any(uint64_t *seed, uint64_t n)
 static uint64_t mix(uint64_t a)
 {
     return gw_test_random(&a);
+}
+
+/* The sum of mix() of all numbers below n. */
+static uint64_t mix_below(uint64_t n)
+{
+    static uint64_t sums[GW_CRASH_ROWS + 1];
+
+    static bool made;
+
+    for (uint64_t i = 0; !made && i < GW_CRASH_ROWS; i++)
+        sums[i + 1] = sums[i] + mix(i);
+    made = true;
+    return sums[n <= GW_CRASH_ROWS ? n : GW_CRASH_ROWS];
 }
 
 static void fail(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -149,6 +171,7 @@ static void settle_row(struct world *w, struct state *s, unsigned k, uint64_t ro
 /* Operations behind the n-th did not happen. */
 static void undo_behind(struct world *w, int n)
 {
+    memset(w->verified, 0, sizeof(w->verified));
     for (unsigned k = 0; k < N_CONSUMERS; k++)
         for (uint64_t row = 0; row < now(w)->end_row; row++)
             if (w->m.settled_by[k][row] != NEVER && w->m.settled_by[k][row] > n)
@@ -168,6 +191,12 @@ static uint64_t low_row(const struct world *w, const struct state *s, unsigned k
     while (row < s->end_row && w->m.settled_by[k][row] <= n)
         row++;
     return row;
+}
+
+/* Smaller segments than the product makes: there is less to read in each. */
+static int open_log(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err)
+{
+    return gw_lf_open(conf, &(struct gw_lf_begin){.number = 1, .least_segment = 1}, ret, err);
 }
 
 /* ---- judging ------------------------------------------------------------------------------------------------ */
@@ -198,17 +227,22 @@ static void note_consumer(void *arg, const struct gw_log_consumer *c)
     f->n_others++;
 }
 
-/* 0: equal, as far as a difference in `what` goes. */
-static bool differs(char ret[100], unsigned k, const char *what, uint64_t got, uint64_t wanted)
+/** What differs; most comparisons only ask whether something does. */
+struct why {
+    const char *what;
+    unsigned consumer;
+    uint64_t got, wanted;
+};
+
+static bool differs(struct why *why, unsigned k, const char *what, uint64_t got, uint64_t wanted)
 {
     if (got == wanted)
         return false;
-    (void)snprintf(ret, 100, "%s of %s: %llu instead of %llu", what, names[k], (unsigned long long)got,
-                   (unsigned long long)wanted);
+    *why = (struct why){what, k, got, wanted};
     return true;
 }
 
-static bool same_positions(const struct found *f, const struct consumer *c, unsigned k, char why[100])
+static bool same_positions(const struct found *f, const struct consumer *c, unsigned k, struct why *why)
 {
     for (unsigned p = 0; p < N_PARTITIONS; p++)
         if (differs(why, k, "position read", f->positions[k][p].ok, true) ||
@@ -220,7 +254,7 @@ static bool same_positions(const struct found *f, const struct consumer *c, unsi
     return true;
 }
 
-static bool same_consumer(const struct found *f, const struct state *s, unsigned k, char why[100])
+static bool same_consumer(const struct found *f, const struct state *s, unsigned k, struct why *why)
 {
     const struct consumer *c = &s->consumers[k];
     const struct gw_log_consumer *got = &f->consumers[k];
@@ -240,7 +274,7 @@ static bool same_consumer(const struct found *f, const struct state *s, unsigned
            !differs(why, k, "which rows are open", f->open_sum[k], c->open_sum) && same_positions(f, c, k, why);
 }
 
-static bool same_state(const struct found *f, const struct state *s, char why[100])
+static bool same_state(const struct found *f, const struct state *s, struct why *why)
 {
     if (differs(why, 0, "(all) frames", f->st.end_seq, s->end_seq) ||
         differs(why, 0, "(all) rows", f->st.end_row, s->end_row))
@@ -251,22 +285,70 @@ static bool same_state(const struct found *f, const struct state *s, char why[10
     return true;
 }
 
-static void read_frames(struct world *w, struct gw_log *l, const struct found *f)
+static struct verified *verified_slot(struct world *w, uint64_t image)
 {
+    return &w->verified[image % VERIFIED];
+}
+
+/* Of a segment that is not the last. False: its file is not there. */
+static bool verified_as(const struct gw_lf *lf, size_t i, struct gw_simdisk *d, struct verified *ret)
+{
+    const struct gw_lf_seg *s = &lf->segs[i], *next = s + 1;
+    char path[GW_LF_PATH];
+
+    gw_lf_path(lf, s->number, "", path);
+    *ret = (struct verified){gw_simdisk_image(d, path), s->number,      s->first_seq, s->first_row, s->data, s->end,
+                             next->first_seq,           next->first_row};
+    return ret->image != 0;
+}
+
+/* The first segment that has to be read. Reading the others again would be the same call with the same bytes. */
+static size_t first_unverified(struct world *w, const struct gw_lf *lf, struct gw_simdisk *d)
+{
+    struct verified v;
+    size_t i = 0;
+
+    while (i + 1 < lf->n_segs && verified_as(lf, i, d, &v) && memcmp(verified_slot(w, v.image), &v, sizeof(v)) == 0)
+        i++;
+    return i;
+}
+
+static void note_verified(struct world *w, const struct gw_lf *lf, struct gw_simdisk *d, size_t from)
+{
+    struct verified v;
+
+    for (size_t i = from; i + 1 < lf->n_segs; i++)
+        if (verified_as(lf, i, d, &v))
+            *verified_slot(w, v.image) = v;
+}
+
+static bool is_frame(const struct world *w, uint64_t seq, const struct gw_log_entry *e)
+{
+    const struct frame *x = &w->m.frames[seq];
+
+    return e->frame.seq == seq && e->frame.row == x->row && e->frame.rows == x->rows &&
+           e->frame.time_ns == x->time_ns && e->frame.topic == x->topic && e->frame.partition == x->partition &&
+           e->frame.signal == x->signal && !e->lost_frames && !e->lost_rows &&
+           gw_slice_eq(e->frame.meta, gw_slice_of(w->base + x->at + 1, x->n_meta)) &&
+           gw_slice_eq(e->frame.body, gw_slice_of(w->base + x->at, x->n_body));
+}
+
+static void read_frames(struct world *w, struct gw_log *l, struct gw_simdisk *d, const struct found *f)
+{
+    const struct gw_lf *lf = (const struct gw_lf *)l;
+    size_t from = first_unverified(w, lf, d);
+    uint64_t seq = from > 0 ? lf->segs[from].first_seq : f->st.first_seq;
     struct gw_log_reader *r;
     struct gw_log_entry e;
-    uint64_t seq = f->st.first_seq;
     int rc = gw_log_reader_new(l, &(struct gw_log_reader_conf){0}, &r);
 
     MUST(w, rc == 0, "no reader: %d", rc);
-    for (; (rc = gw_log_next(r, &e)) == 1; seq++) {
-        const struct frame *x = &w->m.frames[seq];
+    if (from > 0)
+        (void)gw_log_seek(r, GW_LOG_PARTITIONS, seq);
+    for (; (rc = gw_log_next(r, &e)) == 1; seq++)
+        if (seq >= f->st.end_seq || !is_frame(w, seq, &e)) {
+            const struct frame *x = &w->m.frames[seq];
 
-        if (seq >= f->st.end_seq || e.frame.seq != seq || e.frame.row != x->row || e.frame.rows != x->rows ||
-            e.frame.time_ns != x->time_ns || e.frame.topic != x->topic || e.frame.partition != x->partition ||
-            e.frame.signal != x->signal || e.lost_frames || e.lost_rows ||
-            !gw_slice_eq(e.frame.meta, gw_slice_of(w->base + x->at + 1, x->n_meta)) ||
-            !gw_slice_eq(e.frame.body, gw_slice_of(w->base + x->at, x->n_body))) {
             fail(
                 w,
                 "frame %llu with %u rows, %u bytes at %llu is read as frame %llu with %u rows, %zu bytes at %llu; %llu "
@@ -276,13 +358,21 @@ static void read_frames(struct world *w, struct gw_log *l, const struct found *f
                 (unsigned long long)e.lost_frames, (unsigned long long)f->st.end_seq);
             break;
         }
-    }
     gw_log_reader_free(r);
     if (!w->failed && (rc < 0 || seq != f->st.end_seq))
         fail(w, "reading ends with %d at frame %llu of %llu", rc, (unsigned long long)seq,
              (unsigned long long)f->st.end_seq);
+    if (!w->failed)
+        note_verified(w, lf, d, from);
 }
 
+static void note_open(struct found *f, unsigned k, uint64_t from, uint64_t to)
+{
+    f->n_open[k] += to - from;
+    f->open_sum[k] += mix_below(to) - mix_below(from);
+}
+
+/* As a reader finds them. */
 static void read_open(struct world *w, struct gw_log *l, struct found *f, unsigned k)
 {
     struct gw_log_reader_conf conf = {.consumer = f->consumers[k].id};
@@ -291,20 +381,34 @@ static void read_open(struct world *w, struct gw_log *l, struct found *f, unsign
     int rc = gw_log_reader_new(l, &conf, &r);
 
     MUST(w, rc == 0, "no reader of %s: %d", names[k], rc);
-    (void)gw_log_seek(r, GW_LOG_PARTITIONS, 0); /* also what is behind its positions */
+    /* Also what is behind its positions; what lies below its low is settled, as the log says: the model must agree. */
+    (void)gw_log_seek(r, GW_LOG_PARTITIONS, f->consumers[k].low);
     while ((rc = gw_log_next(r, &e)) == 1)
         for (unsigned i = 0; i < e.n_open; i++) {
-            f->n_open[k] += e.open[i].rows;
-            for (uint32_t row = 0; row < e.open[i].rows; row++)
-                f->open_sum[k] += mix(e.frame.row + e.open[i].first + row);
+            uint64_t from = e.frame.row + e.open[i].first;
+
+            note_open(f, k, from, from + e.open[i].rows);
         }
     gw_log_reader_free(r);
     if (rc < 0)
         fail(w, "reading for %s ends with %d", names[k], rc);
 }
 
-static void look(struct world *w, struct gw_log *l, struct found *f)
+/* As the log knows them, without reading frames. */
+static void ask_open(struct gw_log *l, struct found *f, unsigned k)
 {
+    const struct gw_lf_state *s = &((const struct gw_lf *)l)->state;
+    const struct gw_lf_consumer *c = gw_lf_state_consumer(s, f->consumers[k].id);
+    uint64_t at = 0, from, to;
+
+    for (; c && gw_lf_rows_open(&c->done, at, s->end_row, &from, &to); at = to)
+        note_open(f, k, from, to);
+}
+
+static void look(struct world *w, struct gw_log *l, struct gw_simdisk *d, struct found *f)
+{
+    bool reads = any(&w->crash_seed, 8) == 0;
+
     memset(f, 0, sizeof(*f));
     gw_log_stats(l, &f->st);
     (void)gw_log_consumers(l, note_consumer, f);
@@ -312,11 +416,14 @@ static void look(struct world *w, struct gw_log *l, struct found *f)
     MUST(w, f->st.lost_frames == 0 && f->st.lost_rows == 0, "%llu frames, %llu rows are called lost",
          (unsigned long long)f->st.lost_frames, (unsigned long long)f->st.lost_rows);
     MUST(w, f->st.end_seq < GW_CRASH_FRAMES, "ends with frame %llu", (unsigned long long)f->st.end_seq);
-    read_frames(w, l, f);
+    read_frames(w, l, d, f);
     for (unsigned k = 0; k < N_CONSUMERS && !w->failed; k++) {
         if (!f->is_there[k])
             continue;
-        read_open(w, l, f, k);
+        if (reads)
+            read_open(w, l, f, k);
+        else
+            ask_open(l, f, k);
         for (uint16_t p = 0; p < N_PARTITIONS; p++) {
             size_t n = sizeof(uint64_t);
 
@@ -332,30 +439,32 @@ static void check_epoch(struct world *w, struct gw_log *l, const struct found *f
 {
     struct gw_log_producer p = {0};
     int rc = gw_log_producer(l, "graph", &p);
-    char why[100];
+    struct why why;
 
     MUST(w, rc == 0 && p.id == 1, "a new epoch: %d, id %u", rc, p.id);
     *ret = p.epoch;
     for (int n = lo; n <= hi; n++)
-        if (same_state(f, &w->m.ops[n].after, why) && w->m.ops[n].after.epoch + 1 == p.epoch)
+        if (same_state(f, &w->m.ops[n].after, &why) && w->m.ops[n].after.epoch + 1 == p.epoch)
             return;
     fail(w, "epoch %u follows none of the operations %d to %d", p.epoch, lo, hi);
 }
 
 /* The operation behind which the log stands; -1: behind none of lo .. hi. ret_epoch: a new epoch is made. */
-static int standing(struct world *w, struct gw_log *l, int lo, int hi, uint32_t *ret_epoch)
+static int standing(struct world *w, struct gw_log *l, struct gw_simdisk *d, int lo, int hi, uint32_t *ret_epoch)
 {
     struct found f;
-    char why[100] = "", most[256] = "";
+    struct why why, most = {0};
+    int most_of = -1;
 
-    look(w, l, &f);
+    look(w, l, d, &f);
     if (w->failed)
         return -1;
     for (int n = hi; n >= lo; n--) {
-        if (!same_state(&f, &w->m.ops[n].after, why)) {
-            if (most[0] == 0 &&
-                (n == lo || f.st.end_seq == w->m.ops[n].after.end_seq)) /* the most telling difference */
-                (void)snprintf(most, sizeof(most), "%d: %s", n, why);
+        if (!same_state(&f, &w->m.ops[n].after, &why)) {
+            if (most_of < 0 && (n == lo || f.st.end_seq == w->m.ops[n].after.end_seq)) { /* the most telling one */
+                most = why;
+                most_of = n;
+            }
             continue;
         }
         for (unsigned k = 0; k < N_CONSUMERS; k++)
@@ -365,8 +474,12 @@ static int standing(struct world *w, struct gw_log *l, int lo, int hi, uint32_t 
             check_epoch(w, l, &f, lo, hi, ret_epoch);
         return n;
     }
-    fail(w, "stands behind none of the operations %d to %d: there are %llu frames, %llu rows; not behind %s", lo, hi,
-         (unsigned long long)f.st.end_seq, (unsigned long long)f.st.end_row, most);
+    fail(w,
+         "stands behind none of the operations %d to %d: there are %llu frames, %llu rows; not behind %d: %s of %s: "
+         "%llu "
+         "instead of %llu",
+         lo, hi, (unsigned long long)f.st.end_seq, (unsigned long long)f.st.end_row, most_of, most.what,
+         names[most.consumer], (unsigned long long)most.got, (unsigned long long)most.wanted);
     return -1;
 }
 
@@ -437,10 +550,10 @@ static void put_log(void *arg, const char *line, size_t n)
     (void)fwrite(line, 1, n, stderr);
 }
 
-/* GW_CRASH_DUMP=folder: what the last crash left, for people. */
-static void dump(struct gw_simdisk *d)
+/* GW_CRASH_DUMP=folder: what the last crash left. */
+static void dump(const struct world *w, struct gw_simdisk *d)
 {
-    const char *to = getenv("GW_CRASH_DUMP"), *paths[GW_SIMDISK_FILES];
+    const char *to = w->dump, *paths[GW_SIMDISK_FILES];
     unsigned n = to ? gw_simdisk_list(d, "q", paths, GW_SIMDISK_FILES) : 0;
 
     for (unsigned i = 0; i < n; i++) {
@@ -473,17 +586,17 @@ static int judge(struct world *w, unsigned depth, int lo, int hi)
         nest.at = 1 + any(&w->crash_seed, 12);
     d->before = crash_recovery;
     d->arg = &nest;
-    d->log = getenv("GW_CRASH_LOG") ? put_log : NULL;
+    d->log = w->log ? put_log : NULL;
     conf.env = &d->env;
-    dump(d);
-    rc = gw_log_files_open(&conf, &l, &err);
+    dump(w, d);
+    rc = open_log(&conf, &l, &err);
     nest.at = 0; /* what follows is not recovery */
     if (rc < 0) {
         fail(w, "does not open: %d, %s", rc, err.text);
         return -1;
     }
     if (!w->failed)
-        n = standing(w, l, lo, hi, any(&w->crash_seed, 4) ? NULL : &epoch);
+        n = standing(w, l, d, lo, hi, any(&w->crash_seed, 4) ? NULL : &epoch);
     if (!w->failed)
         goes_on(w, l, n);
     gw_log_close(l);
@@ -539,7 +652,8 @@ static void done(struct gw_log_commit *c, int rc)
 
 static void any_frame(struct world *w, struct gw_log_frame *f)
 {
-    uint32_t n = (uint32_t)(w->conf->large && any(&w->seed, 2) ? 12000 + any(&w->seed, 12000) : any(&w->seed, 160));
+    uint64_t some = w->files.segment_bytes / 6;
+    uint32_t n = (uint32_t)(w->conf->large && any(&w->seed, 2) ? some + any(&w->seed, some) : any(&w->seed, 160));
     uint32_t at = (uint32_t)any(&w->seed, BASE_BYTES / 2);
 
     *f = (struct gw_log_frame){
@@ -786,7 +900,7 @@ static uint64_t truncated_at(struct world *w, uint64_t seq)
     gw_simdisk_kill(d, &w->disks[0]);
     d->before = NULL;
     conf.env = &d->env;
-    if (gw_log_files_open(&conf, &l, &err) < 0)
+    if (open_log(&conf, &l, &err) < 0)
         return 0;
     if (gw_log_truncate(l, seq) == 0)
         gw_log_stats(l, &st);
@@ -887,12 +1001,12 @@ static void one_life(struct world *w)
 
     d->before = before_call;
     d->arg = w;
-    d->log = getenv("GW_CRASH_LOG") ? put_log : NULL;
+    d->log = w->log ? put_log : NULL;
     w->files.env = &d->env;
     w->next_taken = w->in_doubt = false;
     w->next_at = 1 + any(&w->crash_seed, 6 * w->conf->n_steps);
     w->counts->lives++;
-    rc = gw_log_files_open(&w->files, &w->l, &err);
+    rc = open_log(&w->files, &w->l, &err);
     MUST(w, rc == 0, "does not open: %d, %s", rc, err.text);
     for (unsigned i = 0; i < w->conf->n_steps && has_room(w) && !w->failed; i++)
         step(w);
@@ -919,12 +1033,12 @@ static void next_life(struct world *w)
 
     gw_simdisk_kill(&w->disks[0], &w->next_disk);
     w->disks[0].before = NULL;
-    w->disks[0].log = getenv("GW_CRASH_LOG") ? put_log : NULL;
+    w->disks[0].log = w->log ? put_log : NULL;
     conf.env = &w->disks[0].env;
-    rc = gw_log_files_open(&conf, &l, &err);
+    rc = open_log(&conf, &l, &err);
     MUST(w, rc == 0, "does not open: %d, %s", rc, err.text);
     w->m = w->next_m;
-    n = standing(w, l, w->m.n_synced, w->m.n_ops, &epoch);
+    n = standing(w, l, &w->disks[0], w->m.n_synced, w->m.n_ops, &epoch);
     gw_log_close(l); /* what it stands on is stored by that */
     if (w->failed)
         return;
@@ -932,6 +1046,8 @@ static void next_life(struct world *w)
     w->m.ops[n].after.epoch = epoch;
     w->m.n_done = w->m.n_synced = n;
 }
+
+static const uint64_t segment_sizes[] = {8 << 10, 8 << 10, 8 << 10, 8 << 10, 16 << 10, 16 << 10, 16 << 10, 64 << 10};
 
 const char *gw_crash_run(const struct gw_crash_conf *conf, uint64_t seed, struct gw_crash_counts *counts)
 {
@@ -946,10 +1062,12 @@ const char *gw_crash_run(const struct gw_crash_conf *conf, uint64_t seed, struct
     }
     w->conf = conf;
     w->counts = counts;
+    w->log = getenv("GW_CRASH_LOG");
+    w->dump = getenv("GW_CRASH_DUMP");
     w->seed = mix(seed);
     w->crash_seed = mix(seed + 0x5eed);
     w->failed = false;
-    w->files = (struct gw_log_files_conf){.dir = "q", .segment_bytes = 64 << 10};
+    w->files = (struct gw_log_files_conf){.dir = "q", .segment_bytes = segment_sizes[mix(seed + 0x5e9) % 8]};
     w->files.retention.until_settled = conf->until_settled;
     for (unsigned i = 0; i <= GW_CRASH_DEPTH; i++)
         gw_simdisk_init(&w->disks[i], seed);
@@ -957,6 +1075,7 @@ const char *gw_crash_run(const struct gw_crash_conf *conf, uint64_t seed, struct
     memset(&w->m.ops[0], 0, sizeof(w->m.ops[0]));
     w->m.ops[0].after.next_consumer = 1;
     w->m.n_ops = w->m.n_done = w->m.n_synced = 0;
+    memset(w->verified, 0, sizeof(w->verified));
     for (unsigned i = 0; i < conf->n_lives && !w->failed; i++) {
         one_life(w);
         if (!w->failed)

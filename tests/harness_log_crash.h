@@ -7,6 +7,10 @@
  * killed) in some ways, the log is recovered from what that leaves, and must stand exactly where it stood behind some
  * operation that is not older than the last one it vouched for, and not newer than the last one begun. Recovery is
  * crashed as well, up to depth 3. One of the crashes becomes the disk of the next life.
+ *
+ * Many thousand times a second: segments are smaller than the product makes them (of every eighth seed they are not),
+ * disks share what they have not written, and a segment whose bytes and bounds are those of one that was read before,
+ * with the right frames, is not read again.
  */
 #ifndef GW_TESTS_HARNESS_LOG_CRASH_H
 #define GW_TESTS_HARNESS_LOG_CRASH_H

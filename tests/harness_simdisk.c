@@ -85,24 +85,109 @@ static size_t n_words(size_t bytes)
     return (bytes + SECTOR * 64 - 1) / (SECTOR * 64);
 }
 
+/* Contents are counted: disks share what neither has written since one was made from the other. */
+struct image {
+    uint64_t id; /* of what it holds */
+    size_t refs;
+    _Alignas(16) uint8_t bytes[];
+};
+
+static uint64_t new_id(void)
+{
+    static _Atomic uint64_t last;
+
+    return ++last;
+}
+
+static struct image *image_of(uint8_t *p)
+{
+    return (struct image *)(void *)(p - offsetof(struct image, bytes));
+}
+
+static uint8_t *image_new(size_t cap)
+{
+    struct image *m = malloc(sizeof(*m) + cap);
+
+    MUST(m);
+    m->refs = 1;
+    m->id = new_id();
+    return m->bytes;
+}
+
+static uint8_t *image_ref(uint8_t *p)
+{
+    if (p)
+        image_of(p)->refs++;
+    return p;
+}
+
+static void image_unref(uint8_t *p)
+{
+    if (p && --image_of(p)->refs == 0)
+        free(image_of(p));
+}
+
+static size_t whole_sectors(size_t n)
+{
+    return (n + SECTOR - 1) / SECTOR * SECTOR;
+}
+
+/* Bytes that mean something: of the cache, or of the disk. */
+static size_t extent(const struct gw_simdisk_inode *i)
+{
+    return whole_sectors(i->n_cached > i->n_stored ? i->n_cached : i->n_stored);
+}
+
+/* *p is about to be written. */
+static void own(struct gw_simdisk_inode *i, uint8_t **p)
+{
+    uint8_t *old = *p;
+
+    if (!old)
+        return;
+    if (image_of(old)->refs == 1) {
+        image_of(old)->id = new_id();
+        return;
+    }
+    *p = image_new(i->cap);
+    memcpy(*p, old, extent(i));
+    image_unref(old);
+}
+
+static uint8_t *grown(uint8_t *old, size_t n, size_t cap)
+{
+    uint8_t *p = image_new(cap);
+
+    if (n)
+        memcpy(p, old, n);
+    memset(p + n, 0, cap - n);
+    image_unref(old);
+    return p;
+}
+
+static void dirty_room(struct gw_simdisk_inode *i, size_t cap)
+{
+    if (n_words(cap) > n_words(i->cap)) {
+        i->dirty = realloc(i->dirty, n_words(cap) * 8);
+        MUST(i->dirty);
+        memset(i->dirty + n_words(i->cap), 0, (n_words(cap) - n_words(i->cap)) * 8);
+    }
+    i->cap = cap;
+}
+
 /* Room for `n` bytes, zeros where nothing was. */
 static void reserve(struct gw_simdisk_inode *i, size_t n)
 {
-    size_t cap = i->cap ? i->cap : SECTOR * 64;
+    size_t cap = i->cap ? i->cap : (size_t)SECTOR * 8;
 
     if (n <= i->cap)
         return;
     MUST(n <= GW_SIMDISK_MAX_FILE);
     while (cap < n)
         cap *= 2;
-    i->cached = realloc(i->cached, cap);
-    i->stored = realloc(i->stored, cap);
-    i->dirty = realloc(i->dirty, n_words(cap) * 8);
-    MUST(i->cached && i->stored && i->dirty);
-    memset(i->cached + i->cap, 0, cap - i->cap);
-    memset(i->stored + i->cap, 0, cap - i->cap);
-    memset(i->dirty + n_words(i->cap), 0, (n_words(cap) - n_words(i->cap)) * 8);
-    i->cap = cap;
+    i->cached = grown(i->cached, i->cap, cap);
+    i->stored = grown(i->stored, i->cap, cap);
+    dirty_room(i, cap);
 }
 
 static uint16_t inode_new(struct gw_simdisk *d, unsigned mode, bool is_dir)
@@ -186,9 +271,12 @@ static void set_size(struct gw_simdisk *d, uint16_t inode, size_t n)
         size_t unstored = i->n_cached > i->n_stored ? i->n_cached : i->n_stored;
 
         touch(d, inode, i->n_cached, n);
+        own(i, &i->cached);
         memset(i->cached + i->n_cached, 0, n - i->n_cached);
-        if (unstored < n) /* not what another file left there */
+        if (unstored < n) { /* not what another file left there */
+            own(i, &i->stored);
             memset(i->stored + unstored, 0, n - unstored);
+        }
     }
     i->n_cached = n;
     i->size_dirty = true;
@@ -391,6 +479,7 @@ static size_t copy_in(struct gw_simdisk *d, uint16_t inode, const struct iovec *
     size_t done = 0;
 
     touch(d, inode, off, off + max);
+    own(i, &i->cached);
     for (int k = 0; k < n_iov && done < max; k++) {
         size_t n = iov[k].iov_len < max - done ? iov[k].iov_len : max - done;
 
@@ -480,6 +569,7 @@ static void store(struct gw_simdisk *d, uint16_t inode, bool failed)
 
             if (failed && below(&d->seed, 2))
                 continue;
+            own(i, &i->stored);
             keep_old(d->synced_old, &d->n_synced_old, inode, s, i->stored + s * SECTOR);
             memcpy(i->stored + s * SECTOR, i->cached + s * SECTOR, SECTOR);
         }
@@ -723,8 +813,8 @@ void gw_simdisk_init(struct gw_simdisk *d, uint64_t seed)
 void gw_simdisk_clear(struct gw_simdisk *d)
 {
     for (unsigned i = 0; i < d->n_inodes; i++) {
-        free(d->inodes[i].cached);
-        free(d->inodes[i].stored);
+        image_unref(d->inodes[i].cached);
+        image_unref(d->inodes[i].stored);
         free(d->inodes[i].dirty);
     }
     memset(d, 0, sizeof(*d));
@@ -753,15 +843,21 @@ static void begin_as(struct gw_simdisk *to, const struct gw_simdisk *from)
     to->tick_ns = from->tick_ns;
 }
 
-/* Inode k of `to`, with room for n bytes and all of its sectors clean. */
+/* Inode k of `to` with the contents of `from`, shared, and all of its sectors clean. */
 static struct gw_simdisk_inode *inode_as(struct gw_simdisk *to, unsigned k, const struct gw_simdisk_inode *from,
-                                         size_t n)
+                                         uint8_t *cached, uint8_t *stored)
 {
     struct gw_simdisk_inode *i = &to->inodes[k];
 
     if (to->n_inodes <= k)
         to->n_inodes = k + 1;
-    reserve(i, n);
+    (void)image_ref(cached); /* first: it may be the same */
+    (void)image_ref(stored);
+    image_unref(i->cached);
+    image_unref(i->stored);
+    i->cached = cached;
+    i->stored = stored;
+    dirty_room(i, from->cap);
     if (i->cap)
         memset(i->dirty, 0, n_words(i->cap) * 8);
     i->mode = from->mode;
@@ -776,17 +872,13 @@ void gw_simdisk_kill(struct gw_simdisk *to, const struct gw_simdisk *from)
     begin_as(to, from);
     for (unsigned k = 0; k < from->n_inodes; k++) {
         const struct gw_simdisk_inode *f = &from->inodes[k];
-        size_t n = f->n_cached > f->n_stored ? f->n_cached : f->n_stored, whole = (n + SECTOR - 1) / SECTOR * SECTOR;
         struct gw_simdisk_inode *i;
 
         if (f->n_names + f->n_stored_names + f->n_pending == 0)
             continue;
-        i = inode_as(to, k, f, n);
-        if (whole > 0) {
-            memcpy(i->cached, f->cached, whole);
-            memcpy(i->stored, f->stored, whole);
-            memcpy(i->dirty, f->dirty, n_words(whole) * 8);
-        }
+        i = inode_as(to, k, f, f->cached, f->stored);
+        if (f->cap)
+            memcpy(i->dirty, f->dirty, n_words(f->cap) * 8);
         i->n_cached = f->n_cached;
         i->n_stored = f->n_stored;
         i->size_dirty = f->size_dirty;
@@ -914,6 +1006,33 @@ static void crash_names(struct gw_simdisk *to, const struct gw_simdisk *from, co
     }
 }
 
+static bool is_clean(const struct gw_simdisk_inode *i)
+{
+    uint64_t any = i->size_dirty;
+
+    for (size_t w = 0; w < n_words(i->cap); w++)
+        any |= i->dirty[w];
+    return any == 0;
+}
+
+/* `to` holds what was stored. */
+static void crash_contents(uint8_t *to, const struct gw_simdisk *from, unsigned inode, size_t n,
+                           const struct gw_simdisk_crash *how, uint64_t *seed)
+{
+    const struct gw_simdisk_inode *f = &from->inodes[inode];
+
+    for (size_t w = 0; w < n_words(n); w++)
+        for (uint64_t left = f->dirty[w]; left; left &= left - 1) {
+            size_t s = w * 64 + (size_t)__builtin_ctzll(left);
+
+            if (s * SECTOR < n)
+                crash_sector(to + s * SECTOR, from, inode, s, how, seed);
+        }
+    /* What lies behind an end is nobody's: it must not come back when the file grows. */
+    if (n % SECTOR)
+        memset(to + n, 0, SECTOR - n % SECTOR);
+}
+
 void gw_simdisk_power_cut(struct gw_simdisk *to, const struct gw_simdisk *from, const struct gw_simdisk_crash *how,
                           uint64_t *seed)
 {
@@ -930,21 +1049,15 @@ void gw_simdisk_power_cut(struct gw_simdisk *to, const struct gw_simdisk *from, 
         if (!to->names[k].path[0])
             continue;
         n = crash_size(f, how, seed);
-        i = inode_as(to, inode, f, n);
-        if (n)
-            memcpy(i->cached, f->stored, (n + SECTOR - 1) / SECTOR * SECTOR);
-        for (size_t w = 0; w < n_words(n); w++)
-            for (uint64_t left = f->dirty[w]; left; left &= left - 1) {
-                size_t s = w * 64 + (size_t)__builtin_ctzll(left);
-
-                if (s * SECTOR < n)
-                    crash_sector(i->cached + s * SECTOR, from, inode, s, how, seed);
-            }
-        /* What lies behind an end is nobody's: it must not come back when the file grows. */
-        if (n % SECTOR)
-            memset(i->cached + n, 0, SECTOR - n % SECTOR);
-        if (n)
-            memcpy(i->stored, i->cached, (n + SECTOR - 1) / SECTOR * SECTOR);
+        i = inode_as(to, inode, f, f->stored, f->stored);
+        i->n_cached = f->n_cached;
+        i->n_stored = f->n_stored;
+        if (!is_clean(f)) {
+            own(i, &i->cached);
+            crash_contents(i->cached, from, inode, n, how, seed);
+            image_unref(i->stored);
+            i->stored = image_ref(i->cached);
+        }
         i->n_cached = i->n_stored = n;
         i->n_names = i->n_stored_names = 1;
     }
@@ -953,7 +1066,7 @@ void gw_simdisk_power_cut(struct gw_simdisk *to, const struct gw_simdisk *from, 
 /* ---- damage ------------------------------------------------------------------------------------------------- */
 
 /* A sector of some file that has any; NULL: there is none. */
-static uint8_t *any_sector(struct gw_simdisk *d, uint64_t *seed, uint16_t *ret_inode, size_t *ret_sector)
+static const uint8_t *any_sector(const struct gw_simdisk *d, uint64_t *seed, uint16_t *ret_inode, size_t *ret_sector)
 {
     size_t n = 0, pick;
 
@@ -975,47 +1088,59 @@ static uint8_t *any_sector(struct gw_simdisk *d, uint64_t *seed, uint16_t *ret_i
     }
 }
 
+/* What the sector held before a sync that wrote it. */
+static bool stale_sector(const struct gw_simdisk *d, uint64_t *seed, uint16_t *ret_inode, size_t *ret_sector,
+                         uint8_t bytes[SECTOR])
+{
+    unsigned n_old = d->n_synced_old < GW_SIMDISK_OLD ? d->n_synced_old : GW_SIMDISK_OLD;
+    const struct gw_simdisk_old_sector *o;
+
+    if (n_old == 0)
+        return false;
+    o = &d->synced_old[below(seed, n_old)];
+    if (d->inodes[o->inode].n_names == 0 || (size_t)o->sector * SECTOR >= d->inodes[o->inode].n_cached)
+        return false;
+    *ret_inode = o->inode;
+    *ret_sector = o->sector;
+    memcpy(bytes, o->bytes, SECTOR);
+    return true;
+}
+
 bool gw_simdisk_damage(struct gw_simdisk *d, enum gw_simdisk_damage what, uint64_t *seed)
 {
+    uint8_t bytes[SECTOR];
     uint16_t inode, other_inode;
     size_t sector, other_sector;
-    uint8_t *p = any_sector(d, seed, &inode, &sector), *q;
-    unsigned n_old = d->n_synced_old < GW_SIMDISK_OLD ? d->n_synced_old : GW_SIMDISK_OLD;
+    const uint8_t *p = any_sector(d, seed, &inode, &sector);
+    struct gw_simdisk_inode *i;
 
     if (!p)
         return false;
+    memcpy(bytes, p, SECTOR);
     switch (what) {
     case GW_SIMDISK_BIT:
-        p[below(seed, SECTOR)] ^= (uint8_t)(1u << below(seed, 8));
+        bytes[below(seed, SECTOR)] ^= (uint8_t)(1u << below(seed, 8));
         break;
     case GW_SIMDISK_ZEROS:
-        memset(p, 0, SECTOR);
+        memset(bytes, 0, SECTOR);
         break;
     case GW_SIMDISK_GARBAGE:
-        fill_garbage(p, SECTOR, seed);
+        fill_garbage(bytes, SECTOR, seed);
         break;
     case GW_SIMDISK_MISDIRECTED:
-        q = any_sector(d, seed, &other_inode, &other_sector);
-        memmove(p, q, SECTOR);
+        memcpy(bytes, any_sector(d, seed, &other_inode, &other_sector), SECTOR);
         break;
     case GW_SIMDISK_STALE:
     case GW_SIMDISK_N_DAMAGES:
-        if (n_old == 0)
+        if (!stale_sector(d, seed, &inode, &sector, bytes))
             return false;
-        {
-            const struct gw_simdisk_old_sector *o = &d->synced_old[below(seed, n_old)];
-            struct gw_simdisk_inode *i = &d->inodes[o->inode];
-
-            if (i->n_names == 0 || (size_t)o->sector * SECTOR >= i->n_cached)
-                return false;
-            inode = o->inode;
-            sector = o->sector;
-            p = i->cached + sector * SECTOR;
-            memcpy(p, o->bytes, SECTOR);
-        }
         break;
     }
-    memcpy(d->inodes[inode].stored + sector * SECTOR, p, SECTOR);
+    i = &d->inodes[inode];
+    own(i, &i->cached);
+    own(i, &i->stored);
+    memcpy(i->cached + sector * SECTOR, bytes, SECTOR);
+    memcpy(i->stored + sector * SECTOR, bytes, SECTOR);
     return true;
 }
 
@@ -1024,12 +1149,23 @@ bool gw_simdisk_damage(struct gw_simdisk *d, enum gw_simdisk_damage what, uint64
 uint8_t *gw_simdisk_bytes(struct gw_simdisk *d, const char *path, size_t *ret_n)
 {
     const struct gw_simdisk_name *n = find(d->names, d->n_names, path);
+    struct gw_simdisk_inode *i;
 
     if (!n)
         return NULL;
-    *ret_n = d->inodes[n->inode].n_cached;
-    reserve(&d->inodes[n->inode], 1);
-    return d->inodes[n->inode].cached;
+    i = &d->inodes[n->inode];
+    *ret_n = i->n_cached;
+    reserve(i, 1);
+    own(i, &i->cached);
+    return i->cached;
+}
+
+uint64_t gw_simdisk_image(struct gw_simdisk *d, const char *path)
+{
+    const struct gw_simdisk_name *n = find(d->names, d->n_names, path);
+    const struct gw_simdisk_inode *i = n ? &d->inodes[n->inode] : NULL;
+
+    return i && i->cached ? image_of(i->cached)->id : 0;
 }
 
 void gw_simdisk_put(struct gw_simdisk *d, const char *path, const void *p, size_t n)
@@ -1047,6 +1183,7 @@ void gw_simdisk_put(struct gw_simdisk *d, const char *path, const void *p, size_
     set_size(d, name->inode, n);
     if (n) {
         touch(d, name->inode, 0, n);
+        own(i, &i->cached);
         memcpy(i->cached, p, n);
     }
     if (i->cap)

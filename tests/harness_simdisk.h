@@ -15,7 +15,8 @@
  * was synced stays when the rest of its sector is written later.
  *
  * After a sync that failed the cache says that all is clean, whatever reached the disk (as Linux does it).
- * One disk belongs to one thread. Paths are shorter than GW_SIMDISK_PATH; breaking a limit ends the process.
+ * Disks that were made from each other share contents: all of them belong to one thread. Paths are shorter than
+ * GW_SIMDISK_PATH; breaking a limit ends the process.
  */
 #ifndef GW_TESTS_HARNESS_SIMDISK_H
 #define GW_TESTS_HARNESS_SIMDISK_H
@@ -151,6 +152,8 @@ bool gw_simdisk_damage(struct gw_simdisk *d, enum gw_simdisk_damage what, uint64
 
 /** Contents as a program sees them; NULL: no such file. Writable: file surgery. */
 uint8_t *gw_simdisk_bytes(struct gw_simdisk *d, const char *path, size_t *ret_n);
+/** The same number: the same contents, maybe of another length, on whatever disk. 0: no such file, or an empty one. */
+uint64_t gw_simdisk_image(struct gw_simdisk *d, const char *path);
 /** Make a file, stored. */
 void gw_simdisk_put(struct gw_simdisk *d, const char *path, const void *p, size_t n);
 /** Paths of all files below the folder, in some fixed order. Returns how many. */

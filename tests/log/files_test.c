@@ -338,8 +338,8 @@ static void positions_are_found_again(void **state)
  */
 static void numbers_may_be_large(void **state)
 {
-    const struct gw_lf_begin begins[] = {{(1ull << 63) - 1, (1ull << 63) - 20, (1ull << 63) - 33},
-                                         {UINT32_MAX, UINT32_MAX - 20ull, UINT32_MAX - 33ull}};
+    const struct gw_lf_begin begins[] = {{(1ull << 63) - 1, (1ull << 63) - 20, (1ull << 63) - 33, 0},
+                                         {UINT32_MAX, UINT32_MAX - 20ull, UINT32_MAX - 33ull, 0}};
 
     (void)state;
     for (unsigned k = 0; k < 2; k++) {
