@@ -111,6 +111,12 @@ struct gw_lf {
     uint64_t retry_ns;           /* not before, after the disk failed */
     unsigned n_reserve;          /* files put aside */
     uint64_t reserve_retry_ns;
+    /*
+     * A segment was given up and its file removed: a power cut may bring it back, with what it says of where this one
+     * ends. Nothing behind that is synced before the folder is.
+     */
+    bool names_unsynced;
+    unsigned n_unread;     /* segments that were given up because the disk would not give what was to be copied */
     bool damaged;          /* recovery found something */
     bool segs_changed;     /* since retention looked */
     uint64_t sealed_bytes; /* of all segments but the last */
@@ -162,6 +168,8 @@ int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan
 /** Bytes of all segments, and of what is written and not applied. Under work. */
 uint64_t gw_lf_used(const struct gw_lf *l);
 void gw_lf_segs_changed(struct gw_lf *l);
+/** The folder: what was made, removed or renamed stays so. */
+int gw_lf_names_sync(struct gw_lf *l);
 
 /* group.c: groups are built in l->out for l->tail */
 /** Room for what a commit brings. Errors: -ENOMEM. */

@@ -185,6 +185,8 @@ static int take_over(struct gw_lf *l)
         rc = l->env->ops->file_truncate(t->file, t->at);
     if (rc == 0)
         rc = l->env->ops->file_sync(t->file); /* what was only in the page cache is kept for good now */
+    if (rc == 0)
+        rc = gw_lf_names_sync(l); /* and what is gone stays away, if the one before could not see to it */
     if (rc < 0)
         return rc;
     t->synced = t->at;

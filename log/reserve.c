@@ -106,6 +106,6 @@ int gw_lf_keep_reserve(struct gw_lf *l)
         any = true;
     }
     if (any)
-        (void)l->env->ops->dir_sync(l->env, l->dir);
+        (void)gw_lf_names_sync(l);
     return l->n_reserve > 0 ? 0 : rc;
 }

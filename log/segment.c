@@ -6,7 +6,7 @@
 
 #include "log/impl.h"
 
-enum { COPY_BELOW = 64 << 10, COPY_GROUP = 1 << 20 };
+enum { COPY_BELOW = 64 << 10, COPY_AGAIN = 5 };
 
 void gw_lf_path(const struct gw_lf *l, uint64_t number, const char *suffix, char ret[GW_LF_PATH])
 {
@@ -189,17 +189,58 @@ static int take_reserve(struct gw_lf *l, uint64_t number)
     return size < 0 ? (int)size : 0;
 }
 
-static void give_up_file(struct gw_lf *l, uint64_t number)
+int gw_lf_names_sync(struct gw_lf *l)
 {
-    char path[GW_LF_PATH];
+    int rc = l->env->ops->dir_sync(l->env, l->dir);
 
-    if (l->tail.file)
-        l->env->ops->file_close(l->tail.file);
-    gw_lf_path(l, number, "", path);
-    (void)l->env->ops->file_remove(l->env, path);
+    if (rc == 0)
+        l->names_unsynced = false;
+    return rc;
 }
 
-/* The frames of [from, end) of an older segment, again. Those that cannot be read are passed over: readers count. */
+/* False: it is still there, and a recovery would go by what it says. */
+static bool give_up_file(struct gw_lf *l, uint64_t number)
+{
+    bool made = l->tail.file;
+    char path[GW_LF_PATH];
+
+    if (made)
+        l->env->ops->file_close(l->tail.file);
+    gw_lf_path(l, number, "", path);
+    l->names_unsynced = true;
+    return l->env->ops->file_remove(l->env, path) == 0 || !made;
+}
+
+/* A frame of an older segment, again, in a group of its own. */
+static int copy_frame(struct gw_lf *l, const struct gw_lf_record *r, const uint8_t *p)
+{
+    int rc;
+
+    gw_lf_group_begin(l);
+    rc = gw_lf_out_reserve(l, GW_LF_HEAD + 8, 3);
+    if (rc < 0)
+        return rc;
+    gw_lf_group_frame(l, &(struct gw_log_frame){.seq = r->seq,
+                                                .row = r->row,
+                                                .time_ns = r->time_ns,
+                                                .rows = r->rows,
+                                                .topic = r->topic,
+                                                .partition = r->partition,
+                                                .signal = r->signal,
+                                                .meta = {p, r->n_meta},
+                                                .body = {p + r->n_meta, r->n_body}});
+    l->next_seq = r->seq + 1;
+    l->next_row = r->row + r->rows;
+    l->tail.newest_ns = r->time_ns > l->tail.newest_ns ? r->time_ns : l->tail.newest_ns;
+    rc = gw_lf_group_write(l, (struct gw_log_producer){0});
+    gw_lf_out_reset(l);
+    return rc;
+}
+
+/*
+ * The frames of [from, end) of an older segment, again. What the disk would not give may come when it is asked again, a
+ * few segments later; what is damaged is passed over, and so is the rest then: readers count.
+ */
 static int copy_frames(struct gw_lf *l, const struct gw_lf_seg *from, uint64_t at)
 {
     struct gw_lf_scan s;
@@ -212,32 +253,22 @@ static int copy_frames(struct gw_lf *l, const struct gw_lf_seg *from, uint64_t a
     s.at = at;
     while ((rc = gw_lf_scan_next(&s, &off, &r)) > 0) {
         const uint8_t *p;
-        size_t n = (size_t)r.n_meta + r.n_body;
 
-        if (r.kind != GW_LF_FRAME || gw_lf_scan_body_ok(&s, off, &r) <= 0 ||
-            gw_lf_scan_peek(&s, off + GW_LF_HEAD, n, &p) < 0)
+        if (r.kind != GW_LF_FRAME)
             continue;
-        gw_lf_group_begin(l);
-        rc = gw_lf_out_reserve(l, GW_LF_HEAD + 8, 3);
-        if (rc < 0)
-            break;
-        gw_lf_group_frame(l, &(struct gw_log_frame){.seq = r.seq,
-                                                    .row = r.row,
-                                                    .time_ns = r.time_ns,
-                                                    .rows = r.rows,
-                                                    .topic = r.topic,
-                                                    .partition = r.partition,
-                                                    .signal = r.signal,
-                                                    .meta = {p, r.n_meta},
-                                                    .body = {p + r.n_meta, r.n_body}});
-        l->next_seq = r.seq + 1;
-        l->next_row = r.row + r.rows;
-        l->tail.newest_ns = r.time_ns > l->tail.newest_ns ? r.time_ns : l->tail.newest_ns;
-        rc = gw_lf_group_write(l, (struct gw_log_producer){0});
-        gw_lf_out_reset(l);
+        rc = gw_lf_scan_body_ok(&s, off, &r);
+        if (rc > 0) {
+            rc = gw_lf_scan_peek(&s, off + GW_LF_HEAD, (size_t)r.n_meta + r.n_body, &p);
+            if (rc == 0)
+                rc = copy_frame(l, &r, p);
+            else if (rc != -ENOMEM)
+                rc = 0; /* s.error says it */
+        }
         if (rc < 0)
             break;
     }
+    if (rc == 0 && s.error && l->n_unread++ < COPY_AGAIN)
+        rc = s.error;
     gw_lf_scan_clear(&s);
     gw_lf_out_reset(l);
     return rc;
@@ -250,7 +281,7 @@ static int settle_down(struct gw_lf *l)
     int rc = l->env->ops->file_sync(t->file);
 
     if (rc == 0)
-        rc = l->env->ops->dir_sync(l->env, l->dir);
+        rc = gw_lf_names_sync(l);
     if (rc == 0) {
         t->synced = t->at;
         t->synced_seq = l->next_seq;
@@ -333,7 +364,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     }
     rc = add(l, &h, bytes, from_reserve, old.file ? &old : NULL);
     if (rc < 0) {
-        give_up_file(l, number);
+        old.broken |= !give_up_file(l, number); /* the next one takes its place; until then nothing is written */
         gw_lf_out_reset(l);
         l->tail = old;
         return rc;
@@ -347,6 +378,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     l->applied_at = l->tail.at;
     l->unsynced_ns = 0;
     l->mark_ns = 0;
+    l->n_unread = 0;
     return 0;
 }
 
@@ -393,5 +425,5 @@ void gw_lf_segments_drop(struct gw_lf *l, size_t first, size_t n)
         free(seg.marks);
     }
     gw_lf_segs_changed(l);
-    (void)l->env->ops->dir_sync(l->env, l->dir);
+    (void)gw_lf_names_sync(l);
 }

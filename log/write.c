@@ -46,8 +46,10 @@ void gw_lf_degraded(struct gw_lf *l, bool is)
 int gw_lf_sync(struct gw_lf *l)
 {
     struct gw_lf_tail *t = &l->tail;
-    int rc = t->broken ? -EIO : l->env->ops->file_sync(t->file);
+    int rc = t->broken ? -EIO : l->names_unsynced ? gw_lf_names_sync(l) : 0;
 
+    if (rc == 0)
+        rc = l->env->ops->file_sync(t->file);
     if (rc < 0) {
         if (!t->broken)
             gw_log(&l->conf.logger, GW_LOG_ERROR, "%s: segment %llu cannot be synced: %s; going on in a new one",

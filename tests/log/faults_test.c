@@ -157,6 +157,102 @@ static void new_segments_survive_a_power_cut(void **state)
     world_clear(&w);
 }
 
+/* A segment is nearly full; the next one is made, cannot be synced, and is given up. */
+static uint64_t give_up_a_segment(struct world *w, uint64_t seed)
+{
+    uint64_t frames = 0;
+
+    world_init_on(w, &disk);
+    disk.seed = seed; /* which part of a sync that fails gets there */
+    world_open(w);
+    while (((struct gw_lf *)w->log)->tail.at < (48 << 10)) {
+        assert_int_equal(world_append(w, 1, 5000, true), 0);
+        frames++;
+    }
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+    assert_int_equal(world_append(w, 1, 20000, true), -EIO);
+    assert_int_equal(world_stats(w).segments, 1);
+    return frames;
+}
+
+/*
+ * Scenario    a segment is given up and its file removed; a commit goes to the one before, and is synced; then the
+ * power fails, and of what became of names anything may have happened Guarantees  the file does not come back: it would
+ * say that the one before ends where it ended then
+ */
+static void a_segment_that_was_given_up_stays_away(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct world w;
+        uint64_t frames = give_up_a_segment(&w, seed), draw = seed;
+
+        assert_int_equal(world_append(&w, 1, 100, true), 0);
+        gw_simdisk_init(&next, 1);
+        gw_simdisk_power_cut(&next, &disk, &(struct gw_simdisk_crash){.keep_permille = 1000, .names_permille = 500},
+                             &draw);
+        world_close(&w);
+        gw_simdisk_clear(&disk);
+        w.disk = &next;
+        w.conf.env = w.sink.env = &next.env;
+        world_open(&w);
+        assert_int_equal(world_read(&w, 0).frames, frames + 1);
+        world_clear(&w);
+    }
+}
+
+/*
+ * Scenario    the same, and it cannot be removed; then the process dies
+ * Guarantees  the commit goes into another new one at once, and nothing to the one before
+ */
+static void a_segment_that_stays_is_written_over(void **state)
+{
+    struct world w;
+    uint64_t frames = give_up_a_segment(&w, 1);
+
+    (void)state;
+    gw_simdisk_init(&next, 1);
+    fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+    fail_next(GW_SIMDISK_REMOVE, -EIO, 1);
+    assert_int_equal(world_append(&w, 1, 20000, true), 0);
+    assert_int_equal(world_stats(&w).segments, 2);
+    world_kill(&w, &next);
+    world_open(&w);
+    assert_int_equal(world_read(&w, 0).frames, frames + 1);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    what could not be synced is to be copied, and cannot be read: once, or for good
+ * Guarantees  it is asked for again, and nothing is lost; in the end the log goes on without it, and says so
+ */
+static void what_cannot_be_read_is_copied_later(void **state)
+{
+    (void)state;
+    for (unsigned times = 1; times <= 1000; times += 999) {
+        struct world w;
+        unsigned tries = 0;
+
+        world_init_on(&w, &disk);
+        world_open(&w);
+        assert_int_equal(world_append(&w, 1, 300, true), 0);
+        assert_int_equal(world_append(&w, 3, 300, false), 0);
+        fail_next(GW_SIMDISK_SYNC, -EIO, 1);
+        fail_next(GW_SIMDISK_READ, -EIO, times);
+        while (world_append(&w, 1, 300, true) < 0) {
+            assert_true(world_stats(&w).degraded);
+            disk.now_ns += 2 * S;
+            tries++;
+        }
+        assert_int_equal(tries, times == 1 ? 1 : 5);
+        assert_false(world_stats(&w).degraded);
+        heal();
+        assert_int_equal(world_read(&w, 0).frames, times == 1 ? 3 : 2);
+        assert_int_equal(world_read(&w, 0).lost_rows, times == 1 ? 0 : 3);
+        world_clear(&w);
+    }
+}
+
 /*
  * Scenario    frames and a settlement wait together when the disk has no room
  * Guarantees  the frames are refused, the settlement is written
@@ -442,6 +538,9 @@ int main(void)
         cmocka_unit_test(a_sync_that_never_works_fails_honestly),
         cmocka_unit_test(what_failed_is_void_where_it_lies),
         cmocka_unit_test(new_segments_survive_a_power_cut),
+        cmocka_unit_test(a_segment_that_was_given_up_stays_away),
+        cmocka_unit_test(a_segment_that_stays_is_written_over),
+        cmocka_unit_test(what_cannot_be_read_is_copied_later),
         cmocka_unit_test(settlements_are_not_refused_with_frames),
         cmocka_unit_test(a_failed_background_sync_copies_what_it_was_for),
         cmocka_unit_test(a_failed_write_leaves_nothing),
