@@ -1,44 +1,88 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Negate the branch conditions of log/ one by one; the log's tests must notice.
+"""Turn the branch conditions of log/, or of what settles rows, round one by one; tests must notice.
 
-    mutate.py BUILD [--sample N] [--seed S] [--jobs N] [--least PERCENT] [FILE...]
+    mutate.py BUILD log|settling [--sample N] [--seed S] [--jobs N] [--least PERCENT] [--tests] [FILE...]
 
-Each condition of an if, while, for or ?: becomes its opposite in a copy of its file below BUILD/mutants. The test programs
-of a release build are linked with that and run, quick ones first, until one fails (crashes and hangs count). One line for
-each condition that nobody missed, then the share that was caught; fails below PERCENT (95). Conditions that may be turned
-round without harm are listed with the reason in tests/log/equivalent.txt (file: condition), and left out.
---sample N: only N of them, drawn by the seed (1).
+Each condition of an if, while, for or ?: gets a number in copies of the files below BUILD/mutants, and the test programs of
+a release build are linked with those once: which condition is turned round is an environment variable (tools/mutant.c). The
+tests run first as they are, which tells what each costs and which conditions it comes by; then, for each condition, those
+that come by it, quick ones first, until one fails (crashes and hangs count). One line for each condition that nobody missed
+and what tests saw of it, then the share that was caught; fails below PERCENT (95). Conditions that may be turned round
+without harm are listed with the reason in tests/log/equivalent.txt (file: condition), and left out.
+--sample N: only N of them, drawn by the seed (1). --tests: who caught what, too.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
 import pathlib
 import random
 import re
+import resource
 import shlex
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# program, arguments, environment: in the order of how much they find a second
-TESTS = [
-    ("log_contract_test", [], {"GW_SIM_SEEDS": "12"}),
-    ("log_crash_test", ["short*"], {"GW_SIM_SEEDS": "4"}),
-    ("log_files_test", [], {}),
-    ("log_recover_test", [], {}),
-    ("log_retain_test", [], {}),
-    ("log_faults_test", [], {}),
-    ("log_access_test", [], {}),
-    ("log_rows_test", [], {}),
-    ("log_format_test", [], {}),
-    ("log_sim_test", [], {}),
-    ("log_damage_test", [], {"GW_SIM_SEEDS": "6"}),
-    ("log_malloc_test", [], {}),
-    ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "3"}),
-    ("log_crash_test", ["disks*"], {"GW_SIM_SEEDS": "25"}),
-]
+MAX = 1 << 16  # tools/mutant.c
+SEEN = {0: "nobody comes by", 1: "seen false only", 2: "seen true only", 3: "seen both"}
+
+
+def log_files():
+    return {str(f.relative_to(ROOT)): None for f in sorted((ROOT / "log").glob("*.c"))}
+
+
+def settling_files():
+    """Whole files, or of a file the functions that settle."""
+    return {
+        "queue/places.c": None,
+        "queue/feed.c": None,
+        "queue/burial.c": None,
+        "queue/chunk.c": None,
+        "queue/wal.c": None,
+        "batch/settle.c": None,
+        "batch/ticket.c": None,
+        "queue/sender.c": {"finish", "post_to", "post_dead_letter", "drop", "bury", "stays", "give_up", "keep_left", "delivered",
+                           "close_grave", "on_graves_pause", "dig", "on_dead", "on_taken", "row_name",
+                           "gw_sender_drop_oldest", "gw_sender_cut", "bury_pending"},
+        "queue/edge.c": {"gw_edge_is_settled", "gw_edge_put_bytes", "gw_edge_close"},
+    }
+
+
+# files, tests: program, arguments, environment
+GROUPS = {
+    "log": (log_files, [
+        ("log_contract_test", [], {"GW_SIM_SEEDS": "12"}),
+        ("log_crash_test", ["short*"], {"GW_SIM_SEEDS": "4"}),
+        ("log_files_test", [], {}),
+        ("log_recover_test", [], {}),
+        ("log_retain_test", [], {}),
+        ("log_faults_test", [], {}),
+        ("log_access_test", [], {}),
+        ("log_rows_test", [], {}),
+        ("log_format_test", [], {}),
+        ("log_sim_test", [], {}),
+        ("log_damage_test", [], {"GW_SIM_SEEDS": "6"}),
+        ("log_malloc_test", [], {}),
+        ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "3"}),
+        ("log_crash_test", ["disks*"], {"GW_SIM_SEEDS": "25"}),
+    ]),
+    "settling": (settling_files, [
+        ("queue_places_test", [], {}),
+        ("queue_durable_test", [], {}),
+        ("queue_edge_test", [], {}),
+        ("queue_dead_letter_test", [], {}),
+        ("queue_gate_test", [], {}),
+        ("batch_ticket_test", [], {}),
+        ("batch_settle_test", [], {}),
+        ("sim_durable_sim_test", [], {}),
+        ("sim_pipeline_sim_test", [], {}),
+        ("sim_poison_sim_test", [], {}),
+    ]),
+}
 
 
 def closing(text, at):
@@ -61,10 +105,14 @@ def split_for(text, begin, end):
     return (parts[0] + 1, parts[1]) if len(parts) == 2 and text[parts[0] + 1:parts[1]].strip() else None
 
 
-def conditions(text):
-    """[from, to) of every condition, outside of comments and strings."""
-    blank = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|^#(?:[^\n\\]|\\\n|\\.)*',
-                   lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S | re.M)
+def blanked(text):
+    """Without comments, strings and directives; everything else is where it was."""
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|^#(?:[^\n\\]|\\\n|\\.)*',
+                  lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S | re.M)
+
+
+def conditions(blank):
+    """[from, to) of every condition."""
     for m in re.finditer(r"\b(if|while|for)\s*\(", blank):
         begin = m.end() - 1
         end = closing(blank, begin)
@@ -74,7 +122,7 @@ def conditions(text):
                 yield part
         elif end > 0:
             yield begin + 1, end
-    for m in re.finditer(r" \? ", blank):  # back to where the condition of a ?: begins
+    for m in re.finditer(r"\s\? ", blank):  # back to where the condition of a ?: begins
         depth, i = 0, m.start()
         while i > 0:
             c = blank[i - 1]
@@ -86,92 +134,190 @@ def conditions(text):
             yield i, m.start()
 
 
-def link_commands(build):
-    commands = {}
-    for name in {t[0] for t in TESTS}:
+def function_at(blank, at):
+    heads = list(re.finditer(r"^[a-z][^;{}=]*?\b(\w+)\([^;{}]*\)\s*\n\{", blank[:at], re.M))
+    return heads[-1][1] if heads else ""
+
+
+class Mutant:
+    def __init__(self, file, text, begin, end):
+        self.file, self.begin, self.end = file, begin, end
+        while text[self.begin].isspace():
+            self.begin += 1
+        self.words = " ".join(text[begin:end].split())
+        self.lines = [text.count("\n", 0, at) + 1 for at in (self.begin, end)]
+        self.what = f"{file}:{self.lines[0]}: {self.words}"
+        self.number = 0
+
+
+def find_mutants(group, only):
+    """All of a group, numbered: numbers do not depend on what is left out."""
+    listed = ROOT / "tests/log/equivalent.txt"
+    equivalent = {line.split("  #")[0].strip() for line in listed.read_text().splitlines()} if listed.exists() else set()
+    mutants, unused = [], set(equivalent)
+    for file, functions in group().items():
+        text = (ROOT / file).read_text()
+        blank = blanked(text)
+        for begin, end in sorted(conditions(blank)):
+            if functions is not None and function_at(blank, begin) not in functions:
+                continue
+            m = Mutant(file, text, begin, end)
+            m.number = len(mutants)
+            m.wanted = f"{file}: {m.words}" not in equivalent and (not only or file in only)
+            unused.discard(f"{file}: {m.words}")
+            mutants.append(m)
+    return mutants, sorted(u for u in unused if u.split(":")[0] in group())
+
+
+def write_copy(folder, file, mutants):
+    text = (ROOT / file).read_text()
+    edits = []  # place, order at that place, what: inner ones end first, outer ones begin first
+    for m in mutants:
+        edits.append((m.begin, 1, m.begin - m.end, f"gw_mutant_at({m.number}, !!("))
+        edits.append((m.end, 0, -m.begin, "))"))
+    out, at = [f'#include "tools/mutant.h"\n#line 1 "{file}"\n'], 0
+    for place, _, _, what in sorted(edits):
+        out += [text[at:place], what]
+        at = place
+    copy = folder / file
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text("".join(out) + text[at:])
+    return copy
+
+
+def compile_copy(build, folder, commands, file, mutants):
+    """The object. Conditions that the compiler needs to know are left as they are."""
+    obj = folder / (file + ".o")
+    while True:
+        copy = write_copy(folder, file, mutants)
+        words = list(commands[str(ROOT / file)])
+        words[words.index(str(ROOT / file))] = str(copy)
+        words[words.index("-o") + 1] = str(obj)
+        done = subprocess.run(words + ["-w", "-O1"], cwd=build, capture_output=True, text=True)
+        if done.returncode == 0:
+            return obj, mutants
+        lines = {int(n) for n in re.findall(rf"^{re.escape(file)}:(\d+):\d+: error", done.stderr, re.M)}
+        left = [m for m in mutants if not any(m.lines[0] <= n <= m.lines[1] for n in lines)]
+        if len(left) == len(mutants):
+            sys.exit(f"{copy} does not compile:\n{done.stderr[:2000]}")
+        mutants = left
+
+
+def link(build, folder, tests, objects):
+    subprocess.run(["ninja", "-C", str(build)] + sorted({t[0] for t in tests}), check=True, capture_output=True)
+    mine = " ".join(str(o) for o in objects)
+    for name in sorted({t[0] for t in tests}):
         out = subprocess.run(["ninja", "-C", str(build), "-t", "commands", name], capture_output=True, text=True, check=True)
-        commands[name] = out.stdout.strip().splitlines()[-1]
-    return commands
+        command = out.stdout.strip().splitlines()[-1]
+        subprocess.run(command.replace(f" -o {name} ", f" {mine} -o {folder / name} "), cwd=build, shell=True, check=True)
 
 
-def run_one(build, commands, links, path, text, begin, end, number):
-    """The name of the test that noticed, "build" when it does not compile, or None."""
-    folder = build / "mutants" / str(number)
+class Test:
+    def __init__(self, folder, index, name, args, env):
+        self.program, self.args, self.env = str(folder / name), args, env
+        self.name = " ".join([name] + args)
+        self.folder = folder / f"run.{index}"
+        self.cpu = 1.0
+        self.seen = b""
+
+    def run(self, extra):
+        """True: it passed. Its limits follow from what it takes."""
+        def limits():
+            resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            seconds = 2 + int(4 * self.cpu)
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        try:
+            done = subprocess.run([self.program] + self.args, env={**os.environ, **self.env, **extra}, cwd=ROOT,
+                                  capture_output=True, timeout=30 + 20 * self.cpu, preexec_fn=limits)
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+    def learn(self):
+        """What it takes, and by which conditions it comes."""
+        path = pathlib.Path(str(self.folder) + ".seen")
+        path.write_bytes(bytes(MAX))
+        self.cpu = 60.0
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if not self.run({"GW_MUTANT_SEEN": str(path)}):
+            sys.exit(f"{self.name} fails as it is")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self.seen = path.read_bytes()
+
+
+def try_one(tests, m):
+    """The name of the test that noticed, or None."""
+    for t in tests:
+        if t.seen[m.number] and not t.run({"GW_MUTANT": str(m.number)}):
+            return t.name
+    return None
+
+
+def prepare(build, name):
+    """Programs and tests of a group, learned; and its mutants that the compiler took."""
+    files, tests = GROUPS[name]
+    folder = build / "mutants" / name
     folder.mkdir(parents=True, exist_ok=True)
-    copy, obj = folder / path.name, folder / "mutant.o"
-    condition = text[begin:end].strip()
-    copy.write_text(text[:begin] + "!(" + condition + ")" + text[end:])
-    words = list(commands[str(path)])
-    words[words.index(str(path))] = str(copy)
-    words[words.index("-o") + 1] = str(obj)
-    words += ["-w", "-O1"]
-    if subprocess.run(words, cwd=build, capture_output=True).returncode:
-        return "build"
-    linked = {}
-    try:
-        for name, args, env in TESTS:
-            if name not in linked:
-                program = folder / name
-                link = links[name].replace(f" -o {name} ", f" {obj} -o {program} ")
-                if subprocess.run(link, cwd=build, shell=True, capture_output=True).returncode:
-                    return "build"
-                linked[name] = program
-            try:
-                done = subprocess.run([linked[name]] + args, env={**os.environ, **env}, cwd=ROOT, capture_output=True,
-                                      timeout=60, preexec_fn=limit_memory)
-            except subprocess.TimeoutExpired:
-                return name + " (hangs)"
-            if done.returncode:
-                return name
-        return None
-    finally:
-        subprocess.run(["rm", "-rf", str(folder)])
+    commands = {c["file"]: shlex.split(c["command"]) for c in json.load(open(build / "compile_commands.json"))}
+    mutants, unused = find_mutants(files, None)
+    objects, taken = [], []
+    for file in files():
+        obj, mine = compile_copy(build, folder, commands, file, [m for m in mutants if m.file == file])
+        objects.append(obj)
+        taken += mine
+    chooser = folder / "mutant.o"
+    subprocess.run(["cc", "-O1", "-I", str(ROOT), "-c", str(ROOT / "tools/mutant.c"), "-o", str(chooser)], check=True)
+    link(build, folder, tests, objects + [chooser])
+    ready = [Test(folder, i, *t) for i, t in enumerate(tests)]
+    for t in ready:
+        t.learn()
+    return sorted(ready, key=lambda t: t.cpu), taken, unused
 
 
-def limit_memory():
-    import resource
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def judge(tests, todo, jobs, tell):
+    """How many were caught. Those that nobody missed are printed."""
+    by = collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for m, who in zip(todo, pool.map(lambda m: try_one(tests, m), todo)):
+            by[who] += 1
+            if who is None:
+                seen = 0
+                for t in tests:
+                    seen |= t.seen[m.number]
+                print(f"missed {m.what} ({SEEN[seen]})", flush=True)
+            elif tell:
+                print(f"caught {m.what} by {who}", flush=True)
+    if tell:
+        for t in tests:
+            print(f"{by[t.name]:5} {t.cpu:6.2f} s {t.name}")
+    return len(todo) - by[None]
 
 
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
     p.add_argument("build", type=pathlib.Path)
+    p.add_argument("group", choices=GROUPS)
     p.add_argument("--sample", type=int)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--least", type=float, default=95)
+    p.add_argument("--tests", action="store_true")
     p.add_argument("files", nargs="*")
     a = p.parse_args()
-    build = a.build.resolve()
-    commands = {c["file"]: shlex.split(c["command"]) for c in json.load(open(build / "compile_commands.json"))}
-    subprocess.run(["ninja", "-C", str(build)] + sorted({t[0] for t in TESTS}), check=True, capture_output=True)
-    links = link_commands(build)
-    listed = ROOT / "tests/log/equivalent.txt"
-    equivalent = {line.split("  #")[0].strip() for line in listed.read_text().splitlines()} if listed.exists() else set()
-    todo = []
-    for f in a.files or sorted(str(f.relative_to(ROOT)) for f in (ROOT / "log").glob("*.c")):
-        text = (ROOT / f).read_text()
-        for begin, end in conditions(text):
-            words = " ".join(text[begin:end].split())
-            if f"{f}: {words}" not in equivalent:
-                todo.append((ROOT / f, text, begin, end, f"{f}:{text.count(chr(10), 0, begin) + 1}: {words}"))
+    from_s = time.monotonic()
+    tests, mutants, unused = prepare(a.build.resolve(), a.group)
+    if unused:
+        sys.exit("not a condition (tests/log/equivalent.txt): " + unused[0])
+    todo = [m for m in mutants if m.wanted and (not a.files or m.file in a.files)]
     if a.sample and a.sample < len(todo):
         random.seed(a.seed)
         todo = random.sample(todo, a.sample)
-    caught = missed = 0
-    with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
-        jobs = {pool.submit(run_one, build, commands, links, path, text, begin, end, n): what
-                for n, (path, text, begin, end, what) in enumerate(todo)}
-        for job in concurrent.futures.as_completed(jobs):
-            by = job.result()
-            if by is None:
-                print("missed", jobs[job], flush=True)
-                missed += 1
-            elif by != "build":
-                caught += 1
-    share = 100 * caught / max(1, caught + missed)
-    print(f"{caught} of {caught + missed} negated conditions caught: {share:.1f} %")
+    caught = judge(tests, todo, a.jobs, a.tests)
+    share = 100 * caught / max(1, len(todo))
+    print(f"{a.group}: {caught} of {len(todo)} conditions turned round were caught: {share:.1f} % "
+          f"({time.monotonic() - from_s:.0f} s)")
     sys.exit(share < a.least)
 
 
