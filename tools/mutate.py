@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn the branch conditions of log/, or of what settles rows, round one by one; tests must notice.
 
-    mutate.py BUILD log|settling [--sample N] [--seed S] [--jobs N] [--least PERCENT] [--tests] [FILE...]
+    mutate.py BUILD log|settling [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
 
 Each condition of an if, while, for or ?: gets a number in copies of the files below BUILD/mutants, and the test programs of
 a release build are linked with those once: which condition is turned round is an environment variable (tools/mutant.c). The
@@ -10,7 +10,7 @@ tests run first as they are, which tells what each costs and which conditions it
 that come by it, quick ones first, until one fails (crashes and hangs count). One line for each condition that nobody missed
 and what tests saw of it, then the share that was caught; fails below PERCENT (95). Conditions that may be turned round
 without harm are listed with the reason in tests/log/equivalent.txt (file: condition), and left out.
---sample N: only N of them, drawn by the seed (1). --tests: who caught what, too.
+--sample N: only N of them, drawn by the seed (1). --again OUTPUT: only those that were missed then. --tests: who caught what, too.
 """
 import argparse
 import collections
@@ -67,8 +67,11 @@ GROUPS = {
         ("log_sim_test", [], {}),
         ("log_damage_test", [], {"GW_SIM_SEEDS": "6"}),
         ("log_malloc_test", [], {}),
-        ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "3"}),
-        ("log_crash_test", ["disks*"], {"GW_SIM_SEEDS": "25"}),
+        ("log_state_test", [], {}),
+        ("log_seldom_test", [], {}),
+        ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "8"}),
+        ("log_crash_test", ["long*"], {"GW_SIM_SEEDS": "8"}),
+        ("log_crash_test", ["disks*"], {"GW_SIM_SEEDS": "60"}),
     ]),
     "settling": (settling_files, [
         ("queue_places_test", [], {}),
@@ -81,6 +84,12 @@ GROUPS = {
         ("sim_durable_sim_test", [], {}),
         ("sim_pipeline_sim_test", [], {}),
         ("sim_poison_sim_test", [], {}),
+        ("queue_effects_test", [], {}),
+        ("runtime_durability_test", [], {}),
+        ("runtime_reload_durable_test", [], {}),
+        ("runtime_dead_letters_test", [], {}),
+        ("runtime_ledger_test", [], {}),
+        ("runtime_malloc_test", [], {}),
     ]),
 }
 
@@ -304,6 +313,7 @@ def main():
     p.add_argument("--jobs", type=int, default=2)
     p.add_argument("--least", type=float, default=95)
     p.add_argument("--tests", action="store_true")
+    p.add_argument("--again", type=pathlib.Path)
     p.add_argument("files", nargs="*")
     a = p.parse_args()
     from_s = time.monotonic()
@@ -311,6 +321,9 @@ def main():
     if unused:
         sys.exit("not a condition (tests/log/equivalent.txt): " + unused[0])
     todo = [m for m in mutants if m.wanted and (not a.files or m.file in a.files)]
+    if a.again:
+        missed = {(m[1], m[2]) for m in re.finditer(r"^missed (.*?):\d+: (.*) \([^()]*\)$", a.again.read_text(), re.M)}
+        todo = [m for m in todo if (m.file, m.words) in missed]
     if a.sample and a.sample < len(todo):
         random.seed(a.seed)
         todo = random.sample(todo, a.sample)

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What seldom happens to a log in segment files, and must be right all the same. */
+#include "tests/log/helpers.h"
+
+static struct gw_simdisk disk, next;
+
+static struct gw_lf *lf(struct world *w)
+{
+    return (struct gw_lf *)w->log;
+}
+
+static void begin(struct world *w)
+{
+    world_init_on(w, &disk);
+    world_open(w);
+}
+
+static void again(struct world *w)
+{
+    world_close(w);
+    world_open(w);
+}
+
+/* Frames of 5,000 bytes and one row, until there are so many segments. */
+static uint64_t fill(struct world *w, unsigned segments)
+{
+    do
+        assert_int_equal(world_append(w, 1, 5000, true), 0);
+    while (world_stats(w).segments < segments);
+    return world_stats(w).end_seq;
+}
+
+static void remove_segment(struct world *w, size_t i)
+{
+    char path[GW_LF_PATH];
+
+    gw_lf_path(lf(w), lf(w)->segs[i].number, "", path);
+    assert_int_equal(w->disk->ops.file_remove(&w->disk->env, path), 0);
+}
+
+/*
+ * Scenario    two commits of 700 frames become one group
+ * Guarantees  the buffer that grows under it keeps what is in it
+ */
+static void a_group_grows_while_it_is_built(void **state)
+{
+    enum { FRAMES = 700 };
+    static struct gw_log_frame frames[2 * FRAMES];
+    static uint8_t bodies[2 * FRAMES];
+    struct world w;
+    struct one ones[2];
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.segment_bytes = 1 << 20;
+    world_open(&w);
+    for (unsigned i = 0; i < 2 * FRAMES; i++) {
+        bodies[i] = (uint8_t)(i * 31);
+        frames[i] = (struct gw_log_frame){.rows = 1, .body = gw_slice_of(&bodies[i], 1)};
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        ones[i] = (struct one){.w = &w};
+        ones[i].c =
+            (struct gw_log_commit){.frames = frames + i * FRAMES, .n_frames = FRAMES, .done = world_done, .sync = true};
+        gw_log_submit(w.log, &ones[i].c);
+    }
+    (void)gw_log_work(w.log);
+    assert_int_equal(w.n_done, 2);
+    assert_int_equal(w.rc, 0);
+    assert_int_equal(world_read(&w, 0).frames, 2 * FRAMES);
+    again(&w);
+    assert_int_equal(world_read(&w, 0).frames, 2 * FRAMES);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a disk on which nothing can be allocated ahead
+ * Guarantees  reserves have their blocks all the same: as many zeros as would have been allocated
+ */
+static void reserves_are_written_where_they_cannot_be_allocated(void **state)
+{
+    size_t wanted, n = 0;
+    struct world w;
+    const uint8_t *p;
+
+    (void)state;
+    begin(&w);
+    assert_non_null(gw_simdisk_bytes(&disk, "q/reserve.0", &wanted));
+    assert_true(wanted > 64 << 10);
+    world_clear(&w);
+    world_init_on(&w, &disk);
+    disk.faults[GW_SIMDISK_ALLOCATE] = (struct gw_simdisk_fault){-EOPNOTSUPP, 1, 1000};
+    world_open(&w);
+    p = gw_simdisk_bytes(&disk, "q/reserve.1", &n);
+    assert_non_null(p);
+    assert_int_equal(n, wanted);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(p[i], 0);
+    (void)fill(&w, 4);
+    assert_int_equal(world_read(&w, 0).frames, world_stats(&w).end_seq);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    every other row of a frame of 300 is settled
+ * Guarantees  a reader gives the 150 ranges that are open, whatever it began with room for
+ */
+static void a_frame_may_have_many_gaps(void **state)
+{
+    struct gw_log_settle settles[150];
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct world w;
+    uint32_t id;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    assert_int_equal(world_append(&w, 300, 10, true), 0);
+    for (uint32_t i = 0; i < 150; i++)
+        settles[i] = (struct gw_log_settle){.consumer = id, .first_row = 2 * i, .rows = 1, .frame_rows = 300};
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.settles = settles, .n_settles = 150}), 0);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){.consumer = id}, &r), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.n_open, 150);
+    for (uint32_t i = 0; i < 150; i++) {
+        assert_int_equal(e.open[i].first, 2 * i + 1);
+        assert_int_equal(e.open[i].rows, 1);
+    }
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+/* Only whole segments go: small limits make them small, within bounds. */
+static void limits_make_segments_small(void **state)
+{
+    static const struct {
+        uint64_t segment, max, retained, wanted;
+    } cases[] = {
+        {0, 0, 0, 64 << 20},
+        {1 << 20, 0, 0, 1 << 20},
+        {1 << 20, 1 << 20, 0, 256 << 10},
+        {1 << 20, 8 << 20, 8 << 20, 1 << 20},
+        {1 << 20, 0, 512 << 10, 128 << 10},
+        {1 << 20, 1 << 20, 512 << 10, 128 << 10},
+        {1, 0, 0, 64 << 10},
+        {1 << 20, 1000, 1000, 64 << 10},
+        {1ull << 40, 0, 0, 1ull << 33},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct gw_lf l = {.conf = {.segment_bytes = cases[i].segment,
+                                   .max_bytes = cases[i].max,
+                                   .retention.max_bytes = cases[i].retained},
+                          .least_segment = GW_LF_MIN_SEGMENT};
+
+        assert_int_equal(gw_lf_segment_bytes(&l), cases[i].wanted);
+    }
+}
+
+/*
+ * Scenario    frames are settled one by one all over a segment of megabytes, just after they were written; after a
+ * start Guarantees  what was just written is known without reading; else a look-up reads a few blocks, not the segment
+ */
+static void a_look_up_reads_little(void **state)
+{
+    struct world w;
+    uint64_t n, before;
+    uint32_t id;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.segment_bytes = 6 << 20;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &id), 0);
+    for (n = 0; n < 50; n++)
+        assert_int_equal(world_append(&w, 2, 100000, false), 0);
+    before = disk.n_calls[GW_SIMDISK_READ];
+    assert_int_equal(world_settle(&w, id, 3, 3), 0);
+    assert_int_equal(disk.n_calls[GW_SIMDISK_READ], before);
+    again(&w);
+    assert_int_equal(world_append(&w, 2, 100, false), 0);
+    assert_int_equal(world_settle(&w, id, 5, 5), 0); /* marks are made */
+    before = disk.n_calls[GW_SIMDISK_READ];
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(world_settle(&w, id, 8 + 4 * i, 8 + 4 * i), 0);
+    assert_in_range(disk.n_calls[GW_SIMDISK_READ] - before, 0, 30);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    somebody removes a segment's file under a reader: one in the middle, or the last one
+ * Guarantees  its frames are lost, counted, and the reader goes on behind them; for the last one it says that the file
+ * is not there. Who begins in the middle of what is gone has lost nothing that it knows of
+ */
+static void files_that_are_taken_away_are_losses(void **state)
+{
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct world w;
+    uint64_t first, behind, n;
+
+    (void)state;
+    begin(&w);
+    n = fill(&w, 4);
+    first = lf(&w)->segs[1].first_seq;
+    behind = lf(&w)->segs[2].first_seq;
+    assert_true(first + 2 < behind && behind < n);
+    remove_segment(&w, 1);
+    assert_int_equal(world_read(&w, 0).lost_frames, behind - first);
+    assert_int_equal(world_read(&w, 0).frames, n - (behind - first));
+
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    for (uint64_t from = first; from <= first + 1; from++) {
+        assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, from), 0);
+        assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(e.frame.seq, behind);
+        assert_int_equal(e.lost_frames, from == first ? behind - first : 0);
+    }
+    remove_segment(&w, lf(&w)->n_segs - 1);
+    assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, n - 1), 0);
+    assert_int_equal(gw_log_next(r, &e), -ENOENT);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    logs with damage of any kind, or whose segments lost their beginnings, are looked at read-only
+ * Guarantees  nothing on the disk changes, and nothing is said to have been changed
+ */
+static void looking_changes_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct gw_log *l;
+        struct gw_err err;
+        struct world w;
+        uint64_t draw = seed, hash;
+        uint8_t *p;
+        size_t n;
+
+        begin(&w);
+        (void)fill(&w, 3);
+        gw_simdisk_init(&next, 1);
+        world_kill(&w, &next);
+        if (seed % 3 == 0) { /* zeros, or garbage, where the last segment was */
+            p = gw_simdisk_bytes(&next, "q/00000000000000000003.log", &n);
+            memset(p, seed % 2 ? 0 : 0xa5, n);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            (void)gw_simdisk_damage(&next, (enum gw_simdisk_damage)((seed + i) % GW_SIMDISK_N_DAMAGES), &draw);
+        hash = gw_simdisk_hash(&next);
+        w.conf.read_only = true;
+        if (gw_log_files_open(&w.conf, &l, &err) == 0) {
+            w.log = l;
+            (void)world_read(&w, 0);
+            gw_log_close(l);
+            w.log = NULL;
+        }
+        assert_int_equal(next.n_changes, 0);
+        assert_int_equal(gw_simdisk_hash(&next), hash);
+        assert_false(world_said(&w, "kept"));
+        assert_false(world_said(&w, "cut off"));
+        world_clear(&w);
+    }
+}
+
+/*
+ * Scenario    two consumers that move positions: one has passed all in one partition and little in another, one has
+ * passed all Guarantees  segments that the slowest partition of the slowest still needs stay
+ */
+static void the_slowest_partition_keeps_segments(void **state)
+{
+    struct gw_log_frame f = {.rows = 1, .body = gw_slice_of(disk.names, 5000)};
+    struct gw_log_position p[5];
+    struct world w;
+    uint32_t ids[2];
+    uint64_t n, low;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.until_settled = true;
+    world_open(&w);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(gw_log_consumer_open(w.log, i ? "fast" : "slow", GW_LOG_FROM_FIRST, &ids[i]), 0);
+    do {
+        f.partition = world_stats(&w).end_seq % 3;
+        assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &f, .n_frames = 1}), 0);
+    } while (world_stats(&w).segments < 5);
+    n = world_stats(&w).end_seq;
+    low = lf(&w)->segs[1].first_seq + 2;
+    p[0] = (struct gw_log_position){.consumer = ids[0], .partition = 0, .next_seq = n};
+    p[1] = (struct gw_log_position){.consumer = ids[0], .partition = 1, .next_seq = low};
+    p[2] = (struct gw_log_position){.consumer = ids[0], .partition = 2, .next_seq = n};
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = p, .n_positions = 3}), 0);
+    assert_int_equal(world_stats(&w).segments, 5); /* the fast one has not moved yet */
+    for (uint16_t i = 0; i < 3; i++)
+        p[i] = (struct gw_log_position){.consumer = ids[1], .partition = i, .next_seq = n};
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = p, .n_positions = 3}), 0);
+    assert_int_equal(world_stats(&w).segments, 4); /* the first one went */
+    assert_true(world_stats(&w).first_seq <= low);
+    p[0] = (struct gw_log_position){.consumer = ids[0], .partition = 1, .next_seq = n};
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = p, .n_positions = 1}), 0);
+    assert_int_equal(world_stats(&w).segments, 1);
+    world_clear(&w);
+}
+
+/* An idle log wants to be called when its oldest segment is old enough; when the wall clock jumped, a second later. */
+static void an_idle_log_wakes_for_age(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.max_age_ns = 100 * S;
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    disk.now_ns += 10 * S;
+    (void)gw_log_work(w.log); /* how far it is synced is written down */
+    assert_int_equal(gw_log_work(w.log), disk.now_ns + 90 * S + 1);
+    lf(&w)->segs[0].last_time_ns = 1; /* long ago, and still the only one */
+    assert_int_equal(gw_lf_retain_next(lf(&w)), disk.now_ns + S);
+    world_clear(&w);
+}
+
+/* A reserve that was used is made again by the writer's turn, without anybody asking for room. */
+static void reserves_come_back(void **state)
+{
+    struct world w;
+    size_t n;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(lf(&w)->n_reserve, 2);
+    assert_int_equal(disk.ops.file_remove(&disk.env, "q/reserve.1"), 0);
+    lf(&w)->n_reserve = 1;
+    lf(&w)->reserve_retry_ns = 0;
+    (void)gw_log_work(w.log);
+    assert_int_equal(lf(&w)->n_reserve, 2);
+    assert_non_null(gw_simdisk_bytes(&disk, "q/reserve.1", &n));
+    world_clear(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_group_grows_while_it_is_built),
+        cmocka_unit_test(reserves_are_written_where_they_cannot_be_allocated),
+        cmocka_unit_test(a_frame_may_have_many_gaps),
+        cmocka_unit_test(limits_make_segments_small),
+        cmocka_unit_test(a_look_up_reads_little),
+        cmocka_unit_test(files_that_are_taken_away_are_losses),
+        cmocka_unit_test(looking_changes_nothing),
+        cmocka_unit_test(the_slowest_partition_keeps_segments),
+        cmocka_unit_test(an_idle_log_wakes_for_age),
+        cmocka_unit_test(reserves_come_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
