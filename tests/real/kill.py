@@ -80,6 +80,8 @@ def config(folder, sink, level):
 class Leg:
     """Kills over one storage; result() judges."""
 
+    watched = "queue"  # folder of the storage
+
     def __init__(self, folder, seed, level="page_cache", preload=False, longest=5.0, rate=150):
         self.folder, self.level, self.longest, self.rate = pathlib.Path(folder), level, longest, rate
         self.random, self.preload = random.Random(seed), preload
@@ -87,7 +89,10 @@ class Leg:
         self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
         self.sink = FaultSink(self.folder, SINKS, args=("--seed", seed))
         self.file = self.folder / "config.json"
-        self.file.write_text(config(self.folder, self.sink, level))
+        self.file.write_text(self.config())
+
+    def config(self):
+        return config(self.folder, self.sink, self.level)
 
     def start(self):
         env = dict(os.environ)
@@ -117,7 +122,7 @@ class Leg:
     def changed(self, mask, until):
         """Wait until something of a log changes so."""
         with open(LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as watch:
-            for d in (self.storage / "queue").iterdir():
+            for d in (self.storage / self.watched).iterdir():
                 LIBC.inotify_add_watch(watch.fileno(), bytes(d), mask)
             return bool(select.select([watch], [], [], max(0, until - time.monotonic()))[0])
 
