@@ -46,6 +46,7 @@ struct transfer {
     unsigned n_headers;
     uint32_t at[MAX_HEADERS][4]; /* offsets and lengths of name and value in head: it moves while it grows */
     bool too_large, again;
+    bool has_head;                /* of the last answer, to its empty line */
     enum gw_http_failure failure; /* of a late one */
     const char *reason;
     char url[2048], error[CURL_ERROR_SIZE];
@@ -104,9 +105,12 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 
     if (len >= 5 && memcmp(p, "HTTP/", 5) == 0) { /* a status line: of 100, of a proxy, or the last one */
         forget_head(t);
+        t->has_head = false;
         gw_buf_reset(&t->body);
         return len;
     }
+    if (*p == '\r' || *p == '\n')
+        t->has_head = true;
     colon = memchr(p, ':', len);
     if (!colon || colon == p || t->n_headers == MAX_HEADERS)
         return len;
@@ -241,6 +245,15 @@ static const char *words_of(const struct transfer *t, CURLcode code)
     return t->error[0] ? t->error : curl_easy_strerror(code);
 }
 
+/** A connection that ends within the head is an answer to curl (7.88), with the status of its first line. */
+static bool is_cut(const struct transfer *t)
+{
+    long status = 0;
+
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    return !t->has_head || status < 200;
+}
+
 /** Hand out what curl has finished. */
 static void collect(struct client *c)
 {
@@ -259,6 +272,10 @@ static void collect(struct client *c)
         if (once_more(t, code))
             continue;
         list_take(t);
+        if (code == CURLE_OK && is_cut(t)) {
+            answer(t, GW_HTTP_BROKEN, "the connection ended within the answer");
+            continue;
+        }
         failure = t->too_large ? GW_HTTP_TOO_LARGE : failure_of(code);
         answer(t, failure, t->too_large ? "the answer is longer than allowed" : words_of(t, code));
     }
@@ -610,7 +627,7 @@ static struct transfer *transfer_get(struct client *c)
     }
     gw_buf_reset(&t->body);
     forget_head(t);
-    t->too_large = t->again = false;
+    t->too_large = t->again = t->has_head = false;
     t->error[0] = '\0';
     t->next = NULL;
     return t;

@@ -43,6 +43,7 @@ struct gw_sending_queue_settings {
 struct gw_retry_settings {
     bool enabled;
     uint64_t initial_interval_ns, max_interval_ns, max_elapsed_time_ns;
+    uint64_t max_retry_after_ns; /* of a sink's own wish; 0 = whatever it says */
     double randomization_factor, multiplier;
     uint64_t max_retries; /* 0 = as many as the time allows; no key of its own: an exporter's may set it */
 };

@@ -246,6 +246,14 @@ static bool wait_for_sink(const struct gw_job *j, struct gw_tries *t, uint64_t w
     return true;
 }
 
+/* The sink's own wish. A header that says ten years holds nothing up for ten years. */
+static uint64_t wish_ns(const struct gw_edge *e, const struct gw_sent_info *info)
+{
+    uint64_t most = e->conf.settings.retry.max_retry_after_ns;
+
+    return most && info->retry_after_ns > most ? most : info->retry_after_ns;
+}
+
 /* One more failure: whether it is worth another try, and when. */
 static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
 {
@@ -270,9 +278,9 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
     pause = next_pause_ns(e, t);
     if (atomic_load_explicit(&e->draining, memory_order_relaxed) && pause > DRAIN_PAUSE_NS)
         pause = DRAIN_PAUSE_NS;
-    t->wished = info->retry_after_ns > pause;
+    t->wished = wish_ns(e, info) > pause;
     if (t->wished)
-        pause = info->retry_after_ns;
+        pause = wish_ns(e, info);
     if (most && now + pause > t->first_ns + most)
         return over(t, "retry_exhausted");
     if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) /* nobody would hear of it */

@@ -69,6 +69,8 @@ static const struct gw_field retry_fields[] = {
     GW_DURATION_FIELD(R, max_interval_ns, "max_interval", "30s", 0, 1e18, "Longest interval."),
     GW_DURATION_FIELD(R, max_elapsed_time_ns, "max_elapsed_time", "5m", 0, 1e18,
                       "Give up after this time in all; 0 = never."),
+    GW_DURATION_FIELD(R, max_retry_after_ns, "max_retry_after", "1h", 0, 1e18,
+                      "A sink's own wish (Retry-After, RetryInfo) counts up to this; 0 = whatever it says."),
     {0},
 };
 #undef R

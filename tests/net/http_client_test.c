@@ -462,6 +462,47 @@ static void failures_are_told_apart(void **state)
     rig_close(&r);
 }
 
+static void cut_everywhere(struct rig *r, const char *reply, size_t least)
+{
+    static char cut[512];
+
+    for (size_t n = 1; n <= strlen(reply); n++) {
+        struct answer a;
+        bool whole = n >= least;
+
+        (void)snprintf(cut, sizeof(cut), "%.*s", (int)n, reply);
+        r->sv.reply = cut;
+        prepare(&a, r, "POST", "/", "x");
+        ask(r, &a);
+        if ((a.failure == GW_HTTP_OK) != whole || (a.status != 0) != whole)
+            fail_msg("cut after %zu bytes of %s: failure %d, status %d", n, reply, (int)a.failure, a.status);
+    }
+}
+
+/* Scenario: the server hangs up after each byte of an answer with a length, in chunks, without content, with neither.
+ * Guarantees: an answer that is not whole is none, whatever its first line said; without a length it ends with the
+ * connection. */
+static void an_answer_that_is_cut_is_none(void **state)
+{
+    static const char sized[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing: a\r\n\r\nhello",
+                      chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                      empty[] = "HTTP/1.1 204 No Content\r\nX-Thing: a\r\n\r\n",
+                      endless[] = "HTTP/1.1 200 OK\r\nX-Thing: a\r\n\r\nhello",
+                      twice[] =
+                          "HTTP/1.1 103 Early Hints\r\nX-Thing: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    struct rig r;
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    r.sv.close_after = true;
+    cut_everywhere(&r, sized, sizeof(sized) - 1);
+    cut_everywhere(&r, chunked, sizeof(chunked) - 1 - 1); /* behind the last chunk only a line feed is missing */
+    cut_everywhere(&r, empty, sizeof(empty) - 1);
+    cut_everywhere(&r, endless, sizeof(endless) - 1 - 5);
+    cut_everywhere(&r, twice, sizeof(twice) - 1);
+    rig_close(&r);
+}
+
 /* Scenario: a request that is under way is cancelled; a header with a line break; a URL over the limit.
  * Guarantees: done comes once, later, with CANCELLED or BROKEN, and nothing reaches the wire. */
 static void cancelled_and_impossible_requests_are_answered_once(void **state)
@@ -598,6 +639,7 @@ int main(void)
         cmocka_unit_test(a_long_answer_is_cut_and_its_status_kept),
         cmocka_unit_test(a_redirect_is_not_followed),
         cmocka_unit_test(failures_are_told_apart),
+        cmocka_unit_test(an_answer_that_is_cut_is_none),
         cmocka_unit_test(cancelled_and_impossible_requests_are_answered_once),
         cmocka_unit_test(a_unix_socket_is_an_endpoint),
         cmocka_unit_test(a_proxy_gets_the_request),

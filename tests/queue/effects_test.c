@@ -335,6 +335,52 @@ static void max_elapsed_time_ends_the_tries(void **state)
     end();
 }
 
+/* The sink wants to be left alone for so long; that long it is. */
+static void waits(uint64_t wish_ns, uint64_t want_ns)
+{
+    const struct gw_sent_info busy = {
+        .sent = GW_SENT_RETRY, .reason = "http_429", .retry_after_ns = wish_ns, .sign = GW_SIGN_BUSY};
+    unsigned sends = sink->n_sends;
+
+    assert_true(gw_test_sink_answer(sink, &busy));
+    gw_test_engine_turn(&t, 2, 0);
+    gw_test_engine_turn(&t, 1, want_ns - 100 * MS);
+    gw_test_engine_turn(&t, 2, 0);
+    assert_int_equal(sink->n_sends, sends);
+    gw_test_engine_turn(&t, 1, 200 * MS);
+    gw_test_engine_turn(&t, 2, 0);
+    assert_int_equal(sink->n_sends, sends + 1);
+}
+
+/*
+ * Scenario    Retry-After of 7 s, of 2 h and of ten years, with max_retry_after as it is, 90s, and 0; shorter than the
+ *             back-off
+ * Guarantees  the wish is kept up to the setting; an hour without one; 0: whatever it is; the back-off is the least
+ */
+static void max_retry_after_bounds_the_sinks_wish(void **state)
+{
+#define WISH "retry_on_failure: { initial_interval: 2s, randomization_factor: 0, max_elapsed_time: 0"
+    const uint64_t decade = 10 * 365 * 86400ull * S;
+
+    (void)state;
+    begin(WISH " }");
+    assert_true(request(2));
+    waits(7 * S, 7 * S);
+    waits(7200 * S, 3600 * S);
+    waits(decade, 3600 * S);
+    waits(S / 2, 2 * S * 27 / 8);
+    end();
+    begin(WISH ", max_retry_after: 90s }");
+    assert_true(request(2));
+    waits(80 * S, 80 * S);
+    waits(decade, 90 * S);
+    end();
+    begin(WISH ", max_retry_after: 0 }");
+    assert_true(request(2));
+    waits(7200 * S, 7200 * S);
+    end();
+}
+
 /* Scenario: a sink that does not answer, timeout 1s, 7s and 0.
  * Guarantees: the attempt is told its time, and cancelled after it; or never. */
 static void timeout_ends_an_attempt(void **state)
@@ -372,6 +418,7 @@ int main(void)
         cmocka_unit_test(intervals_grow_as_told),
         cmocka_unit_test(randomization_factor_spreads_the_pauses),
         cmocka_unit_test(max_elapsed_time_ends_the_tries),
+        cmocka_unit_test(max_retry_after_bounds_the_sinks_wish),
         cmocka_unit_test(timeout_ends_an_attempt),
     };
 

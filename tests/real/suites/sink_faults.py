@@ -30,6 +30,7 @@ ANY = {  # name: (fault, what becomes of the records: sent; or none, of a sink t
 }
 HTTP_ONLY = {
     "one_byte": ("cut_out=1", "sent"),
+    "first_line": ("apply=0 cut_out=20", "sent"),  # "200 OK", of what was not taken
     "redirect": ("status=307 location=http://127.0.0.1:1/", "none"),
     "http_400": ("status=400", "none"),
     "http_502": ("status=502", "sent"),
