@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the suites share: starting the gateway and the real parts, reading back what arrived."""
+import collections
 import contextlib
 import json
 import os
@@ -204,9 +205,23 @@ def kafka_messages(broker, topic):
 
 
 def ledger(port=METRICS):
-    """Every row that came into the gateway is somewhere, says `staunch ledger`."""
-    done = subprocess.run([STAUNCH, "ledger", "--endpoint", f"127.0.0.1:{port}"], capture_output=True, text=True, timeout=60)
+    """Every row that came into the gateway is somewhere, says `staunch ledger`. The exporters' books: {name: entries}, over all pipelines."""
+    done = subprocess.run([STAUNCH, "ledger", "--endpoint", f"127.0.0.1:{port}", "--format", "json"], capture_output=True, text=True, timeout=60)
     equal(done.returncode, 0, f"staunch ledger: {done.stdout}{done.stderr}")
+    out = collections.defaultdict(collections.Counter)
+    for book in json.loads(done.stdout)["books"]:
+        if book["book"] == "exporter":
+            out[book["component"]].update({k: v for k, v in book.items() if isinstance(v, int)})
+    return out
+
+
+def booked(books, exporter, at_least, at_most=None):
+    """The book of an exporter whose queue is on disk: nothing waits any more, and it had so many rows since its queue was made, over all kills."""
+    entries = books[exporter]
+    equal(entries["held"], 0, f"{exporter}: {dict(entries)}")
+    had = entries["in"] - entries["refused"]
+    check(had >= at_least, f"{exporter}: of {at_least} accepted rows only {had} are in its book: {dict(entries)}")
+    check(at_most is None or had <= at_most, f"{exporter}: {had} rows are in its book, and only {at_most} were sent: {dict(entries)}")
 
 
 def json_lines(path):

@@ -27,11 +27,12 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import faultcheck  # noqa: E402
-from gateway import STAUNCH, check, ledger, port_open, wait_for  # noqa: E402
+from gateway import STAUNCH, booked, check, ledger, port_open, wait_for  # noqa: E402
 from sinks.fault import BUILD, FaultSink, Sender  # noqa: E402
 
 GRPC, HTTP, SELF = 25617, 25618, 25688
 SINKS = ("http", "bulk", "rw")
+EXPORTERS = ("otlp_http", "elasticsearch", "prometheus_remote_write")
 # What the sinks do to one exchange in so many of a thousand.
 TROUBLE = {
     "http": ("mix 400 delay_ms=60", "mix 60 status=503", "mix 40 cut_out=0", "mix 30 body=half", "mix 30 cut_in=700 how=rst", "mix 20 stall",
@@ -176,6 +177,9 @@ class Leg:
         self.told = [s.stop() for s in self.senders]
         self.drain()
         self.sent = [faultcheck.Sent([f]) for f in self.logs]
+        if self.level and not self.preload:
+            for name, sent in zip(EXPORTERS, (self.sent[0], self.sent[0], self.sent[1])):
+                booked(self.books, name, len(sent.accepted))
 
     def well(self):
         for name in SINKS:
@@ -190,7 +194,7 @@ class Leg:
             if now != seen:
                 seen, since = now, time.monotonic()
             time.sleep(0.1)
-        ledger(SELF)
+        self.books = ledger(SELF)
         self.p.send_signal(signal.SIGTERM)
         check(self.p.wait(40) == 0, f"exit code {self.p.returncode}: {self.text()}")
 

@@ -5,7 +5,8 @@
  *
  *   acknowledged   each sink has it, or said what it is dead of, or its dead letter is written: lost 0
  *   twice          only what a sink took so shortly before a kill that the log did not hear of it
- *   the books      of each consumer: rows of the log = settled by outcome, nothing open, when all is done
+ *   the books      of each consumer: rows of the log = settled by outcome, nothing open, when all is done; the ledger's
+ *                  balance all the time, and say what the log knows at each start and at the end
  *
  * GW_SIM_SEEDS=n runs n seeds (default 60), GW_SIM_SEED=s only that one.
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #include "otlp-proto/rows.h"
+#include "runtime/ledger.h"
 #include "tests/harness_engine.h"
 #include "tests/harness_logs.h"
 
@@ -267,6 +269,45 @@ static void check_consumer(void *arg, const struct gw_log_consumer *c)
     assert_int_equal(c->settled[GW_LOG_DROPPED], 0);
 }
 
+struct compare {
+    const struct gw_picture *p;
+    struct gw_log_stats st;
+    unsigned n;
+};
+
+/* The exporter's book is the log's, when nothing is on its way. */
+static void compare_book(void *arg, const struct gw_log_consumer *c)
+{
+    struct compare *m = arg;
+
+    for (size_t i = 0; i < m->p->n; i++) {
+        const struct gw_ledger_row *r = &m->p->rows[i];
+
+        if (r->kind != GW_BOOK_EXPORTER || strcmp(r->component, c->name) != 0)
+            continue;
+        m->n++;
+        assert_string_equal(r->pipeline, "logs");
+        assert_int_equal(r->n[GW_E_IN] - r->n[GW_E_REFUSED], m->st.end_row - c->first_row);
+        assert_int_equal(r->n[GW_E_OUT], c->settled[GW_LOG_DELIVERED]);
+        assert_int_equal(r->n[GW_E_REJECTED], c->settled[GW_LOG_REJECTED]);
+        assert_int_equal(r->n[GW_E_DEAD_LETTERED], c->settled[GW_LOG_DEAD_LETTERED]);
+        assert_int_equal(r->n[GW_E_DROPPED], c->settled[GW_LOG_DROPPED] + c->lost_rows);
+        assert_int_equal(r->n[GW_E_HELD], m->st.end_row - c->low_row - c->ahead_rows);
+    }
+}
+
+static void compare_books(struct world *w)
+{
+    struct gw_picture *p = gw_ledger_look(w->t.engine);
+    struct compare m = {.p = p};
+
+    gw_log_stats(gw_test_log("/queue/logs"), &m.st);
+    assert_int_equal(gw_log_consumers(gw_test_log("/queue/logs"), compare_book, &m), 0);
+    assert_int_equal(m.n, N_SINKS);
+    assert_int_equal(p->mismatch, 0);
+    gw_picture_free(p);
+}
+
 static void run_seed(uint64_t seed)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -280,8 +321,10 @@ static void run_seed(uint64_t seed)
         live(w);
         die(w);
         open_world(w);
+        compare_books(w);
     }
     run_to_the_end(w);
+    compare_books(w);
     for (uint64_t row = 0; row < w->next_row; row++)
         for (unsigned i = 0; w->acked[row] && i < N_SINKS; i++)
             if (!w->books[i].ended[row])

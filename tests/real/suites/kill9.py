@@ -37,6 +37,8 @@ def main():
     print("page_cache:", flush=True)
     verdicts, share, phases, one = leg(1, 40, level="page_cache", longest=2)
     equal(kill.wrong(verdicts), "", f"{one.folder}")
+    for exporter, sent in zip(kill.EXPORTERS, (one.sent[0], one.sent[0], one.sent[1])):
+        booked(one.books, exporter, len(sent.accepted), sum(b - a for a, b in sent.spans))
     check(share >= 0.8, f"at {share:.0%} of the kills alone something was accepted and not delivered")
     check(max(one.starts) < 2, f"a start took {max(one.starts):.2f} s")
     print(f"{len(one.kills)} kills, at {share:.0%} something was undelivered, by phase {dict(phases)}; starts {max(one.starts) * 1000:.0f} ms at most")

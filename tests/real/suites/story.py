@@ -141,7 +141,9 @@ def main():
             wait_for("Prometheus", 60, lambda: len(in_prometheus()) >= len(metrics.accepted))
             wait_for("OpenSearch", 60, lambda: len(in_search(search)) >= len(logs.accepted))
             wait_for("Kafka", 60, lambda: len(in_kafka(broker)) >= len(logs.accepted))
-            ledger()
+            books = ledger()
+            for exporter, rows in (("elasticsearch", logs), ("kafka", logs), ("prometheus_remote_write", metrics)):
+                booked(books, exporter, len(rows.accepted))
             story.stop()
             compare("Prometheus", in_prometheus(), metrics, twice=False)
             compare("OpenSearch", in_search(search), logs, twice=False)
