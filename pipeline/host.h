@@ -8,6 +8,7 @@
 #include "core/credit.h"
 #include "core/tasks.h"
 #include "log/files.h"
+#include "log/flight.h"
 #include "pipeline/auth.h"
 #include "pipeline/storage.h"
 
@@ -42,6 +43,11 @@ struct gw_host_ops {
      * their owner goes. In create() or start().
      */
     struct gw_tasks *(*log_reads)(struct gw_host *h, const struct gw_log *log);
+    /**
+     * The flight record of the storage that this log, one of log(), lies in, and what the log is called there. NULL:
+     * there is none. Lives as long as the log.
+     */
+    struct gw_flight *(*flight)(struct gw_host *h, const struct gw_log *l, uint64_t *ret_log);
     /** How that storage ("": the first) wants its logs. Errors: -ENOENT, err says which there are. */
     int (*storage)(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err);
 };

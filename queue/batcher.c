@@ -90,6 +90,8 @@ static void flush(struct gw_open_batch *o)
     struct gw_lane *l = o->lane;
     const struct gw_batching *how = o->how;
     struct gw_chunk *all = gw_chunk_merge(l->edge, o->first), *pieces = NULL;
+    struct gw_working w;
+    uint32_t before;
 
     gw_timer_disarm(&o->timer);
     for (struct gw_open_batch **p = &l->open; *p; p = &(*p)->next)
@@ -99,10 +101,14 @@ static void flush(struct gw_open_batch *o)
         }
     observe_size(o);
     count_open(l, -1, how);
+    gw_working_begin(&w, l->edge, all ? all->tab : NULL, /* waited_for= */ true, /* crashes= */ 0);
+    before = gw_flight_enter(w.scope);
     if (all && how->max_size && l->edge->ops->merge == GW_MERGE_OTLP &&
         (how->by_bytes ? all->body.n : all->rows) > how->max_size)
         pieces = how->by_bytes ? gw_chunk_split(l->edge, all, 0, how->max_size)
                                : gw_chunk_split(l->edge, all, (uint32_t)how->max_size, 0);
+    (void)gw_flight_enter(before);
+    gw_working_end(&w);
     push_all(l, pieces ? pieces : all ? all : o->first);
     free(o);
 }

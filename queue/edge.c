@@ -171,6 +171,7 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
     if (!e)
         return -ENOMEM;
     e->conf = *conf;
+    e->home = gw_flight_scope();
     (void)snprintf(e->config, sizeof(e->config), "%s", conf->config ? conf->config : "");
     e->ops = conf->component->exporter;
     if (!e->ops->queued) { /* its settings have none of the keys: one attempt at a time behind a queue in memory */
@@ -229,6 +230,11 @@ bool gw_edge_draws_from_logs(const struct gw_edge *e)
 bool gw_edge_needs_thread(const struct gw_edge *e)
 {
     return !e->ops->swallow;
+}
+
+uint32_t gw_edge_home(const struct gw_edge *e)
+{
+    return e->home;
 }
 
 /* ---- counting --------------------------------------------------------------------------------------------- */
@@ -741,7 +747,7 @@ static bool is_hopeless(const struct gw_edge *e)
 bool gw_edge_is_dry(const struct gw_edge *e)
 {
     for (const struct gw_feed *s = e->feeds; s; s = s->next)
-        if (!gw_feed_is_in_step(s))
+        if (!gw_feed_is_in_step(s) || gw_suspects_wait(&s->suspects))
             return false;
     return atomic_load(&e->n_chunks) == 0;
 }

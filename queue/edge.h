@@ -96,6 +96,8 @@ bool gw_edge_draws_from_logs(const struct gw_edge *e);
 
 /** False: the exporter swallows views on the worker; there is nothing to open and no thread. */
 bool gw_edge_needs_thread(const struct gw_edge *e);
+/** What its thread is called in the flight record (log/flight.h). */
+uint32_t gw_edge_home(const struct gw_edge *e);
 int gw_edge_open(struct gw_edge *e, struct gw_loop *loop, struct gw_err *err);
 /** What is left is dropped as "shutdown"; attempts under way are cancelled. Turns the loop until they are done. */
 void gw_edge_close(struct gw_edge *e);

@@ -58,6 +58,8 @@ struct gw_job {
     uint32_t dead_rows;     /* of this attempt */
     uint32_t rejected_rows; /* so far, for the tickets */
     bool sending, timed_out, cancelled;
+    unsigned on_trial; /* crashes that it is suspect of: nothing else of the lane is with the sink; 0: none */
+    struct gw_working working;
     struct gw_at_gate at_gate;
     struct gw_fate *fate;  /* waits for room in the dead letter queue */
     struct gw_timer timer; /* time-out of the attempt, or end of the pause */
@@ -128,7 +130,8 @@ struct gw_lane {
     struct gw_open_batch *open;
     unsigned n_open;
     bool pumping;
-    bool starved; /* of memory, in this round */
+    bool starved;          /* of memory, in this round */
+    struct gw_feed *trial; /* whose suspects have the lane for themselves; or NULL */
     struct gw_gate gate;
     struct gw_sampled sampled[GW_SAMPLED_REASONS];
 };
@@ -136,6 +139,7 @@ struct gw_lane {
 struct gw_edge {
     struct gw_edge_conf conf;
     char config[20];
+    uint32_t home; /* of its thread, in the flight record */
     const struct gw_exporter_ops *ops;
     struct gw_batching own_batching; /* sending_queue.batch */
     struct gw_edge *dead_letters[GW_EDGE_DEAD_LETTERS];
@@ -196,6 +200,10 @@ uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j);
 void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *reason, const char *message,
                             uint64_t retry_after_ns);
 void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *message, uint64_t retry_after_ns);
+/** A suspect of so many crashes, alone. False: no memory. */
+bool gw_sender_try(struct gw_lane *l, struct gw_chunk *c, unsigned crashes);
+/** As OTLP bytes, without being sent. The texts of f are copied. False: no memory. */
+bool gw_sender_bury(struct gw_lane *l, struct gw_chunk *c, const struct gw_fate *f, unsigned attempts);
 /** The edge is draining: pauses that are not a sink's own wish become short. */
 void gw_sender_hurry(struct gw_lane *l);
 /** The chunk that has waited longest and is not under way is dropped. False: there is none. */

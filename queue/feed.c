@@ -86,7 +86,8 @@ int gw_feed_new(struct gw_edge *e, const struct gw_wal_conf *wal, struct gw_feed
                           .edge = e,
                           .lane = gw_edge_lane(e, wal->signal),
                           .batching = wal->batching,
-                          .pipeline = wal->pipeline};
+                          .pipeline = wal->pipeline,
+                          .suspects = {.flight = wal->flight, .log = wal->flight_log}};
     (void)gw_log_consumers(log, find_consumer, &before);
     s->is_new = !before.found.id;
     rc = gw_log_consumer_open(log, e->conf.id, GW_LOG_FROM_END, &s->consumer);
@@ -130,6 +131,7 @@ uint64_t gw_feed_activate(struct gw_feed *s, uint64_t end_seq, uint64_t end_row)
     atomic_store(&s->end_seq, st.end_seq);
     atomic_store(&s->behind, c.low < st.end_seq);
     take_over(s, &c, &st);
+    gw_suspects_load(s);
     atomic_store(&s->owns, true);
     atomic_store(&s->active, true);
     gw_edge_wake(s->edge);
@@ -148,6 +150,7 @@ void gw_feed_free(struct gw_feed *s)
         next = t->next;
         gw_tab_free(t);
     }
+    gw_suspects_clear(&s->suspects);
     gw_log_reader_free(s->reader);
     free(s->settles);
     free(s);
@@ -456,7 +459,7 @@ static bool accept(struct gw_feed *s, struct gw_chunk *c)
     struct gw_chunk *t = c;
     int rc = -ENOMEM;
 
-    if (s->edge->ops->encode)
+    if (s->edge->ops->encode && !(s->suspects.asks && s->suspects.is_raw))
         t = translate(s, c, &rc);
     if (!t && rc == -ENOMEM)
         return false;
@@ -468,11 +471,14 @@ static bool accept(struct gw_feed *s, struct gw_chunk *c)
         return true;
     }
     t->feed = NULL;
-    gw_batcher_add(s->lane, t);
+    if (s->suspects.asks)
+        s->suspects.made = t;
+    else
+        gw_batcher_add(s->lane, t);
     return true;
 }
 
-static void discard(struct gw_feed *s, struct gw_chunk *c)
+void gw_feed_discard(struct gw_feed *s, struct gw_chunk *c)
 {
     gw_tab_disown(c->tab);
     gw_chunk_free(s->edge, c);
@@ -490,6 +496,20 @@ static bool may_read(const struct gw_feed *s)
     return atomic_load(&s->next_seq) < s->limit_seq;
 }
 
+static bool accept_working(struct gw_feed *s, struct gw_chunk *c)
+{
+    struct gw_working w;
+    uint32_t before;
+    bool ok;
+
+    gw_working_begin(&w, s->edge, c->tab, /* waited_for= */ false, gw_suspects_crashes(&s->suspects));
+    before = gw_flight_enter(w.scope);
+    ok = accept(s, c);
+    (void)gw_flight_enter(before);
+    gw_working_end(&w);
+    return ok;
+}
+
 void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
 {
     struct gw_log_place p = {s, c->seq, 0, c->rows, c->rows, c->arrived_ns};
@@ -504,13 +524,13 @@ void gw_feed_take(struct gw_feed *s, struct gw_chunk *c)
     }
     if (c->seq != atomic_load(&s->next_seq) || !(c->tab = gw_tab_new(1))) { /* it is read, or will be */
         atomic_store(&s->behind, true);
-        discard(s, c);
+        gw_feed_discard(s, c);
         return;
     }
     gw_tab_add(c->tab, &p);
-    if (!accept(s, c)) {
+    if (!accept_working(s, c)) {
         atomic_store(&s->behind, true);
-        discard(s, c);
+        gw_feed_discard(s, c);
         return;
     }
     s->next_row += p.rows;
@@ -628,10 +648,21 @@ static struct gw_chunk *read_chunk(struct gw_feed *s, const struct gw_log_entry 
     atomic_fetch_add(&e->n_chunks, 1);
     c->tab = tab_of(s, en, &c->rows);
     if (!c->tab || gw_meta_from_bytes(en->frame.meta, ret_requests, &c->meta) < 0) {
-        discard(s, c);
+        gw_feed_discard(s, c);
         return NULL;
     }
     return c;
+}
+
+/* Figures of the whole frame, but for a piece of a suspect: that has none, see pass_over. */
+static void count_read(struct gw_feed *s, const struct gw_log_entry *en, uint64_t requests, struct gw_chunk *c)
+{
+    if (s->suspects.asks) {
+        c->lag_bytes = 0;
+        return;
+    }
+    c->units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
+    correct(s, &en->frame, c->rows, c->units);
 }
 
 static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
@@ -641,13 +672,38 @@ static bool read_in(struct gw_feed *s, const struct gw_log_entry *en)
 
     if (!c)
         return false;
-    c->units = gw_edge_units(s->edge, requests, en->frame.rows, en->frame.body.n);
-    correct(s, &en->frame, c->rows, c->units);
+    count_read(s, en, requests, c);
     if (accept(s, c))
         return true;
-    discard(s, c); /* once more: its figures are true already */
-    s->corrected_seq = en->frame.seq + 1;
+    gw_feed_discard(s, c); /* once more: its figures are true already */
+    if (!s->suspects.asks)
+        s->corrected_seq = en->frame.seq + 1;
     return false;
+}
+
+static uint64_t open_rows(const struct gw_log_entry *en)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < en->n_open; i++)
+        n += en->open[i].rows;
+    return n;
+}
+
+bool gw_feed_read_in(struct gw_feed *s, const struct gw_log_entry *en)
+{
+    struct gw_working w;
+    uint32_t before;
+    bool ok;
+
+    gw_working_begin_frame(&w, s, en);
+    before = gw_flight_enter(w.scope);
+    ok = read_in(s, en);
+    (void)gw_flight_enter(before);
+    gw_working_end(&w);
+    if (ok && s->suspects.asks) /* they were left there */
+        s->left_rows -= open_rows(en);
+    return ok;
 }
 
 static void drop_lost(struct gw_feed *s, uint64_t rows, uint64_t before_seq)
@@ -671,13 +727,14 @@ static void note_lost(struct gw_feed *s, const struct gw_log_entry *en)
     s->lost_here = en->lost_rows > s->lost_here ? en->lost_rows : s->lost_here;
 }
 
-static uint64_t open_rows(const struct gw_log_entry *en)
+/* It may be what the gateway crashed of: it is tried later, and takes no units while it waits. */
+static void pass_over(struct gw_feed *s, const struct gw_log_entry *en)
 {
-    uint64_t n = 0;
+    uint32_t rows = (uint32_t)open_rows(en);
 
-    for (unsigned i = 0; i < en->n_open; i++)
-        n += en->open[i].rows;
-    return n;
+    correct(s, &en->frame, rows, 0);
+    atomic_fetch_sub(&s->lane->lag_bytes, en->frame.seq < s->backlog.end_seq ? en->frame.body.n : 0);
+    gw_feed_leave(s, rows, 0);
 }
 
 /*
@@ -708,14 +765,46 @@ static void once_more(struct gw_feed *s)
     pause(s, AGAIN_NS);
 }
 
-/* 1: one more frame. 0: not now. */
-static int read_one(struct gw_feed *s, size_t *ret_bytes)
+/* True: the last frame that may be read can be seen, so that a reader that gives nothing has passed all. */
+static bool see_last(struct gw_feed *s, struct gw_log_entry *ret)
 {
-    struct gw_log_entry en;
+    const struct gw_log_reader_conf everything = {0};
+    struct gw_log_reader *r;
+    bool yes;
+
+    if (gw_log_reader_new(s->log, &everything, &r) < 0)
+        return false;
+    yes = gw_log_seek(r, GW_LOG_PARTITIONS, s->limit_seq - 1) == 0 && gw_log_next(r, ret) == 1 &&
+          ret->frame.seq == s->limit_seq - 1;
+    gw_log_reader_free(r);
+    ret->open = NULL;
+    ret->n_open = 0;
+    return yes;
+}
+
+/* 1: *en, which has no open rows when all the rest is settled. 0: there is none now. Errors: negative errno. */
+static int next_entry(struct gw_feed *s, struct gw_log_entry *en)
+{
+    struct gw_log_entry last = {0};
     int rc = place_reader(s);
 
     if (rc == 0)
-        rc = gw_log_next(s->reader, &en);
+        rc = gw_log_next(s->reader, en);
+    if (rc != 0 || !see_last(s, &last))
+        return rc;
+    rc = gw_log_next(s->reader, en); /* it was not there before */
+    if (rc != 0)
+        return rc;
+    *en = last;
+    return 1;
+}
+
+/* 1: one more frame, or none at all any more. 0: not now. */
+static int read_one(struct gw_feed *s, size_t *ret_bytes)
+{
+    struct gw_log_entry en = {0};
+    int rc = next_entry(s, &en);
+
     if (rc <= 0) {
         if (rc < 0)
             gw_log(&s->edge->conf.logger, GW_LOG_ERROR, "reading the queue on disk: %s; trying again", strerror(-rc));
@@ -723,8 +812,10 @@ static int read_one(struct gw_feed *s, size_t *ret_bytes)
         return 0;
     }
     note_lost(s, &en);
-    *ret_bytes = en.frame.body.n;
-    if (!read_in(s, &en)) {
+    *ret_bytes = en.n_open ? en.frame.body.n : 0;
+    if (en.n_open && gw_suspects_hold(&s->suspects, en.frame.seq)) {
+        pass_over(s, &en);
+    } else if (en.n_open && !gw_feed_read_in(s, &en)) {
         once_more(s);
         return 0;
     }
@@ -820,7 +911,7 @@ static bool read_place(struct gw_feed *s, const struct gw_log_place *p)
         return false;
     c->lag_bytes = 0;
     if (!accept(s, c)) {
-        discard(s, c);
+        gw_feed_discard(s, c);
         return false;
     }
     s->left_rows -= p->rows;
@@ -867,6 +958,7 @@ void gw_feed_stop(struct gw_feed *s)
     gw_timer_disarm(&s->timer);
     gw_timer_disarm(&s->settle_timer);
     gw_timer_disarm(&s->again_timer);
+    gw_suspects_stop(s);
 }
 
 /* ---- the oldest go ---------------------------------------------------------------------------------------- */
@@ -969,6 +1061,7 @@ void gw_feed_turn(struct gw_feed *s)
         read_again(s);
         read_on(s);
         forget_backlog(s);
+        gw_suspects_turn(s);
     }
     settle_soon(s);
 }

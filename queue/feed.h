@@ -16,6 +16,7 @@
 #include "pipeline/exporter.h"
 #include "queue/book.h"
 #include "queue/places.h"
+#include "queue/suspects.h"
 
 struct gw_account;
 struct gw_wal;
@@ -74,6 +75,7 @@ struct gw_feed {
     uint64_t lost_rows;   /* passed over, as far as they are not counted yet */
     uint64_t cut_rows;    /* rows of the log that were taken, at the moment of a picture */
     uint64_t limit_seq;   /* what this turn may read */
+    struct gw_suspects suspects;
 };
 
 /**
@@ -135,7 +137,11 @@ void gw_feed_leave(struct gw_feed *s, uint32_t rows, uint32_t told);
 uint64_t gw_feed_taken(const struct gw_feed *s);
 /** Everything settled so far is on its way to the log. */
 void gw_feed_flush(struct gw_feed *s);
-/** Nothing is waiting in the log. Threads: any. */
+/** The reader has nothing to read in the log; suspects may still be there. Threads: any. */
 bool gw_feed_is_in_step(const struct gw_feed *s);
+/** Open rows of a frame become a chunk, which goes to the batcher, or to the suspects. False: no memory for it now. */
+bool gw_feed_read_in(struct gw_feed *s, const struct gw_log_entry *en);
+/** A chunk whose rows stay in the log. */
+void gw_feed_discard(struct gw_feed *s, struct gw_chunk *c);
 
 #endif

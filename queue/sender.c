@@ -254,6 +254,15 @@ static uint64_t wish_ns(const struct gw_edge *e, const struct gw_sent_info *info
     return most && info->retry_after_ns > most ? most : info->retry_after_ns;
 }
 
+/* What an exporter with own_tries has on trial was answered, and goes on as all others do. */
+static void end_trial(struct gw_job *j)
+{
+    j->on_trial = 0;
+    gw_working_end(&j->working);
+    gw_working_begin(&j->working, j->lane->edge, j->chunk->tab, /* waited_for= */ false, /* crashes= */ 0);
+    gw_suspects_answered(j->lane);
+}
+
 /* One more failure: whether it is worth another try, and when. */
 static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
 {
@@ -264,6 +273,8 @@ static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent
 
     if (info->untried)
         return wait_for_sink(j, t, info->retry_after_ns, ret_pause_ns);
+    if (j->on_trial > 0)
+        end_trial(j);
     t->last_try = false;
     if (t->failures++ == 0)
         t->interval_ns = (double)r->initial_interval_ns;
@@ -557,9 +568,8 @@ static bool split(struct gw_job *j)
     return true;
 }
 
-static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
+static void answered(struct gw_job *j, const struct gw_sent_info *info)
 {
-    struct gw_job *j = (struct gw_job *)a;
     struct gw_lane *l = j->lane;
     struct gw_fate f = {
         "sink_rejected", info->reason ? info->reason : "permanent", info->message, info->grpc_status, 0, GW_FAILED, 0};
@@ -589,7 +599,6 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     sign = gw_gate_end(j, info, gw_loop_now_ns(loop_of(l)));
     if (j->a.rows == 0 && sent != GW_SENT_OK) { /* every row became a dead letter of its own */
         finish(j, j->rejected_rows, GW_DELIVERED, NULL);
-        gw_sender_pump(l);
         return;
     }
     atomic_store_explicit(&l->failing, sent == GW_SENT_RETRY || sent == GW_SENT_OVER, memory_order_relaxed);
@@ -618,6 +627,23 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
             give_up_trying(j, info->reason ? info->reason : "retry_exhausted", info);
         break;
     }
+}
+
+static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
+{
+    struct gw_job *j = (struct gw_job *)a;
+    struct gw_working w = j->working;
+    struct gw_lane *l = j->lane;
+    bool was_on_trial = j->on_trial > 0;
+    uint32_t before = gw_flight_enter(w.scope);
+
+    j->working = (struct gw_working){0};
+    j->on_trial = 0;
+    answered(j, info);
+    (void)gw_flight_enter(before);
+    gw_working_end(&w);
+    if (was_on_trial)
+        gw_suspects_answered(l);
     gw_sender_pump(l);
 }
 
@@ -753,6 +779,7 @@ static void start(struct gw_job *j)
     uint64_t now = gw_loop_now_ns(loop_of(j->lane));
     const struct gw_fate late = {"deadline", "deadline", "the deadline passed before the sink was asked", 4, 0,
                                  GW_REFUSED, 0};
+    uint32_t before;
 
     if (j->chunk->deadline_ns && now >= j->chunk->deadline_ns) { /* as in retry: nobody would hear of it */
         give_up(j, &late);
@@ -769,7 +796,10 @@ static void start(struct gw_job *j)
         j->timer.fire = on_timeout;
         gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
     }
-    e->ops->send(e->conf.self, &j->a);
+    gw_working_begin(&j->working, e, j->chunk->tab, gw_chunk_is_waited_for(j->chunk), j->on_trial);
+    before = gw_flight_enter(j->working.scope);
+    e->ops->send(e->conf.self, &j->a); /* it may be over behind this */
+    (void)gw_flight_enter(before);
 }
 
 static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
@@ -824,8 +854,11 @@ static struct gw_chunk *take_pending(struct gw_lane *l)
 static struct gw_job *next_job(struct gw_lane *l)
 {
     uint64_t now = gw_loop_now_ns(loop_of(l));
-    struct gw_job *j = gw_gate_next(l, now);
+    struct gw_job *j;
 
+    if (l->trial) /* its suspects have the lane for themselves */
+        return NULL;
+    j = gw_gate_next(l, now);
     if (j && !gw_gate_prefers_new(l, j, now)) {
         gw_gate_forget(j);
         return j;
@@ -853,6 +886,28 @@ void gw_sender_pump(struct gw_lane *l)
         gw_timer_arm(loop_of(l), &l->gate.timer, gw_loop_now_ns(loop_of(l)) + STARVED_PAUSE_NS);
     l->starved = false;
     l->pumping = false;
+}
+
+bool gw_sender_try(struct gw_lane *l, struct gw_chunk *c, unsigned crashes)
+{
+    struct gw_job *j = new_job(l, c);
+
+    if (!j)
+        return false;
+    j->on_trial = crashes;
+    start(j);
+    return true;
+}
+
+bool gw_sender_bury(struct gw_lane *l, struct gw_chunk *c, const struct gw_fate *f, unsigned attempts)
+{
+    struct gw_job *j = new_job(l, c);
+
+    if (!j)
+        return false;
+    j->a.number = attempts;
+    give_up(j, f);
+    return true;
 }
 
 void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *reason, const char *message,

@@ -23,6 +23,8 @@ enum { GW_WAL_EDGES = 16 };
 struct gw_wal_conf { /* borrowed for the wal's life */
     struct gw_env *env;
     struct gw_log *log;
+    struct gw_flight *flight; /* of its storage, and what the log is called there (log/flight.h); or NULL */
+    uint64_t flight_log;
     const char *pipeline; /* id, or NULL: what comes through ports */
     enum gw_signal signal;
     const struct gw_batching *batching; /* of the pipeline, or NULL */

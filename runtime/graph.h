@@ -42,6 +42,7 @@ struct graph;
 struct share;
 struct intake;
 struct log;
+struct flight;
 
 enum phase { STARTING, RUNNING, QUIESCING, DRAINING, STOPPED };
 
@@ -337,7 +338,8 @@ struct gw_engine {
     _Atomic unsigned n_orders;
     struct worker *workers;
     unsigned n_workers;
-    struct log *logs; /* open ones */
+    struct log *logs;       /* open ones */
+    struct flight *flights; /* by storage */
     struct gw_samples *samples;
     struct wal *wals; /* queues on disk */
     struct gw_books books;
@@ -523,6 +525,8 @@ void gw_logs_end_turn(void);
 void gw_logs_leave(void);
 bool gw_logs_has_folder(const struct gw_engine *e, const char *path);
 void gw_logs_close(struct gw_engine *e);
+/** As gw_host_ops.flight. */
+struct gw_flight *gw_logs_flight(const struct gw_engine *e, const struct gw_log *log, uint64_t *ret_log);
 
 /* wals.c */
 /** The pipeline's exporters become targets; those with queues in one log become one target. */

@@ -81,6 +81,11 @@ static struct gw_tasks *log_reads(struct gw_host *h, const struct gw_log *log)
     return gw_logs_reads(engine_of(h), log);
 }
 
+static struct gw_flight *flight(struct gw_host *h, const struct gw_log *l, uint64_t *ret_log)
+{
+    return gw_logs_flight(engine_of(h), l, ret_log);
+}
+
 static bool is_ready(struct gw_host *h)
 {
     return atomic_load_explicit(&engine_of(h)->phase, memory_order_relaxed) == RUNNING;
@@ -96,4 +101,5 @@ const struct gw_host_ops gw_host_ops = {.auth = auth,
                                         .started_ns = started_ns,
                                         .log = open_log,
                                         .log_reads = log_reads,
+                                        .flight = flight,
                                         .storage = storage};

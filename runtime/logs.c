@@ -12,6 +12,13 @@
 
 enum { PATH_BYTES = 1024 };
 
+/* One a storage: what its logs' consumers have under way. */
+struct flight {
+    struct flight *next;
+    char path[PATH_BYTES];
+    struct gw_flight *flight;
+};
+
 struct log {
     struct log *next;
     struct gw_engine *engine;
@@ -19,6 +26,7 @@ struct log {
     const char *storage, *kind, *name;
     struct gw_logger logger;
     char dir[PATH_BYTES];
+    struct gw_flight *flight;
     pthread_t thread;
     sem_t submitted;
     _Atomic bool leaving;
@@ -93,6 +101,7 @@ static void *writer_main(void *arg)
 {
     struct log *l = arg;
 
+    gw_flight_thread((uint32_t)GW_FLIGHT_NOTHING);
     while (!atomic_load(&l->leaving)) {
         uint64_t at = gw_log_work(l->log);
         struct timespec ts = {(time_t)(at / 1000000000u), (long)(at % 1000000000u)};
@@ -147,6 +156,44 @@ static int start_writer(struct log *l, struct gw_err *err)
     return 0;
 }
 
+/* Without memory for it there is none: nothing else depends on it. */
+static struct gw_flight *open_flight(struct gw_engine *e, const struct gw_storage *st)
+{
+    struct gw_flight_conf conf = {.env = e->conf.env, .logger = {.sink = e->conf.log, .kind = "log", .id = "flight"}};
+    struct flight *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return NULL;
+    (void)snprintf(f->path, sizeof(f->path), "%s/flight", st->directory);
+    for (struct flight *x = e->flights; x; x = x->next)
+        if (strcmp(x->path, f->path) == 0) {
+            free(f);
+            return x->flight;
+        }
+    conf.path = f->path;
+    if (gw_flight_open(&conf, &f->flight) < 0) {
+        free(f);
+        return NULL;
+    }
+    f->next = e->flights;
+    e->flights = f;
+    return f->flight;
+}
+
+struct gw_flight *gw_logs_flight(const struct gw_engine *e, const struct gw_log *log, uint64_t *ret_log)
+{
+    const struct log *l = e->logs;
+    struct gw_log_stats st;
+
+    while (l && l->log != log)
+        l = l->next;
+    if (!l || !l->flight)
+        return NULL;
+    gw_log_stats(l->log, &st);
+    *ret_log = gw_flight_log(l->kind, l->name, st.uuid);
+    return l->flight;
+}
+
 static void close_log(struct log *l)
 {
     if (l->has_thread) {
@@ -180,6 +227,8 @@ static int open_log(struct gw_engine *e, const struct gw_host_log *what, const s
     gw_engine_log_dir(st->directory, what->kind, what->name, l->dir, sizeof(l->dir));
     if (rc == 0)
         rc = (e->conf.open_log ? e->conf.open_log : gw_log_files_open)(&conf, &l->log, err);
+    if (rc == 0)
+        l->flight = open_flight(e, st);
     if (rc == 0 && !e->conf.by_hand)
         rc = start_writer(l, err);
     return rc;
@@ -269,6 +318,16 @@ void gw_logs_work(struct gw_engine *e)
     }
 }
 
+static void close_flights(struct gw_engine *e)
+{
+    for (struct flight *f = e->flights, *next; f; f = next) {
+        next = f->next;
+        gw_flight_close(f->flight);
+        free(f);
+    }
+    e->flights = NULL;
+}
+
 void gw_logs_close(struct gw_engine *e)
 {
     for (struct log *l = e->logs, *next; l; l = next) {
@@ -276,4 +335,5 @@ void gw_logs_close(struct gw_engine *e)
         close_log(l);
     }
     e->logs = NULL;
+    close_flights(e);
 }

@@ -15,9 +15,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "log/flight.h"
 #include "net/loop.h"
 #include "runtime/admin.h"
 #include "runtime/control.h"
+#include "runtime/crash.h"
 #include "runtime/demo.h"
 #include "runtime/engine.h"
 #include "runtime/renew.h"
@@ -341,6 +343,8 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
     r.sink =
         (struct gw_log_sink){.env = env, .level = service->telemetry.log_level, .json = service->telemetry.log_json};
     r.logger = (struct gw_logger){.sink = &r.sink};
+    gw_flight_thread((uint32_t)GW_FLIGHT_NOTHING);
+    gw_crash_catch();
     rc = set_up(&r, options, err);
     if (rc == 0) {
         if (!options->replay)
@@ -349,5 +353,6 @@ int gw_run(struct gw_env *env, struct gw_service *service, const struct gw_run_o
         gw_log(&r.logger, GW_LOG_INFO, "stopped");
     }
     tear_down(&r);
+    gw_crash_release();
     return rc;
 }

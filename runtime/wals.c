@@ -57,6 +57,7 @@ static int open_wal(struct graph *g, const struct gw_host_log *what, struct gw_w
     rc = e->host.ops->log(&e->host, what, &conf->log, err);
     if (rc < 0)
         return rc;
+    conf->flight = e->host.ops->flight(&e->host, conf->log, &conf->flight_log);
     conf->env = e->conf.env;
     conf->memory = &e->memory;
     conf->meter = e->conf.meter;

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "runtime/crash.h"
 #include "runtime/graph.h"
 
 enum { MAX_SCRATCH_BYTES = 1u << 30, KEEP_BATCHES = 8 };
@@ -239,8 +240,11 @@ void *gw_worker_main(void *arg)
 {
     struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_PAYLOAD_BYTES); /* none: bodies are malloced */
     struct worker *w = arg;
+    struct gw_crash_stack stack;
     int rc;
 
+    gw_crash_stack_enter(&stack);
+    gw_flight_thread((uint32_t)GW_FLIGHT_NOTHING); /* what clients send is in no log yet */
     gw_payload_pool_enter(payloads);
     rc = gw_worker_open(w, &w->err);
     report(w->engine, rc == 0);
@@ -251,6 +255,7 @@ void *gw_worker_main(void *arg)
     gw_ledger_turn(w);
     gw_worker_close(w);
     gw_payload_pool_free(payloads);
+    gw_crash_stack_leave(&stack);
     return NULL;
 }
 
@@ -265,8 +270,11 @@ void *gw_exporter_main(void *arg)
     struct instance *x = arg;
     struct gw_engine *e = x->engine;
     struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_BATCH_BYTES); /* none: batches are malloced */
+    struct gw_crash_stack stack;
     int rc = gw_loop_new(e->conf.env, &x->loop, &x->err);
 
+    gw_crash_stack_enter(&stack);
+    gw_flight_thread(gw_edge_home(x->edge));
     gw_payload_pool_enter(payloads);
     if (rc == 0)
         rc = gw_edge_open(x->edge, x->loop, &x->err);
@@ -281,5 +289,6 @@ void *gw_exporter_main(void *arg)
     }
     gw_edge_close(x->edge);
     gw_payload_pool_free(payloads);
+    gw_crash_stack_leave(&stack);
     return NULL;
 }

@@ -24,6 +24,8 @@ void gw_test_logs_turn(struct gw_test_engine *t, unsigned n, uint64_t ns);
  * ends hear from now on is not of this world.
  */
 void gw_test_logs_crash(struct gw_test_engine *t, bool lose_unsynced);
+/** It dies now, in the middle of a turn: no log hears of anything any more. gw_test_logs_crash follows. */
+void gw_test_logs_die(void);
 /** As gw_test_engine_open, at the logs' time of day. */
 void gw_test_logs_engine(struct gw_test_engine *t, const char *yaml, unsigned n_workers);
 /** The same, with the storage's fsync. */
