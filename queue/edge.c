@@ -581,8 +581,8 @@ int gw_edge_reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, 
         gw_arena_clear(&arena);
     }
     (void)gw_batch_unref(b);
-    if (rc == -ENOMEM)
-        return rc;
+    if (rc == -ENOMEM || (out->failed && out->cap < out->max_bytes / 2)) /* nothing grows so much at once */
+        return -ENOMEM;
     return rc < 0 || out->failed ? -EBADMSG : 0;
 }
 

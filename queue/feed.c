@@ -433,6 +433,8 @@ static struct gw_chunk *translate(struct gw_feed *s, struct gw_chunk *c, int *re
     if (pl && !t)
         *ret_rc = -ENOMEM;
     (void)gw_payload_unref(pl);
+    if (pl && !t)
+        *ret_rc = -ENOMEM;
     if (!t)
         return NULL;
     t->rows = c->rows;

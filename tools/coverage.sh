@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # coverage.sh [--check] [TARGET...]: line coverage of the code that the fuzz targets are for, by their kept corpus.
-# Prints the lines that no input reaches, too; --check prints one line a file and fails when one is below 95 %.
+# Prints the lines that no input reaches, too; --check prints one line a file and fails when one is below 95 %, or below what
+# stands behind its name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 check=
@@ -20,10 +21,11 @@ declare -A files=(
         otlp-proto/encode_rows.c otlp-proto/utf8.c"
     [grpc_frame]="net/grpc_frame.c"
     [http1]="net/http1.c"
+    [log]="log/format.c log/lookup.c=90 log/positions.c=90 log/replay.c=60 log/rows.c=90 log/scan.c=80 log/state.c=80"
     [json]="otlp-proto/json_read.c otlp-proto/json_text.c"
     [yaml]="config/yaml.c config/yaml_write.c config/expand.c config/scalar.c config/load.c"
 )
-[ $# -gt 0 ] || set -- bulk bulk_answer compress decode grpc_frame http1 json yaml
+[ $# -gt 0 ] || set -- bulk bulk_answer compress decode grpc_frame http1 json log yaml
 mkdir -p $build
 cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang \
     "-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping" >$build/configure.log 2>&1 || { cat $build/configure.log; exit 1; }
@@ -36,13 +38,15 @@ of() {
     LLVM_PROFILE_FILE=$build/$what.profraw $build/fuzz_"$what" tests/fuzz/corpus/"$what" >/dev/null
     llvm-profdata-14 merge -sparse $build/"$what".profraw -o $build/"$what".profdata
     for f in "$@"; do
+        local need=$least
+        case $f in *=*) need=${f#*=} f=${f%=*} ;; esac
         # shellcheck disable=SC2086
         llvm-cov-14 export -summary-only $of "$f" | python3 -c '
 import json, os, sys
 t = json.load(sys.stdin)["data"][0]["totals"]["lines"]
 share = 100 * t["covered"] / t["count"]
 print("%-11s %-28s %5.1f %%  %4d of %4d lines" % (sys.argv[1], sys.argv[2], share, t["covered"], t["count"]))
-sys.exit(bool(os.environ["check"]) and share < float(os.environ["least"]))' "$what" "$f" || bad=1
+sys.exit(bool(os.environ["check"]) and share < float(sys.argv[3]))' "$what" "$f" "$need" || bad=1
         # shellcheck disable=SC2086
         [ -n "$check" ] || llvm-cov-14 show $of "$f" | grep -E '^ +[0-9]+\| +0\|' || true
     done

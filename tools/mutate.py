@@ -76,6 +76,7 @@ GROUPS = {
     "settling": (settling_files, [
         ("queue_places_test", [], {}),
         ("queue_durable_test", [], {}),
+        ("queue_durable_malloc_test", [], {}),
         ("queue_edge_test", [], {}),
         ("queue_dead_letter_test", [], {}),
         ("queue_gate_test", [], {}),

@@ -209,6 +209,7 @@ static void files_that_are_taken_away_are_losses(void **state)
     assert_true(first + 2 < behind && behind < n);
     remove_segment(&w, 1);
     assert_int_equal(world_read(&w, 0).lost_frames, behind - first);
+    assert_int_equal(world_read(&w, 0).lost_rows, behind - first);
     assert_int_equal(world_read(&w, 0).frames, n - (behind - first));
 
     assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
@@ -342,6 +343,317 @@ static void reserves_come_back(void **state)
     world_clear(&w);
 }
 
+/* Who was the last to need segments is released: they go at once. */
+static void releasing_the_last_lets_segments_go(void **state)
+{
+    struct world w;
+    uint32_t ids[2];
+    uint64_t n;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.until_settled = true;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "fast", GW_LOG_FROM_FIRST, &ids[0]), 0);
+    assert_int_equal(gw_log_consumer_open(w.log, "slow", GW_LOG_FROM_FIRST, &ids[1]), 0);
+    n = fill(&w, 3);
+    assert_int_equal(world_settle(&w, ids[0], 0, n - 1), 0);
+    assert_int_equal(world_stats(&w).segments, 3);
+    assert_int_equal(gw_log_consumer_release(w.log, "slow"), 0);
+    assert_int_equal(world_stats(&w).segments, 1);
+    world_clear(&w);
+}
+
+/* Before it has moved, a position is where its consumer began, or the first frame that is still there. */
+static void a_position_begins_somewhere(void **state)
+{
+    struct world w;
+    uint32_t end, first;
+    uint64_t seq = 0, n;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "first", GW_LOG_FROM_FIRST, &first), 0);
+    n = fill(&w, 3);
+    assert_int_equal(gw_log_consumer_open(w.log, "end", GW_LOG_FROM_END, &end), 0);
+    assert_int_equal(gw_log_position(w.log, end, 3, &seq, NULL, NULL), 0);
+    assert_int_equal(seq, n);
+    assert_int_equal(gw_log_position(w.log, first, 3, &seq, NULL, NULL), 0);
+    assert_int_equal(seq, 0);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    files in the folder that say nothing: blank ones, one longer than a block and not blank at its end, a
+ * reserve that had become a segment, one that cannot be read Guarantees  what is blank goes, what is not is kept aside,
+ * and that is said
+ */
+static void only_blank_files_are_removed(void **state)
+{
+    static uint8_t bytes[300 << 10];
+    static const char path[] = "q/00000000000000000009.log", aside[] = "q/00000000000000000009.log.bad";
+
+    (void)state;
+    for (unsigned k = 0; k < 6; k++) {
+        size_t n = k < 2 ? sizeof(bytes) : 1000;
+        bool kept = k == 1 || k == 3 || k == 5;
+        struct world w;
+
+        begin(&w);
+        assert_int_equal(world_append(&w, 1, 100, true), 0);
+        world_close(&w);
+        memset(bytes, 0, sizeof(bytes));
+        if (k == 1)
+            bytes[n - 1] = 1;
+        if (k == 3)
+            bytes[8] = 1;
+        if (k >= 4) {
+            memset(bytes, k == 4 ? 7 : 0, n);
+            memcpy(bytes + (k == 4 ? 0 : 16), GW_LF_RESERVE_MARK, 8);
+        }
+        gw_simdisk_put(&disk, path, bytes, n);
+        world_open(&w);
+        assert_null(gw_simdisk_bytes(&disk, path, &n));
+        assert_int_equal(gw_simdisk_bytes(&disk, aside, &n) != NULL, kept);
+        assert_int_equal(world_said(&w, "kept aside"), kept);
+        assert_int_equal(world_read(&w, 0).frames, 1);
+        world_clear(&w);
+    }
+}
+
+/* What is kept aside cannot be renamed: nobody is told that it was. */
+static void what_cannot_be_kept_aside_is_not_said_to_be(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_close(&w);
+    gw_simdisk_put(&disk, "q/00000000000000000009.log", "something", 9);
+    disk.faults[GW_SIMDISK_RENAME] = (struct gw_simdisk_fault){-EIO, 1, 1};
+    world_open(&w);
+    assert_false(world_said(&w, "kept aside"));
+    world_clear(&w);
+}
+
+/* Calls that fail while a log is opened: it says which, and nothing is left open. */
+static void opening_fails_with_a_sentence(void **state)
+{
+    static const struct {
+        enum gw_simdisk_call call;
+        uint64_t nth;
+        const char *text;
+    } cases[] = {
+        {GW_SIMDISK_OPEN, 1, "LOCK cannot be opened"},
+        {GW_SIMDISK_LOCK, 1, "LOCK cannot be locked"},
+        {GW_SIMDISK_DIR_LIST, 1, "q: "},
+        {GW_SIMDISK_DIR_LIST, 2, "q: "},
+        {GW_SIMDISK_DIR_SYNC, 2, "the last segment cannot be written on"},
+        {GW_SIMDISK_SYNC, 1, "the last segment cannot be written on"},
+        {GW_SIMDISK_TRUNCATE, 1, "the last segment cannot be written on"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct gw_err err = {""};
+        struct world w;
+
+        begin(&w);
+        assert_int_equal(world_append(&w, 1, 100, true), 0);
+        gw_simdisk_init(&next, 1);
+        world_kill(&w, &next);
+        next.faults[cases[i].call] = (struct gw_simdisk_fault){-EIO, cases[i].nth, 1};
+        assert_int_equal(gw_log_files_open(&w.conf, &w.log, &err), -EIO);
+        assert_non_null(strstr(err.text, cases[i].text));
+        assert_true(gw_simdisk_is_quiet(&next));
+        w.log = NULL;
+        world_open(&w);
+        assert_int_equal(world_read(&w, 0).frames, 1);
+        world_clear(&w);
+    }
+}
+
+/*
+ * Scenario    the process died; behind the end of its last segment lies something
+ * Guarantees  it is cut off, and the file has its length again: zeros to its end
+ */
+static void what_lies_behind_the_end_is_cut_off(void **state)
+{
+    struct world w;
+    uint8_t *p;
+    size_t n;
+    uint64_t at;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    gw_simdisk_init(&next, 1);
+    world_kill(&w, &next);
+    p = gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n);
+    memset(p + n - 500, 0xa5, 500);
+    world_open(&w);
+    at = lf(&w)->tail.at;
+    p = gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n);
+    assert_int_equal(n, 64 << 10);
+    for (size_t i = at; i < n; i++)
+        assert_int_equal(p[i], 0);
+    world_clear(&w);
+}
+
+/* A group for which the disk has no room: the file is as long as before, for what is smaller. */
+static void a_file_keeps_its_room_when_a_write_fails(void **state)
+{
+    struct world w;
+    size_t n;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    disk.faults[GW_SIMDISK_WRITE] = (struct gw_simdisk_fault){-ENOSPC, 1, 1};
+    assert_int_equal(world_append(&w, 1, 5000, true), -ENOSPC);
+    assert_non_null(gw_simdisk_bytes(&disk, "q/00000000000000000001.log", &n));
+    assert_int_equal(n, 64 << 10);
+    world_clear(&w);
+}
+
+/* The first frame of a segment is damaged, and a reader begins there: it is counted. */
+static void a_damaged_first_frame_is_told(void **state)
+{
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct world w;
+    uint64_t first;
+    uint8_t *p;
+    size_t n;
+
+    (void)state;
+    begin(&w);
+    (void)fill(&w, 3);
+    first = lf(&w)->segs[1].first_seq;
+    p = gw_simdisk_bytes(&disk, "q/00000000000000000002.log", &n);
+    p[lf(&w)->segs[1].data + 200] ^= 1;
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, first), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, first + 1);
+    assert_int_equal(e.lost_frames, 1);
+    assert_int_equal(e.lost_rows, 1);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    the body of a frame in the last segment is damaged, or its head; then the log is opened
+ * Guarantees  one frame is lost, with all of its bytes; those are kept beside the segment, and a new one is begun
+ */
+static void damage_is_kept_aside_and_counted(void **state)
+{
+    enum { RECORD = GW_LF_HEAD + 5008 }; /* with "meta", padded */
+
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct world w;
+        uint64_t at;
+        uint8_t *p;
+        size_t n;
+
+        begin(&w);
+        at = lf(&w)->tail.data + RECORD + GW_LF_COMMIT;
+        for (unsigned i = 0; i < 4; i++)
+            assert_int_equal(world_append(&w, 3, 5000, true), 0);
+        gw_simdisk_init(&next, 1);
+        world_kill(&w, &next);
+        p = gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n);
+        p[at + (k ? 20 : 200)] ^= 1;
+        world_open(&w);
+        assert_int_equal(world_stats(&w).lost_frames, 1);
+        assert_int_equal(world_stats(&w).lost_rows, 3);
+        assert_int_equal(world_stats(&w).lost_bytes, RECORD);
+        assert_int_equal(world_stats(&w).segments, 2);
+        assert_non_null(gw_simdisk_bytes(&next, "q/00000000000000000001.log.bad", &n));
+        assert_int_equal(n, RECORD);
+        assert_int_equal(world_read(&w, 0).frames, 3);
+        world_clear(&w);
+    }
+}
+
+/* A frame of several blocks is written and read like any other. */
+static void a_frame_may_be_longer_than_a_block(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.segment_bytes = 4 << 20;
+    world_open(&w);
+    assert_int_equal(world_append(&w, 1, 100, false), 0);
+    assert_int_equal(world_append(&w, 1, 3 * GW_LF_BLOCK - 7, true), 0);
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    assert_int_equal(world_read(&w, 0).frames, 3);
+    again(&w);
+    assert_int_equal(world_read(&w, 0).frames, 3);
+    assert_int_equal(world_stats(&w).lost_frames, 0);
+    world_clear(&w);
+}
+
+/* Where there is no room for large reserves there are small ones; they are there after a power cut. */
+static void reserves_are_as_large_as_the_disk_allows(void **state)
+{
+    uint64_t seed = 1;
+    struct world w;
+    size_t n = 0;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    disk.room_bytes = (64 << 10) + (48 << 10);
+    world_open(&w);
+    assert_int_equal(lf(&w)->n_reserve, 2);
+    assert_non_null(gw_simdisk_bytes(&disk, "q/reserve.1", &n));
+    assert_int_equal(n, lf(&w)->tail.data + (16 << 10));
+    gw_simdisk_init(&next, 1);
+    gw_simdisk_power_cut(&next, &disk, &(struct gw_simdisk_crash){0}, &seed);
+    assert_non_null(gw_simdisk_bytes(&next, "q/reserve.0", &n));
+    assert_non_null(gw_simdisk_bytes(&next, "q/reserve.1", &n));
+    gw_simdisk_clear(&next);
+    world_clear(&w);
+}
+
+/* Without any reserve there is no new segment for frames; one is enough. */
+static void one_reserve_is_needed(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    for (unsigned has = 0; has < 2; has++) {
+        disk.faults[GW_SIMDISK_OPEN] = (struct gw_simdisk_fault){-EMFILE, 1, 1};
+        lf(&w)->n_reserve = has;
+        lf(&w)->reserve_retry_ns = 0;
+        assert_int_equal(gw_lf_keep_reserve(lf(&w)), has ? 0 : -EMFILE);
+    }
+    world_clear(&w);
+}
+
+/* A segment that goes would become a reserve; when it cannot be renamed, it goes all the same. And who rolls cuts off.
+ */
+static void segments_go_though_they_cannot_be_renamed(void **state)
+{
+    struct world w;
+    size_t n = 0;
+
+    (void)state;
+    begin(&w);
+    (void)fill(&w, 2);
+    assert_non_null(gw_simdisk_bytes(&disk, "q/00000000000000000001.log", &n));
+    assert_int_equal(n, lf(&w)->segs[0].end);
+    lf(&w)->n_reserve = 1;
+    disk.faults[GW_SIMDISK_RENAME] = (struct gw_simdisk_fault){-EIO, 1, 1};
+    assert_int_equal(gw_log_truncate(w.log, lf(&w)->segs[1].first_seq), 0);
+    assert_null(gw_simdisk_bytes(&disk, "q/00000000000000000001.log", &n));
+    assert_int_equal(lf(&w)->n_reserve, 1);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +667,19 @@ int main(void)
         cmocka_unit_test(the_slowest_partition_keeps_segments),
         cmocka_unit_test(an_idle_log_wakes_for_age),
         cmocka_unit_test(reserves_come_back),
+        cmocka_unit_test(releasing_the_last_lets_segments_go),
+        cmocka_unit_test(a_position_begins_somewhere),
+        cmocka_unit_test(only_blank_files_are_removed),
+        cmocka_unit_test(what_cannot_be_kept_aside_is_not_said_to_be),
+        cmocka_unit_test(opening_fails_with_a_sentence),
+        cmocka_unit_test(what_lies_behind_the_end_is_cut_off),
+        cmocka_unit_test(a_file_keeps_its_room_when_a_write_fails),
+        cmocka_unit_test(a_damaged_first_frame_is_told),
+        cmocka_unit_test(damage_is_kept_aside_and_counted),
+        cmocka_unit_test(a_frame_may_be_longer_than_a_block),
+        cmocka_unit_test(reserves_are_as_large_as_the_disk_allows),
+        cmocka_unit_test(one_reserve_is_needed),
+        cmocka_unit_test(segments_go_though_they_cannot_be_renamed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

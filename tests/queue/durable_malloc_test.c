@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every allocation of a queue on disk fails once, from the commit of a frame to its settlement. */
+#include "tests/harness_malloc.h"
+
+#include <stdio.h>
+
+#include "log/files.h"
+#include "otlp-proto/encode.h"
+#include "tests/harness_simdisk.h"
+#include "tests/queue/durable_rig.h"
+
+enum { REQUESTS = 6, ROWS = 3 };
+
+/* What is in memory, read back, or encoded anew; answered as a whole, or in part. */
+struct way {
+    uint64_t memory;
+    bool encodes, in_part, dies;
+};
+
+static struct gw_simdisk disks[2];
+
+struct life {
+    struct rig r;
+    struct gw_log_files_conf files;
+    unsigned disk;
+    struct gw_component type;
+    struct gw_exporter_ops ops;
+    bool sent[10 * REQUESTS];
+    unsigned step, at; /* the step in which an allocation fails */
+    uint64_t nth;
+    bool failed;
+};
+
+static int encode(void *self, const struct gw_view *v, struct gw_buf *out)
+{
+    (void)self;
+    return gw_encode(v, out);
+}
+
+/* Segment files: a simulated log needs memory itself. */
+static void open_log(struct life *l)
+{
+    struct gw_err err = {""};
+
+    l->files = (struct gw_log_files_conf){.env = &disks[l->disk].env,
+                                          .dir = "q",
+                                          .segment_bytes = 64 << 10,
+                                          .reserve_bytes = 1,
+                                          .retention = {.until_settled = true}};
+    assert_int_equal(gw_log_files_open(&l->files, &l->r.log, &err), 0);
+}
+
+static void start_again(struct life *l)
+{
+    unsigned other = 1 - l->disk;
+
+    gw_simdisk_kill(&disks[other], &disks[l->disk]);
+    end(&l->r, STOP); /* of which the other disk does not hear */
+    gw_log_close(l->r.log);
+    l->disk = other;
+    open_log(l);
+    start(&l->r);
+}
+
+static void guarded_turn(struct life *l)
+{
+    bool now = l->step++ == l->at;
+
+    if (now)
+        gw_malloc_fail_at(l->nth);
+    turn(&l->r);
+    if (!now)
+        return;
+    l->failed = gw_malloc_failed();
+    gw_malloc_fail_at(0);
+}
+
+/* The oldest attempt has all its rows; or its first one, and is away for the others. */
+static void answer(struct life *l, bool in_part)
+{
+    uint64_t names[10 * REQUESTS], left_bits;
+    unsigned n = waiting(&l->r, 0, names, 10 * REQUESTS);
+    struct gw_sent_info part = AWAY;
+    struct gw_buf left;
+
+    if (n == 0)
+        return;
+    for (unsigned i = 0; i < (in_part ? 1 : n); i++)
+        l->sent[names[i]] = true;
+    if (!in_part || n == 1) {
+        gw_test_sink_answer(l->r.sinks[0], &OK);
+        return;
+    }
+    left_bits = (1ull << n) - 2;
+    gw_buf_init(&left, 65536);
+    assert_int_equal(
+        gw_rows_extract(GW_LOGS, l->r.sinks[0]->waiting[0]->body, &(struct gw_rows){&left_bits, n, n - 1}, &left), 0);
+    part.left = gw_buf_slice(&left);
+    part.left_rows = n - 1;
+    part.left_bits = &left_bits;
+    gw_test_sink_answer(l->r.sinks[0], &part);
+    gw_buf_clear(&left);
+}
+
+static void drain(struct life *l)
+{
+    for (unsigned i = 0; i < 200 && !gw_edge_is_empty(l->r.edges[0]); i++) {
+        answer(l, false);
+        pass(&l->r, S);
+    }
+    assert_true(gw_edge_is_empty(l->r.edges[0]));
+    turn(&l->r);
+}
+
+/* Everything that was said to be stored was sent, and everything that was sent is settled; nothing is held. */
+static void must_be_done(struct life *l)
+{
+    struct gw_log_stats st;
+
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        assert_int_equal(l->r.tickets[i]->open, 0);
+        for (unsigned k = 0; k < ROWS && l->r.tickets[i]->worst == GW_STORED; k++)
+            assert_true(l->sent[10 * i + k]);
+    }
+    gw_log_stats(l->r.log, &st);
+    assert_int_equal(counts(&l->r, 0).held, 0);
+    assert_int_equal(gw_wal_pending(l->r.wal), 0);
+    assert_true(consumer(&l->r, "a").low_row <= st.end_row);
+}
+
+static bool live(const struct way *how, unsigned at, uint64_t nth)
+{
+    struct life l = {.at = at, .nth = nth};
+
+    for (unsigned i = 0; i < 2; i++) {
+        gw_simdisk_init(&disks[i], 1);
+        disks[i].tick_ns = MS;
+    }
+    set_up(&l.r);
+    gw_log_close(l.r.log);
+    open_log(&l);
+    l.r.settings.queue.max_memory_bytes = how->memory;
+    if (how->encodes) {
+        l.ops = *gw_test_exporter.exporter;
+        l.ops.encode = encode;
+        l.type = gw_test_exporter;
+        l.type.exporter = &l.ops;
+        l.r.type = &l.type;
+    }
+    start(&l.r);
+    for (uint64_t i = 0; i < REQUESTS; i++) {
+        put(&l.r, 10 * i, ROWS);
+        if (i % 2)
+            guarded_turn(&l);
+    }
+    answer(&l, how->in_part);
+    guarded_turn(&l);
+    if (how->dies) { /* some rows of a frame are settled, and it is read again */
+        pass(&l.r, S);
+        start_again(&l);
+        guarded_turn(&l);
+        guarded_turn(&l);
+    }
+    answer(&l, false);
+    guarded_turn(&l);
+    drain(&l);
+    start_again(&l);
+    turn(&l.r);
+    drain(&l);
+    must_be_done(&l);
+    tear_down(&l.r);
+    gw_simdisk_clear(&disks[0]);
+    gw_simdisk_clear(&disks[1]);
+    return l.failed;
+}
+
+/*
+ * Scenario    in every turn every allocation fails once, then there is memory again
+ * Guarantees  nobody is told that rows are stored that are not sent in the end; nothing stays behind, nothing leaks
+ */
+static void any_allocation_may_fail(void **state)
+{
+    static const struct way ways[] = {
+        {1 << 20, false, false, false}, {300, false, false, false},   {1 << 20, true, false, false},
+        {300, true, true, true},        {1 << 20, false, true, true},
+    };
+    unsigned n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+        for (unsigned at = 0; at < 7; at++)
+            for (uint64_t nth = 1; live(&ways[i], at, nth); nth++)
+                n++;
+    printf("%u allocations failed\n", n);
+    assert_true(n > 100);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
