@@ -904,6 +904,17 @@ static void a_reload_takes_other_limits(void **state)
     n = receive(&t, names, 16000);
     assert_int_equal(names[0], 0);
     assert_true(n >= 400);
+    assert_int_equal(
+        reload(&t,
+               "receivers: { scripted: }\n"
+               "exporters: { scripted: { sending_queue: { wait_for_result: true, queue_size: 100 } } }\n"
+               "connectors: { journal/j: { storage: file_storage }, journal/default: { storage: file_storage } }\n"
+               "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
+               "    logs/in: { receivers: [scripted], exporters: [journal/j, journal/default] }\n"
+               "    logs/out: { receivers: [journal/j], exporters: [scripted] }\n",
+               &err),
+        -EINVAL); /* of the second one; the first one keeps its limits */
+    assert_int_equal(reload(&t, through(limited), &err), 0);
     assert_int_equal(reload(&t, through(", start: latest"), &err), -ENOTSUP);
     assert_string_equal(err.text, "connector journal/j: start can only be changed by a restart");
     assert_int_equal(reload(&t, through(", partition_by: tenant"), &err), -ENOTSUP);
