@@ -3,9 +3,9 @@
 
 enum {
     PATIENCE = 20,
-    ENOUGH = 16,     /* latencies that are a measurement */
-    BETWEEN = 5,     /* rounds from a trial to the next one, when latency is high */
-    AGE_ROUNDS = 50, /* otherwise: a trial takes two to four of them */
+    ENOUGH = 16,     /* calls that are a measurement */
+    BETWEEN = 5,     /* rounds from a trial to the next one, when what is more is in vain */
+    AGE_ROUNDS = 50, /* otherwise: a trial takes three or more of them */
     VAIN_ROUNDS = 2,
 };
 static const double CUT = 0.7, NEAR = 1.5, AS_MANY = 0.9;
@@ -29,14 +29,18 @@ static void step(struct gw_limit *l, double to, uint64_t now_ns)
 {
     l->now = to > 1 ? to : 1;
     l->step_ns = now_ns;
-    l->n_recent = 0;
     l->n_vain = 0;
+    l->per_ns = 0;
+    l->per_of = 0;
+    l->window_ns = 0;
     l->quiet = 0;
     begin_round(l);
 }
 
 static void cut(struct gw_limit *l, uint64_t begin_ns, uint64_t now_ns)
 {
+    double per_ns = l->per_ns;
+
     if (begin_ns < l->step_ns)
         return;
     l->ceiling = l->now;
@@ -44,35 +48,25 @@ static void cut(struct gw_limit *l, uint64_t begin_ns, uint64_t now_ns)
     l->before = 0;
     l->halved = false;
     step(l, l->now * CUT, now_ns);
+    l->per_ns = per_ns; /* it did not get slow: it may grow at once */
 }
 
-/* ---- latency ------------------------------------------------------------------------------------------------ */
+/* ---- throughput --------------------------------------------------------------------------------------------- */
 
-static void note_latency(struct gw_limit *l, uint64_t ns)
+/* A round has ended, in which all that may be was under way. The first one after a step is not measured: what was under
+ * way then goes through it, too. */
+static void note_round(struct gw_limit *l, uint64_t now_ns)
 {
-    l->recent_ns[l->n_recent % GW_LIMIT_RECENT] = ns;
-    l->n_recent++;
-    if (l->n_recent == 2 * GW_LIMIT_RECENT)
-        l->n_recent = GW_LIMIT_RECENT;
-}
-
-/* The mean without the highest quarter. */
-static double typical_ns(const struct gw_limit *l)
-{
-    unsigned n = l->n_recent < GW_LIMIT_RECENT ? l->n_recent : GW_LIMIT_RECENT, kept = (3 * n + 3) / 4;
-    uint64_t sorted[GW_LIMIT_RECENT];
-    double sum = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        unsigned at = i;
-
-        for (; at > 0 && sorted[at - 1] > l->recent_ns[i]; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = l->recent_ns[i];
+    if (l->window_ns) {
+        l->window_calls += l->round_calls;
+        l->window_rounds++;
+        if (l->window_calls < ENOUGH || l->window_rounds < 2 || now_ns == l->window_ns)
+            return;
+        l->per_ns = (double)l->window_calls / (double)(now_ns - l->window_ns);
+        l->per_of = gw_limit_get(l);
     }
-    for (unsigned i = 0; i < kept; i++)
-        sum += (double)sorted[i];
-    return kept ? sum / kept : 0;
+    l->window_ns = now_ns;
+    l->window_calls = l->window_rounds = 0;
 }
 
 /* ---- trials ------------------------------------------------------------------------------------------------- */
@@ -83,57 +77,46 @@ static bool is_used(const struct gw_limit *l)
     return l->was_full && 2 * l->under_way >= l->begins * gw_limit_get(l);
 }
 
-/* About as many calls get through with `few` under way that take so long as with `many`. */
-static bool is_as_good(double few, double few_ns, double many, double many_ns)
-{
-    return few * many_ns >= AS_MANY * many * few_ns;
-}
-
 /* More are under way than in the last trial, and no more get through. */
-static bool is_in_vain(const struct gw_limit *l, double ns)
+static bool is_in_vain(const struct gw_limit *l)
 {
-    double n = (double)gw_limit_get(l);
-
-    return l->base_ns > 0 && n > l->base && is_as_good(l->base, l->base_ns, n, ns);
+    return l->base_per_ns > 0 && (double)gw_limit_get(l) > l->base && l->base_per_ns >= AS_MANY * l->per_ns;
 }
 
-static bool wants_trial(struct gw_limit *l, double ns, uint64_t now_ns)
+static bool wants_trial(struct gw_limit *l, uint64_t now_ns)
 {
     l->n_rounds++;
-    if (l->now < 2 || l->n_recent < ENOUGH)
+    if (l->now < 2 || l->per_of != gw_limit_get(l))
         return false;
-    l->n_vain = is_in_vain(l, ns) ? l->n_vain + 1 : 0;
+    l->n_vain = is_in_vain(l) ? l->n_vain + 1 : 0;
     if (l->halved || (l->n_vain >= VAIN_ROUNDS && l->n_rounds >= BETWEEN))
         return true;
     return l->n_rounds >= AGE_ROUNDS && (!l->tried_ns || now_ns - l->tried_ns >= AGE_NS);
 }
 
-static void set_base(struct gw_limit *l, double n, double ns)
+static void set_base(struct gw_limit *l)
 {
-    l->base = n;
-    l->base_ns = ns;
+    l->base = (double)gw_limit_get(l);
+    l->base_per_ns = l->per_ns;
 }
 
-static void begin_trial(struct gw_limit *l, double ns, uint64_t now_ns)
+static void begin_trial(struct gw_limit *l, uint64_t now_ns)
 {
     l->before = l->now;
-    l->before_ns = ns;
+    l->before_per_ns = l->per_ns;
     step(l, (double)((gw_limit_get(l) + 1) / 2), now_ns);
 }
 
-static void end_trial(struct gw_limit *l, double ns, uint64_t now_ns)
+static void end_trial(struct gw_limit *l, bool used, uint64_t now_ns)
 {
-    double all = (double)(uint32_t)l->before, half = (double)gw_limit_get(l);
-    bool used = is_used(l);
-
-    l->halved = used && is_as_good(half, ns, all, l->before_ns);
+    l->halved = used && l->per_ns >= AS_MANY * l->before_per_ns;
     if (used)
-        set_base(l, half, ns);
+        set_base(l);
     if (l->halved) {
-        l->ceiling = all;
+        l->ceiling = l->before;
         l->ceiling_is_slow = true;
     }
-    step(l, l->halved ? half : l->before, now_ns);
+    step(l, l->halved ? l->now : l->before, now_ns);
     l->before = 0;
     l->n_rounds = 0;
     l->tried_ns = now_ns;
@@ -141,11 +124,15 @@ static void end_trial(struct gw_limit *l, double ns, uint64_t now_ns)
 
 /* ---- rounds ------------------------------------------------------------------------------------------------- */
 
-static void grow(struct gw_limit *l, double ns)
+/* A call takes hardly longer than in the last trial: calls under way / throughput (Little's law). */
+static bool is_near(const struct gw_limit *l)
 {
-    bool near = l->base_ns == 0 || ns <= NEAR * l->base_ns;
+    return l->base_per_ns == 0 || (double)gw_limit_get(l) * l->base_per_ns <= NEAR * l->base * l->per_ns;
+}
 
-    if (!near || l->now >= l->most)
+static void grow(struct gw_limit *l)
+{
+    if (!is_near(l) || l->now >= l->most)
         return;
     if (l->now + 1 >= l->ceiling) {
         if (++l->quiet < PATIENCE)
@@ -157,31 +144,34 @@ static void grow(struct gw_limit *l, double ns)
     l->now = l->now + 1 < l->most ? l->now + 1 : l->most;
     if (l->ceiling < l->now)
         l->ceiling = l->now;
-    l->n_recent = 0;
+    l->window_ns = 0;
 }
 
 static void end_round(struct gw_limit *l, uint64_t now_ns)
 {
     bool used = is_used(l);
-    double ns = typical_ns(l);
 
+    if (used)
+        note_round(l, now_ns);
+    else
+        l->window_ns = 0;
     if (l->before > 0) {
-        if (l->n_recent < ENOUGH)
-            l->round_calls = 0; /* the trial goes on */
+        if (used && l->per_ns == 0)
+            begin_round(l); /* the trial goes on */
         else
-            end_trial(l, ns, now_ns);
+            end_trial(l, used, now_ns);
         return;
     }
-    if (l->now < 2) { /* nothing is less: so this is what the sink takes for a call */
-        set_base(l, 1, ns);
+    if (l->now < 2) { /* nothing is less: so that is what the sink does for one */
+        set_base(l);
         l->halved = false;
     }
-    if (used && wants_trial(l, ns, now_ns)) {
-        begin_trial(l, ns, now_ns);
+    if (used && wants_trial(l, now_ns)) {
+        begin_trial(l, now_ns);
         return;
     }
     if (l->was_full && !(used && l->halved)) /* else the next trial is near */
-        grow(l, ns);
+        grow(l);
     begin_round(l);
 }
 
@@ -196,7 +186,6 @@ void gw_limit_end(struct gw_limit *l, enum gw_sign sign, uint64_t begin_ns, uint
     }
     if (sign != GW_SIGN_WELL || begin_ns < l->step_ns)
         return;
-    note_latency(l, now_ns - begin_ns);
     if (++l->round_calls >= gw_limit_get(l))
         end_round(l, now_ns);
 }

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many calls to a sink may be under way at once: between 1 and `most`, found by what the sink says and by how long
- * it takes.
+ * How many calls to a sink may be under way at once: between 1 and `most`, found by what the sink says and by how much
+ * gets through.
  *
  *   begins at `most`          so that a sink that bears it gets what the settings say
  *   busy, or no answer in time × 0.7, at most once in a round trip; where it was cut is remembered (ceiling)
  *   busy, alone, 3 in a row   nothing else is sent until that call's pause is over
- *   trial                     half of it for some calls, then: do about as many get through? Then it stays at half, and
- *                             the next trial follows; else it is again what it was
- *   a round without a cut     + 1 while latency is near (≤ × 1.5) that of the last trial and it is below the ceiling;
- *                             beyond the ceiling only after PATIENCE such rounds: there lies what the sink did not like
+ *   trial                     half of it for some rounds, then: do about as many get through? Then it stays at half,
+ * and the next trial follows; else it is again what it was a round without a cut     + 1 while a call takes hardly
+ * longer (≤ × 1.5) than in the last trial and it is below the ceiling; beyond the ceiling only after PATIENCE such
+ * rounds: there lies what the sink did not like
  *
  * A sink that queues what is too much says nothing: calls take longer, and no more of them get through. No latency is
  * too high by itself, and none seen under load is the sink's own; so a trial compares the sink with itself, of late.
- * There is one when the limit is used for the first time, when latency has become high (≥ × 2.5) for two rounds, and
- * otherwise every half a minute or every AGE_ROUNDS rounds, whichever is later: a small part of what could get through
- * meanwhile. A trial costs nothing where the limit is not used up: then there is none.
+ * There is one when the limit is used for the first time, when no more get through than in the last one although more
+ * are under way, and otherwise every half a minute or every AGE_ROUNDS rounds, whichever is later: a small part of what
+ * could get through meanwhile. Where the limit is not used up there is none.
  *
- * Latency is what is typical: the mean of the lower three quarters of the last RECENT calls, so that a slow answer says
- * nothing. Throughput is calls under way / latency (Little's law).
+ * What gets through is counted by the clock, over two rounds and ENOUGH calls at least: so a slow answer hardly counts,
+ * and it is right also about a sink that serves the last first, or one slow server among several, whose fast calls
+ * alone say that all is well. How long a call takes is calls under way / throughput (Little's law).
  *
  * A round is as many calls as may be under way. A limit that is not used up does not grow.
  *
@@ -32,10 +33,7 @@
 
 #include "core/sign.h"
 
-enum {
-    GW_LIMIT_RECENT = 16,
-    GW_LIMIT_REFUSALS = 3, /* in a row: one alone may be chance */
-};
+enum { GW_LIMIT_REFUSALS = 3 }; /* in a row: one alone may be chance */
 #define GW_LIMIT_LONGEST_REST_NS (30ull * 1000000000)
 
 struct gw_limit {
@@ -50,14 +48,16 @@ struct gw_limit {
     uint64_t begins, under_way;  /* in this round: calls that began, and how many were under way then, summed up */
     bool was_full;               /* in this round */
 
-    uint64_t recent_ns[GW_LIMIT_RECENT]; /* latencies with this limit, a ring */
-    uint32_t n_recent;
-    double base, base_ns;     /* the limit of the last trial, and the latency then; base_ns == 0: none */
-    double before, before_ns; /* trial: the limit before it, and the latency then; before == 0: none runs */
-    bool halved;              /* the last trial was kept: another one follows */
-    uint32_t n_vain;          /* rounds in a row in which no more got through than in the last trial */
-    uint32_t n_rounds;        /* since the last trial */
-    uint64_t tried_ns;        /* its end */
+    double per_ns;      /* calls that get through, as they did last; 0: not known yet */
+    uint32_t per_of;    /* with this limit */
+    uint64_t window_ns; /* begin of what is being measured; 0: the next round begins it */
+    uint32_t window_calls, window_rounds;
+    double base, base_per_ns;     /* the limit of the last trial, and what got through; base_per_ns == 0: none */
+    double before, before_per_ns; /* trial: the limit before it, and what got through; before == 0: none runs */
+    bool halved;                  /* the last trial was kept: another one follows */
+    uint32_t n_vain;              /* rounds in a row in which no more got through than in the last trial */
+    uint32_t n_rounds;            /* since the last trial */
+    uint64_t tried_ns;            /* its end */
 };
 
 /** most ≥ 1. !adapts: it stays there. */
