@@ -512,9 +512,11 @@ static void on_taken(struct gw_attempt *a, const uint64_t *bits)
 static bool row_name(struct gw_attempt *a, uint32_t row, uint64_t ret[4])
 {
     (void)a;
+    if (!rig->on_disk)
+        return false;
     ret[0] = ret[1] = ret[2] = 1;
     ret[3] = row;
-    return rig->on_disk;
+    return true;
 }
 
 void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, uint32_t rows)
