@@ -99,8 +99,10 @@ void gw_burial_forget_all(struct gw_edge *e)
     gw_burial_take_in(e);
     for (struct gw_burial *b = e->burials, *next; b; b = next) {
         next = b->next;
+        (void)gw_ticket_ref(&b->t); /* once forgotten, who settles it lets go of the edge's reference */
         if (atomic_exchange(&b->state, FORGOTTEN) == UNDER_WAY)
             unlink_burial(b, false);
+        (void)gw_ticket_unref(&b->t);
     }
     while (e->burials) /* those whose receipt is between its two steps: it pushes any moment now */
         gw_burial_take_in(e);

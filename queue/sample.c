@@ -53,14 +53,14 @@ void gw_edge_sample(struct gw_lane *l, const struct gw_book *book, const char *r
     const struct gw_edge_conf *conf = &l->edge->conf;
     struct gw_edge_sample s = {.component = conf->id,
                                .pipeline = book ? book->pipeline : "",
-                               .reason = reason,
+                               .reason = reason ? reason : "unknown",
                                .signal = kind == GW_BODY_LETTER ? GW_LOGS : l->signal,
                                .body = body,
                                .keep = conf->sample,
                                .arg = conf->arg};
     bool encoded = kind == GW_BODY_TEXT || (kind == GW_BODY_SENT && l->edge->ops->encode);
 
-    if (!conf->sample || !is_due(l, reason))
+    if (!conf->sample || !is_due(l, s.reason))
         return;
     if (encoded || body.n > MAX_SEARCHED_BYTES || gw_split(s.signal, body, 1, 0, keep_first, &s) != -ECANCELED)
         conf->sample(conf->arg, &s);
