@@ -50,6 +50,7 @@ struct transfer {
     enum gw_http_failure failure; /* of a late one */
     const char *reason;
     char url[2048], error[CURL_ERROR_SIZE];
+    struct gw_timer deadline; /* while it is active */
     struct transfer *next, **link;
 };
 
@@ -80,6 +81,7 @@ static void list_put(struct transfer **head, struct transfer *t)
 
 static void list_take(struct transfer *t)
 {
+    gw_timer_disarm(&t->deadline);
     *t->link = t->next;
     if (t->next)
         t->next->link = t->link;
@@ -595,8 +597,6 @@ static void set_connection(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_SHARE, t->c->share);
     if (conf->cookies)
         curl_easy_setopt(e, CURLOPT_COOKIEFILE, "");
-    if (t->rq->timeout_ns) /* never 0 ms, which would be no limit */
-        curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)((t->rq->timeout_ns + 999999) / 1000000));
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
@@ -642,6 +642,20 @@ static void put_late(struct transfer *t, enum gw_http_failure failure, const cha
     gw_timer_arm(t->c->loop, &t->c->timer, 0);
 }
 
+/**
+ * Time is up. Not by curl's own clock, which it looks at before it reads: a process that stood still for longer than
+ * the time-out would send again what its servers have answered long since. The loop's timers come behind its sockets.
+ */
+static void on_deadline(struct gw_timer *timer)
+{
+    struct transfer *t = (struct transfer *)((char *)timer - offsetof(struct transfer, deadline));
+
+    (void)snprintf(t->error, sizeof(t->error), "no answer within %.3f s", (double)t->rq->timeout_ns / 1e9);
+    curl_multi_remove_handle(t->c->multi, t->easy);
+    list_take(t);
+    answer(t, GW_HTTP_TIMEOUT, t->error);
+}
+
 static void http_send(struct gw_http_client *base, struct gw_http_request *rq)
 {
     struct client *c = (struct client *)base;
@@ -670,7 +684,11 @@ static void http_send(struct gw_http_client *base, struct gw_http_request *rq)
     if (curl_multi_add_handle(c->multi, t->easy) != CURLM_OK) {
         list_take(t);
         put_late(t, GW_HTTP_BROKEN, "libcurl refused the request");
+        return;
     }
+    t->deadline.fire = on_deadline;
+    if (rq->timeout_ns)
+        gw_timer_arm(c->loop, &t->deadline, gw_mono_ns(c->env) + rq->timeout_ns);
 }
 
 static void http_cancel(struct gw_http_client *base, struct gw_http_request *rq)

@@ -503,6 +503,47 @@ static void an_answer_that_is_cut_is_none(void **state)
     rig_close(&r);
 }
 
+/* The server has answered, and 5 s pass before the client's next turn. */
+static void ask_and_stand_still(struct rig *r, struct answer *a, unsigned requests)
+{
+    prepare(a, r, "POST", "/", "x");
+    a->rq.timeout_ns = 1000000000;
+    r->client->ops->send(r->client, &a->rq);
+    for (unsigned i = 0; i < 5000 && r->sv.requests < requests; i++) {
+        gw_loop_turn(r->loop, 1000000);
+        serve(&r->sv);
+    }
+    assert_int_equal(r->sv.requests, requests);
+    clock_skip_ns += 5000000000u;
+    turn_until(r, a);
+}
+
+/* Scenario: the process stands still (SIGSTOP, a machine that is moved) for longer than timeout_ns, with and without an
+ * answer of the server in its socket; then a third request.
+ * Guarantees: the answer counts, not the clock: nothing is sent twice for it; without one it is TIMEOUT, and the next
+ * request is well. */
+static void an_answer_that_came_while_we_stood_still_counts(void **state)
+{
+    const char *reply;
+    struct rig r;
+    struct answer a;
+
+    (void)state;
+    rig_open(&r, (struct gw_http_client_conf){0});
+    ask_and_stand_still(&r, &a, 1);
+    assert_int_equal(a.failure, GW_HTTP_OK);
+    assert_int_equal(a.status, 200);
+    reply = r.sv.reply;
+    r.sv.reply = NULL;
+    ask_and_stand_still(&r, &a, 2);
+    assert_int_equal(a.failure, GW_HTTP_TIMEOUT);
+    r.sv.reply = reply;
+    prepare(&a, &r, "POST", "/", "x");
+    ask(&r, &a);
+    assert_int_equal(a.failure, GW_HTTP_OK);
+    rig_close(&r);
+}
+
 /* Scenario: a request that is under way is cancelled; a header with a line break; a URL over the limit.
  * Guarantees: done comes once, later, with CANCELLED or BROKEN, and nothing reaches the wire. */
 static void cancelled_and_impossible_requests_are_answered_once(void **state)
@@ -640,6 +681,7 @@ int main(void)
         cmocka_unit_test(a_redirect_is_not_followed),
         cmocka_unit_test(failures_are_told_apart),
         cmocka_unit_test(an_answer_that_is_cut_is_none),
+        cmocka_unit_test(an_answer_that_came_while_we_stood_still_counts),
         cmocka_unit_test(cancelled_and_impossible_requests_are_answered_once),
         cmocka_unit_test(a_unix_socket_is_an_endpoint),
         cmocka_unit_test(a_proxy_gets_the_request),
