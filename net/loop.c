@@ -14,7 +14,7 @@
 #include "net/wheel.h"
 
 enum { MAX_EVENTS = 64 };
-static const uint64_t LONGEST_WAIT_NS = 3600ull * 1000000000;
+static const uint64_t LONGEST_WAIT_NS = 3600ull * 1000000000, LATE_NS = 20000000;
 
 struct gw_loop {
     struct gw_env *env;
@@ -237,8 +237,26 @@ static int32_t wait_ms(struct gw_loop *l, uint64_t max_wait_ns)
     return (int32_t)((max_wait_ns + 999999) / 1000000);
 }
 
+/*
+ * The process stood still (SIGSTOP, which also ends a wait without its events; a machine that is moved), or had no
+ * processor: what came meanwhile is heard before timers say that nothing did.
+ */
+static void catch_up(struct gw_loop *l, uint64_t before_ns)
+{
+    uint64_t now = gw_loop_now_ns(l), due;
+
+    if (now - before_ns < LATE_NS)
+        return;
+    due = gw_wheel_next_ns(&l->wheel);
+    if (due == UINT64_MAX || now < due || now - due < LATE_NS)
+        return;
+    h2o_evloop_run(l->h2o, 0);
+    tell_foreign(l);
+}
+
 void gw_loop_turn(struct gw_loop *l, uint64_t max_wait_ns)
 {
+    uint64_t before_ns = l->now_ns;
     int32_t ms = wait_ms(l, max_wait_ns);
 
     if (ms > 0) {
@@ -252,6 +270,7 @@ void gw_loop_turn(struct gw_loop *l, uint64_t max_wait_ns)
     atomic_exchange(&l->woken, false); /* before the hooks look into their inboxes */
 
     tell_foreign(l);
+    catch_up(l, before_ns);
     gw_wheel_advance(&l->wheel, gw_loop_now_ns(l));
     run_hooks(l);
 }

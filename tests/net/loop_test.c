@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <h2o/socket.h>
 
@@ -434,6 +435,69 @@ static void a_loop_may_outlive_the_thread_that_made_it(void **state)
     gw_env_real_free(x.env);
 }
 
+/* ---- standing still ----------------------------------------------------------------------------------------- */
+
+static struct {
+    struct gw_fd fd;
+    struct shot *waits; /* for what comes */
+    unsigned n_asked, n_ready;
+    int in;
+} stop;
+
+static void on_answer(struct gw_fd *f, unsigned events)
+{
+    char c;
+
+    (void)events;
+    assert_int_equal(read(f->fd, &c, 1), 1);
+    stop.n_ready++;
+    gw_timer_disarm(&stop.waits->t);
+}
+
+/* The first look at the clock is before the wait; between that and the second one everything stands still, and an
+ * answer comes. */
+static uint64_t stopped_ns(struct gw_env *env)
+{
+    (void)env;
+    if (++stop.n_asked == 2) {
+        fake.mono_ns += 5000 * MS;
+        assert_int_equal(write(stop.in, "x", 1), 1);
+    }
+    return fake.mono_ns;
+}
+
+/* Scenario: a turn that finds nothing; then the process stands still, an answer comes, and two timers are long due.
+ * Guarantees: the answer is heard before the timers, also when it came between the look at the sockets and the one at
+ * the clock: the timer that waits for it does not fire, the other one does. */
+static void what_came_while_we_stood_still_is_heard_first(void **state)
+{
+    struct shot waits = {.t.fire = fire}, other = {.t.fire = fire};
+    struct gw_env_ops ops = *fake.env.ops;
+    const struct gw_env_ops *before = fake.env.ops;
+    int fds[2];
+
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    memset(&stop, 0, sizeof(stop));
+    stop.fd = (struct gw_fd){.fd = fds[0], .events = GW_FD_READ, .ready = on_answer};
+    stop.waits = &waits;
+    stop.in = fds[1];
+    assert_int_equal(gw_fd_add(loop, &stop.fd), 0);
+    gw_loop_turn(loop, 0);
+    gw_timer_arm(loop, &waits.t, fake.mono_ns + 1000 * MS);
+    gw_timer_arm(loop, &other.t, fake.mono_ns + 1000 * MS);
+    ops.mono_ns = stopped_ns;
+    fake.env.ops = &ops;
+    gw_loop_turn(loop, 0);
+    fake.env.ops = before;
+    assert_int_equal(stop.n_ready, 1);
+    assert_int_equal(waits.n, 0);
+    assert_int_equal(other.n, 1);
+    gw_fd_remove(loop, &stop.fd);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -449,6 +513,7 @@ int main(void)
         CASE(interest_in_a_foreign_descriptor_can_change),
         CASE(hooks_can_remove_each_other_and_themselves),
         CASE(a_write_started_by_a_timer_completes_without_a_wait),
+        CASE(what_came_while_we_stood_still_is_heard_first),
         CASE(a_freed_loop_gives_its_descriptors_back),
     };
 
