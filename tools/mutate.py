@@ -89,8 +89,6 @@ GROUPS = {
         ("runtime_durability_test", [], {}),
         ("runtime_reload_durable_test", [], {}),
         ("runtime_dead_letters_test", [], {}),
-        ("runtime_ledger_test", [], {}),
-        ("runtime_malloc_test", [], {}),
     ]),
 }
 

@@ -141,6 +141,30 @@ static void counts_are_mended(void **state)
     gw_lf_state_clear(&s);
 }
 
+/* Positions that do not fit into their record, or of a partition that there is not, change nothing. */
+static void malformed_positions_are_refused(void **state)
+{
+    const struct gw_lf_record r = {.kind = GW_LF_POSITION};
+    struct gw_lf_consumer *c;
+    struct gw_buf b;
+
+    (void)state;
+    begin();
+    c = consumer(1, "c", 0);
+    gw_buf_init(&b, 1024);
+    gw_lf_put_position(&b, 1, 64, 5, GW_SLICE("a note"));
+    assert_int_equal(gw_lf_state_apply(&s, &r, gw_buf_slice(&b)), -EBADMSG);
+    gw_buf_reset(&b);
+    gw_lf_put_position(&b, 1, 63, 5, GW_SLICE("a note"));
+    for (size_t n = 1; n < b.n; n++)
+        assert_int_equal(gw_lf_state_apply(&s, &r, gw_slice_of(b.p, n)), -EBADMSG);
+    assert_null(c->positions);
+    apply(GW_LF_POSITION, &b);
+    assert_non_null(c->positions);
+    assert_int_equal(c->positions[63].next_seq, 5);
+    gw_lf_state_clear(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -148,6 +172,7 @@ int main(void)
         cmocka_unit_test(other_records_have_room_too),
         cmocka_unit_test(a_new_consumer_inherits_losses),
         cmocka_unit_test(counts_are_mended),
+        cmocka_unit_test(malformed_positions_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
