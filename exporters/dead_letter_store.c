@@ -153,7 +153,7 @@ static int start(void *self, struct gw_err *err)
         .storage = s->conf->storage,
         .kind = "dead_letters",
         .name = "",
-        .retention = {true, s->conf->max_mib << 20, s->conf->max_age_ns},
+        .retention = {.until_settled = true, .max_bytes = s->conf->max_mib << 20, .max_age_ns = s->conf->max_age_ns},
     };
     struct gw_storage st;
     int rc = h->ops->storage(h, s->conf->storage, &st, err);

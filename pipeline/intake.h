@@ -48,6 +48,14 @@ struct gw_request {
     uint64_t deadline_ns;       /* monotonic; 0 = none */
 };
 
+/** Rows that are a dead letter without having been worked on. */
+struct gw_buried {
+    const char *reason, *message; /* of class "poison" */
+    uint32_t rows;
+    unsigned attempts;
+    uint64_t first_ns; /* wall clock: when they came in */
+};
+
 struct gw_intake_ops {
     /**
      * Reserve room for a request of `bytes` on the wire (0 = unknown yet).
@@ -69,6 +77,12 @@ struct gw_intake_ops {
      * the answer, nothing was taken.
      */
     int (*submit)(struct gw_intake *in, struct gw_request *rq, struct gw_verdict *ret_refusal);
+    /**
+     * For connectors: an OTLP request (rq->bytes, of rq->hold->signal; nothing is reserved) that must not be decoded.
+     * 0: a verdict follows, when the letter is kept. 1: there is no place for letters, the rows are counted as dropped.
+     * -EBUSY: no room, come again.
+     */
+    int (*bury)(struct gw_intake *in, struct gw_request *rq, const struct gw_buried *b);
 };
 
 /** First member of the runtime's struct. */
@@ -91,6 +105,8 @@ struct gw_intake {
     /* A connector gets one for each pipeline that begins with it; pipeline is NULL for receivers. */
     const char *pipeline;
     struct gw_intake *next;
+    /** Of what a connector submits, in the flight record (log/flight.h); set by it. */
+    uint32_t scope;
 };
 
 /** HTTP status of a verdict, the mapping of the Collector's receiver with 413 for size (OTLP 1.11). */

@@ -796,7 +796,7 @@ static void start(struct gw_job *j)
         j->timer.fire = on_timeout;
         gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
     }
-    gw_working_begin(&j->working, e, j->chunk->tab, gw_chunk_is_waited_for(j->chunk), j->on_trial);
+    gw_working_begin(&j->working, e, j->chunk->tab, j->chunk->n_receipts > 0, j->on_trial);
     before = gw_flight_enter(j->working.scope);
     e->ops->send(e->conf.self, &j->a); /* it may be over behind this */
     (void)gw_flight_enter(before);

@@ -477,6 +477,10 @@ bool gw_intake_is_parked(const struct intake *in);
 /** Keep the request as a dead letter, if there is a place and a right to it. rc and why: as the decoder says. */
 void gw_intake_undecodable(struct intake *in, const struct gw_request *rq, int rc, const char *why);
 
+/* bury.c */
+/** As gw_intake_ops.bury. */
+int gw_intake_bury(struct gw_intake *in, struct gw_request *rq, const struct gw_buried *b);
+
 /* worker.c */
 int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct gw_err *err);
 void gw_worker_free(struct worker *w);

@@ -115,6 +115,7 @@ static void run(struct open_batch *o)
     struct worker *w = in->worker;
     struct route *rt = gw_intake_route(in, o->b->signal);
     struct gw_view v;
+    uint32_t before;
 
     for (unsigned i = 0; i < rt->n_reach; i++)
         *reserved_of(in->share, &rt->reach[i]) += o->units[i];
@@ -124,9 +125,11 @@ static void run(struct open_batch *o)
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
     w->in_log = is_in_log(in, rt);
     w->line = w->stage = page_of(in, o->b->signal);
+    before = gw_flight_enter(in->base.scope);
     gw_flow_run(w, &v, rt->targets, rt->n_targets);
     w->line = w->stage = NULL;
     gw_flow_flush_letters(w);
+    (void)gw_flight_enter(before);
     for (unsigned i = 0; i < rt->n_reach; i++) {
         struct reach *r = &rt->reach[i];
         uint64_t *left = reserved_of(in->share, r);
@@ -494,4 +497,5 @@ const struct gw_intake_ops gw_intake_ops = {.admit = gw_intake_admit,
                                             .grow = gw_intake_grow,
                                             .ahead = gw_intake_ahead,
                                             .release = gw_intake_release,
-                                            .submit = submit};
+                                            .submit = submit,
+                                            .bury = gw_intake_bury};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door in three files, all on the worker's thread:
+ * The door in four files, all on the worker's thread:
  *
  *   admission.c  admit: memory and places, or when to come again
  *   intake.c     submit: decoded into an open batch, which flows or is parked
+ *   bury.c       what must not be decoded becomes a dead letter
  *   tickets.c    each request's ticket, and the verdict when it is settled
  */
 #ifndef GW_RUNTIME_INTAKE_IMPL_H

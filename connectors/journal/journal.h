@@ -106,6 +106,7 @@ struct part {
     uint64_t committed;                       /* the log knows that */
     uint32_t alone;                           /* so many frames go one by one: one of them is no request */
     bool copy;                                /* the decoder must have a payload of its own */
+    uint64_t innocent;                        /* frames below had their trial */
 };
 
 /** A commit of positions; one a lane under way at a time. */
@@ -157,6 +158,15 @@ struct lane {
     struct gw_buf merged;
     unsigned turn;
     _Atomic uint64_t oldest_row, oldest_ns; /* of what is not done; UINT64_MAX, 0: nothing is known to be */
+    /* What the gateway may have crashed of: suspects.c. */
+    struct gw_flight *flight;
+    uint64_t flight_log;
+    uint32_t scope;
+    struct gw_flight_suspect *suspects;
+    unsigned n_suspects;
+    struct part *trial; /* that has the lane for itself; or NULL */
+    bool wants_trial;
+    uint64_t try_ns, wanted_ns; /* not before, unless nothing else can be sent; wanted since */
 };
 
 /** A worker's share. Lives as long as the journal: commits may be done when the worker is gone. */
@@ -268,8 +278,30 @@ void gw_journal_lane_drop(struct lane *n, struct part *p);
 /* send.c */
 /** True: something was sent. */
 bool gw_journal_send_more(struct lane *n);
+/** The partition's next request. False: the way is full. */
+bool gw_journal_send_one(struct lane *n, struct part *p);
+/** The partition's next frame goes to the dead letters. False: not now. */
+bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buried *b);
 void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v);
-void gw_journal_send_close(struct part *p);
+void gw_journal_send_close(struct lane *n, struct part *p);
+
+/* suspects.c */
+void gw_journal_suspects_open(struct lane *n);
+void gw_journal_suspects_close(struct lane *n);
+/** It may only go alone, if at all. */
+bool gw_journal_is_suspect(const struct lane *n, const struct part *p, const struct taken *t);
+/** Some partition has come to one. */
+bool gw_journal_suspects_wait(const struct lane *n);
+/** The lane is theirs: nothing else is sent. */
+bool gw_journal_suspects_hold(const struct lane *n);
+/** True: something was sent, or buried. */
+bool gw_journal_suspects_run(struct lane *n);
+/** A request of so many frames is under way. Returns its slot in the flight record. */
+uint32_t gw_journal_suspects_begin(struct lane *n, struct part *p, const struct taken *first, uint32_t count);
+/** It is not. answered: its first frame, when the pipeline has worked on it. */
+void gw_journal_suspects_end(struct lane *n, struct part *p, uint32_t slot, const struct taken *answered);
+/** p->done has moved. */
+void gw_journal_suspects_passed(struct lane *n, const struct part *p);
 
 /* positions.c */
 void gw_journal_positions_run(struct lane *n);

@@ -159,7 +159,9 @@ uint64_t gw_journal_lane_due(const struct lane *n)
 {
     uint64_t now = gw_loop_now_ns(n->local->loop), due = n->dirty || n->commit_ns > now ? n->commit_ns : 0, look;
 
-    look = n->retry_ns > now ? n->retry_ns : !n->local->quiesced && has_room(n) && is_behind(n) ? now + LOOK_NS : 0;
+    look = n->retry_ns > now                                                                       ? n->retry_ns
+           : !n->local->quiesced && ((has_room(n) && is_behind(n)) || gw_journal_suspects_wait(n)) ? now + LOOK_NS
+                                                                                                   : 0;
     return look && (!due || look < due) ? look : due;
 }
 
@@ -212,6 +214,7 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     in->local = n;
     rc = find_positions(n);
     n->ended = !is_behind(n);
+    gw_journal_suspects_open(n);
     return rc < 0 ? gw_fail(err, rc, "pipeline %s: its position is not known: %s", in->pipeline, strerror(-rc)) : 0;
 }
 
@@ -221,9 +224,10 @@ void gw_journal_lane_close(struct lane *n)
         n->intake->local = NULL;
     gw_journal_fetch_close(n);
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
-        gw_journal_send_close(&n->parts[i]);
+        gw_journal_send_close(n, &n->parts[i]);
         while (n->parts[i].first)
             gw_journal_lane_drop(n, &n->parts[i]);
     }
+    gw_journal_suspects_close(n);
     gw_buf_clear(&n->merged);
 }

@@ -33,6 +33,7 @@ struct request {
     struct request *next;
     struct taken *first;
     uint32_t number, n_frames;
+    uint32_t slot; /* in the flight record; 0: none */
     enum state state;
 };
 
@@ -111,6 +112,8 @@ static void leave(struct lane *n, struct part *p)
             p->last_request = &p->requests;
         free(r);
         n->dirty = true;
+        if (n->n_suspects)
+            gw_journal_suspects_passed(n, p);
     }
 }
 
@@ -157,15 +160,19 @@ void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct
     while (r && r->number != ack->stream)
         r = r->next;
     n->n_under_way--;
-    if (r)
+    if (r) {
+        gw_journal_suspects_end(n, &n->parts[ack->slot], r->slot, r->first);
+        r->slot = 0;
         settle(n, &n->parts[ack->slot], r, v);
+    }
     gw_loop_again(n->local->loop);
 }
 
-void gw_journal_send_close(struct part *p)
+void gw_journal_send_close(struct lane *n, struct part *p)
 {
     for (struct request *r = p->requests, *next; r; r = next) {
         next = r->next;
+        gw_flight_end(n->flight, r->slot);
         free(r);
     }
     p->requests = NULL;
@@ -173,21 +180,25 @@ void gw_journal_send_close(struct part *p)
 
 /* ---- on their way ----------------------------------------------------------------------------------------- */
 
-/* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. */
-static uint32_t count_next(const struct part *p)
+/* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. A
+ * suspect is alone. */
+static uint32_t count_next(const struct lane *n, const struct part *p)
 {
     const struct gw_meta *meta = p->unsent->block->meta;
     size_t all = 0;
-    uint32_t n = 0;
+    uint32_t count = 0;
 
-    for (const struct taken *t = p->unsent; t; t = t->next, n++) {
+    if (gw_journal_is_suspect(n, p, p->unsent))
+        return 1;
+    for (const struct taken *t = p->unsent; t; t = t->next, count++) {
         size_t bytes = t->block->frames[t->frame].body.n;
 
-        if (n > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !gw_meta_eq(t->block->meta, meta)))
+        if (count > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !gw_meta_eq(t->block->meta, meta) ||
+                          gw_journal_is_suspect(n, p, t)))
             break;
         all += bytes;
     }
-    return n;
+    return count;
 }
 
 static size_t bytes_of(const struct request *r)
@@ -221,9 +232,12 @@ static int submit(struct lane *n, struct part *p, struct request *r, struct gw_v
                             .meta = b->meta,
                             .ack = {.slot = (uint32_t)(p - n->parts), .stream = r->number}};
     int rc = n->intake->ops->admit(n->intake, &hold, n->signal, bytes_of(r), ret);
+    uint32_t before;
 
-    if (rc < 0)
+    if (rc < 0) {
+        gw_journal_suspects_end(n, p, 0, NULL);
         return rc;
+    }
     if (r->n_frames == 1) {
         rq.bytes = b->frames[r->first->frame].body;
         rq.payload = p->copy ? NULL : gw_payload_ref(b->payload);
@@ -232,9 +246,14 @@ static int submit(struct lane *n, struct part *p, struct request *r, struct gw_v
         rc = n->merged.failed ? -EBUSY : 0;
     }
     n->n_under_way++;
+    r->slot = gw_journal_suspects_begin(n, p, r->first, r->n_frames);
+    before = gw_flight_enter(n->scope);
     if (rc == 0)
         rc = n->intake->ops->submit(n->intake, &rq, ret);
+    (void)gw_flight_enter(before);
     if (rc < 0) {
+        gw_journal_suspects_end(n, p, r->slot, NULL);
+        r->slot = 0;
         n->n_under_way--;
         n->intake->ops->release(n->intake, &hold);
         (void)gw_payload_unref(rq.payload);
@@ -266,7 +285,7 @@ static bool send_again(struct lane *n, struct part *p)
 static bool send_next(struct lane *n, struct part *p)
 {
     struct gw_verdict v = {.grpc_status = UNAVAILABLE};
-    uint32_t count = count_next(p);
+    uint32_t count = count_next(n, p);
     struct request *r = add_request(p, count);
     int rc = r ? submit(n, p, r, &v) : -ENOMEM;
 
@@ -289,9 +308,37 @@ static bool send_next(struct lane *n, struct part *p)
     return true;
 }
 
+bool gw_journal_send_one(struct lane *n, struct part *p)
+{
+    return send_next(n, p);
+}
+
+bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buried *b)
+{
+    const struct block *block = p->unsent->block;
+    struct gw_hold hold = {.signal = n->signal};
+    struct gw_request rq = {.hold = &hold, .meta = block->meta, .bytes = block->frames[p->unsent->frame].body};
+    struct request *r = add_request(p, 1);
+    int rc = -ENOMEM;
+
+    if (r) {
+        rq.ack = (struct gw_ack){.slot = (uint32_t)(p - n->parts), .stream = r->number};
+        rc = n->intake->ops->bury(n->intake, &rq, b);
+    }
+    if (rc == 0)
+        n->n_under_way++;
+    if (rc < 0 && r)
+        take_back(p, r);
+    if (rc > 0) {
+        r->state = DONE;
+        leave(n, p);
+    }
+    return rc >= 0;
+}
+
 static bool may_send(const struct lane *n, const struct part *p)
 {
-    return p->n_again || (p->unsent && (!p->requests || n->intake->many));
+    return p->n_again || (p->unsent && (!p->requests || n->intake->many) && !gw_journal_is_suspect(n, p, p->unsent));
 }
 
 bool gw_journal_send_more(struct lane *n)
@@ -300,7 +347,7 @@ bool gw_journal_send_more(struct lane *n)
 
     if (n->retry_ns > gw_loop_now_ns(n->local->loop) || n->local->quiesced)
         return false;
-    for (unsigned k = 0; k < JOURNAL_PARTITIONS; k++) {
+    for (unsigned k = 0; k < JOURNAL_PARTITIONS && !gw_journal_suspects_hold(n); k++) {
         struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */
 
         for (; may_send(n, p); any = true)
@@ -308,5 +355,5 @@ bool gw_journal_send_more(struct lane *n)
                 return any;
     }
     n->turn++;
-    return any;
+    return gw_journal_suspects_run(n) || any;
 }

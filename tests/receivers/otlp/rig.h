@@ -161,7 +161,8 @@ static int rig_submit(struct gw_intake *in, struct gw_request *rq, struct gw_ver
     return 0;
 }
 
-static const struct gw_intake_ops rig_intake_ops = {rig_admit, rig_grow, rig_ahead, rig_release, rig_submit};
+static const struct gw_intake_ops rig_intake_ops = {
+    .admit = rig_admit, .grow = rig_grow, .ahead = rig_ahead, .release = rig_release, .submit = rig_submit};
 
 static int rig_find_auth(struct gw_host *h, const char *id, struct gw_auth *ret, struct gw_err *err)
 {
