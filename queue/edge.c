@@ -8,7 +8,7 @@
 #include "queue/edge_impl.h"
 #include "queue/wal.h"
 
-enum { CLOSE_TURNS = 500, BURIAL_TURNS = 50, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30, SHARE = 4 };
+enum { CLOSE_TURNS = 500, BURIAL_TURNS = 50, CLOSE_WAIT_NS = 10000000, MAX_ENCODED_BYTES = 1u << 30 };
 
 static struct gw_lane *lane_of(const struct gw_edge *e, enum gw_signal s)
 {
@@ -42,116 +42,6 @@ void gw_edge_set_own_wal(struct gw_edge *e, enum gw_signal s, struct gw_wal *w)
 }
 
 /* ---- making and ending ------------------------------------------------------------------------------------ */
-
-static uint64_t read_queued(void *arg)
-{
-    return atomic_load_explicit(&((struct gw_lane *)arg)->queued, memory_order_relaxed);
-}
-
-static uint64_t read_lag_bytes(void *arg)
-{
-    return atomic_load_explicit(&((struct gw_lane *)arg)->lag_bytes, memory_order_relaxed);
-}
-
-static uint64_t read_lag_rows(void *arg)
-{
-    return atomic_load_explicit(&((struct gw_lane *)arg)->lag_rows, memory_order_relaxed);
-}
-
-static uint64_t read_in_flight(void *arg)
-{
-    return atomic_load_explicit(&((struct gw_lane *)arg)->in_flight, memory_order_relaxed);
-}
-
-const double gw_row_bounds[GW_N_ROW_BOUNDS] = {10,   25,   50,   75,   100,  250,  500,   750,   1000,  2000,  3000,
-                                               4000, 5000, 6000, 7000, 8000, 9000, 10000, 20000, 30000, 50000, 100000};
-const double gw_byte_bounds[GW_N_BYTE_BOUNDS] = {128,    256,     512,     1024,    2048,    4096,
-                                                 8192,   16384,   32768,   65536,   131072,  262144,
-                                                 524288, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 1 << 24};
-
-static struct gw_metric *counter(const struct gw_edge *e, const char *what, enum gw_signal s, const char *help)
-{
-    const struct gw_label l = {"exporter", e->conf.id};
-    char name[128];
-
-    (void)snprintf(name, sizeof(name), "otelcol_exporter_%s_%s", what, gw_signal_item_name(s));
-    return gw_meter_get(e->conf.meter, GW_COUNTER, name, help, &l, 1);
-}
-
-static struct gw_metric *consumed(const struct gw_edge *e, const char *outcome, enum gw_signal s)
-{
-    const struct gw_label l[] = {{"otelcol_component_id", e->conf.id},
-                                 {"otelcol_component_kind", "exporter"},
-                                 {"otelcol_component_outcome", outcome},
-                                 {"otelcol_signal", gw_signal_name(s)}};
-
-    return gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_exporter_consumed_items",
-                        "Number of items passed to the exporter.", l, 4);
-}
-
-static struct gw_metric *rows_histogram(const struct gw_edge *e, const char *name, const char *help,
-                                        const struct gw_label *l, unsigned n)
-{
-    return gw_meter_get_histogram(e->conf.meter, name, help, l, n, gw_row_bounds, GW_N_ROW_BOUNDS);
-}
-
-static struct gw_metric *bytes_histogram(const struct gw_edge *e, const char *name, const char *help,
-                                         const struct gw_label *l, unsigned n)
-{
-    return gw_meter_get_histogram(e->conf.meter, name, help, l, n, gw_byte_bounds, GW_N_BYTE_BOUNDS);
-}
-
-/* What came in, a request at a time, and what left, a batch at a time. */
-static void make_histograms(const struct gw_edge *e, struct gw_lane *l)
-{
-    const struct gw_label id = {"exporter", e->conf.id};
-
-    if (e->conf.settings.queue.enabled) {
-        l->enqueue_size =
-            rows_histogram(e, "otelcol_exporter_enqueue_size", "Number of items in a request to the queue", &id, 1);
-        l->enqueue_bytes = bytes_histogram(e, "otelcol_exporter_enqueue_size_bytes",
-                                           "Number of bytes in a request to the queue", &id, 1);
-    }
-    if (e->own_batching.enabled) {
-        l->send_size =
-            rows_histogram(e, "otelcol_exporter_queue_batch_send_size", "Number of units in the batch", &id, 1);
-        l->send_bytes = bytes_histogram(e, "otelcol_exporter_queue_batch_send_size_bytes",
-                                        "Number of bytes in batch that was sent", &id, 1);
-    }
-}
-
-static void make_metrics(struct gw_edge *e, struct gw_lane *l)
-{
-    const struct gw_label both[] = {{"data_type", gw_signal_name(l->signal)}, {"exporter", e->conf.id}};
-    struct gw_meter *m = e->conf.meter;
-
-    l->sent = counter(e, "sent", l->signal, "Number of items successfully sent to the destination.");
-    l->failed = counter(e, "send_failed", l->signal, "Number of items in failed attempts to send to the destination.");
-    l->enqueue_failed = counter(e, "enqueue_failed", l->signal, "Number of items failed to be added to the queue.");
-    l->consumed = consumed(e, "success", l->signal);
-    l->not_consumed = consumed(e, "failure", l->signal);
-    if (e->ops->swallow)
-        return;
-    l->flying = gw_meter_get_read(m, "otelcol_exporter_in_flight_requests", "Current number of in-flight requests",
-                                  both, 2, read_in_flight, l);
-    if (e->conf.level >= GW_LEVEL_DETAILED)
-        make_histograms(e, l);
-    if (!e->conf.settings.queue.enabled)
-        return;
-    l->size = gw_meter_get_read(m, "otelcol_exporter_queue_size", "Current size of the retry queue (in batches)", both,
-                                2, read_queued, l);
-    l->capacity = gw_meter_get(m, GW_GAUGE, "otelcol_exporter_queue_capacity",
-                               "Fixed capacity of the retry queue (in batches)", both, 2);
-    gw_metric_set(l->capacity, e->conf.settings.queue.queue_size);
-    if (!gw_edge_is_durable(e))
-        return;
-    l->lag_bytes_metric =
-        gw_meter_get_read(m, "staunch_queue_lag_bytes", "Bytes on disk that the exporter has not settled yet.", both, 2,
-                          read_lag_bytes, l);
-    l->lag_rows_metric =
-        gw_meter_get_read(m, "staunch_queue_lag_items", "Items on disk that the exporter has not settled yet.", both, 2,
-                          read_lag_rows, l);
-}
 
 /* A queue that spills is bounded by what may lie on disk, whatever counts in memory. */
 static void bound_by_bytes(struct gw_edge *e)
@@ -187,7 +77,7 @@ int gw_edge_new(const struct gw_edge_conf *conf, struct gw_edge **ret)
         e->lanes[i].pending_last = &e->lanes[i].pending;
         e->lanes[i].graves_last = &e->lanes[i].graves;
         if (conf->signals & e->lanes[i].signal)
-            make_metrics(e, &e->lanes[i]);
+            gw_edge_make_metrics(e, &e->lanes[i]);
     }
     gw_gate_init(e);
     *ret = e;
@@ -198,7 +88,7 @@ void gw_edge_add_signals(struct gw_edge *e, unsigned signals)
 {
     for (unsigned i = 0; i < GW_N_SIGNALS; i++)
         if (signals & ~e->conf.signals & e->lanes[i].signal)
-            make_metrics(e, &e->lanes[i]);
+            gw_edge_make_metrics(e, &e->lanes[i]);
     e->conf.signals |= signals;
 }
 
@@ -292,142 +182,6 @@ static void count_not_taken(struct gw_lane *l, uint64_t rows)
 void gw_edge_count_refused(struct gw_edge *e, enum gw_signal s, uint64_t rows)
 {
     count_not_taken(lane_of(e, s), rows);
-}
-
-/* ---- room ------------------------------------------------------------------------------------------------- */
-
-enum gw_sizer gw_edge_sizer(const struct gw_edge *e)
-{
-    return (enum gw_sizer)e->conf.settings.queue.sizer;
-}
-
-uint64_t gw_edge_units(const struct gw_edge *e, uint64_t requests, uint64_t rows, uint64_t bytes)
-{
-    switch (gw_edge_sizer(e)) {
-    case GW_SIZER_ITEMS:
-        return rows;
-    case GW_SIZER_BYTES:
-        return bytes;
-    case GW_SIZER_REQUESTS:
-        break;
-    }
-    return requests;
-}
-
-bool gw_edge_blocks(const struct gw_edge *e)
-{
-    return e->conf.settings.queue.block_on_overflow;
-}
-
-const char *gw_edge_id(const struct gw_edge *e)
-{
-    return e->conf.id;
-}
-
-static bool is_bounded(const struct gw_edge *e)
-{
-    const struct gw_sending_queue_settings *q = &e->conf.settings.queue;
-
-    if (!q->enabled || e->ops->swallow)
-        return false;
-    return !gw_edge_is_durable(e) || q->on_full == GW_ON_FULL_REFUSE ||
-           (q->on_full == GW_ON_FULL_SPILL && q->max_lag_bytes);
-}
-
-static bool take(struct gw_lane *l, uint64_t units)
-{
-    uint64_t used = atomic_load_explicit(&l->used, memory_order_relaxed),
-             size = l->edge->conf.settings.queue.queue_size;
-
-    do {
-        if (used > 0 && (units > size || used > size - units))
-            return false;
-    } while (!atomic_compare_exchange_weak_explicit(&l->used, &used, used + units, memory_order_seq_cst,
-                                                    memory_order_relaxed));
-    return true;
-}
-
-/* A queue may grow while it holds no more than SHARE times what is free of the memory: the queues of n dead sinks leave
- * 1 / (1 + n × SHARE) of it to the pipelines that work, whatever their sizes allow. */
-static bool is_greedy(const struct gw_edge *e)
-{
-    uint64_t used = atomic_load_explicit(&e->conf.memory->used_bytes, memory_order_relaxed),
-             soft = atomic_load_explicit(&e->conf.memory->soft_bytes, memory_order_relaxed),
-             held = atomic_load_explicit(&e->held_bytes, memory_order_relaxed);
-
-    return held > 0 && held / SHARE > (used < soft ? soft - used : 0);
-}
-
-bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait)
-{
-    struct gw_lane *l = lane_of(e, s);
-
-    if (!is_bounded(e))
-        return true;
-    if (!is_greedy(e) && take(l, units))
-        return true;
-    if (!wait)
-        return false;
-    atomic_store(&l->waited_for, true);
-    return !is_greedy(e) && take(l, units); /* room may have come before the flag was seen */
-}
-
-static void give(struct gw_lane *l, uint64_t units)
-{
-    if (!is_bounded(l->edge) || units == 0)
-        return;
-    atomic_fetch_sub(&l->used, units);
-    if (atomic_load(&l->waited_for) && atomic_exchange(&l->waited_for, false) && l->edge->conf.room)
-        l->edge->conf.room(l->edge->conf.arg);
-}
-
-uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t units)
-{
-    uint64_t used = atomic_load_explicit(&lane_of(e, s)->used, memory_order_relaxed),
-             size = e->conf.settings.queue.queue_size;
-
-    if (!is_bounded(e) || used == 0 || (units <= size && used <= size - units))
-        return 0;
-    return units > size ? used : used - (size - units);
-}
-
-bool gw_edge_is_waited_for(const struct gw_edge *e, enum gw_signal s)
-{
-    return atomic_load_explicit(&lane_of(e, s)->waited_for, memory_order_relaxed);
-}
-
-uint64_t gw_edge_drained(const struct gw_edge *e, enum gw_signal s)
-{
-    return atomic_load_explicit(&lane_of(e, s)->drained, memory_order_relaxed);
-}
-
-void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units)
-{
-    give(lane_of(e, s), units);
-}
-
-void gw_edge_take_units(struct gw_edge *e, enum gw_signal s, uint64_t units)
-{
-    if (is_bounded(e))
-        atomic_fetch_add(&lane_of(e, s)->used, units);
-}
-
-void gw_edge_forget(struct gw_lane *l, uint64_t units, uint64_t lag_bytes)
-{
-    atomic_fetch_sub_explicit(&l->queued, units, memory_order_relaxed);
-    atomic_fetch_add_explicit(&l->drained, units, memory_order_relaxed);
-    if (lag_bytes)
-        atomic_fetch_sub(&l->lag_bytes, lag_bytes);
-    give(l, units);
-}
-
-void gw_edge_done(struct gw_lane *l, struct gw_chunk *c)
-{
-    uint64_t units = c->units, lag_bytes = c->lag_bytes;
-
-    gw_chunk_free(l->edge, c);
-    gw_edge_forget(l, units, lag_bytes);
-    atomic_fetch_sub(&l->edge->n_chunks, 1);
 }
 
 /* ---- the worker's side ------------------------------------------------------------------------------------ */
@@ -534,7 +288,7 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
         gw_view_clear(v);
         return;
     }
-    if (is_bounded(e)) {
+    if (gw_edge_is_bounded(e)) {
         uint64_t ours;
 
         c->units = gw_edge_units(e, gw_view_requests(v), c->rows, c->body.n);
@@ -651,7 +405,7 @@ bool gw_edge_put_bytes(struct gw_edge *e, enum gw_signal s, struct gw_slice body
         count_not_taken(l, n_rows);
         return false;
     }
-    c->units = is_bounded(e) ? units : 0;
+    c->units = gw_edge_is_bounded(e) ? units : 0;
     c->book = from->book;
     c->sender = from->sender;
     gw_book_add(from->book, from->page, GW_E_IN, n_rows);

@@ -211,6 +211,13 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason);
 /** Time is up: pauses end, attempts are cancelled, pending chunks are dropped as "shutdown". */
 void gw_sender_cut(struct gw_lane *l);
 
+/* room.c */
+/** Units are counted against queue_size; else only the disk, or nothing, bounds it. */
+bool gw_edge_is_bounded(const struct gw_edge *e);
+
+/* edge_meters.c */
+void gw_edge_make_metrics(struct gw_edge *e, struct gw_lane *l);
+
 /* edge.c. Whoever drops rows also shows one of them (gw_edge_sample). */
 void gw_edge_drop(struct gw_lane *l, struct gw_book *book, uint32_t rows, const char *reason);
 /** As drop, by somebody who may not write to the book. Threads: any. */

@@ -17,20 +17,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "queue/burial.h"
-#include "queue/dead_letter.h"
-#include "queue/edge_impl.h"
+#include "queue/sender_impl.h"
 
-enum { MAX_DEAD_LETTER_BYTES = 1u << 30 };
-#define DEAD_LETTER_PAUSE_NS 100000000u
-#define STARVED_PAUSE_NS     100000000u
-/* While draining there is an end in sight: a sink that was away may be back, and asking costs little. */
-#define DRAIN_PAUSE_NS 500000000u
-
-static struct gw_loop *loop_of(const struct gw_lane *l)
-{
-    return atomic_load_explicit(&l->edge->loop, memory_order_relaxed);
-}
+#define STARVED_PAUSE_NS 100000000u
 
 static void remove_job(struct gw_job *j)
 {
@@ -60,248 +49,9 @@ static void finish(struct gw_job *j, uint32_t rejected, enum gw_outcome outcome,
     gw_edge_done(l, c);
 }
 
-static void write_dead_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f,
-                              struct gw_buf *out)
-{
-    bool partial = strcmp(f->class_, "partial") == 0; /* the body has rows that the sink took, too */
-    struct gw_edge *e = j->lane->edge;
-    struct gw_dead_letter d = {
-        .class_ = f->class_,
-        .reason = f->reason,
-        .message = f->message,
-        .code = f->code ? f->code : f->grpc_status,
-        .component = e->conf.id,
-        .pipeline = j->chunk->pipeline,
-        .config = e->config,
-        .signal = j->chunk->signal,
-        .rows = partial ? j->a.rows : rows,
-        .rejected = partial ? rows : 0,
-        .attempts = j->a.number,
-        .first_ns = j->chunk->arrived_ns,
-        .last_ns = gw_wall_ns(e->conf.env),
-        .meta = j->chunk->meta,
-        .body = body,
-    };
-
-    gw_buf_init(out, MAX_DEAD_LETTER_BYTES);
-    gw_dead_letter_put(e->conf.env, &d, out);
-}
-
-/* To one of its queues. False: it has no room. */
-static bool post_to(struct gw_edge *e, struct gw_edge *to, struct gw_slice letter, struct gw_burial *b,
-                    const struct gw_book *book)
-{
-    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
-                                .signal = GW_LOGS,
-                                .pipeline = book ? book->pipeline : "",
-                                .component = to->conf.id,
-                                .edge = to,
-                                .from = e};
-    struct gw_put_from from = {
-        .sender = e, .page = GW_PAGE_FEEDER, .cut = e->cut_seen, .receipt = b ? gw_burial_receipt(b) : NULL};
-
-    if (e->conf.book && !gw_edge_draws_from_logs(to))
-        from.book = e->conf.book(e->conf.arg, &key);
-    if (gw_edge_put_bytes(to, GW_LOGS, letter, 1, NULL, &from))
-        return true;
-    if (b) {
-        gw_ticket_settle(from.receipt, 1, GW_DELIVERED, NULL); /* no verdict on the others */
-        (void)gw_ticket_unref(from.receipt);
-    }
-    return false;
-}
-
-/* Rows of a log are settled when the letter is kept. False: no dead letter queue has room. */
-static bool post_dead_letter(struct gw_edge *e, struct gw_tab *tab, struct gw_slice letter, const struct gw_book *book)
-{
-    struct gw_burial *b = tab && e->n_dead_letters ? gw_burial_begin(e, tab) : NULL;
-    unsigned taken = 0;
-
-    if (tab && !b)
-        return false; /* no memory: as without room */
-    for (unsigned i = 0; i < e->n_dead_letters && letter.n; i++)
-        taken += post_to(e, e->dead_letters[i], letter, b, book);
-    if (b)
-        gw_burial_posted(b);
-    return taken > 0;
-}
-
-static void count_dead_letter(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows,
-                              const char *reason)
-{
-    const struct gw_label labels[] = {
-        {"component", l->edge->conf.id}, {"signal", gw_signal_name(l->signal)}, {"reason", reason}};
-
-    gw_tab_count(tab, GW_LOG_DEAD_LETTERED, rows);
-    gw_book_add(book, GW_PAGE_EDGE, GW_E_DEAD_LETTERED, rows);
-    atomic_fetch_add_explicit(&l->dead_lettered, rows, memory_order_relaxed);
-    gw_metric_add(l->failed, rows);
-    gw_metric_add(gw_meter_get(l->edge->conf.meter, GW_COUNTER, "staunch_dead_letter_items",
-                               "Items that a sink will never take and that were written to the dead letter port.",
-                               labels, 3),
-                  rows);
-}
-
-static void drop(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows, const struct gw_fate *f)
-{
-    gw_tab_count(tab, GW_LOG_DROPPED, rows);
-    gw_metric_add(l->failed, rows);
-    gw_edge_drop(l, book, rows, f->reason);
-    gw_log(&l->edge->conf.logger, GW_LOG_ERROR, "Exporting failed. Dropping data. %s: %s (dropped_items: %u)",
-           f->reason, f->message ? f->message : "no more is known", rows);
-}
-
-/* What is in a log stays there; what could not be written to one is nowhere else. */
-static void leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows)
-{
-    uint32_t homeless = gw_tab_n_homeless(tab);
-
-    homeless = homeless < rows ? homeless : rows;
-    if (homeless)
-        gw_edge_drop(l, book, homeless, "shutdown");
-    gw_tab_leave(tab);
-}
-
-/* Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
-static bool bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
-{
-    struct gw_edge *e = j->lane->edge;
-    struct gw_buf letter;
-    bool taken;
-
-    if (e->n_dead_letters) {
-        write_dead_letter(j, body, rows, f, &letter);
-        taken = !letter.failed && post_dead_letter(e, tab, gw_buf_slice(&letter), j->chunk->book);
-        gw_buf_clear(&letter);
-        if (taken) {
-            count_dead_letter(j->lane, j->chunk->book, tab, rows, f->reason);
-            return true;
-        }
-        if (!e->closing)
-            return false;
-        if (tab) { /* it will be refused again, after the next start */
-            leave(j->lane, j->chunk->book, tab, rows);
-            return true;
-        }
-    }
-    gw_edge_sample(j->lane, j->chunk->book, f->reason, body, GW_BODY_SENT);
-    drop(j->lane, j->chunk->book, tab, rows, f);
-    return true;
-}
-
 static void start(struct gw_job *j);
 
-/* ---- pauses ----------------------------------------------------------------------------------------------- */
-
-/* interval × (1 ± randomization_factor), and the next interval. */
-static uint64_t next_pause_ns(const struct gw_edge *e, struct gw_tries *t)
-{
-    const struct gw_retry_settings *r = &e->conf.settings.retry;
-    double unit = (double)(gw_random_u64(e->conf.env) >> 11) * 0x1p-53; /* [0, 1) */
-    double pause = t->interval_ns * (1 + r->randomization_factor * (2 * unit - 1));
-
-    t->interval_ns *= r->multiplier;
-    if (t->interval_ns > (double)r->max_interval_ns)
-        t->interval_ns = (double)r->max_interval_ns;
-    return pause < 0 ? 0 : (uint64_t)pause;
-}
-
-/* We leave, and the sink does not answer: the journal keeps the rows for the next start, or for a successor. */
-static bool goes_back(const struct gw_job *j)
-{
-    return j->chunk->in_log && atomic_load_explicit(&j->lane->edge->draining, memory_order_relaxed);
-}
-
-static bool over(struct gw_tries *t, const char *why)
-{
-    t->over = why;
-    return false;
-}
-
-/* The time for trying ends only for what is nowhere but in memory. */
-uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
-{
-    /* On disk there is no hurry: what waits there does not take what others need. */
-    return j->chunk->tab || j->chunk->in_log ? 0 : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
-}
-
-/* It was not even tried, because the sink is known to be away: no retry is counted. What runs out of time meanwhile has
- * one last try; who waits is told. */
-static bool wait_for_sink(const struct gw_job *j, struct gw_tries *t, uint64_t wait_ns, uint64_t *ret_pause_ns)
-{
-    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), end = t->first_ns + most;
-
-    if (j->lane->edge->closing || j->cancelled || goes_back(j))
-        return over(t, "shutdown");
-    if (gw_chunk_is_waited_for(j->chunk))
-        return over(t, "breaker_open");
-    if (atomic_load_explicit(&j->lane->edge->draining, memory_order_relaxed) && wait_ns > DRAIN_PAUSE_NS)
-        wait_ns = DRAIN_PAUSE_NS;
-    t->wished = false;
-    if (most && t->first_ns && now + wait_ns >= end) {
-        t->last_try = now >= end;
-        wait_ns = now < end ? end - now : 0;
-    }
-    *ret_pause_ns = wait_ns;
-    return true;
-}
-
-/* The sink's own wish. A header that says ten years holds nothing up for ten years. */
-static uint64_t wish_ns(const struct gw_edge *e, const struct gw_sent_info *info)
-{
-    uint64_t most = e->conf.settings.retry.max_retry_after_ns;
-
-    return most && info->retry_after_ns > most ? most : info->retry_after_ns;
-}
-
-/* What an exporter with own_tries has on trial was answered, and goes on as all others do. */
-static void end_trial(struct gw_job *j)
-{
-    j->on_trial = 0;
-    gw_working_end(&j->working);
-    gw_working_begin(&j->working, j->lane->edge, j->chunk->tab, /* waited_for= */ false, /* crashes= */ 0);
-    gw_suspects_answered(j->lane);
-}
-
-/* One more failure: whether it is worth another try, and when. */
-static bool again(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns)
-{
-    struct gw_job *j = (struct gw_job *)a;
-    struct gw_edge *e = j->lane->edge;
-    const struct gw_retry_settings *r = &e->conf.settings.retry;
-    uint64_t now = gw_loop_now_ns(loop_of(j->lane)), most = gw_sender_max_elapsed_ns(j), pause;
-
-    if (info->untried)
-        return wait_for_sink(j, t, info->retry_after_ns, ret_pause_ns);
-    if (j->on_trial > 0)
-        end_trial(j);
-    t->last_try = false;
-    if (t->failures++ == 0)
-        t->interval_ns = (double)r->initial_interval_ns;
-    if (!t->first_ns)
-        t->first_ns = now;
-    if (e->closing || j->cancelled || goes_back(j))
-        return over(t, "shutdown");
-    if (!r->enabled)
-        return over(t, "retry_disabled");
-    if (r->max_retries && t->failures > r->max_retries)
-        return over(t, "retry_exhausted");
-    pause = next_pause_ns(e, t);
-    if (atomic_load_explicit(&e->draining, memory_order_relaxed) && pause > DRAIN_PAUSE_NS)
-        pause = DRAIN_PAUSE_NS;
-    t->wished = wish_ns(e, info) > pause;
-    if (t->wished)
-        pause = wish_ns(e, info);
-    if (most && now + pause > t->first_ns + most)
-        return over(t, "retry_exhausted");
-    if (j->chunk->deadline_ns && now + pause > j->chunk->deadline_ns) /* nobody would hear of it */
-        return over(t, "deadline");
-    gw_log(&e->conf.logger, GW_LOG_INFO,
-           "Exporting failed. Will retry the request after interval. %s: %s (interval: %.3fs)",
-           info->reason ? info->reason : "retry", info->message ? info->message : "", (double)pause / 1e9);
-    *ret_pause_ns = pause;
-    return true;
-}
+/* ---- giving up -------------------------------------------------------------------------------------------- */
 
 static void give_up(struct gw_job *j, const struct gw_fate *f);
 
@@ -326,7 +76,7 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
 
         if (!copy) {
             j->timer.fire = on_pause_end;
-            gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + STARVED_PAUSE_NS);
+            gw_timer_arm(gw_lane_loop(j->lane), &j->timer, gw_loop_now_ns(gw_lane_loop(j->lane)) + STARVED_PAUSE_NS);
             return;
         }
         *copy = *f;
@@ -336,7 +86,7 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
         j->fate = copy;
     }
     j->timer.fire = on_dead_letter_pause;
-    gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + DEAD_LETTER_PAUSE_NS);
+    gw_timer_arm(gw_lane_loop(j->lane), &j->timer, gw_loop_now_ns(gw_lane_loop(j->lane)) + GW_GRAVE_PAUSE_NS);
 }
 
 /* The gateway stops, and the rows are in a log: they stay there, but for those that the sink has said it has. A journal
@@ -355,7 +105,7 @@ static bool stays(struct gw_job *j, const struct gw_fate *f)
     gw_book_add(j->chunk->book, GW_PAGE_EDGE, GW_E_OUT, taken);
     atomic_fetch_add_explicit(&j->lane->delivered, taken, memory_order_relaxed);
     gw_metric_add(j->lane->sent, taken);
-    leave(j->lane, j->chunk->book, j->chunk->tab, j->a.rows - taken);
+    gw_grave_leave(j->lane, j->chunk->book, j->chunk->tab, j->a.rows - taken);
     finish(j, 0, GW_STORED, NULL);
     return true;
 }
@@ -367,7 +117,7 @@ static void give_up(struct gw_job *j, const struct gw_fate *f)
 
     if (stays(j, f))
         return;
-    if (!bury(j, j->chunk->tab, j->a.body, j->a.rows, f))
+    if (!gw_grave_bury(j, j->chunk->tab, j->a.body, j->a.rows, f))
         wait_for_room(j, f);
     else if (has_port && !j->lane->edge->closing)
         finish(j, j->rejected_rows + j->a.rows, GW_DELIVERED, f);
@@ -467,18 +217,16 @@ static void retry(struct gw_job *j, const struct gw_sent_info *info, enum gw_sig
         (void)keep_left(j, info, j->a.rows - info->left_rows);
     if (is_poison(j, info, sign))
         return;
-    if (!again(&j->a, &j->tries, info, &pause)) {
+    if (!gw_tries_again(&j->a, &j->tries, info, &pause)) {
         give_up_trying(j, j->tries.over, info);
         return;
     }
     j->timer.fire = on_pause_end;
-    gw_timer_arm(loop_of(j->lane), &j->timer, gw_loop_now_ns(loop_of(j->lane)) + pause);
+    gw_timer_arm(gw_lane_loop(j->lane), &j->timer, gw_loop_now_ns(gw_lane_loop(j->lane)) + pause);
     gw_gate_pause(j, sign, pause);
 }
 
 /* ---- verdicts --------------------------------------------------------------------------------------------- */
-
-static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f);
 
 /* All of the body, of which the sink rejected some rows and does not say which. False: no letter tells of them. */
 static bool keep_partial(struct gw_job *j, uint32_t rejected, const struct gw_sent_info *info)
@@ -494,12 +242,12 @@ static bool keep_partial(struct gw_job *j, uint32_t rejected, const struct gw_se
     (void)snprintf(message, sizeof(message), "the sink took all but %u of %u items, and does not say which: %s",
                    rejected, j->a.rows, info->message ? info->message : "no reason given");
     f.message = message;
-    write_dead_letter(j, j->a.body, rejected, &f, &letter);
-    taken = !letter.failed && post_dead_letter(e, j->chunk->tab, gw_buf_slice(&letter), j->chunk->book);
+    gw_grave_letter(j, j->a.body, rejected, &f, &letter);
+    taken = !letter.failed && gw_grave_post(e, j->chunk->tab, gw_buf_slice(&letter), j->chunk->book);
     gw_buf_clear(&letter);
     if (taken)
-        count_dead_letter(j->lane, j->chunk->book, j->chunk->tab, rejected, f.reason);
-    return taken || (!e->closing && dig(j, j->chunk->tab, j->a.body, rejected, &f));
+        gw_grave_count(j->lane, j->chunk->book, j->chunk->tab, rejected, f.reason);
+    return taken || (!e->closing && gw_grave_dig(j, j->chunk->tab, j->a.body, rejected, &f));
 }
 
 static void count_rejected(struct gw_job *j, uint32_t rejected)
@@ -596,7 +344,7 @@ static void answered(struct gw_job *j, const struct gw_sent_info *info)
     }
     if (j->cancelled && sent == GW_SENT_PERMANENT && info->reason && strcmp(info->reason, "cancelled") == 0)
         sent = GW_SENT_RETRY; /* the gateway's doing, not the sink's */
-    sign = gw_gate_end(j, info, gw_loop_now_ns(loop_of(l)));
+    sign = gw_gate_end(j, info, gw_loop_now_ns(gw_lane_loop(l)));
     if (j->a.rows == 0 && sent != GW_SENT_OK) { /* every row became a dead letter of its own */
         finish(j, j->rejected_rows, GW_DELIVERED, NULL);
         return;
@@ -615,7 +363,7 @@ static void answered(struct gw_job *j, const struct gw_sent_info *info)
             give_up(j, &f);
         break;
     case GW_SENT_PERMANENT:
-        if (!gw_poison_worth_halving(j, info, gw_loop_now_ns(loop_of(l))) || !split(j))
+        if (!gw_poison_worth_halving(j, info, gw_loop_now_ns(gw_lane_loop(l))) || !split(j))
             give_up(j, &f);
         break;
     case GW_SENT_OVER:
@@ -645,102 +393,6 @@ static void on_done(struct gw_attempt *a, const struct gw_sent_info *info)
     if (was_on_trial)
         gw_suspects_answered(l);
     gw_sender_pump(l);
-}
-
-/* ---- graves ----------------------------------------------------------------------------------------------- */
-
-static void on_graves_pause(struct gw_timer *t);
-
-static void watch_graves(struct gw_lane *l)
-{
-    l->graves_timer.fire = on_graves_pause;
-    gw_timer_arm(loop_of(l), &l->graves_timer, gw_loop_now_ns(loop_of(l)) + DEAD_LETTER_PAUSE_NS);
-}
-
-static void drop_grave(struct gw_lane *l, const struct gw_grave *g, const char *why)
-{
-    gw_edge_sample(l, g->book, why, (struct gw_slice){g->letter, g->n}, GW_BODY_LETTER);
-    drop(l, g->book, NULL, g->rows, &(struct gw_fate){.reason = why, .message = "the dead letter queue had no room"});
-}
-
-/* The first grave is settled: as a dead letter, or dropped because of `why`. */
-static void close_grave(struct gw_lane *l, const char *why)
-{
-    struct gw_grave *g = l->graves;
-
-    l->graves = g->next;
-    if (!l->graves)
-        l->graves_last = &l->graves;
-    if (why && g->tab)
-        leave(l, g->book, g->tab, g->rows);
-    else if (why)
-        drop_grave(l, g, why);
-    else
-        count_dead_letter(l, g->book, g->tab, g->rows, g->reason);
-    (void)gw_tab_unref(g->tab);
-    gw_credit_drain(l->edge->conf.memory, g->n);
-    free(g);
-    atomic_fetch_sub(&l->edge->n_chunks, 1);
-}
-
-static void on_graves_pause(struct gw_timer *t)
-{
-    struct gw_lane *l = (struct gw_lane *)((char *)t - offsetof(struct gw_lane, graves_timer));
-
-    while (l->graves && post_dead_letter(l->edge, l->graves->tab, (struct gw_slice){l->graves->letter, l->graves->n},
-                                         l->graves->book))
-        close_grave(l, NULL);
-    if (l->graves)
-        watch_graves(l);
-    else
-        gw_sender_pump(l);
-}
-
-/* There is no room now. False: no memory either. */
-static bool dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
-{
-    struct gw_lane *l = j->lane;
-    struct gw_grave *g = NULL;
-    struct gw_buf letter;
-
-    write_dead_letter(j, body, rows, f, &letter);
-    if (!letter.failed)
-        g = malloc(sizeof(*g) + letter.n);
-    if (g) {
-        *g = (struct gw_grave){.book = j->chunk->book, .rows = rows, .n = letter.n, .tab = gw_tab_ref(tab)};
-        snprintf(g->reason, sizeof(g->reason), "%s", f->reason);
-        memcpy(g->letter, letter.p, letter.n);
-        *l->graves_last = g;
-        l->graves_last = &g->next;
-        gw_credit_copy(l->edge->conf.memory, g->n);
-        atomic_fetch_add(&l->edge->n_chunks, 1); /* an edge with a grave is not empty */
-        watch_graves(l);
-    }
-    gw_buf_clear(&letter);
-    return g != NULL;
-}
-
-static void on_dead(struct gw_attempt *a, const struct gw_death *d)
-{
-    struct gw_job *j = (struct gw_job *)a;
-    uint32_t rows = d->rows < a->rows ? d->rows : a->rows;
-    struct gw_fate f = {.class_ = d->class_, .reason = d->reason, .message = d->message, .code = d->code};
-    struct gw_tab *all = j->chunk->tab, *tab = all && d->bits ? gw_tab_cut(all, d->bits, true) : NULL;
-
-    if (!tab) /* it is not known which, or there is no memory to note it: they are settled together */
-        tab = gw_tab_ref(all);
-    if (bury(j, tab, d->body, rows, &f) || dig(j, tab, d->body, rows, &f)) {
-        ;
-    } else if (tab) {
-        gw_tab_again(tab);
-    } else {
-        f.reason = "dead_letter_full";
-        gw_edge_sample(j->lane, j->chunk->book, f.reason, d->body, GW_BODY_SENT);
-        drop(j->lane, j->chunk->book, tab, rows, &f);
-    }
-    (void)gw_tab_unref(tab);
-    a->rows -= rows;
-    j->rejected_rows += rows;
 }
 
 static void on_taken(struct gw_attempt *a, const uint64_t *bits)
@@ -776,7 +428,7 @@ static void on_timeout(struct gw_timer *t)
 static void start(struct gw_job *j)
 {
     struct gw_edge *e = j->lane->edge;
-    uint64_t now = gw_loop_now_ns(loop_of(j->lane));
+    uint64_t now = gw_loop_now_ns(gw_lane_loop(j->lane));
     const struct gw_fate late = {"deadline", "deadline", "the deadline passed before the sink was asked", 4, 0,
                                  GW_REFUSED, 0};
     uint32_t before;
@@ -794,7 +446,7 @@ static void start(struct gw_job *j)
     gw_gate_begin(j, now);
     if (j->a.timeout_ns && !e->ops->own_tries) {
         j->timer.fire = on_timeout;
-        gw_timer_arm(loop_of(j->lane), &j->timer, now + j->a.timeout_ns);
+        gw_timer_arm(gw_lane_loop(j->lane), &j->timer, now + j->a.timeout_ns);
     }
     gw_working_begin(&j->working, e, j->chunk->tab, j->chunk->n_receipts > 0, j->on_trial);
     before = gw_flight_enter(j->working.scope);
@@ -818,10 +470,10 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
         .timeout_ns = l->edge->conf.settings.timeout_ns,
         .meta = c->meta,
         .done = on_done,
-        .dead = on_dead,
+        .dead = gw_grave_dead,
         .taken = on_taken,
         .row_name = row_name,
-        .again = again,
+        .again = gw_tries_again,
     };
     j->next = l->jobs;
     l->jobs = j;
@@ -853,7 +505,7 @@ static struct gw_chunk *take_pending(struct gw_lane *l)
 /* One whose pause is over, else a new one. NULL: there is none, or it may not be sent now, or memory is short. */
 static struct gw_job *next_job(struct gw_lane *l)
 {
-    uint64_t now = gw_loop_now_ns(loop_of(l));
+    uint64_t now = gw_loop_now_ns(gw_lane_loop(l));
     struct gw_job *j;
 
     if (l->trial) /* its suspects have the lane for themselves */
@@ -881,9 +533,9 @@ void gw_sender_pump(struct gw_lane *l)
     l->pumping = true;
     while (!l->edge->closing && (j = next_job(l)))
         start(j);
-    gw_gate_rest(l, gw_loop_now_ns(loop_of(l)));
+    gw_gate_rest(l, gw_loop_now_ns(gw_lane_loop(l)));
     if (l->starved && !gw_timer_is_armed(&l->gate.timer)) /* nothing else may come that would try again */
-        gw_timer_arm(loop_of(l), &l->gate.timer, gw_loop_now_ns(loop_of(l)) + STARVED_PAUSE_NS);
+        gw_timer_arm(gw_lane_loop(l), &l->gate.timer, gw_loop_now_ns(gw_lane_loop(l)) + STARVED_PAUSE_NS);
     l->starved = false;
     l->pumping = false;
 }
@@ -948,14 +600,14 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason)
 
 void gw_sender_hurry(struct gw_lane *l)
 {
-    uint64_t soon = gw_loop_now_ns(loop_of(l)) + DRAIN_PAUSE_NS;
+    uint64_t soon = gw_loop_now_ns(gw_lane_loop(l)) + GW_DRAIN_PAUSE_NS;
 
-    gw_gate_hurry(l, gw_loop_now_ns(loop_of(l)), DRAIN_PAUSE_NS);
+    gw_gate_hurry(l, gw_loop_now_ns(gw_lane_loop(l)), GW_DRAIN_PAUSE_NS);
     if (l->edge->ops->hurry)
-        l->edge->ops->hurry(l->edge->conf.self, DRAIN_PAUSE_NS);
+        l->edge->ops->hurry(l->edge->conf.self, GW_DRAIN_PAUSE_NS);
     for (struct gw_job *j = l->jobs; j; j = j->next)
         if (!j->sending && !j->tries.wished && !j->fate && gw_timer_is_armed(&j->timer) && j->timer.due_ns > soon)
-            gw_timer_arm(loop_of(l), &j->timer, soon);
+            gw_timer_arm(gw_lane_loop(l), &j->timer, soon);
 }
 
 /* Nobody waits for these rows, and nobody else has them: the dead letter port may take them. */
@@ -984,18 +636,13 @@ void gw_sender_cut(struct gw_lane *l)
                 e->ops->cancel(e->conf.self, &j->a);
         }
     }
-    gw_timer_disarm(&l->graves_timer);
     gw_timer_disarm(&l->gate.timer);
-    while (l->graves)
-        close_grave(
-            l, post_dead_letter(e, l->graves->tab, (struct gw_slice){l->graves->letter, l->graves->n}, l->graves->book)
-                   ? NULL
-                   : "dead_letter_full");
+    gw_graves_cut(l);
     while (l->pending) {
         struct gw_chunk *c = take_pending(l);
 
         if (c->tab) {
-            leave(l, c->book, c->tab, c->rows);
+            gw_grave_leave(l, c->book, c->tab, c->rows);
             gw_edge_done(l, c);
         } else if (!bury_pending(l, c, &f)) {
             gw_sender_refuse_chunk(l, c, "shutdown", f.message, 0);
