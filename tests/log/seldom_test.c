@@ -654,6 +654,24 @@ static void segments_go_though_they_cannot_be_renamed(void **state)
     world_clear(&w);
 }
 
+/* What is to stay free on the disk is what the settings say: no new segment for frames beyond. */
+static void the_disk_keeps_what_is_reserved(void **state)
+{
+    struct world w;
+    int rc;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    disk.room_bytes = 4 << 20;
+    w.conf.reserve_bytes = 8 << 20;
+    world_open(&w);
+    while ((rc = world_append(&w, 1, 5000, true)) == 0)
+        assert_int_equal(world_stats(&w).segments, 1);
+    assert_int_equal(rc, -ENOSPC);
+    assert_in_range(world_stats(&w).end_seq, 8, 13);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -680,6 +698,7 @@ int main(void)
         cmocka_unit_test(reserves_are_as_large_as_the_disk_allows),
         cmocka_unit_test(one_reserve_is_needed),
         cmocka_unit_test(segments_go_though_they_cannot_be_renamed),
+        cmocka_unit_test(the_disk_keeps_what_is_reserved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
