@@ -115,7 +115,7 @@ bool gw_suspects_hold(const struct gw_suspects *x, uint64_t seq)
 
 bool gw_suspects_wait(const struct gw_suspects *x)
 {
-    return x->at < x->n;
+    return atomic_load(&x->n_left) > 0;
 }
 
 /* The others of a frame of which only some rows are named are not read, either: somebody has to try them. */
@@ -177,6 +177,7 @@ void gw_suspects_load(struct gw_feed *s)
         x->n_condemned++;
     while (x->n_named < x->n && x->all[x->n_named].rows.rows)
         x->n_named++;
+    atomic_store(&x->n_left, x->n);
 }
 
 void gw_suspects_clear(struct gw_suspects *x)
@@ -297,6 +298,13 @@ static int make_piece(struct gw_feed *s)
     return rc;
 }
 
+static void go_to_next(struct gw_suspects *x)
+{
+    x->at++;
+    x->seq = 0;
+    (void)atomic_fetch_sub(&x->n_left, 1);
+}
+
 /* No memory: once more, later. */
 static void put_back(struct gw_feed *s)
 {
@@ -321,8 +329,7 @@ static void bury(struct gw_feed *s)
     if (rc < 0)
         return; /* later */
     if (rc == 0 || !x->made) {
-        x->at++;
-        x->seq = 0;
+        go_to_next(x);
         return;
     }
     (void)snprintf(message, sizeof(message),
@@ -365,8 +372,7 @@ static void acquit(struct gw_feed *s)
     struct gw_suspects *x = &s->suspects;
 
     gw_flight_acquit(x->flight, x->all[x->at].id);
-    x->at++;
-    x->seq = 0;
+    go_to_next(x);
     if (x->at == x->n)
         gw_log(&s->edge->conf.logger, GW_LOG_INFO, "all %s that were under way at the crash have been sent alone",
                gw_signal_item_name(s->lane->signal));

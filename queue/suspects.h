@@ -48,6 +48,7 @@ struct gw_suspects {
     struct gw_flight_suspect *all;
     unsigned n, n_condemned, n_named; /* condemned ones first, then other rows of single frames */
     unsigned at;                      /* those before it are done with */
+    _Atomic unsigned n_left;          /* the others */
     enum gw_trial { GW_TRIAL_NONE, GW_TRIAL_WANTED, GW_TRIAL_ON } trial;
     uint64_t begin_ns, wanted_ns; /* monotonic: not before; wanted since */
     uint64_t seq;                 /* the frame that is being tried */
@@ -69,7 +70,7 @@ static inline unsigned gw_suspects_crashes(const struct gw_suspects *x)
 {
     return x->asks ? x->all[x->at].crashes : 0;
 }
-/** Some are neither tried nor buried. */
+/** Some are neither tried nor buried. Threads: any. */
 bool gw_suspects_wait(const struct gw_suspects *x);
 /** Once a turn, while the feed is active. */
 void gw_suspects_turn(struct gw_feed *s);

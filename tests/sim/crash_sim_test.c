@@ -221,7 +221,7 @@ static void run_seed(uint64_t seed)
     w->in_send = seed % 2;
     gw_test_logs_begin(seed);
     open_world(w);
-    for (unsigned i = 0; i < 25; i++) {
+    for (unsigned i = 0; i < 18; i++) {
         uint64_t before = w->next_row;
         unsigned poison = w->n_poison;
 
@@ -232,7 +232,7 @@ static void run_seed(uint64_t seed)
         gw_test_logs_turn(&w->t, 1, 0);
         step(w, false);
     }
-    for (unsigned i = 0; i < 30; i++)
+    for (unsigned i = 0; i < 15; i++)
         step(w, false);
     while ((held(w, 0) || held(w, 1)) && n++ < 3000)
         step(w, true);
