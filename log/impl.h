@@ -27,6 +27,8 @@ enum {
     GW_LF_PATH = 4096,
 };
 
+#define GW_LF_RETRY_NS 1000000000u /* between two tries to make a segment that could not be made */
+
 /** Somewhere in a segment a frame begins. */
 struct gw_lf_mark {
     uint64_t seq, off;
@@ -117,7 +119,7 @@ struct gw_lf {
      */
     bool names_unsynced;
     unsigned n_unread;     /* segments that were given up because the disk would not give what was to be copied */
-    bool damaged;          /* recovery found something */
+    bool damaged;          /* recovery found something, and no segment was begun since: what is old may be needed */
     bool segs_changed;     /* since retention looked */
     uint64_t sealed_bytes; /* of all segments but the last */
 

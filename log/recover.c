@@ -241,8 +241,9 @@ int gw_lf_recover(struct gw_lf *l, struct gw_err *err)
     rc = take_over(l);
     if (rc < 0)
         return gw_fail(err, rc, "%s: the last segment cannot be written on: %s", l->dir, strerror(-rc));
-    drop_trimmed(l);
     if (l->damaged)
         (void)gw_lf_roll(l, 0);
+    if (!l->damaged) /* else their snapshots may be the only ones */
+        drop_trimmed(l);
     return 0;
 }

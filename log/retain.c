@@ -192,13 +192,33 @@ static void drop_empty(struct gw_lf *l)
             i++;
 }
 
+/*
+ * The last snapshot may be damaged: then what it should hold is in the segments before it, and none of them goes until
+ * there is another one.
+ */
+static int make_whole(struct gw_lf *l)
+{
+    uint64_t now = gw_mono_ns(l->env);
+    int rc = 0;
+
+    if (!l->damaged)
+        return 0;
+    if (now < l->retry_ns)
+        return -EAGAIN;
+    rc = gw_lf_roll(l, 0);
+    if (rc < 0)
+        l->retry_ns = now + GW_LF_RETRY_NS;
+    return rc;
+}
+
 void gw_lf_retain(struct gw_lf *l)
 {
-    uint64_t used = gw_lf_used(l);
+    uint64_t used;
     size_t n = 0;
 
-    if (l->tail.broken)
+    if (l->tail.broken || make_whole(l) < 0)
         return;
+    used = gw_lf_used(l);
     if (l->segs_changed)
         drop_empty(l);
     l->segs_changed = false;
@@ -243,7 +263,8 @@ int gw_lf_truncate(struct gw_log *log, uint64_t seq)
     if (l->conf.read_only)
         return -EROFS;
     (void)pthread_mutex_lock(&l->work);
-    if (seq >= l->state.end_seq && l->segs[l->n_segs - 1].first_seq < l->state.end_seq)
+    rc = make_whole(l);
+    if (rc == 0 && seq >= l->state.end_seq && l->segs[l->n_segs - 1].first_seq < l->state.end_seq)
         rc = gw_lf_roll(l, 0);
     while (rc == 0 && n + 1 < l->n_segs && l->segs[n + 1].first_seq <= seq)
         n++;

@@ -379,6 +379,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     l->unsynced_ns = 0;
     l->mark_ns = 0;
     l->n_unread = 0;
+    l->damaged = false; /* its snapshot knows everything, and nothing damaged lies behind it */
     return 0;
 }
 

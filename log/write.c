@@ -13,8 +13,8 @@
 #include "log/impl.h"
 
 enum { WRITTEN = 2 };
-#define RETRY_NS 1000000000u
-#define SYNC_NS  100000000u
+
+#define SYNC_NS 100000000u
 
 void gw_lf_submit(struct gw_log *log, struct gw_log_commit *c)
 {
@@ -364,7 +364,7 @@ int gw_lf_go_on(struct gw_lf *l)
         rc = gw_lf_roll_reserve(l);
     if (rc < 0) {
         gw_lf_degraded(l, true);
-        l->retry_ns = now + RETRY_NS;
+        l->retry_ns = now + GW_LF_RETRY_NS;
         gw_log(&l->conf.logger, GW_LOG_ERROR, "%s: no new segment can be made: %s; trying again", l->dir,
                strerror(-rc));
     }

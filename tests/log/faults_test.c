@@ -530,9 +530,63 @@ static void an_idle_log_says_how_far_it_is_synced(void **state)
     world_clear(&w);
 }
 
+static void keep_a_copy(void *arg, struct gw_simdisk *d, enum gw_simdisk_call call)
+{
+    bool *taken = arg;
+
+    if (call == GW_SIMDISK_REMOVE && !*taken)
+        gw_simdisk_kill(&next, d);
+    *taken |= call == GW_SIMDISK_REMOVE;
+}
+
+/*
+ * Scenario    everything is truncated; before the old segment is removed the power fails and takes the new one's
+ *             snapshot, which its disk had not written; at the next start no file can be made
+ * Guarantees  the old segment stays, because its snapshot is the only one: when there is room again, the consumer and
+ *             what it has settled are known, and then the old one goes
+ */
+static void the_last_good_snapshot_stays(void **state)
+{
+    struct world w;
+    bool taken = false;
+    uint32_t consumer;
+    uint8_t *p;
+    size_t n, data;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "es", GW_LOG_FROM_FIRST, &consumer), 0);
+    assert_int_equal(world_append(&w, 7, 300, true), 0);
+    assert_int_equal(world_settle(&w, consumer, 0, 0), 0);
+    gw_simdisk_init(&next, 1);
+    disk.before = keep_a_copy;
+    disk.arg = &taken;
+    assert_int_equal(gw_log_truncate(w.log, GW_LOG_END), 0);
+    assert_true(taken);
+    data = (size_t)((struct gw_lf *)w.log)->segs[0].data;
+    world_close(&w);
+    gw_simdisk_clear(&disk);
+    w.disk = &next;
+    w.conf.env = w.sink.env = &next.env;
+    p = gw_simdisk_bytes(&next, "q/00000000000000000002.log", &n);
+    memset(p + GW_LF_RECORDS, 0, data - GW_LF_RECORDS);
+    next.faults[GW_SIMDISK_ALLOCATE] = (struct gw_simdisk_fault){-ENOSPC, 1, UINT64_MAX};
+    world_open(&w);
+    (void)gw_log_work(w.log);
+    assert_non_null(gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n));
+    world_close(&w);
+    memset(next.faults, 0, sizeof(next.faults));
+    world_open(&w);
+    assert_int_equal(world_consumer(&w, consumer).settled[GW_LOG_DELIVERED], 7);
+    assert_null(gw_simdisk_bytes(&next, "q/00000000000000000001.log", &n));
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_good_snapshot_stays),
         cmocka_unit_test(a_failed_sync_goes_on_in_a_new_segment),
         cmocka_unit_test(what_a_failed_sync_covered_survives_a_power_cut),
         cmocka_unit_test(a_sync_that_never_works_fails_honestly),
