@@ -68,6 +68,8 @@ GROUPS = {
         ("log_malloc_test", [], {}),
         ("log_state_test", [], {}),
         ("log_seldom_test", [], {}),
+        ("log_here_test", [], {}),
+        ("log_flight_test", [], {}),
         ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "8"}),
         ("log_crash_test", ["long*"], {"GW_SIM_SEEDS": "8"}),
         ("log_crash_test", ["disks*"], {"GW_SIM_SEEDS": "60"}),

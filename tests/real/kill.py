@@ -82,6 +82,7 @@ class Leg:
     """Kills over one storage; result() judges."""
 
     watched = "queue"  # folder of the storage
+    has_books = True  # of its exporters, over all kills
 
     def __init__(self, folder, seed, level="page_cache", preload=False, longest=5.0, rate=150):
         self.folder, self.level, self.longest, self.rate = pathlib.Path(folder), level, longest, rate
@@ -177,7 +178,7 @@ class Leg:
         self.told = [s.stop() for s in self.senders]
         self.drain()
         self.sent = [faultcheck.Sent([f]) for f in self.logs]
-        if self.level and not self.preload:
+        if self.level and self.has_books and not self.preload:
             for name, sent in zip(EXPORTERS, (self.sent[0], self.sent[0], self.sent[1])):
                 booked(self.books, name, len(sent.accepted))
 

@@ -16,6 +16,7 @@ import kill  # noqa: E402
 
 class JournalLeg(kill.Leg):
     watched = "journal"
+    has_books = False  # of exporters without a queue on disk: they end with the process
 
     def config(self):
         c = json.loads(kill.config(self.folder, self.sink, None))
