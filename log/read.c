@@ -15,9 +15,10 @@ struct reader {
     struct gw_log_reader_conf conf;
     struct gw_lf_scan scan; /* of the segment `number`; without a file: to be opened */
     uint64_t number;
-    uint64_t seq, row; /* everything before was given, or passed over */
-    bool knows_row;    /* row is exact: what comes behind it must follow on */
-    uint64_t time_ns;  /* seek by time: frames before are passed over until the first one at or behind it */
+    uint64_t seq, row;         /* everything before was given, or passed over */
+    bool knows_row;            /* row is exact: what comes behind it must follow on */
+    struct gw_lf_place before; /* until it is: where the last frame below seq ends, or the segment begins */
+    uint64_t time_ns;          /* seek by time: frames before are passed over until the first one at or behind it */
     uint64_t from[GW_LOG_PARTITIONS];
     uint64_t lost_frames, lost_rows; /* since the last entry */
     unsigned n_errors;               /* of the disk, in a row */
@@ -237,6 +238,7 @@ static int locate(struct reader *r)
     r->number = seg.number;
     if (r->knows_row && seg.first_seq > r->seq)
         gap(r, seg.first_seq, seg.first_row);
+    r->before = (struct gw_lf_place){seg.first_row, seg.first_seq, 0};
     if (!r->knows_row && r->seq <= seg.first_seq) { /* its first frame may be the damaged one */
         r->seq = seg.first_seq;
         r->row = seg.first_row;
@@ -344,15 +346,44 @@ static bool ask_again(struct reader *r, uint64_t at, uint64_t skipped)
     return true;
 }
 
+/*
+ * Nothing fits up to the end of the last segment. What lies there is damaged, or what a disk that was asked too early
+ * will give later: only a record behind it can tell, and until there is one nothing is passed over.
+ */
+static bool stays(struct reader *r, uint64_t at, uint64_t skipped)
+{
+    struct gw_lf *l = r->l;
+    bool is_last;
+
+    (void)pthread_mutex_lock(&l->lock);
+    is_last = l->segs[l->n_segs - 1].number == r->number;
+    (void)pthread_mutex_unlock(&l->lock);
+    if (!is_last)
+        return false;
+    r->scan.at = at;
+    r->scan.skipped = skipped;
+    r->scan.n_buf = 0;
+    return true;
+}
+
 /* One record. 1: *ret is filled in. 0: go on. */
 static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *rec, struct gw_log_entry *ret)
 {
     unsigned n_open = 0;
     int rc;
 
-    if (rec->kind != GW_LF_FRAME || rec->seq < r->seq)
+    if (rec->kind != GW_LF_FRAME)
         return 0;
-    if (r->knows_row && rec->seq > r->seq)
+    if (rec->seq < r->seq) {
+        r->before = (struct gw_lf_place){rec->row + rec->rows, rec->seq + 1, 0};
+        return 0;
+    }
+    if (!r->knows_row && rec->seq > r->seq) { /* the one that was asked for is missing */
+        r->seq = r->before.seq;
+        r->row = r->before.row;
+        r->knows_row = true;
+    }
+    if (rec->seq > r->seq)
         gap(r, rec->seq, rec->row);
     r->seq = rec->seq;
     r->row = rec->row;
@@ -411,6 +442,8 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
         rc = gw_lf_scan_next(&r->scan, &off, &rec);
         if (rc >= 0 && ask_again(r, at, skipped))
             return r->scan.error;
+        if (rc == 0 && stays(r, at, skipped))
+            return 0;
         if (r->scan.skipped > skipped && went_away(r))
             continue;
         if (rc > 0)

@@ -214,7 +214,7 @@ static void pass_over(struct gw_feed *s, const struct gw_log_entry *en)
 /*
  * The frame is taken. Rows on the way to it, or of it, that are not open were settled before the feed was activated, or
  * lost: before that, which is counted, or since. Which of these they are is not known for each, but how many there are
- * of the former is; so the lost ones are counted last.
+ * of the former is; so the lost ones are counted last. Where nothing is open to the end, all the others are lost.
  */
 static void pass(struct gw_feed *s, const struct gw_log_entry *en)
 {
@@ -223,8 +223,8 @@ static void pass(struct gw_feed *s, const struct gw_log_entry *en)
     known = shut < s->ahead_rows ? shut : s->ahead_rows;
     s->ahead_rows -= known;
     s->lost_rows += s->lost_here;
-    lost = shut - known < s->lost_rows ? shut - known : s->lost_rows;
-    s->lost_rows -= lost;
+    lost = en->n_open == 0 || shut - known < s->lost_rows ? shut - known : s->lost_rows;
+    s->lost_rows -= lost < s->lost_rows ? lost : s->lost_rows;
     s->lost_here = 0;
     drop_lost(s, lost, en->frame.seq);
     s->next_row = end;
@@ -266,7 +266,10 @@ static int next_entry(struct gw_feed *s, struct gw_log_entry *en)
         rc = gw_log_next(s->reader, en);
     if (rc != 0 || !see_last(s, &last))
         return rc;
-    rc = gw_log_next(s->reader, en); /* it was not there before */
+    s->reader_seq = GW_LOG_END;
+    rc = place_reader(s); /* what it passed over because it could not be read may be there by now */
+    if (rc == 0)
+        rc = gw_log_next(s->reader, en);
     if (rc != 0)
         return rc;
     *en = last;

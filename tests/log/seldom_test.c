@@ -543,6 +543,78 @@ static void a_damaged_first_frame_is_told(void **state)
 }
 
 /*
+ * Scenario    of three frames the one that a reader is sent to is damaged, in its head or in its body; or it and the
+ * one before Guarantees  it is told with the next one, and the log counts it for whoever had it open
+ */
+static void a_damaged_frame_that_is_asked_for_is_told(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        struct gw_log_reader *r;
+        struct gw_log_entry e;
+        struct world w;
+        uint64_t at[3];
+        uint32_t id;
+        uint8_t *p;
+        size_t n;
+
+        begin(&w);
+        assert_int_equal(gw_log_consumer_open(w.log, "es", GW_LOG_FROM_END, &id), 0);
+        for (unsigned i = 0; i < 3; i++) {
+            at[i] = lf(&w)->tail.at;
+            assert_int_equal(world_append(&w, 3, 500, true), 0);
+        }
+        p = gw_simdisk_bytes(&disk, "q/00000000000000000001.log", &n);
+        p[at[1] + (k ? 20 : 100)] ^= 1;
+        if (k == 2)
+            p[at[0] + 20] ^= 1;
+        assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){.consumer = id}, &r), 0);
+        assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, 1), 0);
+        assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(e.frame.seq, 2);
+        assert_int_equal(e.lost_rows, k == 2 ? 6 : 3);
+        gw_log_reader_free(r);
+        (void)gw_log_work(w.log);
+        assert_int_equal(world_consumer(&w, id).lost_rows, k == 2 ? 6 : 3);
+        world_clear(&w);
+    }
+}
+
+/*
+ * Scenario    the last frames of the log are not what they should be when a reader comes by, and then they are
+ * Guarantees  nothing is passed over before something behind it could be read
+ */
+static void the_end_is_read_again(void **state)
+{
+    uint8_t *p, late[GW_LF_HEAD];
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct world w;
+    uint64_t at;
+    size_t n;
+
+    (void)state;
+    begin(&w);
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    at = lf(&w)->tail.at;
+    assert_int_equal(world_append(&w, 1, 100, true), 0);
+    p = gw_simdisk_bytes(&disk, "q/00000000000000000001.log", &n);
+    memcpy(late, p + at, sizeof(late));
+    memset(p + at, 0, sizeof(late));
+    p[lf(&w)->tail.at - GW_LF_COMMIT] ^= 1;
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(gw_log_next(r, &e), 0);
+    assert_int_equal(gw_log_next(r, &e), 0);
+    memcpy(p + at, late, sizeof(late));
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(e.frame.seq, 1);
+    assert_int_equal(e.lost_frames, 0);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
+/*
  * Scenario    the body of a frame in the last segment is damaged, or its head; then the log is opened
  * Guarantees  one frame is lost, with all of its bytes; those are kept beside the segment, and a new one is begun
  */
@@ -693,6 +765,8 @@ int main(void)
         cmocka_unit_test(what_lies_behind_the_end_is_cut_off),
         cmocka_unit_test(a_file_keeps_its_room_when_a_write_fails),
         cmocka_unit_test(a_damaged_first_frame_is_told),
+        cmocka_unit_test(a_damaged_frame_that_is_asked_for_is_told),
+        cmocka_unit_test(the_end_is_read_again),
         cmocka_unit_test(damage_is_kept_aside_and_counted),
         cmocka_unit_test(a_frame_may_be_longer_than_a_block),
         cmocka_unit_test(reserves_are_as_large_as_the_disk_allows),
