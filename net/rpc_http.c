@@ -141,29 +141,36 @@ static int status_of_failure(enum gw_http_failure f)
                                     : UNAVAILABLE;
 }
 
-/** The one message of the body. Errors: -EBADMSG, and what its compression brings. */
-static int take_reply(struct call *k, const struct gw_http_response *rs, struct gw_buf *plain, struct gw_slice *ret)
+static int status_of_text(struct gw_slice s)
 {
-    struct gw_slice b = rs->body;
+    int n = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        if (i == 3 || s.p[i] < '0' || s.p[i] > '9')
+            return UNKNOWN;
+        n = n * 10 + (s.p[i] - '0');
+    }
+    return n;
+}
+
+/** The one message of the body. What cannot be read is empty: the status tells what became of the call. */
+static struct gw_slice reply_of(const struct gw_http_response *rs, struct gw_buf *plain, size_t max_bytes)
+{
+    struct gw_slice b = rs->body, none = gw_slice_of(NULL, 0);
     uint32_t n;
 
-    *ret = gw_slice_of(NULL, 0);
-    if (b.n == 0)
-        return 0;
     if (b.n < 5)
-        return -EBADMSG;
+        return none;
     n = (uint32_t)b.p[1] << 24 | (uint32_t)b.p[2] << 16 | (uint32_t)b.p[3] << 8 | b.p[4];
     if (n != b.n - 5)
-        return -EBADMSG;
-    *ret = gw_slice_of(b.p + 5, n);
-    if (!(b.p[0] & 1))
-        return 0;
+        return none;
+    b = gw_slice_of(b.p + 5, n);
+    if (!(rs->body.p[0] & 1))
+        return b;
     gw_buf_reset(plain);
-    plain->max_bytes = k->c->max_response_bytes;
-    if (gw_decompress(gw_codec_parse(header_of(rs, "grpc-encoding")), *ret, plain, NULL) < 0)
-        return -EBADMSG;
-    *ret = gw_buf_slice(plain);
-    return 0;
+    plain->max_bytes = max_bytes;
+    return gw_decompress(gw_codec_parse(header_of(rs, "grpc-encoding")), b, plain, NULL) < 0 ? none
+                                                                                             : gw_buf_slice(plain);
 }
 
 static void call_free(struct call *k)
@@ -192,17 +199,14 @@ static void on_done(struct gw_http_request *http, const struct gw_http_response 
         snprintf(text, sizeof(text), "HTTP status %d without a grpc-status", rs->status);
         out.message = gw_slice_cstr(text);
     } else {
-        for (size_t i = 0; i < status.n && i < 3; i++)
-            out.status = out.status * 10 + (status.p[i] - '0');
+        out.status = status_of_text(status);
         take_percent(&k->text, header_of(rs, "grpc-message"));
         n_message = k->text.n;
         take_base64(&k->text, header_of(rs, "grpc-status-details-bin"));
         out.message = gw_slice_of(k->text.p, n_message);
         out.status_details = gw_slice_of(k->text.p + n_message, k->text.n - n_message);
-        if (out.status == OK && take_reply(k, rs, &k->body, &out.reply) < 0) {
-            out.status = INTERNAL;
-            out.message = GW_SLICE("the reply is no gRPC message");
-        }
+        if (out.status == OK)
+            out.reply = reply_of(rs, &k->body, k->c->max_response_bytes);
     }
     rq->impl = NULL;
     rq->done(rq, &out);

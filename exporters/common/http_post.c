@@ -213,8 +213,6 @@ uint64_t gw_http_retry_after_ns(const struct gw_ctx *ctx, const struct gw_http_r
 {
     uint64_t ns = 0;
 
-    if (rs->status != 429 && rs->status != 503)
-        return 0;
     return gw_retry_after_parse(gw_http_response_header(rs, "retry-after"), gw_wall_ns(ctx->env), &ns) ? ns : 0;
 }
 

@@ -68,7 +68,7 @@ void gw_post_cancel(struct gw_post *p);
 
 /** A response header's value (name in lower case), or n == 0. */
 struct gw_slice gw_http_response_header(const struct gw_http_response *rs, const char *name);
-/** Retry-After of a 429 or 503; 0 = none. */
+/** Retry-After, whatever the status; 0 = none. */
 uint64_t gw_http_retry_after_ns(const struct gw_ctx *ctx, const struct gw_http_response *rs);
 /** What an answer, or none, says about the server. */
 enum gw_sign gw_http_sign(const struct gw_ctx *ctx, const struct gw_http_response *rs);

@@ -123,7 +123,7 @@ static char said_of_success(const struct exchange *e)
 {
     const struct fault *f = &e->fault;
 
-    if (f->claim || f->no_trailers || (f->no_written && e->proto == P_RW2))
+    if (f->claim || f->no_trailers || f->noise || (f->no_written && e->proto == P_RW2))
         return '?';
     if (f->body == BODY_EMPTY)
         return e->proto == P_BULK || is_grpc(e) ? '?' : 'y';
@@ -239,7 +239,10 @@ static void otlp_answer(struct exchange *e, struct gw_buf *b)
     struct gw_buf partial;
 
     if (!is_success(e)) {
-        put_status(is_grpc(e) ? &e->answer.details : b, is_grpc(e) ? e->fault.grpc : 14, e->fault.retry_after_s);
+        if (!is_grpc(e))
+            put_status(b, 14, e->fault.retry_after_s);
+        else if (e->fault.grpc)
+            put_status(&e->answer.details, e->fault.grpc, e->fault.retry_after_s);
         return;
     }
     if (!rejected)
@@ -338,8 +341,10 @@ static void answer_build(struct exchange *e)
     } else {
         gw_buf_init(&message, 4096);
         otlp_answer(e, &message);
-        gw_buf_put(&a->body, (uint8_t[5]){0, 0, 0, (uint8_t)(message.n >> 8), (uint8_t)message.n}, 5);
-        gw_buf_put(&a->body, message.p, message.n);
+        if (a->status == 200) { /* else it is a proxy's answer, which speaks no gRPC */
+            gw_buf_put(&a->body, (uint8_t[5]){0, 0, 0, (uint8_t)(message.n >> 8), (uint8_t)message.n}, 5);
+            gw_buf_put(&a->body, message.p, message.n);
+        }
         gw_buf_clear(&message);
     }
     spoil(e);
@@ -406,11 +411,22 @@ static void page(struct exchange *e)
     gw_buf_put_str(&e->answer.body, e->answer.status == 404 ? "{}" : g.about);
 }
 
+/* The last bytes of the connection. */
+static void noise(struct exchange *e)
+{
+    static const char bytes[] = "\x15\x03\x01 this is no HTTP\r\n\r\n";
+
+    conn_put(e->conn, bytes, sizeof(bytes) - 1);
+    e->conn->cut_out = e->conn->n_out + e->conn->out.n - e->conn->out_sent;
+}
+
 static void answer(struct exchange *e)
 {
     e->answered = true;
     e->answer_at_ns = 0;
-    if (e->stream)
+    if (e->fault.noise)
+        noise(e);
+    else if (e->stream)
         h2_answer(e);
     else
         h1_answer(e);

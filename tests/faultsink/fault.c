@@ -12,6 +12,7 @@
  *   claim=N              the answer counts N records more (or less) than is true
  *   body=empty|garbage|half, bytes=N: so many of garbage; location=URL: with a redirect
  *   no_trailers          gRPC: the stream ends without them; no_written: remote write 2.0 without its headers
+ *   noise                bytes that are no HTTP instead of an answer
  *   kill=applied|told    the gateway is killed when the records are applied, or when the answer is in the kernel
  *   conn                 for a connection, from its first byte
  */
@@ -39,6 +40,7 @@ static bool flag(struct fault *f, const char *k)
     bool *at = strcmp(k, "stall") == 0         ? &f->stall
                : strcmp(k, "no_trailers") == 0 ? &f->no_trailers
                : strcmp(k, "no_written") == 0  ? &f->no_written
+               : strcmp(k, "noise") == 0       ? &f->noise
                : strcmp(k, "conn") == 0        ? &f->on_conn
                                                : NULL;
 

@@ -129,7 +129,7 @@ static ssize_t body(nghttp2_session *h2, int32_t id, uint8_t *buf, size_t n, uin
         buf[i] = e->body_sent < a->body.n ? a->body.p[e->body_sent] : (uint8_t)(e->body_sent * 2654435761u >> 13 | 1);
     if (e->body_sent == a->body.n + a->filler) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (e->proto == P_OTLP_GRPC && !e->fault.no_trailers) {
+        if (e->proto == P_OTLP_GRPC && a->status == 200 && !e->fault.no_trailers) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             (void)nghttp2_submit_trailer(h2, id, &status, 1);
         }

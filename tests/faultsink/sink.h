@@ -34,7 +34,7 @@ struct fault {
     unsigned status, grpc;
     uint64_t retry_after_s; /* NEVER: none */
     uint64_t delay_ms;
-    bool stall, no_trailers, no_written;
+    bool stall, no_trailers, no_written, noise;
     uint64_t slow_read; /* bytes a second; 0: as fast as they come */
     uint64_t cut_in, cut_out;
     enum how how;
