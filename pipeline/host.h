@@ -56,6 +56,7 @@ struct gw_host {
     const struct gw_host_ops *ops;
     struct gw_credit *memory;       /* the process' budget */
     struct gw_listeners *listeners; /* that a new listener may take over (net/http_server.h) */
+    bool for_replay;                /* no receiver runs, and no connector reads: nobody is missed */
 };
 
 #endif

@@ -10,5 +10,7 @@ extern const struct gw_control_command gw_control_ping;
 extern const struct gw_control_command gw_control_dlq_purge, gw_control_dlq_replay;
 /* control_samples.c */
 extern const struct gw_control_command gw_control_dlq_recent, gw_control_replay;
+/* control_queue.c */
+extern const struct gw_control_command gw_control_queue_release;
 
 #endif

@@ -85,7 +85,8 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
         return gw_fail(err, -ENOMEM, "out of memory");
     e->conf = *conf;
     e->n_workers = conf->n_workers ? conf->n_workers : usable_cpus();
-    e->host = (struct gw_host){.ops = &gw_host_ops, .memory = &e->memory, .listeners = &e->listeners};
+    e->host = (struct gw_host){
+        .ops = &gw_host_ops, .memory = &e->memory, .listeners = &e->listeners, .for_replay = conf->without_receivers};
     e->logger = (struct gw_logger){.sink = conf->log};
     e->started_ns = gw_wall_ns(conf->env);
     gw_credit_init(&e->memory, 0, 0);

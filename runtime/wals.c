@@ -242,6 +242,7 @@ bool gw_wals_heritage(struct gw_engine *e, const struct gw_edge *edge, enum gw_w
 struct orphans {
     const struct gw_engine *engine;
     const char *name, *directory; /* of the log; of the storage */
+    const char *kind, *what;      /* of a folder that nobody opens, and of which more is said than its path */
     struct gw_log_stats st;
 };
 
@@ -257,18 +258,39 @@ static void name_consumer(void *arg, const struct gw_log_consumer *c)
                o->name, (unsigned long long)rows, c->name, o->name, c->name);
 }
 
+/* One that was discarded is nobody's trouble. */
+static bool has_rows(const struct orphans *o, const char *path)
+{
+    const struct gw_log_files_conf conf = {.env = o->engine->conf.env, .dir = path, .read_only = true};
+    struct gw_log_stats st;
+    struct gw_err ignored;
+    struct gw_log *log;
+
+    if (gw_log_files_open(&conf, &log, &ignored) < 0)
+        return true;
+    gw_log_stats(log, &st);
+    gw_log_close(log);
+    return st.end_row > st.first_row;
+}
+
 static void name_folder(void *arg, const char *entry)
 {
     const struct orphans *o = arg;
     char path[1024];
 
-    (void)snprintf(path, sizeof(path), "%s/queue/%s", o->directory, entry);
-    if (!gw_logs_has_folder(o->engine, path))
-        gw_log(
-            &o->engine->logger, GW_LOG_WARN,
-            "%s: the queue of a pipeline that is not configured, or has no exporter with a queue on disk: what waits "
-            "there is not sent (staunch queue ls)",
-            path);
+    (void)snprintf(path, sizeof(path), "%s/%s/%s", o->directory, o->kind, entry);
+    if (!gw_logs_has_folder(o->engine, path) && has_rows(o, path))
+        gw_log(&o->engine->logger, GW_LOG_WARN, "%s: %s (staunch queue ls)", path, o->what);
+}
+
+static void name_folders(struct orphans *o, const char *kind, const char *what)
+{
+    char path[1024];
+
+    o->kind = kind;
+    o->what = what;
+    (void)snprintf(path, sizeof(path), "%s/%s", o->directory, kind);
+    (void)o->engine->conf.env->ops->dir_list(o->engine->conf.env, path, name_folder, o);
 }
 
 void gw_wals_name_orphans(const struct gw_engine *e)
@@ -284,14 +306,15 @@ void gw_wals_name_orphans(const struct gw_engine *e)
     for (size_t i = 0; i < s->n_extensions; i++) {
         const struct gw_service_component *c = s->extensions[i];
         struct gw_storage st = {0};
-        char path[1024];
 
         if (!c->type->storage)
             continue;
         c->type->storage->get(e->graph->instances[c->index]->self, &st);
         o.directory = st.directory;
-        (void)snprintf(path, sizeof(path), "%s/queue", st.directory);
-        (void)e->conf.env->ops->dir_list(e->conf.env, path, name_folder, &o);
+        name_folders(&o, "queue",
+                     "the queue of a pipeline that is not configured, or has no exporter with a queue on disk: what "
+                     "waits there is not sent");
+        name_folders(&o, "journal", "a journal that is not configured: its rows stay, whatever its retention was");
     }
 }
 

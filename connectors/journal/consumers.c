@@ -11,6 +11,12 @@ static struct consumer *by_id(const struct journal *j, uint32_t id)
     return NULL;
 }
 
+/* Do those hold rows back that are not there? Only while nobody is. */
+static bool holds(const struct journal *j)
+{
+    return j->conf.retention.keep_unread && j->n_consumers == 0;
+}
+
 static void see(void *arg, const struct gw_log_consumer *c)
 {
     struct consumer *known = by_id(arg, c->id);
@@ -20,7 +26,9 @@ static void see(void *arg, const struct gw_log_consumer *c)
         known->told_dropped = c->settled[GW_LOG_DROPPED];
     else if (!c->is_open && c->name[0] != '#')
         gw_log(&j->ctx.logger, GW_LOG_WARN,
-               "pipeline \"%s\" read this journal before and does not now; its position is kept", c->name);
+               "pipeline \"%s\" read this journal before and does not now; its position is kept%s, until it does "
+               "again, or \"staunch queue release journal/%s %s\"",
+               c->name, holds(j) ? ", and what it has not read" : "", gw_journal_name(j), c->name);
 }
 
 struct gw_log_retention gw_journal_retention(const struct journal_settings *s, enum gw_log_keep keep)
@@ -62,7 +70,7 @@ int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, s
     }
     j->has_consumers = true;
     gw_journal_retain(j);
-    return list ? gw_log_consumers(j->log, see, j) : 0;
+    return j->ctx.host->for_replay ? 0 : gw_log_consumers(j->log, see, j);
 }
 
 static void look(void *arg, const struct gw_log_consumer *c)

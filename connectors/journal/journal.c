@@ -136,6 +136,13 @@ static int check_key(struct journal *j, struct gw_err *err)
 
 /* ---- the one instance ------------------------------------------------------------------------------------- */
 
+const char *gw_journal_name(const struct journal *j)
+{
+    const char *slash = strchr(j->ctx.id, '/');
+
+    return slash ? slash + 1 : "default";
+}
+
 static int open_log(struct journal *j, struct gw_err *err)
 {
     struct gw_host *h = j->ctx.host;
@@ -144,7 +151,7 @@ static int open_log(struct journal *j, struct gw_err *err)
     struct gw_host_log what = {
         .storage = j->conf.storage,
         .kind = "journal",
-        .name = slash ? slash + 1 : "default",
+        .name = gw_journal_name(j),
         .retention = gw_journal_retention(&j->conf, GW_LOG_KEEP_ALL), /* until it is known who reads */
     };
     struct gw_storage st;

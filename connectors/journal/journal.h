@@ -310,6 +310,10 @@ void gw_journal_positions_back(struct local *l);
 /* renew.c */
 int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err);
 
+/* journal.c */
+/** As its folder is called: "orders", or "default". */
+const char *gw_journal_name(const struct journal *j);
+
 /* consumers.c */
 /** Once, with the first worker: all pipelines of the list; those that are gone are named. */
 int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err);
