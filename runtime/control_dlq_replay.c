@@ -287,7 +287,7 @@ static bool read_on(struct replay *r)
         r->failed++;
     }
     if (r->conf.rate)
-        r->next_ns = now + r->n_used * 1000000000u / r->conf.rate;
+        r->next_ns = now + (uint64_t)r->n_used * 1000000000u / r->conf.rate;
     return true;
 }
 

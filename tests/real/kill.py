@@ -83,6 +83,7 @@ class Leg:
 
     watched = "queue"  # folder of the storage
     has_books = True  # of its exporters, over all kills
+    still_s = 4  # without a sign of life at the sinks nothing is under way any more
 
     def __init__(self, folder, seed, level="page_cache", preload=False, longest=5.0, rate=150):
         self.folder, self.level, self.longest, self.rate = pathlib.Path(folder), level, longest, rate
@@ -190,7 +191,7 @@ class Leg:
         """The sinks are well again; everything leaves, and the gateway ends as it should."""
         self.well()
         seen, since = None, time.monotonic()
-        while time.monotonic() - since < 4:
+        while time.monotonic() - since < self.still_s:
             now = self.sink.stats()
             if now != seen:
                 seen, since = now, time.monotonic()

@@ -386,8 +386,8 @@ static void a_full_queue_makes_it_wait(void **state)
 }
 
 /*
- * Scenario    20 letters with rate 10; limit 3
- * Guarantees  no more than ten a second go, by the clock; a limit ends it
+ * Scenario    20 letters with rate 10; limit 3; 60 letters with rate 60
+ * Guarantees  no more go in a second, by the clock; a limit ends it
  */
 static void a_rate_is_kept(void **state)
 {
@@ -408,6 +408,13 @@ static void a_rate_is_kept(void **state)
     assert_int_equal(wait_for_answer(s), 0);
     assert_true(said("1 replayed 3 letters"));
     assert_int_equal(n_waiting(), 2);
+    for (unsigned i = 0; i < 58; i++)
+        put("logs/eu", GW_LOGS, i, 1, NULL);
+    begin = t.te.now_ns;
+    ask("dlq-replay", "{\"rate\": 60}");
+    assert_int_equal(wait_for_answer(s), 0);
+    assert_true(said("1 replayed 60 letters"));
+    assert_true(t.te.now_ns - begin >= 54 * S / 60);
 }
 
 /*
