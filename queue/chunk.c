@@ -57,16 +57,6 @@ void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outc
     c->n_receipts = 0;
 }
 
-static const char *common_pipeline(const struct gw_chunk *c)
-{
-    const char *first = c->pipeline;
-
-    for (; c && first; c = c->next)
-        if (!c->pipeline || strcmp(c->pipeline, first) != 0)
-            return NULL;
-    return first;
-}
-
 /* The rows of `c` behind those of the tab; rows that are in memory only have a place without a feed. */
 static void add_places(struct gw_tab *to, const struct gw_chunk *c)
 {
@@ -142,10 +132,10 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->arrived_ns = first->arrived_ns;
     all->deadline_ns = latest_deadline(first);
     all->batching = first->batching;
-    all->pipeline = common_pipeline(first);
+    all->pipeline = first->pipeline; /* one book: one pipeline */
     all->book = first->book;
     all->is_patient = all->in_log = true;
-    all->meta = first->meta ? gw_meta_ref(first->meta) : NULL;
+    all->meta = gw_meta_ref(first->meta);
     /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
     all->charged_bytes = bytes;
     gw_credit_copy(e->conf.memory, bytes);
@@ -205,8 +195,11 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
 {
     struct split *s = arg;
     const struct gw_chunk *from = s->from;
-    struct gw_chunk *c = gw_chunk_new(from->signal, from->n_receipts, body.n);
+    struct gw_chunk *c;
 
+    if (rows == 0 || rows > s->rows_left) /* it is not what it was said to be */
+        return -EBADMSG;
+    c = gw_chunk_new(from->signal, from->n_receipts, body.n);
     if (!c)
         return -ENOMEM;
     memcpy((uint8_t *)(uintptr_t)c->body.p, body.p, body.n);
@@ -218,12 +211,12 @@ static int add_piece(void *arg, struct gw_slice body, uint32_t rows)
     c->book = from->book;
     c->is_patient = from->is_patient;
     c->in_log = from->in_log;
-    c->meta = from->meta ? gw_meta_ref(from->meta) : NULL;
-    c->units = s->rows_left ? s->units_left * rows / s->rows_left : 0;
+    c->meta = gw_meta_ref(from->meta);
+    c->units = s->units_left * rows / s->rows_left; /* the last one has all that is left */
     s->units_left -= c->units;
-    c->lag_bytes = s->rows_left ? (uint64_t)((double)s->lag_left * rows / s->rows_left) : 0;
+    c->lag_bytes = (uint64_t)((double)s->lag_left * rows / s->rows_left);
     s->lag_left -= c->lag_bytes;
-    s->rows_left -= rows < s->rows_left ? rows : s->rows_left;
+    s->rows_left -= rows;
     c->charged_bytes = body.n;
     gw_credit_copy(s->edge->conf.memory, body.n);
     deal_receipts(s, c);
@@ -259,13 +252,8 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
         }
         return NULL;
     }
-    for (struct gw_chunk *p = s.first; p; p = p->next) {
+    for (struct gw_chunk *p = s.first; p; p = p->next)
         n++;
-        if (!p->next) {
-            p->units += s.units_left;
-            p->lag_bytes += s.lag_left;
-        }
-    }
     s.first->held_bytes = c->held_bytes;
     c->held_bytes = 0;
     atomic_fetch_add(&e->n_chunks, n - 1);

@@ -552,8 +552,6 @@ void gw_edge_close(struct gw_edge *e)
         return;
     if (e->ops->finishes)
         send_the_rest(e, loop);
-    for (unsigned i = 0; i < GW_N_SIGNALS; i++)
-        gw_batcher_flush_all(&e->lanes[i]);
     e->closing = true;
     for (unsigned turn = 0; turn < CLOSE_TURNS; turn++) {
         take_in(e);

@@ -35,22 +35,31 @@ void gw_grave_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, cons
     gw_dead_letter_put(e->conf.env, &d, out);
 }
 
+/* Where letters to that queue are counted: its log counts by itself. False: no memory. */
+static bool find_book(struct gw_edge *e, struct gw_edge *to, const struct gw_book *of, struct gw_book **ret)
+{
+    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
+                                .signal = GW_LOGS,
+                                .pipeline = of ? of->pipeline : "",
+                                .component = to->conf.id,
+                                .edge = to,
+                                .from = e};
+
+    *ret = NULL;
+    if (!e->conf.book || gw_edge_draws_from_logs(to))
+        return true;
+    *ret = e->conf.book(e->conf.arg, &key);
+    return *ret != NULL;
+}
+
 /* To one of its queues. False: it has no room. */
 static bool post_to(struct gw_edge *e, struct gw_edge *to, struct gw_slice letter, struct gw_burial *b,
                     const struct gw_book *book)
 {
-    const struct gw_book key = {.kind = GW_BOOK_EXPORTER,
-                                .signal = GW_LOGS,
-                                .pipeline = book ? book->pipeline : "",
-                                .component = to->conf.id,
-                                .edge = to,
-                                .from = e};
     struct gw_put_from from = {
         .sender = e, .page = GW_PAGE_FEEDER, .cut = e->cut_seen, .receipt = b ? gw_burial_receipt(b) : NULL};
 
-    if (e->conf.book && !gw_edge_draws_from_logs(to))
-        from.book = e->conf.book(e->conf.arg, &key);
-    if (gw_edge_put_bytes(to, GW_LOGS, letter, 1, NULL, &from))
+    if (find_book(e, to, book, &from.book) && gw_edge_put_bytes(to, GW_LOGS, letter, 1, NULL, &from))
         return true;
     if (b) {
         gw_ticket_settle(from.receipt, 1, GW_DELIVERED, NULL); /* no verdict on the others */
@@ -70,6 +79,8 @@ bool gw_grave_post(struct gw_edge *e, struct gw_tab *tab, struct gw_slice letter
         taken += post_to(e, e->dead_letters[i], letter, b, book);
     if (b)
         gw_burial_posted(b);
+    if (b && !taken)
+        gw_burial_take_in(e); /* at once: only the caller has the rows now */
     return taken > 0;
 }
 
@@ -99,11 +110,10 @@ static void drop(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, ui
 
 void gw_grave_leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows)
 {
-    uint32_t homeless = gw_tab_n_homeless(tab);
+    uint32_t lost = gw_tab_lose(tab, rows);
 
-    homeless = homeless < rows ? homeless : rows;
-    if (homeless)
-        gw_edge_drop(l, book, homeless, "shutdown");
+    if (lost)
+        gw_edge_drop(l, book, lost, "shutdown");
     gw_tab_leave(tab);
 }
 
@@ -205,6 +215,19 @@ bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, ui
     return g != NULL;
 }
 
+/* There is no memory for a grave. What is in a log is sent once more; the rest is nowhere else. */
+static void lose(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, struct gw_fate f)
+{
+    uint32_t lost = tab ? gw_tab_lose(tab, rows) : rows;
+
+    f.reason = "dead_letter_full";
+    if (lost) {
+        gw_edge_sample(j->lane, j->chunk->book, f.reason, body, GW_BODY_SENT);
+        drop(j->lane, j->chunk->book, NULL, lost, &f);
+    }
+    gw_tab_again(tab);
+}
+
 void gw_grave_dead(struct gw_attempt *a, const struct gw_death *d)
 {
     struct gw_job *j = (struct gw_job *)a;
@@ -214,15 +237,8 @@ void gw_grave_dead(struct gw_attempt *a, const struct gw_death *d)
 
     if (!tab) /* it is not known which, or there is no memory to note it: they are settled together */
         tab = gw_tab_ref(all);
-    if (gw_grave_bury(j, tab, d->body, rows, &f) || gw_grave_dig(j, tab, d->body, rows, &f)) {
-        ;
-    } else if (tab) {
-        gw_tab_again(tab);
-    } else {
-        f.reason = "dead_letter_full";
-        gw_edge_sample(j->lane, j->chunk->book, f.reason, d->body, GW_BODY_SENT);
-        drop(j->lane, j->chunk->book, tab, rows, &f);
-    }
+    if (!gw_grave_bury(j, tab, d->body, rows, &f) && !gw_grave_dig(j, tab, d->body, rows, &f))
+        lose(j, tab, d->body, rows, f);
     (void)gw_tab_unref(tab);
     a->rows -= rows;
     j->rejected_rows += rows;

@@ -142,14 +142,29 @@ static uint32_t count_runs(const struct gw_tab *t, const uint64_t *bits, bool va
     return n;
 }
 
-uint32_t gw_tab_n_homeless(const struct gw_tab *t)
+/* Rows that are in memory only. */
+static uint32_t n_homeless(const struct gw_tab *t)
 {
     struct walk w = {.t = t};
     uint32_t n = 0;
     struct run r;
 
-    while (t && next_run(&w, NULL, false, &r))
+    while (next_run(&w, NULL, false, &r))
         n += r.place.feed ? 0 : r.place.rows;
+    return n;
+}
+
+uint32_t gw_tab_lose(struct gw_tab *t, uint32_t most)
+{
+    uint32_t n;
+
+    if (!t)
+        return 0;
+    n = n_homeless(t);
+    n -= t->lost < n ? t->lost : n;
+    n = n < most ? n : most;
+    t->lost += n;
+    t->tally[GW_LOG_DROPPED] += n;
     return n;
 }
 
@@ -188,13 +203,6 @@ static bool settle(const struct gw_log_place *p, uint32_t from, uint32_t rows, e
                           outcome);
 }
 
-/* They stay in the log; `told` of them are in the books as gone already. */
-static void leave(const struct gw_log_place *p, uint32_t rows, uint32_t told)
-{
-    if (p->feed)
-        gw_feed_leave(p->feed, rows - told, told);
-}
-
 /*
  * Outcomes are dealt to the rows in order: how many of each there are is exact, which row had which is not known.
  * Gives the feed that has no memory for more; NULL: it is done.
@@ -211,7 +219,8 @@ static struct gw_feed *deal(struct gw_tab *t)
                 o++;
             n = r.place.rows - done;
             if (o == GW_LOG_N_OUTCOMES) { /* the fate of the others is not known: they will be sent again */
-                leave(&r.place, n, 0);
+                if (r.place.feed)
+                    gw_feed_leave(r.place.feed, n, 0);
                 t->n_dealt = r.row + done + n;
                 continue;
             }
@@ -241,38 +250,35 @@ void gw_tab_settle(struct gw_tab *t)
         gw_tab_free(t);
 }
 
-static void leave_all(struct gw_tab *t)
+static uint32_t n_told(const struct gw_tab *t)
 {
-    uint32_t told = 0;
+    uint32_t n = 0;
+
+    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
+        n += t->tally[o];
+    return n;
+}
+
+/*
+ * The rows stay in the log: for the next start, or lent to it for a while. Of those whose end is in the books already
+ * as many are in memory only as there are of them, because they come to no other end; the others are told once more.
+ */
+static void give_back(const struct gw_tab *t, bool lend)
+{
+    uint32_t told = n_told(t), homeless = n_homeless(t);
     struct walk w = {.t = t};
     struct run r;
 
-    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
-        told += t->tally[o];
+    told -= told < homeless ? told : homeless;
     while (next_run(&w, NULL, false, &r)) {
         uint32_t n = told < r.place.rows ? told : r.place.rows;
 
         if (!r.place.feed)
             continue;
-        leave(&r.place, r.place.rows, n);
-        told -= n;
-    }
-}
-
-/* The same for a while: those that are told come in once more. */
-static void lend_all(struct gw_tab *t)
-{
-    uint32_t told = 0;
-    struct walk w = {.t = t};
-    struct run r;
-
-    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
-        told += t->tally[o];
-    while (next_run(&w, NULL, false, &r)) {
-        uint32_t n = told < r.place.rows ? told : r.place.rows;
-
-        if (r.place.feed)
+        if (lend)
             gw_feed_lend(r.place.feed, r.place.rows, n);
+        else
+            gw_feed_leave(r.place.feed, r.place.rows - n, n);
         told -= n;
     }
 }
@@ -286,10 +292,10 @@ struct gw_tab *gw_tab_unref(struct gw_tab *t)
         return NULL;
     t->tally[GW_LOG_DELIVERED] -= t->taken < t->tally[GW_LOG_DELIVERED] ? t->taken : t->tally[GW_LOG_DELIVERED];
     if (t->again && gw_tab_undealt(t, &first, &end) && !gw_feed_is_closing(first.feed)) {
-        lend_all(t);
+        give_back(t, /* lend= */ true);
         gw_feed_again(first.feed, t);
     } else if (t->left) {
-        leave_all(t);
+        give_back(t, /* lend= */ false);
         gw_tab_free(t);
     } else {
         gw_tab_settle(t);
@@ -335,10 +341,8 @@ void gw_tab_taken(struct gw_tab *t, const uint64_t *bits)
 /* Those whose fate is not told yet are delivered. */
 static void deliver_rest(struct gw_tab *t)
 {
-    uint32_t n = gw_tab_rows(t), told = 0;
+    uint32_t n = gw_tab_rows(t), told = n_told(t);
 
-    for (unsigned o = 0; o < GW_LOG_N_OUTCOMES; o++)
-        told += t->tally[o];
     t->taken = 0;
     gw_tab_count(t, GW_LOG_DELIVERED, n > told ? n - told : 0);
 }

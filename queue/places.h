@@ -32,6 +32,7 @@ struct gw_tab {
     uint32_t tally[GW_LOG_N_OUTCOMES]; /* rows that ended so; which of them is not known */
     uint32_t n_dealt;                  /* the first rows, whose outcomes are known to the feeds */
     uint32_t taken;                    /* rows of tally[GW_LOG_DELIVERED] to come that were cut out before */
+    uint32_t lost;                     /* rows of tally[GW_LOG_DROPPED] that were in memory only */
     uint64_t *cut;                     /* bit per row: belongs to another tab now; or NULL */
     struct gw_log_place *places;       /* &one, or memory of its own */
     uint32_t near, near_row;           /* gw_tab_at: the place that was asked for last, and its first row */
@@ -61,8 +62,8 @@ void gw_tab_leave(struct gw_tab *t);
 void gw_tab_disown(struct gw_tab *t);
 /** Rows that were settled as delivered before the job knows how it ends (gw_tab_taken). Takes NULL. */
 uint32_t gw_tab_n_taken(const struct gw_tab *t);
-/** Rows that are in memory only. Takes NULL. */
-uint32_t gw_tab_n_homeless(const struct gw_tab *t);
+/** Rows that are in memory only, at most so many, are dropped by the caller, each once. Takes NULL. */
+uint32_t gw_tab_lose(struct gw_tab *t, uint32_t most);
 /** The rows stay in the log, and are read back some time later. Takes NULL. */
 void gw_tab_again(struct gw_tab *t);
 /** The first run of rows that is not dealt yet; *ret_end: the row of the tab behind it. */

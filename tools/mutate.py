@@ -37,17 +37,14 @@ def log_files():
 
 def settling_files():
     """Whole files, or of a file the functions that settle."""
-    some = {"finish", "post_to", "post_dead_letter", "drop", "bury", "stays", "give_up", "keep_left", "delivered", "close_grave",
-            "on_graves_pause", "dig", "on_dead", "on_taken", "row_name", "gw_sender_drop_oldest", "gw_sender_cut",
-            "bury_pending", "gw_edge_is_settled", "gw_edge_put_bytes", "gw_edge_close", "gw_edge_reencode"}
+    some = {"edge.c": {"gw_edge_put_bytes", "gw_edge_reencode", "gw_edge_is_settled", "gw_edge_close"},
+            "sender.c": {"finish", "stays", "give_up", "keep_left", "keep_partial", "delivered", "on_taken", "row_name",
+                         "bury_pending", "gw_sender_drop_oldest", "gw_sender_cut"},
+            "suspects.c": {"bury"}}
     files = {"batch/settle.c": None, "batch/ticket.c": None}
     for f in sorted((ROOT / "queue").glob("*.c")):
-        if re.match(r"(places|feed|burial|chunk|wal)", f.name):
-            files[f"queue/{f.name}"] = None
-        else:
-            blank = blanked(f.read_text())
-            if any(function_at(blank, begin) in some for begin, _ in conditions(blank)):
-                files[f"queue/{f.name}"] = some
+        if f.name in some or re.match(r"(places|feed|burial|graves|tries|chunk|wal)", f.name):
+            files[f"queue/{f.name}"] = some.get(f.name)
     return files
 
 
@@ -78,7 +75,10 @@ GROUPS = {
         ("queue_places_test", [], {}),
         ("queue_durable_test", [], {}),
         ("queue_durable_malloc_test", [], {}),
+        ("queue_settling_test", [], {}),
+        ("queue_settling_malloc_test", [], {}),
         ("queue_edge_test", [], {}),
+        ("queue_batch_test", [], {}),
         ("queue_dead_letter_test", [], {}),
         ("queue_gate_test", [], {}),
         ("batch_ticket_test", [], {}),
@@ -315,7 +315,7 @@ def main():
     p.add_argument("--tests", action="store_true")
     p.add_argument("--again", type=pathlib.Path)
     p.add_argument("files", nargs="*")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     from_s = time.monotonic()
     tests, mutants, unused = prepare(a.build.resolve(), a.group)
     if unused:

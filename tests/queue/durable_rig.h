@@ -45,8 +45,14 @@ struct rig {
     unsigned n_tickets, posted;
     uint64_t reserved[MAX_EDGES];
     bool early, sync;
+    struct gw_books *books; /* that the edges keep, the test's own; NULL: none */
 };
 static struct rig *the_rig;
+
+static struct gw_book *book_of(void *arg, const struct gw_book *key)
+{
+    return gw_books_get(arg, key);
+}
 
 static void on_post(struct gw_ticket *t)
 {
@@ -99,7 +105,9 @@ static void start(struct rig *r)
                                 .signals = GW_ALL_SIGNALS,
                                 .settings = r->settings,
                                 .meter = r->meter,
-                                .memory = &r->memory};
+                                .memory = &r->memory,
+                                .book = r->books ? book_of : NULL,
+                                .arg = r->books};
     struct gw_err err;
 
     assert_int_equal(gw_wal_new(&wal, &r->wal), 0);

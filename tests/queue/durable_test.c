@@ -459,7 +459,7 @@ static void the_oldest_go_when_that_was_asked_for(void **state)
                      counts(&r, 0).dropped);
     assert_int_equal(consumer(&r, "a").settled[GW_LOG_DROPPED], counts(&r, 0).dropped);
     while (waiting(&r, 0, names, 16) == 10) {
-        assert_true(n == 0 || names[0] > last);
+        assert_true(n <= 10 ? n == 0 || names[0] > last : names[0] == last + 1); /* behind what was under way: no gap */
         last = names[9];
         n += 10;
         gw_test_sink_answer(r.sinks[0], &OK);
