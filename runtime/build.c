@@ -235,7 +235,7 @@ int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets
 /* For the door: how often, and whether an operator can look at it. */
 static void undecodable_metrics(struct graph *g, struct route *r, struct instance *x, enum gw_signal signal)
 {
-    static const char *const fates[N_UNDECODABLE] = {"kept", "over_rate", "no_room", "counted"};
+    static const char *const fates[N_UNDECODABLE] = {"kept", "over_rate", "no_room", "counted", "late"};
 
     for (unsigned i = 0; i < N_UNDECODABLE; i++) {
         const struct gw_label l[] = {

@@ -75,7 +75,14 @@ struct reach {
 };
 
 /** What became of a request that cannot be decoded, beside its answer. */
-enum undecodable { UNDECODABLE_KEPT, UNDECODABLE_OVER_RATE, UNDECODABLE_NO_ROOM, UNDECODABLE_COUNTED, N_UNDECODABLE };
+enum undecodable {
+    UNDECODABLE_KEPT,
+    UNDECODABLE_OVER_RATE,
+    UNDECODABLE_NO_ROOM,
+    UNDECODABLE_COUNTED, /* there is no place for letters */
+    UNDECODABLE_LATE,    /* its answer could not wait any longer for the letter, which is still on its way */
+    N_UNDECODABLE
+};
 
 /** One receiver's rows of one signal. */
 struct route {
@@ -278,7 +285,8 @@ struct worker {
     unsigned n_injected;          /* without a verdict */
     uint64_t undecodable_debt_ns; /* monotonic: token bucket of what is kept */
     uint64_t undecodable_sampled_ns;
-    bool letters; /* some node has dead letters to hand over */
+    struct bad_request *bad, **bad_last; /* whose answers wait for their letters, the oldest first */
+    bool letters;                        /* some node has dead letters to hand over */
     _Atomic enum phase seen;
     _Atomic bool quiet;
     struct gw_err err;
@@ -474,8 +482,13 @@ void gw_intake_aim(struct intake *in, struct share *sh, struct route *routes);
 bool gw_intake_is_parked(const struct intake *in);
 
 /* undecodable.c */
-/** Keep the request as a dead letter, if there is a place and a right to it. rc and why: as the decoder says. */
-void gw_intake_undecodable(struct intake *in, const struct gw_request *rq, int rc, const char *why);
+/**
+ * Keep the request as a dead letter, if there is a place and a right to it. rc and why: as the decoder says. True: what
+ * is reserved for the request is used up, and its verdict, INVALID_ARGUMENT, follows when the letter is on disk.
+ */
+bool gw_intake_undecodable(struct intake *in, struct gw_request *rq, int rc, const char *why);
+/** Answers that have waited long enough for their letters go out; with `all`, every one. */
+void gw_undecodable_tell(struct worker *w, bool all);
 
 /* bury.c */
 /** As gw_intake_ops.bury. */

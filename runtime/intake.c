@@ -339,7 +339,8 @@ static int transcode(struct intake *in, struct gw_request *rq, struct gw_slice *
     return 0;
 }
 
-static int refuse_decode(struct gw_verdict *ret, int rc, const struct gw_request *rq, struct intake *in,
+/* 0: the verdict follows. */
+static int refuse_decode(struct gw_verdict *ret, int rc, struct gw_request *rq, struct intake *in,
                          const struct gw_err *err)
 {
     struct gw_buf *text = &in->worker->scratch; /* lives until the answer is written, at least for this call */
@@ -347,7 +348,8 @@ static int refuse_decode(struct gw_verdict *ret, int rc, const struct gw_request
 
     if (rc == -EBUSY || rc == -ENOMEM)
         return gw_intake_busy(in, ret, s, GW_BUSY_MEMORY, 0, 0);
-    gw_intake_undecodable(in, rq, rc, err->text);
+    if (gw_intake_undecodable(in, rq, rc, err->text))
+        return 0;
     gw_buf_reset(text);
     gw_buf_put_str(text, err->text);
     gw_buf_put_u8(text, 0);

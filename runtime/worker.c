@@ -172,6 +172,7 @@ static void on_timer(struct gw_timer *t)
         gw_worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);
     if (w->parked)
         gw_worker_arm(w, TICK_NS);
+    gw_undecodable_tell(w, /* all= */ false);
 }
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
@@ -182,6 +183,7 @@ int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct
     w->index = index;
     w->parked_last = &w->parked;
     w->intakes_last = &w->intakes;
+    w->bad_last = &w->bad;
     w->ledger.settled = gw_flow_settled;
     w->ledger.sample = gw_flow_sample;
     gw_arena_init(&w->arena, 65536, 256u << 20);
@@ -228,6 +230,7 @@ void gw_worker_close(struct worker *w)
     gw_inject_run(w, /* give_up= */ true);
     gw_intake_unpark(w, /* give_up= */ true);
     flush_all(w);
+    gw_undecodable_tell(w, /* all= */ true);
     gw_intake_deliver(w);
     gw_connectors_close(w, NULL); /* after whatever may still consume */
     gw_timer_disarm(&w->timer);

@@ -78,6 +78,18 @@ static void send_bad(struct gw_test_door *d, enum gw_signal s, enum gw_encoding 
     d->intake->ops->release(d->intake, &hold);
 }
 
+/* The same where letters are kept: it hears so later. */
+static void send_bad_and_wait(struct gw_test_door *d, enum gw_signal s, struct gw_slice body, uint32_t stream)
+{
+    struct gw_hold hold = {0};
+    struct gw_request rq = {.hold = &hold, .bytes = body, .ack = {.stream = stream}};
+    struct gw_verdict v;
+
+    assert_int_equal(d->intake->ops->admit(d->intake, &hold, s, body.n, &v), 0);
+    assert_int_equal(d->intake->ops->submit(d->intake, &rq, &v), 0);
+    assert_int_equal(hold.bytes, 0);
+}
+
 static uint64_t undecodable(struct gw_test_engine *t, const char *signal, const char *fate)
 {
     const struct gw_label l[] = {{"receiver", "scripted"}, {"signal", signal}, {"dead_letter", fate}};
@@ -286,7 +298,7 @@ static void everything_given_up_is_in_the_store(void **state)
     d = gw_test_engine_door(&t, "scripted", 0);
     gw_buf_init(&body, 4096);
     gw_test_request(&body, GW_TRACES, 5, 1);
-    send_bad(d, GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 9);
     assert_int_equal(gw_test_send(d, GW_TRACES, gw_buf_slice(&body), NULL, 1, &v), 0);
     /* resource_spans { scope_spans { span { trace_id: 4 bytes, start: 1 } } } */
     assert_int_equal(gw_test_send(d, GW_TRACES,
@@ -397,7 +409,7 @@ static void a_full_disk_makes_letters_wait(void **state)
     (void)state;
     open_store(&t, STORED);
     gw_log_sim_faults(opened)->no_room = true;
-    send_bad(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    send_bad_and_wait(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, GW_SLICE("\xff"), 1);
     gw_test_engine_turn(&t, 5, S);
     gw_test_engine_turn(&t, 5, S);
     gw_log_stats(opened, &st);
@@ -473,6 +485,84 @@ static void a_rejection_is_told_when_its_letter_is_kept(void **state)
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
+static void is_refused(const struct gw_test_door *d, unsigned i, uint32_t stream)
+{
+    assert_true(d->n_verdicts > i);
+    assert_int_equal(d->verdicts[i].ack.stream, stream);
+    assert_int_equal(d->verdicts[i].v.grpc_status, INVALID_ARGUMENT);
+    assert_int_equal(d->verdicts[i].v.rows, 0);
+}
+
+/*
+ * Scenario    three requests that cannot be decoded: the store's disk has room; it is full for 0.2 s; it is full
+ *             for longer
+ * Guarantees  the client is refused when its letter is on disk, and not before, but after a second in any case; each is
+ *             counted once, as kept or as late; the third letter is written in the end, too
+ */
+static void a_refusal_is_told_when_its_letter_is_kept(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+    struct gw_log_stats st;
+
+    (void)state;
+    open_store(&t, STORED);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 1);
+    assert_int_equal(d->n_verdicts, 0);
+    gw_test_engine_turn(&t, 5, 0);
+    is_refused(d, 0, 1);
+    assert_int_equal(undecodable(&t, "traces", "kept"), 1);
+    gw_log_sim_faults(opened)->no_room = true;
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 2);
+    gw_test_engine_turn(&t, 5, S / 5);
+    assert_int_equal(d->n_verdicts, 1);
+    gw_log_sim_faults(opened)->no_room = false;
+    gw_test_engine_turn(&t, 5, S / 2);
+    gw_test_engine_turn(&t, 5, 0);
+    is_refused(d, 1, 2);
+    assert_int_equal(undecodable(&t, "traces", "kept"), 2);
+    gw_log_sim_faults(opened)->no_room = true;
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 3);
+    gw_test_engine_turn(&t, 5, S - 1000000);
+    gw_test_engine_turn(&t, 5, 2000000);
+    assert_int_equal(d->n_verdicts, 2);
+    gw_test_engine_turn(&t, 5, 0);
+    is_refused(d, 2, 3);
+    assert_int_equal(undecodable(&t, "traces", "late"), 1);
+    gw_log_sim_faults(opened)->no_room = false;
+    for (unsigned i = 0; i < 10; i++)
+        gw_test_engine_turn(&t, 5, S);
+    gw_log_stats(opened, &st);
+    assert_int_equal(st.end_seq - st.first_seq, 3);
+    assert_int_equal(undecodable(&t, "traces", "kept"), 2);
+    assert_int_equal(d->n_verdicts, 3);
+    close_store(&t);
+}
+
+/*
+ * Scenario    the gateway stops for good while the letter of a request that cannot be decoded is not on disk
+ * Guarantees  what the client hears is that it is refused; nothing is left over
+ */
+static void a_refusal_does_not_outlive_the_gateway(void **state)
+{
+    struct gw_test_engine t;
+    struct gw_test_door *d;
+
+    (void)state;
+    open_store(&t, STORED);
+    d = gw_test_engine_door(&t, "scripted", 0);
+    gw_log_sim_faults(opened)->no_room = true;
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 1);
+    gw_test_engine_turn(&t, 2, 0);
+    (void)gw_engine_stop(t.engine);
+    for (unsigned i = 0; i < d->n_verdicts; i++)
+        is_refused(d, i, 1);
+    assert_int_equal(undecodable(&t, "traces", "kept"), 0);
+    assert_int_equal(undecodable(&t, "traces", "late") + undecodable(&t, "traces", "no_room"), 1);
+    close_store(&t);
+}
+
 /*
  * Scenario    the gateway stops for good while the letter of a rejected span is not on disk
  * Guarantees  the client hears nothing, or is refused, and will send again; no row is told rejected and lost
@@ -510,9 +600,9 @@ static void letters_are_written_before_the_end(void **state)
     (void)state;
     open_store(&t, STORED);
     d = gw_test_engine_door(&t, "scripted", 0);
-    send_bad(d, GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 1);
     gw_test_engine_turn(&t, 1, 0);
-    send_bad(d, GW_TRACES, GW_ENC_PROTO, GW_SLICE("\xff"));
+    send_bad_and_wait(d, GW_TRACES, GW_SLICE("\xff"), 2);
     assert_true(gw_engine_stop(t.engine) > 0);
     assert_int_equal(gw_test_engine_metric(&t, "otelcol_exporter_sent_log_records", &l, 1), 2);
     close_store(&t);
@@ -570,6 +660,8 @@ int main(void)
         cmocka_unit_test(a_full_disk_makes_letters_wait),
         cmocka_unit_test(a_rejection_is_told_when_its_letter_is_kept),
         cmocka_unit_test(a_letter_that_is_not_kept_refuses_its_request),
+        cmocka_unit_test(a_refusal_is_told_when_its_letter_is_kept),
+        cmocka_unit_test(a_refusal_does_not_outlive_the_gateway),
         cmocka_unit_test(letters_are_written_before_the_end),
         cmocka_unit_test(what_a_stop_leaves_over_is_kept),
     };
