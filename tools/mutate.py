@@ -90,6 +90,8 @@ GROUPS = {
         ("runtime_durability_test", [], {}),
         ("runtime_reload_durable_test", [], {}),
         ("runtime_dead_letters_test", [], {}),
+        ("runtime_ledger_durable_test", [], {}),
+        ("runtime_reload_rollback_test", [], {}),
     ]),
 }
 
