@@ -125,8 +125,6 @@ uint64_t gw_feed_activate(struct gw_feed *s, uint64_t end_seq, uint64_t end_row)
 
 void gw_feed_free(struct gw_feed *s)
 {
-    if (!s)
-        return;
     for (struct gw_inbox_item *i = gw_inbox_take(&s->failed), *next; i; i = next) {
         next = i->next;
         free(i);
@@ -148,16 +146,15 @@ bool gw_feed_is_in_step(const struct gw_feed *s)
 
 /* ---- from the log's writer -------------------------------------------------------------------------------- */
 
+/* Writers of two logs at once may both find no room for a moment: what they have is read back, then. */
 static bool take_window(struct gw_edge *e, uint64_t bytes)
 {
-    uint64_t max = e->conf.settings.queue.max_memory_bytes,
-             used = atomic_load_explicit(&e->window_bytes, memory_order_relaxed);
+    uint64_t used = atomic_fetch_add(&e->window_bytes, bytes);
 
-    do {
-        if (used > 0 && used + bytes > max)
-            return false;
-    } while (!atomic_compare_exchange_weak(&e->window_bytes, &used, used + bytes));
-    return true;
+    if (used == 0 || used + bytes <= e->conf.settings.queue.max_memory_bytes)
+        return true;
+    atomic_fetch_sub(&e->window_bytes, bytes);
+    return false;
 }
 
 struct gw_chunk *gw_feed_chunk(struct gw_feed *s, const struct gw_log_frame *f, struct gw_payload *pl)
@@ -192,7 +189,7 @@ static bool hand_over(struct gw_feed *s, const struct gw_committed *m)
         atomic_fetch_sub(&e->window_bytes, m->payload->n);
         return false;
     }
-    c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
+    c->meta = gw_meta_ref(m->meta);
     c->units = m->units;
     gw_edge_push(e, c);
     return true;
@@ -237,7 +234,7 @@ bool gw_feed_push_unstored(struct gw_feed *s, const struct gw_committed *m)
         return false;
     }
     c->lag_bytes = 0;
-    c->meta = m->meta ? gw_meta_ref(m->meta) : NULL;
+    c->meta = gw_meta_ref(m->meta);
     c->units = m->units;
     c->cut = m->cut;
     gw_edge_push(s->edge, c);
@@ -289,7 +286,7 @@ static struct gw_chunk *translate(struct gw_feed *s, struct gw_chunk *c, int *re
     t->batching = c->batching;
     t->pipeline = c->pipeline;
     t->book = c->book;
-    t->meta = c->meta ? gw_meta_ref(c->meta) : NULL;
+    t->meta = gw_meta_ref(c->meta);
     t->lag_bytes = c->lag_bytes;
     t->charged_bytes = t->body.n;
     gw_credit_copy(e->conf.memory, t->charged_bytes);

@@ -276,8 +276,8 @@ static int next_entry(struct gw_feed *s, struct gw_log_entry *en)
     return 1;
 }
 
-/* 1: one more frame, or none at all any more. 0: not now. */
-static int read_one(struct gw_feed *s, size_t *ret_bytes)
+/* One more frame, or all the rest that is settled; or not now, and a pause. Returns the bytes that were read. */
+static size_t read_one(struct gw_feed *s)
 {
     struct gw_log_entry en = {0};
     int rc = next_entry(s, &en);
@@ -289,7 +289,6 @@ static int read_one(struct gw_feed *s, size_t *ret_bytes)
         return 0;
     }
     note_lost(s, &en);
-    *ret_bytes = en.n_open ? en.frame.body.n : 0;
     if (en.n_open && gw_suspects_hold(&s->suspects, en.frame.seq)) {
         pass_over(s, &en);
     } else if (en.n_open && !gw_feed_read_in(s, &en)) {
@@ -297,7 +296,7 @@ static int read_one(struct gw_feed *s, size_t *ret_bytes)
         return 0;
     }
     pass(s, &en);
-    return 1;
+    return en.frame.body.n;
 }
 
 static bool has_window(const struct gw_edge *e)
@@ -307,17 +306,12 @@ static bool has_window(const struct gw_edge *e)
 
 static void read_on(struct gw_feed *s)
 {
-    size_t bytes = 0, n = 0;
+    size_t bytes = 0;
 
-    while (gw_feed_may_read(s) && !gw_timer_is_armed(&s->timer) && has_window(s->edge)) {
-        if (bytes >= READ_TURN_BYTES) {
-            gw_loop_wake(gw_feed_loop(s));
-            return;
-        }
-        if (read_one(s, &n) == 0)
-            return;
-        bytes += n;
-    }
+    while (bytes < READ_TURN_BYTES && gw_feed_may_read(s) && !gw_timer_is_armed(&s->timer) && has_window(s->edge))
+        bytes += read_one(s);
+    if (bytes >= READ_TURN_BYTES) /* there are others on this thread */
+        gw_loop_wake(gw_feed_loop(s));
     if (!gw_feed_is_in_step(s) || !atomic_load(&s->behind))
         return;
     atomic_store(&s->behind, false);

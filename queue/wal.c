@@ -67,8 +67,6 @@ int gw_wal_new(const struct gw_wal_conf *conf, struct gw_wal **ret)
 
 void gw_wal_free(struct gw_wal *w)
 {
-    if (!w)
-        return;
     for (struct gw_account *a = w->accounts, *next; a; a = next) {
         next = a->next;
         free(a);
@@ -81,15 +79,6 @@ static struct gw_feed *feed_of(const struct gw_wal *w, const struct gw_edge *e)
 {
     for (unsigned i = 0; i < w->n_feeds; i++)
         if (w->feeds[i]->edge == e)
-            return w->feeds[i];
-    return NULL;
-}
-
-/* The one that gets what the consumer has open. */
-static struct gw_feed *active_of(const struct gw_wal *w, uint32_t consumer)
-{
-    for (unsigned i = 0; i < w->n_feeds; i++)
-        if (w->feeds[i]->consumer == consumer && atomic_load(&w->feeds[i]->active))
             return w->feeds[i];
     return NULL;
 }
@@ -177,7 +166,7 @@ static int add_feed(struct gw_wal *w, struct gw_edge *e, struct gw_err *err)
         return gw_fail(err, -ENOMEM, "out of memory");
     }
     w->feeds[w->n_feeds++] = s;
-    if (!active_of(w, s->consumer) && !owner_of(w, s->account))
+    if (!owner_of(w, s->account))
         activate(w, s, 0, /* unnoted= */ false);
     return 0;
 }
@@ -243,7 +232,7 @@ bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heri
     return s != NULL;
 }
 
-/* Rows that were put meanwhile were promised to those that were there before. */
+/* Rows that are still on their way were promised to those that were there before. */
 static void never_taken(struct gw_wal *w, struct gw_account *a)
 {
     gw_account_add(a, 0, GW_E_REFUSED, a->left);
@@ -266,8 +255,7 @@ static void pass_on(struct gw_wal *w, const struct gw_feed *gone)
     if (heir) {
         activate(w, heir, a->left, atomic_load(&gone->unnoted));
     } else if (gone->leaves ? gw_feed_is_in_step(gone) && gone->left_rows == 0 : gone->is_new) {
-        if (!gone->leaves)
-            never_taken(w, a);
+        never_taken(w, a);
         (void)gw_log_consumer_release(w->conf.log, gw_edge_id(gone->edge));
         a->consumer = 0;
     }
@@ -570,7 +558,7 @@ static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t
 
         memcpy(at, bytes.p, bytes.n);
         *n = (struct entry){.wal = w, .payload = gw_payload_ref(pl), .charged_bytes = pl->n, .requests = requests};
-        n->meta = meta ? gw_meta_ref(meta) : NULL;
+        n->meta = gw_meta_ref(meta);
         n->frame = (struct gw_log_frame){.time_ns = time_ns,
                                          .rows = rows,
                                          .signal = (uint8_t)w->conf.signal,

@@ -74,6 +74,7 @@ GROUPS = {
     "settling": (settling_files, [
         ("queue_places_test", [], {}),
         ("queue_durable_test", [], {}),
+        ("queue_wal_test", [], {}),
         ("queue_durable_malloc_test", [], {}),
         ("queue_settling_test", [], {}),
         ("queue_settling_malloc_test", [], {}),
@@ -92,6 +93,7 @@ GROUPS = {
         ("runtime_dead_letters_test", [], {}),
         ("runtime_ledger_durable_test", [], {}),
         ("runtime_reload_rollback_test", [], {}),
+        ("runtime_rot_test", [], {}),
     ]),
 }
 

@@ -5,6 +5,7 @@
 
 #include "tests/harness.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "net/loop.h"
 #include "otlp-proto/decode.h"
 #include "otlp-proto/rows.h"
+#include "queue/held.h"
 #include "queue/wal.h"
 #include "tests/harness_env.h"
 #include "tests/harness_flow.h"
@@ -45,14 +47,11 @@ struct rig {
     unsigned n_tickets, posted;
     uint64_t reserved[MAX_EDGES];
     bool early, sync;
-    struct gw_books *books; /* that the edges keep, the test's own; NULL: none */
+    struct gw_books *books, own_books; /* that the edges keep, the test's own or these; NULL: none */
+    uint64_t n_cuts;
+    unsigned no_book; /* the n-th that is asked for cannot be had; 0: all can */
 };
 static struct rig *the_rig;
-
-static struct gw_book *book_of(void *arg, const struct gw_book *key)
-{
-    return gw_books_get(arg, key);
-}
 
 static void on_post(struct gw_ticket *t)
 {
@@ -87,6 +86,45 @@ static void set_up(struct rig *r)
     assert_int_equal(gw_log_sim_open(&conf, &r->log), 0);
 }
 
+/* The books of the ledger, empty: from now on, or as in a new process. */
+static inline void keep_own_books(struct rig *r)
+{
+    gw_books_clear(&r->own_books);
+    assert_int_equal(gw_books_init(&r->own_books, 0), 0);
+    r->books = &r->own_books;
+}
+
+static struct gw_book *find_book(void *rig, const struct gw_book *key)
+{
+    struct rig *r = rig;
+
+    return r->no_book && --r->no_book == 0 ? NULL : gw_books_get(r->books, key);
+}
+
+/* An exporter of that id, in that place. Errors: of the wal. */
+static int come(struct rig *r, unsigned i, const char *id, struct gw_err *err)
+{
+    struct gw_edge_conf conf = {.env = &r->te.env,
+                                .component = r->type,
+                                .id = id,
+                                .signals = GW_ALL_SIGNALS,
+                                .settings = r->settings,
+                                .meter = r->meter,
+                                .logger = {.sink = &r->log_sink, .id = id},
+                                .memory = &r->memory,
+                                .book = r->books ? find_book : NULL,
+                                .arg = r};
+    int rc;
+
+    assert_int_equal(r->type->create((void **)&r->sinks[i], NULL, NULL, err), 0);
+    conf.self = r->sinks[i];
+    assert_int_equal(gw_edge_new(&conf, &r->edges[i]), 0);
+    rc = gw_wal_add_edge(r->wal, r->edges[i], err);
+    if (rc == 0)
+        assert_int_equal(gw_edge_open(r->edges[i], r->loop, NULL), 0);
+    return rc;
+}
+
 static void start(struct rig *r)
 {
     static const char *const ids[MAX_EDGES] = {"a", "b", "c"};
@@ -100,25 +138,24 @@ static void start(struct rig *r)
                               .memory = &r->memory,
                               .meter = r->meter,
                               .logger = {.sink = &r->log_sink, .id = "logs"}};
-    struct gw_edge_conf conf = {.env = &r->te.env,
-                                .component = r->type,
-                                .signals = GW_ALL_SIGNALS,
-                                .settings = r->settings,
-                                .meter = r->meter,
-                                .memory = &r->memory,
-                                .book = r->books ? book_of : NULL,
-                                .arg = r->books};
     struct gw_err err;
 
     assert_int_equal(gw_wal_new(&wal, &r->wal), 0);
-    for (unsigned i = 0; i < r->n_edges; i++) {
-        assert_int_equal(r->type->create((void **)&r->sinks[i], NULL, NULL, &err), 0);
-        conf.self = r->sinks[i];
-        conf.id = ids[i];
-        conf.logger = (struct gw_logger){.sink = &r->log_sink, .id = ids[i]};
-        assert_int_equal(gw_edge_new(&conf, &r->edges[i]), 0);
-        assert_int_equal(gw_wal_add_edge(r->wal, r->edges[i], &err), 0);
-        assert_int_equal(gw_edge_open(r->edges[i], r->loop, NULL), 0);
+    for (unsigned i = 0; i < r->n_edges; i++)
+        assert_int_equal(come(r, i, ids[i], &err), 0);
+}
+
+/* It is closed, what it has noted is written, and it is out of the log's way. The others move up. */
+static inline void leave(struct rig *r, unsigned i)
+{
+    gw_edge_close(r->edges[i]);
+    (void)gw_log_work(r->log);
+    gw_wal_remove_edge(r->wal, r->edges[i]);
+    gw_edge_free(r->edges[i]);
+    free(r->sinks[i]);
+    for (r->n_edges--; i < r->n_edges; i++) {
+        r->edges[i] = r->edges[i + 1];
+        r->sinks[i] = r->sinks[i + 1];
     }
 }
 
@@ -167,13 +204,14 @@ static void tear_down(struct rig *r)
     assert_int_equal(r->memory.used_bytes, 0);
     gw_loop_free(r->loop);
     gw_meter_free(r->meter);
+    gw_books_clear(&r->own_books);
     gw_arena_clear(&r->arena);
     gw_buf_clear(&r->scratch);
     gw_test_env_clear(&r->te);
 }
 
-/* A request of n rows goes in; gives its ticket. */
-static struct gw_ticket *put(struct rig *r, uint64_t first, unsigned n)
+/* A request of n rows goes in, of which a processor has dropped those of the mask; gives its ticket. */
+static struct gw_ticket *put_without(struct rig *r, uint64_t first, unsigned n, uint64_t dropped)
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_wal_way ways[MAX_EDGES] = {{r->edges[0], 0}, {r->edges[1], 1}, {r->edges[2], 2}};
@@ -194,10 +232,18 @@ static struct gw_ticket *put(struct rig *r, uint64_t first, unsigned n)
     assert_int_equal(gw_decode(b, gw_batch_slice(b, at), &limits, t, NULL), 0);
     b->received_ns = gw_wall_ns(&r->te.env);
     gw_view_init(&v, b, &r->arena);
+    for (unsigned i = 0; i < 64; i++)
+        if (dropped >> i & 1)
+            gw_view_settle_row(&v, NULL, i, GW_DROPPED, "filter", NULL);
     gw_wal_put(r->wal, &v, &how);
     (void)gw_batch_unref(b);
     gw_buf_clear(&body);
     return t;
+}
+
+static struct gw_ticket *put(struct rig *r, uint64_t first, unsigned n)
+{
+    return put_without(r, first, n, 0);
 }
 
 /* The names of the oldest attempt's rows. */
@@ -232,6 +278,35 @@ static struct gw_log_consumer consumer(struct rig *r, const char *name)
 
     assert_int_equal(gw_log_consumers(r->log, on_consumer, &f), 0);
     return f.found;
+}
+
+/* A picture of an exporter's books: "in=5 out=3 held=2", all that is not 0. */
+static inline const char *books_of(struct rig *r, const char *id)
+{
+    static char text[256];
+    struct gw_cut *c = gw_cut_new(r->books, 0, 0);
+    size_t at = 0;
+
+    c->number = ++r->n_cuts;
+    for (size_t b = 0; b < c->n_books; b++) /* of those that have gone, too */
+        for (unsigned p = 0; p < c->n_pages; p++)
+            gw_cut_copy(c, c->books[b], p);
+    for (unsigned i = 0; i < r->n_edges; i++)
+        gw_cut_rest(c, r->edges[i]);
+    gw_wal_cut_rest(r->wal, c);
+    text[0] = '\0';
+    for (enum gw_entry e = GW_E_IN; e < GW_N_ENTRIES; e++) {
+        uint64_t n = 0;
+
+        for (size_t b = 0; b < c->n_books; b++)
+            for (unsigned p = 0; p < c->n_pages && strcmp(c->books[b]->component, id) == 0; p++)
+                n += *gw_cut_cell(c, c->books[b], p, e);
+        if (n)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s=%llu", at ? " " : "", gw_entry_name(e),
+                                   (unsigned long long)n);
+    }
+    gw_cut_free(c);
+    return text;
 }
 
 #endif

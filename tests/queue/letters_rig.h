@@ -47,8 +47,8 @@ static void open_port(struct rig *r, struct port *p, uint64_t letters)
                                 .settings = r->settings,
                                 .meter = r->meter,
                                 .memory = &r->memory,
-                                .book = book_of,
-                                .arg = &p->books};
+                                .book = find_book,
+                                .arg = r};
     struct gw_err err;
 
     assert_int_equal(gw_test_exporter.create((void **)&p->sink, NULL, NULL, &err), 0);
@@ -70,9 +70,10 @@ static void close_port(struct port *p)
     if (p->on_disk)
         (void)gw_log_work(p->log);
     gw_edge_free(p->edge);
-    gw_wal_free(p->wal);
-    if (p->on_disk)
+    if (p->on_disk) {
+        gw_wal_free(p->wal);
         gw_log_close(p->log);
+    }
     free(p->sink);
     p->edge = NULL;
 }
