@@ -19,6 +19,11 @@ void gw_buf_clear(struct gw_buf *b)
     gw_buf_init(b, b->max_bytes);
 }
 
+int gw_buf_error(const struct gw_buf *b)
+{
+    return !b->failed ? 0 : b->starved ? -ENOMEM : -E2BIG;
+}
+
 int gw_buf_reserve(struct gw_buf *b, size_t more)
 {
     size_t cap = b->cap ? b->cap : FIRST_BYTES;
@@ -36,7 +41,7 @@ int gw_buf_reserve(struct gw_buf *b, size_t more)
         cap = b->max_bytes;
     p = realloc(b->p, cap);
     if (!p) {
-        b->failed = true;
+        b->failed = b->starved = true;
         return -ENOMEM;
     }
     b->p = p;

@@ -15,7 +15,7 @@
 struct gw_buf {
     uint8_t *p;
     size_t n, cap, max_bytes;
-    bool failed;
+    bool failed, starved; /* starved: for want of memory */
 };
 
 void gw_buf_init(struct gw_buf *b, size_t max_bytes);
@@ -25,8 +25,10 @@ void gw_buf_clear(struct gw_buf *b);
 static inline void gw_buf_reset(struct gw_buf *b)
 {
     b->n = 0;
-    b->failed = false;
+    b->failed = b->starved = false;
 }
+/** Why it has failed: -ENOMEM, -E2BIG; 0: it has not. */
+int gw_buf_error(const struct gw_buf *b);
 /** Make room for `more` bytes behind n. Errors: 0, -ENOMEM, -E2BIG over max_bytes (both set `failed`). */
 int gw_buf_reserve(struct gw_buf *b, size_t more);
 void gw_buf_put(struct gw_buf *b, const void *p, size_t n);

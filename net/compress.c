@@ -634,7 +634,7 @@ static int out_snappy_framed(struct gw_slice in, struct gw_buf *out, struct gw_e
         memcpy(out->p + head, (uint8_t[]){0, n & 0xff, n >> 8 & 0xff, n >> 16 & 0xff}, 4);
         in = gw_slice_of(in.p + part.n, in.n - part.n);
     }
-    return out->failed ? gw_fail(err, -E2BIG, "no room for a compressed body") : 0;
+    return out->failed ? gw_fail(err, gw_buf_error(out), "no room for a compressed body") : 0;
 }
 
 static int out_lz4(int level, struct gw_slice in, struct gw_buf *out, struct gw_err *err)

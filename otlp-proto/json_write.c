@@ -547,8 +547,8 @@ int gw_proto_to_json(enum gw_signal signal, struct gw_slice body, struct gw_buf 
         rc = step(&w);
     while (w.n_frames > 0)
         free(w.frames[--w.n_frames].joined);
-    if (rc == 0 && out->failed)
-        rc = out->cap >= out->max_bytes / 2 ? -E2BIG : -ENOMEM;
+    if (rc == 0)
+        rc = gw_buf_error(out);
     if (rc < 0)
         out->n = base;
     return rc;

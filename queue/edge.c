@@ -335,9 +335,9 @@ int gw_edge_reencode(struct gw_edge *e, enum gw_signal s, struct gw_slice body, 
         gw_arena_clear(&arena);
     }
     (void)gw_batch_unref(b);
-    if (rc == -ENOMEM || (out->failed && out->cap < out->max_bytes / 2)) /* nothing grows so much at once */
-        return -ENOMEM;
-    return rc < 0 || out->failed ? -EBADMSG : 0;
+    if (rc == 0)
+        rc = gw_buf_error(out);
+    return rc == -ENOMEM || out->starved ? -ENOMEM : rc < 0 ? -EBADMSG : 0;
 }
 
 static struct gw_chunk *bytes_chunk(struct gw_edge *e, enum gw_signal s, struct gw_slice body, uint32_t n_rows,

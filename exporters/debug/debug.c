@@ -129,7 +129,7 @@ static void put_text(const struct self *s, enum gw_signal signal, struct gw_slic
         gw_debug_detailed(&t, signal, request);
     gw_go_json_clear(&t.json);
     out->max_bytes = max_bytes;
-    if (out->failed) {
+    if (gw_buf_error(out) == -E2BIG) {
         out->failed = false;
         while (out->n > base && out->p[out->n - 1] != '\n')
             out->n--;
@@ -152,7 +152,7 @@ static int debug_encode(void *self, const struct gw_view *v, struct gw_buf *out)
         put_text(self, signal, gw_buf_slice(&request), out);
     }
     gw_buf_clear(&request);
-    return rc < 0 ? rc : out->failed ? -E2BIG : 0;
+    return rc < 0 ? rc : gw_buf_error(out);
 }
 
 /* ---- writing --------------------------------------------------------------------------------------------- */

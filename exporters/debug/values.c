@@ -239,8 +239,11 @@ void gw_debug_put_value(struct gw_debug_text *t, struct gw_slice any)
         put_double(t->out, v.f, GW_DOUBLE_ES6);
     else if (v.type == GW_V_BYTES)
         gw_put_base64(t->out, v.s);
-    else if (!gw_go_json_put(&t->json, &v, t->out)) /* the Collector shows nothing then */
+    else if (!gw_go_json_put(&t->json, &v, t->out)) { /* the Collector shows nothing then */
         t->out->n = base;
+        if (t->json.no_memory)
+            t->out->failed = t->out->starved = true;
+    }
 }
 
 void gw_debug_put_typed_value(struct gw_debug_text *t, struct gw_slice any)

@@ -182,9 +182,10 @@ static int make_message(struct self *s, enum gw_signal signal, struct gw_slice b
         if (is_line)
             gw_buf_put_u8(&s->text, '\n');
         content = gw_buf_slice(&s->text);
-        if (rc < 0 || s->text.failed)
-            return gw_fail(err, rc < 0 ? rc : -E2BIG, "the request cannot be written as JSON: %s",
-                           strerror(rc < 0 ? -rc : E2BIG));
+        if (s->text.failed)
+            rc = gw_buf_error(&s->text);
+        if (rc < 0)
+            return gw_fail(err, rc, "the request cannot be written as JSON: %s", strerror(-rc));
     }
     if (is_line) {
         *ret = content;
@@ -203,7 +204,10 @@ static int make_message(struct self *s, enum gw_signal signal, struct gw_slice b
         gw_buf_put_slice(&s->message, content);
     }
     *ret = gw_buf_slice(&s->message);
-    return s->message.failed ? gw_fail(err, -E2BIG, "the request is too long for a file") : 0;
+    rc = gw_buf_error(&s->message);
+    return rc == 0        ? 0
+           : rc == -E2BIG ? gw_fail(err, rc, "the request is too long for a file")
+                          : gw_fail(err, rc, "out of memory");
 }
 
 static bool may_pass_later(int rc)

@@ -118,6 +118,16 @@ static void bury_long(struct build *b, struct gw_slice piece, size_t n_value)
     gw_rows_clear(&set);
 }
 
+static int error_of(const struct gw_kafka_chunk *c)
+{
+    const struct gw_buf *bufs[] = {&c->pieces, &c->texts, &c->row_of};
+    int rc = 0;
+
+    for (unsigned i = 0; i < 3 && rc == 0; i++)
+        rc = gw_buf_error(bufs[i]);
+    return rc;
+}
+
 /** Add a piece as one message, or as several when it is too long; a row that is too long is told dead at once. */
 static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
 {
@@ -157,7 +167,7 @@ static int add_message(struct build *b, struct gw_slice piece, uint32_t rows)
     m->key = put(&c->texts, b->place.key);
     m->n_key = b->place.key.n;
     m->m.has_key = b->place.has_key;
-    return c->pieces.failed || c->texts.failed || c->row_of.failed ? -E2BIG : 0;
+    return error_of(c);
 }
 
 static int add_half(void *arg, struct gw_slice piece, uint32_t rows)
@@ -242,7 +252,7 @@ static int add_trace(void *arg, struct gw_slice trace_id, struct gw_slice piece,
     }
     list_rows(b, row_of, rows);
     if (b->c->row_of.failed)
-        return -E2BIG;
+        return gw_buf_error(&b->c->row_of);
     b->place.topic = topic_of(b->c->job, b->resource);
     b->place.key = gw_slice_of(hex, trace_id.n == 16 ? 32 : 0);
     b->place.has_key = trace_id.n == 16 || b->c->job->a->signal == GW_TRACES;
@@ -264,7 +274,7 @@ static int add_resource(void *arg, struct gw_slice resource, struct gw_slice pie
     }
     list_rows(b, row_of, rows);
     if (b->c->row_of.failed)
-        return -E2BIG;
+        return gw_buf_error(&b->c->row_of);
     b->place = (struct gw_kafka_place){.topic = topic_of(j, resource)};
     if (by_resource(j)) {
         r = gw_kafka_map_hash(resource, &j->s->scratch, hash);
@@ -315,7 +325,9 @@ int gw_kafka_build_halves(struct gw_kafka_chunk *c, const struct gw_kafka_messag
         b.listed = true;
         b.row_at = 0;
     }
-    r = c->row_of.failed ? -E2BIG : gw_split(c->job->a->signal, gw_kafka_piece(m), (m->rows + 1) / 2, 0, add_half, &b);
+    r = gw_buf_error(&c->row_of);
+    if (r == 0)
+        r = gw_split(c->job->a->signal, gw_kafka_piece(m), (m->rows + 1) / 2, 0, add_half, &b);
     if (r == 0)
         fix_pointers(c);
     return r;
