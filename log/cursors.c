@@ -82,6 +82,20 @@ int gw_lf_consumer_open(struct gw_log *log, const char *name, enum gw_log_start 
     return rc;
 }
 
+void gw_lf_consumer_close(struct gw_log *log, uint32_t id)
+{
+    struct gw_lf *l = (struct gw_lf *)log;
+    struct gw_lf_consumer *c;
+
+    (void)pthread_mutex_lock(&l->work);
+    (void)pthread_mutex_lock(&l->lock);
+    c = gw_lf_state_consumer(&l->state, id);
+    if (c)
+        c->is_open = false;
+    (void)pthread_mutex_unlock(&l->lock);
+    (void)pthread_mutex_unlock(&l->work);
+}
+
 int gw_lf_consumer_release(struct gw_log *log, const char *name)
 {
     struct gw_lf *l = (struct gw_lf *)log;

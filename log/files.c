@@ -16,6 +16,7 @@ static const struct gw_log_ops ops = {
     .work_here = gw_lf_work_here,
     .producer = gw_lf_producer,
     .consumer_open = gw_lf_consumer_open,
+    .consumer_close = gw_lf_consumer_close,
     .consumer_release = gw_lf_consumer_release,
     .consumers = gw_lf_consumers,
     .position = gw_lf_position,

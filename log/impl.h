@@ -259,6 +259,7 @@ void gw_lf_reader_free(struct gw_log_reader *r);
 /* cursors.c */
 int gw_lf_producer(struct gw_log *log, const char *name, struct gw_log_producer *ret);
 int gw_lf_consumer_open(struct gw_log *log, const char *name, enum gw_log_start start, uint32_t *ret_id);
+void gw_lf_consumer_close(struct gw_log *log, uint32_t id);
 int gw_lf_consumer_release(struct gw_log *log, const char *name);
 int gw_lf_consumers(struct gw_log *log, void (*each)(void *arg, const struct gw_log_consumer *c), void *arg);
 int gw_lf_position(struct gw_log *log, uint32_t consumer, uint16_t partition, uint64_t *ret_next_seq, void *note,

@@ -114,7 +114,7 @@ enum gw_log_start { GW_LOG_FROM_FIRST, GW_LOG_FROM_END };
 struct gw_log_consumer {
     uint32_t id;
     char name[GW_LOG_MAX_NAME_BYTES + 1];
-    bool is_open;                        /* since this start; else an orphan that holds data back */
+    bool is_open;                        /* by this process; else an orphan that holds data back */
     uint64_t first_row;                  /* rows of the log before it was made */
     uint64_t low;                        /* no row of a frame below it is open; without positions */
     uint64_t low_row;                    /* rows of the log below low */
@@ -162,6 +162,7 @@ struct gw_log_ops {
     bool (*work_here)(struct gw_log *l); /* or NULL */
     int (*producer)(struct gw_log *l, const char *name, struct gw_log_producer *ret);
     int (*consumer_open)(struct gw_log *l, const char *name, enum gw_log_start start, uint32_t *ret_id);
+    void (*consumer_close)(struct gw_log *l, uint32_t id);
     int (*consumer_release)(struct gw_log *l, const char *name);
     int (*consumers)(struct gw_log *l, void (*each)(void *arg, const struct gw_log_consumer *c), void *arg);
     int (*position)(struct gw_log *l, uint32_t consumer, uint16_t partition, uint64_t *ret_next_seq, void *note,
@@ -241,6 +242,12 @@ static inline void gw_log_retain(struct gw_log *l, const struct gw_log_retention
 static inline int gw_log_consumer_open(struct gw_log *l, const char *name, enum gw_log_start start, uint32_t *ret_id)
 {
     return l->ops->consumer_open(l, name, start, ret_id);
+}
+
+/** Nobody reads for it any more, until it is opened again: its place stays. Threads: any. */
+static inline void gw_log_consumer_close(struct gw_log *l, uint32_t id)
+{
+    l->ops->consumer_close(l, id);
 }
 
 /** Forget a consumer: what only it held back may go. Errors: -ENOENT. */

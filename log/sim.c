@@ -312,6 +312,18 @@ static int consumer_open(struct gw_log *l, const char *name, enum gw_log_start s
     return rc;
 }
 
+static void consumer_close(struct gw_log *l, uint32_t id)
+{
+    struct sim *s = sim_of(l);
+    struct gw_sim_consumer *c;
+
+    (void)pthread_mutex_lock(&s->lock);
+    c = gw_sim_consumer_by_id(&s->now, id);
+    if (c)
+        c->c.is_open = false;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 static int consumer_release(struct gw_log *l, const char *name)
 {
     struct sim *s = sim_of(l);
@@ -599,6 +611,7 @@ static const struct gw_log_ops ops = {
     .work = work,
     .producer = producer,
     .consumer_open = consumer_open,
+    .consumer_close = consumer_close,
     .consumer_release = consumer_release,
     .consumers = consumers,
     .position = position,

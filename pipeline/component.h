@@ -56,6 +56,25 @@ struct gw_ctx { /* lives as long as the instance */
     struct gw_host *host; /* other instances that a setting names (pipeline/host.h) */
 };
 
+/**
+ * Pipelines behind a connector that keeps rows, one intake each on each worker; those that open() was given are
+ * there already. All on the worker's thread, between two turns.
+ *
+ *   join / open() ─► begin ─► … ─► leave ─► is_idle ─► part
+ *          └─ the configuration is not taken ──────────► part          begin after leave: it stays, after all
+ */
+struct gw_behind_ops {
+    /** Another pipeline. Errors: negative errno, err; then nothing has changed. */
+    int (*join)(void *local, struct gw_intake *in, struct gw_err *err);
+    /** The configuration is taken: from now on rows are handed to it. Again is fine. */
+    void (*begin)(struct gw_intake *in);
+    /** Nothing more is handed to it; what is under way goes on. */
+    void (*leave)(struct gw_intake *in);
+    bool (*is_idle)(const struct gw_intake *in);
+    /** Its place in the rows stays; but not of one that is new and never began. */
+    void (*part)(struct gw_intake *in);
+};
+
 struct gw_component {
     enum gw_kind kind;
     const char *name;           /* as in YAML: "probabilistic_sampler" */
@@ -82,9 +101,10 @@ struct gw_component {
     /** Accepts a half-built instance and NULL. */
     void (*destroy)(void *self);
     /**
-     * A connector that keeps rows, at a reload with other settings and the same pipelines around it: can it take them
-     * as it is? Then, with `take`, it does, and nothing can go wrong any more. Errors: -ENOTSUP, err names what only a
-     * restart can change. On the main thread, while its consume() and its shares go on. NULL: it takes none.
+     * A connector that keeps rows, at a reload with other settings, or other pipelines behind it (`behind`): can it
+     * take them as it is? Then, with `take`, it does, and nothing can go wrong any more. Errors: -ENOTSUP, err names
+     * what only a restart can change. On the main thread, while its consume() and its shares go on. NULL: it takes
+     * none.
      */
     int (*renew)(void *self, const void *conf, bool take, struct gw_err *err);
     /**
@@ -114,7 +134,8 @@ struct gw_component {
     /*
      * Receivers, extensions, and connectors that keep rows: once per worker (extensions: once, on the admin loop). A
      * connector is then created once; its consume(), tick() and drain() get the worker's local. `intake` is a list by
-     * next: one for each pipeline that names it as a receiver; NULL when there are none, or nothing is to come in.
+     * next: one for each pipeline that names it as a receiver; NULL when there are none, or nothing is to come in. With
+     * `behind` nothing is handed to them before begin().
      */
     int (*open)(void *self, struct gw_loop *loop, struct gw_intake *intake, void **ret_local, struct gw_err *err);
     /** Stop taking new work; what is under way goes on. */
@@ -122,6 +143,8 @@ struct gw_component {
     /** True when nothing is under way any more. */
     bool (*is_idle)(void *local);
     void (*close)(void *local);
+    /** Connectors that keep rows: pipelines come and go. NULL: only with a restart. */
+    const struct gw_behind_ops *behind;
 
     const struct gw_exporter_ops *exporter; /* exporters */
     const struct gw_auth_ops *auth;         /* authenticator extensions */

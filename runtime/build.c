@@ -323,7 +323,7 @@ static int adopt_renewed(struct graph *g, const struct graph *old, struct instan
     const struct gw_service_component *before = gw_service_find(s, GW_CONNECTOR, c->id);
     struct gw_err why = {""};
 
-    if (!feeds_the_same(s, before, g->service, c))
+    if (!c->type->behind && !feeds_the_same(s, before, g->service, c))
         return gw_fail(err, -ENOTSUP, "connector %s: the pipelines that begin with it can only be changed by a restart",
                        c->id);
     if (c->type != x->comp->type || !c->type->renew ||
@@ -355,6 +355,13 @@ static int adopt_connectors(struct graph *g, const struct graph *old, char **ide
 
         if (x && x->locals && !names(g, x) && c && c->is_used)
             rc = adopt_renewed(g, old, x, c, &identities[c->index], err);
+    }
+    for (const struct instance *x = g->engine->instances; x && rc == 0; x = x->next) {
+        const struct gw_service_component *c =
+            x->comp->kind == GW_CONNECTOR && x->locals ? gw_service_find(g->service, GW_CONNECTOR, x->comp->id) : NULL;
+
+        if (c && c->is_used && !names(g, x))
+            rc = gw_fail(err, -EBUSY, "connector %s: rows of its earlier configuration are still under way", c->id);
     }
     return rc;
 }

@@ -31,10 +31,11 @@ static struct door *find(const struct gw_engine *e, const char *pipeline, const 
     return d;
 }
 
-static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const char *from, struct door **ret,
-                struct gw_err *err)
+static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const struct gw_service_component *c,
+                struct door **ret, struct gw_err *err)
 {
     struct door *d = gw_arena_zalloc(&e->arena, sizeof(*d));
+    const char *from = c ? c->id : NULL;
     int rc;
 
     if (!d)
@@ -45,6 +46,7 @@ static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const 
     d->from = from ? gw_text_keep(e, from) : NULL;
     if (!d->pipeline || (from && !d->from))
         return gw_graph_no_memory(err);
+    d->behind = c ? c->type->behind : NULL;
     d->signal = p->signal;
     d->comp = (struct gw_service_component){
         .kind = from ? GW_CONNECTOR : GW_RECEIVER, .id = from ? d->from : "replay", .type = &gw_door_type};
@@ -59,14 +61,14 @@ static int make(struct gw_engine *e, const struct gw_service_pipeline *p, const 
     return 0;
 }
 
-/* `from` NULL: for injections. The engine keeps its doors when the graph changes. */
-static int add(struct graph *g, size_t pipeline, const char *from, struct gw_err *err)
+/* `c` NULL: for injections. The engine keeps its doors when the graph changes. */
+static int add(struct graph *g, size_t pipeline, const struct gw_service_component *c, struct gw_err *err)
 {
     const struct gw_service_pipeline *p = &g->service->pipelines[pipeline];
-    struct door *d = find(g->engine, p->id, from);
+    struct door *d = find(g->engine, p->id, c ? c->id : NULL);
     struct target *t = gw_graph_alloc(g, sizeof(*t));
     struct route *r = &g->door_routes[g->n_doors * GW_N_SIGNALS + gw_signal_index(p->signal)];
-    int rc = d ? 0 : make(g->engine, p, from, &d, err);
+    int rc = d ? 0 : make(g->engine, p, c, &d, err);
 
     if (rc < 0 || !t)
         return rc < 0 ? rc : gw_graph_no_memory(err);
@@ -90,7 +92,7 @@ int gw_doors_build(struct graph *g, struct gw_err *err)
     for (size_t i = 0; i < s->n_components; i++)
         for (size_t p = 0; p < s->n_pipelines && rc == 0; p++)
             if (is_end(&s->components[i]) && gw_graph_feeds(&s->pipelines[p], &s->components[i]))
-                rc = add(g, p, s->components[i].id, err);
+                rc = add(g, p, &s->components[i], err);
     return rc;
 }
 

@@ -148,9 +148,10 @@ struct instance {
 struct door {
     struct instance x; /* first */
     struct gw_service_component comp;
-    struct door *next;    /* of the engine's */
-    const char *pipeline; /* id */
-    const char *from;     /* id of the connector; NULL: for injections */
+    struct door *next;                  /* of the engine's */
+    const char *pipeline;               /* id */
+    const char *from;                   /* id of the connector; NULL: for injections */
+    const struct gw_behind_ops *behind; /* of that connector; or NULL */
     enum gw_signal signal;
     bool is_counted; /* its metrics were made: with its first use */
 };
@@ -506,6 +507,8 @@ void gw_worker_arm(struct worker *w, uint64_t after_ns);
 /* worker_switch.c */
 /** Open what that share's graph names and is not open here yet; its rows go through it. */
 int gw_worker_open_share(struct worker *w, struct share *sh, struct gw_err *err);
+/** The share is the worker's: connectors that keep rows hand them to its pipelines from now on. */
+void gw_worker_begin(struct worker *w);
 /** Connectors that keep rows: of one share alone, which no other one names; NULL: all that are open. */
 void gw_connectors_quiesce(struct worker *w, const struct share *only);
 bool gw_connectors_idle(struct worker *w, const struct share *only);

@@ -216,6 +216,7 @@ int gw_worker_open(struct worker *w, struct gw_err *err)
     rc = gw_worker_open_share(w, w->share, err);
     if (rc < 0)
         return rc;
+    gw_worker_begin(w);
     if (w->share->has_ticks)
         gw_worker_arm(w, TICK_NS);
     w->seen = RUNNING;

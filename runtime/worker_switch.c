@@ -22,6 +22,7 @@ static int component_of(const struct graph *g, const struct instance *x)
 
 static void add_intake(struct worker *w, struct intake *in)
 {
+    in->next = NULL; /* a door may have been in the list before */
     *w->intakes_last = in;
     w->intakes_last = &in->next;
 }
@@ -34,9 +35,25 @@ static void open_doors(struct worker *w, struct share *sh)
 
         if (in->share)
             continue;
+        in->base.pipeline = sh->graph->doors[i]->pipeline;
         gw_intake_aim(in, sh, &sh->graph->door_routes[i * GW_N_SIGNALS]);
         add_intake(w, in);
     }
+}
+
+/* Pipelines that are new behind a connector that stays. */
+static int join_doors(struct worker *w, struct share *sh, const struct instance *x, struct gw_err *err)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < sh->graph->n_doors && rc == 0; i++) {
+        const struct door *d = sh->graph->doors[i];
+        struct intake *in = &d->x.intakes[w->index];
+
+        if (d->behind && strcmp(d->from, x->comp->id) == 0 && in->share == sh && !in->base.local)
+            rc = d->behind->join(x->locals[w->index].p, &in->base, err);
+    }
+    return rc;
 }
 
 /* A connector's local of this worker is what its nodes consume with. */
@@ -51,6 +68,8 @@ static int open_connectors(struct worker *w, struct share *sh, struct gw_err *er
             continue;
         if (!x->locals[w->index].p)
             rc = x->comp->type->open(x->self, w->loop, gw_doors_of(sh, x->comp), &x->locals[w->index].p, &why);
+        else
+            rc = join_doors(w, sh, x, &why);
         if (rc < 0)
             return gw_fail(err, rc, "connector %s: %s", x->comp->id, why.text);
         for (unsigned s = 0; s < GW_N_SIGNALS; s++)
@@ -162,6 +181,30 @@ void gw_connectors_close(struct worker *w, const struct share *only)
     (void)each_of(w, only, close_local);
 }
 
+/* ---- doors ------------------------------------------------------------------------------------------------ */
+
+static struct door *door_of(const struct intake *in)
+{
+    return in->receiver->comp->type == &gw_door_type ? (struct door *)in->receiver : NULL;
+}
+
+/* What keeps the rows of one; NULL: it has no lane now, or was never to have one. */
+static const struct gw_behind_ops *behind_of(const struct intake *in)
+{
+    const struct door *d = door_of(in);
+
+    return d && in->base.local ? d->behind : NULL;
+}
+
+void gw_worker_begin(struct worker *w)
+{
+    for (struct intake *in = w->intakes; in; in = in->next)
+        if (in->share == w->share && behind_of(in)) {
+            in->is_leaving = false;
+            behind_of(in)->begin(&in->base);
+        }
+}
+
 /* ---- receivers -------------------------------------------------------------------------------------------- */
 
 void gw_worker_quiesce(struct intake *in)
@@ -170,6 +213,8 @@ void gw_worker_quiesce(struct intake *in)
 
     if (in->base.local && type->quiesce && !in->is_leaving)
         type->quiesce(in->base.local);
+    if (behind_of(in) && !in->is_leaving)
+        behind_of(in)->leave(&in->base);
     in->is_leaving = true;
 }
 
@@ -179,7 +224,8 @@ static bool is_done(const struct intake *in)
     const struct gw_component *type = in->receiver->comp->type;
 
     return in->n_open == 0 && in->n_tickets == 0 && !gw_intake_is_parked(in) &&
-           (!in->base.local || !type->is_idle || type->is_idle(in->base.local));
+           (!in->base.local || !type->is_idle || type->is_idle(in->base.local)) &&
+           (!behind_of(in) || behind_of(in)->is_idle(&in->base));
 }
 
 static void close_intake(struct worker *w, struct intake **link)
@@ -188,7 +234,9 @@ static void close_intake(struct worker *w, struct intake **link)
 
     if (in->base.local && in->receiver->comp->type->close)
         in->receiver->comp->type->close(in->base.local);
-    if (in->receiver->comp->type != &gw_door_type) {
+    if (behind_of(in))
+        behind_of(in)->part(&in->base);
+    if (!door_of(in)) {
         in->base.local = NULL;
         in->base.on_verdict = NULL;
     }
@@ -205,7 +253,7 @@ static bool close_intakes(struct worker *w, const struct share *sh, bool doors)
     bool none = true;
 
     for (struct intake **p = &w->intakes, *in; (in = *p) != NULL;) {
-        bool meant = in->share == sh && (in->receiver->comp->type == &gw_door_type) == doors;
+        bool meant = in->share == sh && (door_of(in) != NULL) == doors;
 
         if (meant && is_done(in)) {
             close_intake(w, p);
@@ -275,7 +323,8 @@ static void go_over(struct worker *w, struct graph *g)
     struct share *old = w->share, *sh = &g->shares[w->index];
 
     for (struct intake *in = w->intakes; in; in = in->next) {
-        struct route *routes = in->share == old ? routes_in(g, in) : NULL;
+        /* A door that leaves is wanted again. */
+        struct route *routes = in->share == old || (door_of(in) && in->share != sh) ? routes_in(g, in) : NULL;
 
         if (in->n_open)
             gw_intake_flush(in); /* what came in before goes the old way, all of it */
@@ -283,6 +332,7 @@ static void go_over(struct worker *w, struct graph *g)
             gw_intake_aim(in, sh, routes);
     }
     w->share = w->running = sh;
+    gw_worker_begin(w);
     begin_to_leave(w, old);
     if (sh->has_ticks)
         gw_worker_arm(w, TICK_NS);

@@ -85,6 +85,11 @@ static int consumer_open(struct gw_log *l, const char *name, enum gw_log_start s
     return gw_log_consumer_open(of(l)->real, name, start, ret_id);
 }
 
+static void consumer_close(struct gw_log *l, uint32_t id)
+{
+    gw_log_consumer_close(of(l)->real, id);
+}
+
 static int consumer_release(struct gw_log *l, const char *name)
 {
     return gw_log_consumer_release(of(l)->real, name);
@@ -136,6 +141,7 @@ static const struct gw_log_ops shared_ops = {
     .work = work,
     .producer = producer,
     .consumer_open = consumer_open,
+    .consumer_close = consumer_close,
     .consumer_release = consumer_release,
     .consumers = consumers,
     .position = position,

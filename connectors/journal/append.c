@@ -45,7 +45,7 @@ static void hand_over(struct block *b)
     for (unsigned i = 0; i < j->ctx.n_workers; i++) {
         struct local *l = &j->locals[i];
 
-        if (!atomic_load(&l->open) || l->n_lanes == 0)
+        if (!atomic_load(&l->open) || !atomic_load(&l->reads))
             continue;
         b->links[i].block = gw_journal_block_ref(b);
         if (gw_inbox_push(&l->committed, &b->links[i].item))

@@ -5,31 +5,50 @@
 
 static struct consumer *by_id(const struct journal *j, uint32_t id)
 {
-    for (unsigned i = 0; i < j->n_consumers; i++)
-        if (j->consumers[i].id == id)
-            return &j->consumers[i];
-    return NULL;
+    struct consumer *c = j->consumers;
+
+    while (c && c->id != id)
+        c = c->next;
+    return c;
 }
 
-/* Do those hold rows back that are not there? Only while nobody is. */
+/* ---- those that were there -------------------------------------------------------------------------------- */
+
+/* Do they hold rows back? Only while nobody reads. */
 static bool holds(const struct journal *j)
 {
-    return j->conf.retention.keep_unread && j->n_consumers == 0;
+    return j->conf.retention.keep_unread && !j->consumers;
+}
+
+static void name(const struct journal *j, enum gw_log_level level, const char *pipeline, const char *what)
+{
+    gw_log(
+        &j->ctx.logger, level,
+        "pipeline \"%s\" %s; its position is kept%s, until it does again, or \"staunch queue release journal/%s %s\"",
+        pipeline, what, holds(j) ? ", and what it has not read" : "", gw_journal_name(j), pipeline);
 }
 
 static void see(void *arg, const struct gw_log_consumer *c)
 {
-    struct consumer *known = by_id(arg, c->id);
-    struct journal *j = arg;
+    const struct journal *j = arg;
 
-    if (known)
-        known->told_dropped = c->settled[GW_LOG_DROPPED];
-    else if (!c->is_open && c->name[0] != '#')
-        gw_log(&j->ctx.logger, GW_LOG_WARN,
-               "pipeline \"%s\" read this journal before and does not now; its position is kept%s, until it does "
-               "again, or \"staunch queue release journal/%s %s\"",
-               c->name, holds(j) ? ", and what it has not read" : "", gw_journal_name(j), c->name);
+    if (!by_id(j, c->id) && !c->is_open && c->name[0] != '#')
+        name(j, GW_LOG_WARN, c->name, "read this journal before and does not now");
 }
+
+int gw_journal_consumers_name(struct journal *j)
+{
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&j->lock);
+    if (!j->has_looked && !j->ctx.host->for_replay)
+        rc = gw_log_consumers(j->log, see, j);
+    j->has_looked = true;
+    (void)pthread_mutex_unlock(&j->lock);
+    return rc;
+}
+
+/* ---- retention -------------------------------------------------------------------------------------------- */
 
 struct gw_log_retention gw_journal_retention(const struct journal_settings *s, enum gw_log_keep keep)
 {
@@ -39,38 +58,19 @@ struct gw_log_retention gw_journal_retention(const struct journal_settings *s, e
 }
 
 /* Those that read are open; who is not there any more holds nothing back. */
-void gw_journal_retain(struct journal *j)
+static void retain(struct journal *j)
 {
-    struct gw_log_retention r = gw_journal_retention(&j->conf, j->n_consumers ? GW_LOG_KEEP_OPEN : GW_LOG_KEEP_ALL);
+    struct gw_log_retention r = gw_journal_retention(&j->conf, j->n_begun ? GW_LOG_KEEP_OPEN : GW_LOG_KEEP_ALL);
 
     gw_log_retain(j->log, &r);
 }
 
-int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err)
+void gw_journal_retain(struct journal *j, const struct journal_retention *to)
 {
-    unsigned n = 0;
-    int rc;
-
-    if (j->has_consumers)
-        return 0;
-    for (const struct gw_intake *in = list; in; in = in->next)
-        n++;
-    j->consumers = calloc(n + 1, sizeof(*j->consumers));
-    if (!j->consumers)
-        return gw_fail(err, -ENOMEM, "out of memory");
-    for (const struct gw_intake *in = list; in; in = in->next) {
-        struct consumer *c = &j->consumers[j->n_consumers];
-
-        *c = (struct consumer){.journal = j, .pipeline = in->pipeline, .index = j->n_consumers};
-        rc = gw_log_consumer_open(j->log, in->pipeline, (enum gw_log_start)j->conf.start, &c->id);
-        if (rc < 0)
-            return gw_fail(err, rc, "pipeline %s cannot read it: %s", in->pipeline, strerror(-rc));
-        j->n_consumers++;
-        gw_journal_metrics_of(c);
-    }
-    j->has_consumers = true;
-    gw_journal_retain(j);
-    return j->ctx.host->for_replay ? 0 : gw_log_consumers(j->log, see, j);
+    (void)pthread_mutex_lock(&j->lock);
+    j->conf.retention = *to;
+    retain(j);
+    (void)pthread_mutex_unlock(&j->lock);
 }
 
 static void look(void *arg, const struct gw_log_consumer *c)
@@ -89,6 +89,123 @@ static void look(void *arg, const struct gw_log_consumer *c)
 
 void gw_journal_consumers_look(struct journal *j)
 {
-    if (j->n_consumers)
+    (void)pthread_mutex_lock(&j->lock);
+    if (j->consumers)
         (void)gw_log_consumers(j->log, look, j);
+    (void)pthread_mutex_unlock(&j->lock);
+}
+
+/* ---- coming and going ------------------------------------------------------------------------------------- */
+
+static struct consumer *by_name(const struct journal *j, const char *pipeline)
+{
+    struct consumer *c = j->consumers;
+
+    while (c && strcmp(c->pipeline, pipeline) != 0)
+        c = c->next;
+    return c;
+}
+
+/* Of a log that may know it: what was dropped is told. */
+static void find_known(void *arg, const struct gw_log_consumer *known)
+{
+    struct consumer *c = arg;
+
+    if (strcmp(known->name, c->pipeline) != 0)
+        return;
+    c->is_new = false;
+    c->told_dropped = known->settled[GW_LOG_DROPPED];
+}
+
+static int make(struct journal *j, const char *pipeline, struct consumer **ret, struct gw_err *err)
+{
+    struct consumer *c = calloc(1, sizeof(*c) + j->ctx.n_workers * sizeof(c->at[0]));
+    int rc;
+
+    if (!c)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    c->journal = j;
+    c->pipeline = pipeline;
+    c->is_new = true;
+    for (unsigned i = 0; i < j->ctx.n_workers; i++)
+        c->at[i].row = UINT64_MAX;
+    rc = gw_log_consumers(j->log, find_known, c);
+    if (rc == 0)
+        rc = gw_log_consumer_open(j->log, pipeline, (enum gw_log_start)j->conf.start, &c->id);
+    if (rc < 0) {
+        free(c);
+        return gw_fail(err, rc, "pipeline %s cannot read it: %s", pipeline, strerror(-rc));
+    }
+    gw_journal_metrics_of(c);
+    *j->last_consumer = *ret = c;
+    j->last_consumer = &c->next;
+    return 0;
+}
+
+int gw_journal_consumer_join(struct journal *j, const char *pipeline, struct consumer **ret, struct gw_err *err)
+{
+    int rc = 0;
+
+    (void)pthread_mutex_lock(&j->lock);
+    *ret = by_name(j, pipeline);
+    if (!*ret)
+        rc = make(j, pipeline, ret, err);
+    if (rc == 0)
+        (*ret)->n_lanes++;
+    (void)pthread_mutex_unlock(&j->lock);
+    return rc;
+}
+
+void gw_journal_consumer_begin(struct consumer *c)
+{
+    struct journal *j = c->journal;
+
+    (void)pthread_mutex_lock(&j->lock);
+    if (!c->has_begun) {
+        c->has_begun = true;
+        j->n_begun++;
+        retain(j);
+    }
+    (void)pthread_mutex_unlock(&j->lock);
+}
+
+static void unlink_consumer(struct journal *j, struct consumer *c)
+{
+    struct consumer **p = &j->consumers;
+
+    while (*p != c)
+        p = &(*p)->next;
+    *p = c->next;
+    if (j->last_consumer == &c->next)
+        j->last_consumer = p;
+}
+
+static void end(struct journal *j, struct consumer *c)
+{
+    unlink_consumer(j, c);
+    gw_journal_metrics_part(c);
+    if (c->is_new && !c->has_begun)
+        (void)gw_log_consumer_release(j->log, c->pipeline);
+    else
+        gw_log_consumer_close(j->log, c->id);
+    if (c->has_begun) {
+        j->n_begun--;
+        retain(j);
+    }
+    free(c);
+}
+
+void gw_journal_consumer_part(struct consumer *c, bool tell)
+{
+    struct journal *j = c->journal;
+    const char *pipeline = c->pipeline; /* the engine's */
+    bool told;
+
+    (void)pthread_mutex_lock(&j->lock);
+    told = tell && c->n_lanes == 1 && c->has_begun;
+    if (--c->n_lanes == 0)
+        end(j, c);
+    if (told)
+        name(j, GW_LOG_INFO, pipeline, "does not read this journal any more");
+    (void)pthread_mutex_unlock(&j->lock);
 }

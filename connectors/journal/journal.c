@@ -194,6 +194,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     j->in_flight_bytes = j->conf.in_flight_bytes;
     j->head_bytes = j->conf.head_bytes;
     (void)pthread_mutex_init(&j->lock, NULL);
+    j->last_consumer = &j->consumers;
     if (make_locals(j) < 0)
         return gw_fail(err, -ENOMEM, "out of memory");
     rc = open_log(j, err);
@@ -226,10 +227,9 @@ static void destroy(void *self)
         drop_committed(l);
         gw_buf_clear(&l->scratch);
         free(l->head);
-        free(l->lanes);
+        gw_journal_lanes_free(l);
     }
     free(j->locals);
-    free(j->consumers);
     (void)pthread_mutex_destroy(&j->lock);
     free(j);
 }
@@ -243,7 +243,7 @@ static void take_committed(struct local *l)
         next = i->next;
         gw_journal_head_add(l, ((struct block_link *)i)->block);
         for (unsigned k = 0; k < l->n_lanes; k++)
-            l->lanes[k].ended = false;
+            l->lanes[k]->ended = false;
     }
 }
 
@@ -252,7 +252,7 @@ static uint64_t least_next(const struct local *l)
     uint64_t least = UINT64_MAX;
 
     for (unsigned i = 0; i < l->n_lanes; i++)
-        least = l->lanes[i].next < least ? l->lanes[i].next : least;
+        least = l->lanes[i]->next < least ? l->lanes[i]->next : least;
     return least;
 }
 
@@ -261,7 +261,7 @@ static void arm(struct local *l)
     uint64_t due = l->index == 0 && l->n_lanes ? l->look_ns : 0;
 
     for (unsigned i = 0; i < l->n_lanes; i++) {
-        uint64_t at = gw_journal_lane_due(&l->lanes[i]);
+        uint64_t at = gw_journal_lane_due(l->lanes[i]);
 
         due = at && (!due || at < due) ? at : due;
     }
@@ -278,7 +278,7 @@ static void on_turn(struct gw_hook *h)
     take_committed(l);
     gw_journal_positions_back(l);
     for (unsigned i = 0; i < l->n_lanes; i++)
-        more |= gw_journal_lane_run(&l->lanes[i]);
+        more |= gw_journal_lane_run(l->lanes[i]);
     gw_journal_head_trim(l, least_next(l));
     if (more)
         gw_loop_again(l->loop);
@@ -291,32 +291,12 @@ static void on_timer(struct gw_timer *t)
     uint64_t now = gw_loop_now_ns(l->loop);
 
     for (unsigned i = 0; i < l->n_lanes; i++)
-        gw_journal_lane_look(&l->lanes[i]);
+        gw_journal_lane_look(l->lanes[i]);
     if (now < l->look_ns)
         return;
     if (l->index == 0)
         gw_journal_consumers_look(l->journal);
     l->look_ns = now + LOOK_NS;
-}
-
-static int open_lanes(struct local *l, struct gw_intake *list, struct gw_err *err)
-{
-    struct journal *j = l->journal;
-    int rc;
-
-    (void)pthread_mutex_lock(&j->lock);
-    rc = gw_journal_consumers_open(j, list, err);
-    (void)pthread_mutex_unlock(&j->lock);
-    if (rc < 0 || l->owned == 0)
-        return rc;
-    l->lanes = calloc(j->n_consumers + 1, sizeof(*l->lanes));
-    if (!l->lanes)
-        return gw_fail(err, -ENOMEM, "out of memory");
-    for (struct gw_intake *in = list; in && rc == 0; in = in->next) {
-        rc = gw_journal_lane_open(&l->lanes[l->n_lanes], l, in, &j->consumers[l->n_lanes], err);
-        l->n_lanes++;
-    }
-    return rc;
 }
 
 static int open_local(void *self, struct gw_loop *loop, struct gw_intake *list, void **ret_local, struct gw_err *err)
@@ -329,7 +309,7 @@ static int open_local(void *self, struct gw_loop *loop, struct gw_intake *list, 
     l = &j->locals[list ? list->worker : j->n_opened++]; /* who only appends is as good as any other */
     (void)pthread_mutex_unlock(&j->lock);
     l->loop = loop;
-    rc = open_lanes(l, list, err);
+    rc = gw_journal_lanes_open(l, list, err);
     l->hook.run = on_turn;
     l->timer.fire = on_timer;
     l->look_ns = gw_loop_now_ns(loop) + LOOK_NS;
@@ -351,7 +331,7 @@ static bool is_idle(void *local)
     struct local *l = local;
 
     for (unsigned i = 0; i < l->n_lanes; i++)
-        if (!gw_journal_lane_is_idle(&l->lanes[i]))
+        if (!gw_journal_lane_is_idle(l->lanes[i]))
             return false;
     return atomic_load(&l->n_pending) == 0;
 }
@@ -365,8 +345,7 @@ static void close_local(void *local)
         gw_timer_disarm(&l->timer);
     }
     atomic_store(&l->open, false);
-    for (unsigned i = 0; i < l->n_lanes; i++)
-        gw_journal_lane_close(&l->lanes[i]);
+    gw_journal_lanes_close(l);
     (void)gw_inbox_take(&l->fetched); /* the lanes dropped what it brought */
     drop_committed(l);
     gw_journal_head_clear(l);
@@ -402,4 +381,5 @@ const struct gw_component gw_connector_journal = {
     .quiesce = quiesce,
     .is_idle = is_idle,
     .close = close_local,
+    .behind = &gw_journal_behind,
 };

@@ -154,10 +154,10 @@ struct lane {
     uint64_t commit_ns; /* idle positions are told then */
     uint64_t told_next; /* `next` when they were */
     bool dirty, ended;  /* ended: the log had no more, and nobody said since that it has */
+    bool rests;         /* nothing is taken and sent: before its configuration is taken, and when it leaves */
     struct positions positions;
     struct gw_buf merged;
     unsigned turn;
-    _Atomic uint64_t oldest_row, oldest_ns; /* of what is not done; UINT64_MAX, 0: nothing is known to be */
     /* What the gateway may have crashed of: suspects.c. */
     struct gw_flight *flight;
     uint64_t flight_log;
@@ -182,8 +182,9 @@ struct local {
     struct block **head;                     /* ring of the newest blocks */
     uint64_t head_cap, head_first, head_end; /* counted through; index = count % cap */
     uint64_t head_bytes;
-    struct lane *lanes;
+    struct lane **lanes;
     unsigned n_lanes;
+    _Atomic bool reads; /* it has some: it wants to hear of commits */
     uint64_t n_appends;
     _Atomic uint64_t n_pending; /* commits not done */
     bool quiesced;
@@ -193,15 +194,20 @@ struct local {
 
 enum { CONSUMER_READS = 3, JOURNAL_READS = 3 };
 
-/** A pipeline that begins with the journal. */
+/** A pipeline that begins with the journal: as long as some worker has a lane of it. */
 struct consumer {
+    struct consumer *next;
     struct journal *journal;
     const char *pipeline;
     uint32_t id;
-    unsigned index;
+    unsigned n_lanes;
+    bool is_new, has_begun; /* new: the log did not know it. Who is and does not begin, leaves nothing behind */
     struct gw_metric *rows, *retries, *failed, *lost, *dropped, *reads[CONSUMER_READS];
     struct gw_metric *positions[JOURNAL_PARTITIONS]; /* level detailed */
     uint64_t told_dropped;
+    struct consumer_at {
+        _Atomic uint64_t row, ns; /* the oldest that is not done; UINT64_MAX, 0: nothing is known to be */
+    } at[];                       /* by local */
 };
 
 struct journal {
@@ -215,10 +221,10 @@ struct journal {
     struct local *locals;
     _Atomic uint64_t pending_bytes; /* of commits not done */
     struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *fetch_bytes, *fetch_ns;
-    pthread_mutex_t lock; /* of opening: workers open at the same time */
-    struct consumer *consumers;
-    unsigned n_consumers, n_opened;
-    bool has_consumers;
+    pthread_mutex_t lock; /* of these: workers open and close lanes at the same time */
+    struct consumer *consumers, **last_consumer;
+    unsigned n_begun, n_opened; /* consumers; locals */
+    bool has_looked;            /* who read it before is named */
     struct gw_metric *reads[JOURNAL_READS];
 };
 
@@ -260,8 +266,14 @@ void gw_journal_fetch_end(struct lane *n);
 void gw_journal_fetch_close(struct lane *n);
 
 /* lane.c */
+/** It rests. Errors: of the log; then it is closed. */
 int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, struct consumer *c, struct gw_err *err);
 void gw_journal_lane_close(struct lane *n);
+/** Nothing is taken or sent. */
+static inline bool lane_rests(const struct lane *n)
+{
+    return n->rests || n->local->quiesced;
+}
 /** The frame is taken, unless it was before. False: no memory, it has to come again. */
 bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame);
 /** Take what there is room for, send what may go. True: there is more to do at once. */
@@ -307,6 +319,13 @@ void gw_journal_suspects_passed(struct lane *n, const struct part *p);
 void gw_journal_positions_run(struct lane *n);
 void gw_journal_positions_back(struct local *l);
 
+/* behind.c */
+extern const struct gw_behind_ops gw_journal_behind;
+/** All lanes of a local: with the first error as gw_journal_lane_open. */
+int gw_journal_lanes_open(struct local *l, struct gw_intake *list, struct gw_err *err);
+void gw_journal_lanes_close(struct local *l);
+void gw_journal_lanes_free(struct local *l);
+
 /* renew.c */
 int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err);
 
@@ -315,17 +334,24 @@ int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err
 const char *gw_journal_name(const struct journal *j);
 
 /* consumers.c */
-/** Once, with the first worker: all pipelines of the list; those that are gone are named. */
-int gw_journal_consumers_open(struct journal *j, const struct gw_intake *list, struct gw_err *err);
+/** One lane more of that pipeline. */
+int gw_journal_consumer_join(struct journal *j, const char *pipeline, struct consumer **ret, struct gw_err *err);
+void gw_journal_consumer_begin(struct consumer *c);
+/** One lane less: with the last one the log is told (and somebody who reads ours, when it had begun), and it is freed.
+ */
+void gw_journal_consumer_part(struct consumer *c, bool tell);
+/** Once, when all of a worker's have joined: those that are gone are named. */
+int gw_journal_consumers_name(struct journal *j);
 struct gw_log_retention gw_journal_retention(const struct journal_settings *s, enum gw_log_keep keep);
-/** What goes, from now on: once it is known who reads. */
-void gw_journal_retain(struct journal *j);
+/** What goes, from now on. */
+void gw_journal_retain(struct journal *j, const struct journal_retention *to);
 /** What limits took before it was read: counted and logged. */
 void gw_journal_consumers_look(struct journal *j);
 
 /* metrics.c */
 void gw_journal_metrics_make(struct journal *j);
 void gw_journal_metrics_of(struct consumer *c);
+void gw_journal_metrics_part(struct consumer *c);
 void gw_journal_metrics_clear(struct journal *j);
 
 #endif

@@ -102,7 +102,7 @@ static void take_from_head(struct lane *n)
 /* While something is being read, what comes is behind it. */
 static void take_more(struct lane *n)
 {
-    if (!has_room(n) || n->local->quiesced || n->fetch.under_way)
+    if (!has_room(n) || lane_rests(n) || n->fetch.under_way)
         return;
     if (at_head(n)) {
         gw_journal_fetch_end(n);
@@ -117,6 +117,7 @@ static void take_more(struct lane *n)
 
 static void look(struct lane *n)
 {
+    struct consumer_at *at = &n->consumer->at[n->local->index];
     uint64_t row = UINT64_MAX, ns = 0;
 
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
@@ -127,8 +128,8 @@ static void look(struct lane *n)
             ns = t->block->frames[t->frame].time_ns;
         }
     }
-    atomic_store_explicit(&n->oldest_row, row, memory_order_relaxed);
-    atomic_store_explicit(&n->oldest_ns, ns, memory_order_relaxed);
+    atomic_store_explicit(&at->row, row, memory_order_relaxed);
+    atomic_store_explicit(&at->ns, ns, memory_order_relaxed);
 }
 
 bool gw_journal_lane_run(struct lane *n)
@@ -159,9 +160,9 @@ uint64_t gw_journal_lane_due(const struct lane *n)
 {
     uint64_t now = gw_loop_now_ns(n->local->loop), due = n->dirty || n->commit_ns > now ? n->commit_ns : 0, look;
 
-    look = n->retry_ns > now                                                                       ? n->retry_ns
-           : !n->local->quiesced && ((has_room(n) && is_behind(n)) || gw_journal_suspects_wait(n)) ? now + LOOK_NS
-                                                                                                   : 0;
+    look = n->retry_ns > now                                                                  ? n->retry_ns
+           : !lane_rests(n) && ((has_room(n) && is_behind(n)) || gw_journal_suspects_wait(n)) ? now + LOOK_NS
+                                                                                              : 0;
     return look && (!due || look < due) ? look : due;
 }
 
@@ -207,6 +208,7 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     n->local = l;
     n->intake = in;
     n->consumer = c;
+    n->rests = true;
     n->signal = (enum gw_signal)in->signals;
     gw_buf_init(&n->merged, 2 * JOURNAL_REQUEST_BYTES);
     gw_buf_init(&n->fetch.last_meta_bytes, GW_LOG_MAX_META_BYTES);

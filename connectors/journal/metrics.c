@@ -35,13 +35,9 @@ static uint64_t oldest(const struct consumer *c, uint64_t *ret_ns)
 
     *ret_ns = 0;
     for (unsigned i = 0; i < c->journal->ctx.n_workers; i++) {
-        const struct local *l = &c->journal->locals[i];
-        uint64_t r, ns;
+        uint64_t r = atomic_load_explicit(&c->at[i].row, memory_order_relaxed);
+        uint64_t ns = atomic_load_explicit(&c->at[i].ns, memory_order_relaxed);
 
-        if (!atomic_load(&l->open) || c->index >= l->n_lanes)
-            continue;
-        r = atomic_load_explicit(&l->lanes[c->index].oldest_row, memory_order_relaxed);
-        ns = atomic_load_explicit(&l->lanes[c->index].oldest_ns, memory_order_relaxed);
         if (r < row) {
             row = r;
             *ret_ns = ns;
@@ -169,9 +165,12 @@ static void unread(struct gw_metric *const *m, unsigned n, void *arg)
             gw_metric_unread(m[i], arg);
 }
 
+void gw_journal_metrics_part(struct consumer *c)
+{
+    unread(c->reads, CONSUMER_READS, c);
+}
+
 void gw_journal_metrics_clear(struct journal *j)
 {
     unread(j->reads, JOURNAL_READS, j);
-    for (unsigned i = 0; i < j->n_consumers; i++)
-        unread(j->consumers[i].reads, CONSUMER_READS, &j->consumers[i]);
 }

@@ -65,7 +65,7 @@ void gw_journal_positions_run(struct lane *n)
 
     if (ps->under_way || (!n->dirty && n->next == n->told_next) || (ps->rc < 0 && now < n->commit_ns))
         return;
-    if (!n->dirty && now < n->commit_ns)
+    if (!n->dirty && (now < n->commit_ns || n->rests))
         return;
     k = collect(n);
     n->dirty = false;

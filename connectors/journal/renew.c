@@ -34,9 +34,8 @@ int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err
         return gw_fail(err, -ENOTSUP, "%s can only be changed by a restart", no);
     if (!take)
         return 0;
-    j->conf.retention = s->retention;
     atomic_store(&j->in_flight_bytes, s->in_flight_bytes);
     atomic_store(&j->head_bytes, s->head_bytes);
-    gw_journal_retain(j);
+    gw_journal_retain(j, &s->retention);
     return 0;
 }

@@ -345,7 +345,7 @@ bool gw_journal_send_more(struct lane *n)
 {
     bool any = false;
 
-    if (n->retry_ns > gw_loop_now_ns(n->local->loop) || n->local->quiesced)
+    if (n->retry_ns > gw_loop_now_ns(n->local->loop) || lane_rests(n))
         return false;
     for (unsigned k = 0; k < JOURNAL_PARTITIONS && !gw_journal_suspects_hold(n); k++) {
         struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */

@@ -84,14 +84,15 @@ static uint64_t read_by(struct gw_test_engine *t, const char *pipeline)
 
 /*
  * Scenario    three workers store 300 requests each in a journal that keeps none of it in memory; the gateway ends
- * while two pipelines behind read; the next one goes over to a configuration without the journal while they do, and
- *             back by another start
+ * while two pipelines behind read; the next one takes one of them out and puts it back while they do, goes over to a
+ *             configuration without the journal, and back by another start
  * Guarantees  every row is read by both, at least once; nothing is left
  */
 static void a_journal_is_read_across_threads(void **state)
 {
     static const char behind[] = "    logs/a: { receivers: [journal/j], exporters: [scripted] }\n"
                                  "    logs/b: { receivers: [journal/j], exporters: [scripted/b] }\n";
+    static const char only_a[] = "    logs/a: { receivers: [journal/j], exporters: [scripted] }\n";
     char dir[] = "/tmp/gw-threads-XXXXXX", command[60];
     struct gw_err err = {""};
     struct gw_test_engine t;
@@ -111,6 +112,9 @@ static void a_journal_is_read_across_threads(void **state)
     b = read_by(&t, "logs/b");
     (void)gw_test_engine_close(&t);
     gw_test_engine_open(&t, journal(dir, 0, behind), 2, /* threads= */ true);
+    assert_int_equal(gw_test_engine_reload(&t, journal(dir, 0, only_a), &err), 0);
+    assert_int_equal(gw_test_engine_reload(&t, journal(dir, 0, behind), &err), 0);
+    gw_loop_turn(t.loop, 1000000);
     assert_int_equal(gw_test_engine_reload(&t, journal(dir, 0, ""), &err), 0);
     while (gw_engine_n_leaving(t.engine)) {
         gw_engine_tend(t.engine);

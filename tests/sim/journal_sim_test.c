@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A journal between three workers' requests and two pipelines whose sinks answer, hesitate and say "later", on a log
- * whose commits fail, whose readers see late and whose disk is slow; and the process dies again and again, sometimes
- * with the machine. At the end the log says what was stored, and in which order.
+ * whose commits fail, whose readers see late and whose disk is slow; reloads take the pipelines out and put them back;
+ * and the process dies again and again, sometimes with the machine. At the end the log says what was stored, and in
+ * which order.
  *
  *   acknowledged ⊆ delivered to each pipeline        refused ∩ delivered = ∅
  *   delivered ⊆ stored, but for what a death took before it was acknowledged
- *   a partition's rows arrive in the log's order (but where the queue is in memory), each once between two deaths
+ *   a partition's rows arrive in the log's order (but where the queue is in memory), each once between two deaths (but
+ *   where the queue is in memory, once between two reloads)
  *   what was committed as done before a death is not seen after it
  *
  * GW_SIM_SEEDS=n runs n seeds (default 40), GW_SIM_SEED=s only that one.
@@ -26,12 +28,13 @@ static const char *const ids[N_SINKS] = {"scripted", "scripted/b"};
 struct delivery {
     uint32_t name;
     uint8_t life, sink;
+    uint16_t epoch; /* reloads and lives are counted through */
 };
 
 struct world {
     struct gw_test_engine t;
     uint64_t seed, next_row;
-    unsigned n_sent, life, n_workers;
+    unsigned n_sent, life, n_workers, epoch, head_bytes;
     uint8_t outcome[MAX_ROWS]; /* 0 not told, 1 OK, 2 not */
     uint32_t first[MAX_ROWS], rows[MAX_ROWS];
     struct delivery deliveries[MAX_DELIVERIES];
@@ -95,20 +98,21 @@ static void answer_one(struct world *w, unsigned sink, bool kindly)
     info.sent = kindly || any(w, 4) ? GW_SENT_OK : GW_SENT_RETRY;
     for (unsigned i = 0; i < n && info.sent == GW_SENT_OK; i++) {
         assert_true(w->n_deliveries < MAX_DELIVERIES);
-        w->deliveries[w->n_deliveries++] = (struct delivery){(uint32_t)names[i], (uint8_t)w->life, (uint8_t)sink};
+        w->deliveries[w->n_deliveries++] =
+            (struct delivery){(uint32_t)names[i], (uint8_t)w->life, (uint8_t)sink, (uint16_t)w->epoch};
     }
     (void)gw_test_sink_answer_at(s, at, &info);
 }
 
 /* ---- lives ------------------------------------------------------------------------------------------------ */
 
-static void begin_life(struct world *w, bool fsync)
+/* `behind`: a bit for each pipeline that is there. The exporters are there in any case. */
+static const char *yaml(const struct world *w, unsigned behind)
 {
-    static char yaml[2000];
-    struct gw_log_sim_faults *f;
+    static char text[2000];
 
-    (void)snprintf(yaml, sizeof(yaml),
-                   "receivers: { scripted: }\n"
+    (void)snprintf(text, sizeof(text),
+                   "receivers: { scripted: , scripted/idle: }\n"
                    "exporters:\n"
                    "  scripted: { sending_queue: { wait_for_result: true, queue_size: 6, num_consumers: 3 },\n"
                    "    retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false } }\n"
@@ -117,13 +121,37 @@ static void begin_life(struct world *w, bool fsync)
                    "connectors: { journal/j: { storage: file_storage, partition_by: trace_id,\n"
                    "    in_flight_bytes: 65536, head_bytes: %u } }\n"
                    "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
-                   "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n"
-                   "    traces/a: { receivers: [journal/j], exporters: [scripted] }\n"
-                   "    traces/b: { receivers: [journal/j], exporters: [scripted/b] }\n",
-                   (unsigned)(any(w, 3) * 4000));
+                   "    traces/idle: { receivers: [scripted/idle], exporters: [scripted, scripted/b] }\n"
+                   "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n%s%s",
+                   w->head_bytes, behind & 1 ? "    traces/a: { receivers: [journal/j], exporters: [scripted] }\n" : "",
+                   behind & 2 ? "    traces/b: { receivers: [journal/j], exporters: [scripted/b] }\n" : "");
+    return text;
+}
+
+/* Other pipelines are behind it, unless so many that left still have something under way. */
+static void reload(struct world *w, unsigned behind, bool fsync)
+{
+    struct gw_err err = {""};
+    char text[2200];
+    int rc;
+
+    (void)snprintf(text, sizeof(text), "extensions: { file_storage: { directory: %s, fsync: %s } }\n%s",
+                   gw_test_logs_dir(), fsync ? "true" : "false", yaml(w, behind));
+    rc = gw_test_engine_reload(&w->t, text, &err);
+    if (rc < 0 && rc != -EBUSY)
+        fail_msg("%s", err.text);
+    w->epoch++;
+}
+
+static void begin_life(struct world *w, bool fsync)
+{
+    struct gw_log_sim_faults *f;
+
+    w->epoch++;
+    w->head_bytes = (unsigned)(any(w, 3) * 4000);
     w->n_workers = 1 + (unsigned)any(w, 3);
     gw_test_engine_max_read_ns = any(w, 3) * 60000000;
-    gw_test_logs_engine_synced(&w->t, yaml, w->n_workers, fsync);
+    gw_test_logs_engine_synced(&w->t, yaml(w, 3), w->n_workers, fsync);
     w->t.te.seed = gw_test_random(&w->seed);
     f = gw_test_log_faults("journal/j");
     *f = (struct gw_log_sim_faults){
@@ -134,7 +162,7 @@ static void begin_life(struct world *w, bool fsync)
                              0);
 }
 
-static void live(struct world *w)
+static void live(struct world *w, bool fsync)
 {
     for (unsigned step = 0; step < N_STEPS; step++) {
         for (uint64_t k = any(w, 5); k > 0; k--)
@@ -144,6 +172,8 @@ static void live(struct world *w)
                 answer_one(w, i, false);
         gw_test_logs_turn(&w->t, 1 + (unsigned)any(w, 2), any(w, 50) == 0 ? 1500000000u : any(w, 30000000u));
         read_verdicts(w);
+        if (any(w, 12) == 0)
+            reload(w, (unsigned)any(w, 4), fsync);
     }
 }
 
@@ -201,7 +231,7 @@ static void read_log(struct world *w)
 static void check(struct world *w)
 {
     static uint64_t last[N_LIVES][N_SINKS][GW_LOG_PARTITIONS]; /* seq and name of what came last */
-    static uint8_t seen[N_SINKS][MAX_ROWS];
+    static uint16_t seen[N_SINKS][MAX_ROWS];
 
     memset(last, 0, sizeof(last));
     memset(seen, 0, sizeof(seen));
@@ -216,8 +246,8 @@ static void check(struct world *w)
         assert_true(w->seq[d->name] - 1 >= w->done[d->life][d->sink][p]); /* and was not done with */
         assert_true(d->sink == 1 || place > last[d->life][d->sink][p]);   /* in order, where somebody waits */
         last[d->life][d->sink][p] = place;
-        assert_int_not_equal(seen[d->sink][d->name], d->life + 1); /* once a life */
-        seen[d->sink][d->name] = (uint8_t)(d->life + 1);
+        assert_int_not_equal(seen[d->sink][d->name], d->sink ? d->epoch : d->life + 1); /* once */
+        seen[d->sink][d->name] = d->sink ? d->epoch : (uint16_t)(d->life + 1);
         assert_int_not_equal(w->outcome[d->name], 2);
     }
     for (uint64_t name = 0; name < w->next_row; name++) {
@@ -238,7 +268,7 @@ static void run_seed(uint64_t seed)
     gw_test_logs_begin(seed);
     for (w->life = 0; w->life < N_LIVES - 1; w->life++) {
         begin_life(w, fsync);
-        live(w);
+        live(w, fsync);
         if (any(w, 5) == 0)
             leave(w);
         else
