@@ -77,9 +77,11 @@ GROUPS = {
         ("queue_wal_test", [], {}),
         ("queue_durable_malloc_test", [], {}),
         ("queue_settling_test", [], {}),
+        ("queue_stored_test", [], {}),
         ("queue_settling_malloc_test", [], {}),
         ("queue_edge_test", [], {}),
         ("queue_batch_test", [], {}),
+        ("queue_tries_test", [], {}),
         ("queue_dead_letter_test", [], {}),
         ("queue_gate_test", [], {}),
         ("batch_ticket_test", [], {}),
@@ -94,6 +96,7 @@ GROUPS = {
         ("runtime_ledger_durable_test", [], {}),
         ("runtime_reload_rollback_test", [], {}),
         ("runtime_rot_test", [], {}),
+        ("runtime_crash_test", [], {}),
     ]),
 }
 

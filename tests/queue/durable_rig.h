@@ -247,7 +247,7 @@ static struct gw_ticket *put(struct rig *r, uint64_t first, unsigned n)
 }
 
 /* The names of the oldest attempt's rows. */
-static unsigned waiting(struct rig *r, unsigned edge, uint64_t *names, unsigned cap)
+static inline unsigned waiting(struct rig *r, unsigned edge, uint64_t *names, unsigned cap)
 {
     if (r->sinks[edge]->n_waiting == 0)
         return 0;

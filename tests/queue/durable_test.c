@@ -593,7 +593,9 @@ static void rows_that_are_all_rejected_are_a_dead_letter(void **state)
     assert_int_equal(letters->n_waiting, 2);
     says(letters->waiting[0], "partial_success");
     says(letters->waiting[0], "sink_rejected");
-    says(letters->waiting[1], "dlq.rejected");
+    says(letters->waiting[0], "dlq.rows\x12\x02\x18\x03");
+    says(letters->waiting[1], "dlq.rows\x12\x02\x18\x05");
+    says(letters->waiting[1], "dlq.rejected\x12\x02\x18\x02");
     says(letters->waiting[1], "all but 2 of 5 items, and does not say which: two are bad");
     gw_edge_close(r.edges[0]);
     (void)gw_log_work(r.log);

@@ -89,7 +89,7 @@ static void set_up(struct rig *r)
     gw_queue_extra.adjust(&r->conf.settings, gw_test_exporter.exporter);
 }
 
-static void start(struct rig *r)
+static inline void start(struct rig *r)
 {
     r->edge = new_edge(r, &gw_test_exporter, "scripted", &r->sink);
     assert_int_equal(gw_edge_open(r->edge, r->loop, NULL), 0);

@@ -129,4 +129,54 @@ static void tear_all_down(struct rig *r, struct port *p)
     gw_books_clear(&p->books);
 }
 
+static inline uint64_t dropped(struct rig *r, const char *reason)
+{
+    const struct gw_label l[] = {
+        {"component", "a"}, {"pipeline", r->books ? "logs" : ""}, {"signal", "logs"}, {"reason", reason}};
+
+    return gw_meter_get(r->meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value;
+}
+
+/* The exporters stop first, then the port; the ledger balances with what they leave behind. */
+static inline void stop(struct rig *r, struct port *p)
+{
+    for (unsigned i = 0; i < r->n_edges; i++)
+        gw_edge_close(r->edges[i]);
+    (void)gw_log_work(r->log);
+    must_balance(r, p);
+    if (p->edge)
+        close_port(p);
+    end(r, STOP);
+}
+
+/* A new process: its books begin with what the log knows. */
+static inline void start_again(struct rig *r, struct port *p)
+{
+    stop(r, p);
+    gw_books_clear(&p->books);
+    keep_books(r, p);
+    start(r);
+    turn(r);
+    pass(r, 2 * S); /* what waits for a batch */
+    must_balance(r, p);
+}
+
+/* The sink is away for these rows, and has the others of its oldest attempt. `said`: how many rows it says these are.
+ */
+static inline void answer_in_part(struct rig *r, uint64_t left_bits, uint32_t said, bool says_which)
+{
+    struct gw_attempt *a = r->sinks[0]->waiting[0];
+    struct gw_rows rows = {&left_bits, a->rows, (uint32_t)__builtin_popcountll(left_bits)};
+    struct gw_sent_info part = AWAY;
+    struct gw_buf left;
+
+    gw_buf_init(&left, 65536);
+    assert_int_equal(gw_rows_extract(GW_LOGS, a->body, &rows, &left), 0);
+    part.left = gw_buf_slice(&left);
+    part.left_rows = said;
+    part.left_bits = says_which ? &left_bits : NULL;
+    gw_test_sink_answer(r->sinks[0], &part);
+    gw_buf_clear(&left);
+}
+
 #endif

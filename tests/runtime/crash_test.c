@@ -204,6 +204,7 @@ static void two_crashes_and_a_letter(enum how what, int sig)
     letters = dlq_ls();
     assert_non_null(strstr(letters, "poison"));
     assert_non_null(strstr(letters, "crash_suspect"));
+    assert_non_null(strstr(letters, sigabbrev_np(sig)));
     check_log();
     assert_int_equal(one_life(0), 0);
     clean();
