@@ -63,6 +63,7 @@ static void close_log(struct gw_log *log)
         (void)pthread_mutex_lock(&l->work);
         if (!l->tail.broken)
             (void)gw_lf_close_segment(l);
+        gw_lf_spares_remove(l);
         l->closed = true;
         (void)pthread_mutex_unlock(&l->work);
         (void)gw_lf_work(log); /* what done() submitted */
@@ -111,14 +112,17 @@ static struct gw_lf *new_log(const struct gw_log_files_conf *conf, uint64_t leas
 struct listing {
     struct gw_lf *l;
     unsigned n_ours, n_others;
+    bool any_spare;
     char other[128];
     int rc;
 };
 
 /* 20 digits and ".log". */
-static bool is_segment(const char *name, uint64_t *ret)
+bool gw_lf_is_segment(const char *name, uint64_t *ret)
 {
     *ret = 0;
+    if (strlen(name) != 24)
+        return false;
     for (unsigned i = 0; i < 20; i++) {
         if (name[i] < '0' || name[i] > '9')
             return false;
@@ -127,12 +131,17 @@ static bool is_segment(const char *name, uint64_t *ret)
     return strcmp(name + 20, ".log") == 0;
 }
 
+static bool is_spare(const char *name)
+{
+    return strncmp(name, "spare.", 6) == 0;
+}
+
 static bool is_ours(const char *name)
 {
     size_t n = strlen(name);
 
-    return strcmp(name, "LOCK") == 0 || strncmp(name, "reserve", 7) == 0 || strcmp(name, "next") == 0 ||
-           (n == 28 && strcmp(name + 24, ".bad") == 0);
+    return strcmp(name, "LOCK") == 0 || strncmp(name, "reserve", 7) == 0 || is_spare(name) ||
+           strcmp(name, "next") == 0 || (n == 28 && strcmp(name + 24, ".bad") == 0);
 }
 
 static void look(void *arg, const char *name)
@@ -140,12 +149,13 @@ static void look(void *arg, const char *name)
     struct listing *ls = arg;
     struct gw_lf_seg seg = {0};
 
-    if (strlen(name) == 24 && is_segment(name, &seg.number)) {
+    if (gw_lf_is_segment(name, &seg.number)) {
         if (ls->rc == 0)
             ls->rc = gw_lf_segs_push(ls->l, &seg);
         ls->n_ours++;
     } else if (is_ours(name)) {
         ls->n_ours++;
+        ls->any_spare |= is_spare(name);
     } else if (strcmp(name, "lost+found") != 0) {
         ls->n_others++;
         (void)snprintf(ls->other, sizeof(ls->other), "%s", name);
@@ -242,6 +252,8 @@ static int open_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err
         l->n_segs = 0; /* the one who had it may have changed it */
         ls = (struct listing){.l = l};
         rc = list(l, &ls, err);
+        if (ls.any_spare)
+            gw_lf_spares_forget(l);
     }
     if (rc == 0)
         rc = gw_lf_recover(l, err);

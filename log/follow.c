@@ -43,6 +43,38 @@ static int find_chain(struct gw_lf *l, const struct gw_lf_seg *seg, uint32_t *re
     return rc;
 }
 
+struct later {
+    uint64_t than, number;
+};
+
+static void look_later(void *arg, const char *name)
+{
+    struct later *later = arg;
+    uint64_t n;
+
+    if (gw_lf_is_segment(name, &n) && n > later->than && (later->number == 0 || n < later->number))
+        later->number = n;
+}
+
+/* The next segment that there is. 0: none. */
+static uint64_t next_number(struct gw_lf *l, uint64_t than, struct gw_lf_segment_head *h)
+{
+    struct later later = {.than = than};
+    struct gw_lf_seg seg = {0};
+    char path[GW_LF_PATH];
+
+    for (uint64_t k = 1; k <= GW_LF_RESERVES + 1; k++) { /* some may have gone again */
+        seg.number = than + k;
+        if (gw_lf_read_head(l, &seg, h) == 0 && memcmp(h->uuid, l->uuid, sizeof(h->uuid)) == 0)
+            return seg.number;
+    }
+    gw_lf_path(l, than, "", path);
+    if (l->env->ops->file_changed_ns(l->env, path) != 0)
+        return 0;
+    (void)l->env->ops->dir_list(l->env, l->dir, look_later, &later); /* so have all that we knew */
+    return later.number;
+}
+
 /* 1: the writer has gone on to another segment. */
 static int follow_next(struct gw_lf *l)
 {
@@ -50,13 +82,8 @@ static int follow_next(struct gw_lf *l)
     struct gw_lf_segment_head h;
     uint32_t chain;
 
-    for (uint64_t k = 1; k <= GW_LF_RESERVES + 1; k++) { /* some may have gone again */
-        seg = (struct gw_lf_seg){.number = last->number + k};
-        if (gw_lf_read_head(l, &seg, &h) == 0 && memcmp(h.uuid, l->uuid, sizeof(h.uuid)) == 0)
-            break;
-        seg.number = 0;
-    }
-    if (seg.number == 0)
+    seg.number = next_number(l, last->number, &h);
+    if (seg.number == 0 || gw_lf_read_head(l, &seg, &h) < 0 || memcmp(h.uuid, l->uuid, sizeof(h.uuid)) != 0)
         return 0;
     gw_lf_from_head(&seg, &h);
     follow_last(l); /* it may have been written to before the writer went on */

@@ -27,7 +27,7 @@ int gw_lf_read_head(struct gw_lf *l, struct gw_lf_seg *seg, struct gw_lf_segment
     if (got < (ssize_t)sizeof(p))
         return got < 0 && got != -EIO ? (int)got : -EBADMSG;
     rc = gw_lf_read_segment_head(p, h);
-    if (rc < 0)
+    if (rc < 0 || h->number != seg->number)
         rc = gw_lf_read_segment_head(p + GW_LF_SEGMENT_HEAD, h);
     return rc == 0 && h->number != seg->number ? -EBADMSG : rc;
 }
@@ -70,7 +70,16 @@ static int derive_head(struct gw_lf *l, struct gw_lf_seg *seg)
     return rc;
 }
 
-/* Made, and never written to. */
+/* What a spare begins with that was given the segment's name, and nothing more. */
+static bool is_of_another(const struct gw_lf *l, const struct gw_lf_seg *seg, const uint8_t *p)
+{
+    struct gw_lf_segment_head h;
+
+    return (gw_lf_read_segment_head(p, &h) == 0 || gw_lf_read_segment_head(p + GW_LF_SEGMENT_HEAD, &h) == 0) &&
+           h.number != seg->number && memcmp(h.uuid, l->uuid, sizeof(h.uuid)) == 0;
+}
+
+/* Made, and never written to. Nothing in it is a record of this segment. */
 static bool is_blank(struct gw_lf *l, const struct gw_lf_seg *seg)
 {
     struct gw_lf_scan s;
@@ -85,6 +94,8 @@ static bool is_blank(struct gw_lf *l, const struct gw_lf_seg *seg)
         if (gw_lf_scan_peek(&s, at, n, &p) < 0)
             blank = false;
         else if (at == 0 && n > sizeof(GW_LF_RESERVE_MARK) && memcmp(p, GW_LF_RESERVE_MARK, 8) == 0)
+            break;
+        else if (at == 0 && n >= GW_LF_RECORDS && is_of_another(l, seg, p))
             break;
         else
             blank = p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;

@@ -24,6 +24,7 @@ enum {
     GW_LF_GROUP_BYTES = 8 << 20, /* several commits become one group up to that; a larger one is alone */
     GW_LF_MIN_SEGMENT = 64 << 10,
     GW_LF_RESERVES = 2,
+    GW_LF_SPARES = 2,
     GW_LF_PATH = 4096,
 };
 
@@ -41,6 +42,7 @@ struct gw_lf_seg {
     uint64_t data;                  /* offset behind the snapshot */
     uint64_t end;                   /* everything before it is committed */
     bool head_bad;                  /* its header was damaged, the above is derived */
+    bool is_sound;                  /* this process wrote all of it, and its disk never failed */
     /* Of recovery: */
     uint64_t file_bytes, prev_end, prev_last_time, snapshot_bytes;
     uint32_t copies, chain;
@@ -82,6 +84,7 @@ struct gw_lf_tail {
     uint64_t synced, synced_seq, synced_row;
     uint64_t newest_ns; /* of its frames */
     bool from_reserve;  /* for settlements alone */
+    bool is_new;        /* this process made it */
     bool broken;        /* the file failed: only a new one will do */
 };
 
@@ -113,6 +116,8 @@ struct gw_lf {
     uint64_t retry_ns;           /* not before, after the disk failed */
     unsigned n_reserve;          /* files put aside */
     uint64_t reserve_retry_ns;
+    unsigned n_spare;                               /* segments that were let go, to be used again */
+    uint64_t spares[GW_LF_SPARES], spares_until_ns; /* their bytes; when they go if no segment is made */
     /*
      * A segment was given up and its file removed: a power cut may bring it back, with what it says of where this one
      * ends. Nothing behind that is synced before the folder is.
@@ -140,6 +145,8 @@ struct gw_lf_begin {
     uint64_t number, seq, row;
     uint64_t least_segment; /* 0 = GW_LF_MIN_SEGMENT */
 };
+/** The name of a segment's file, and its number. */
+bool gw_lf_is_segment(const char *name, uint64_t *ret);
 int gw_lf_open(const struct gw_log_files_conf *conf, const struct gw_lf_begin *at, struct gw_log **ret,
                struct gw_err *err);
 
@@ -167,11 +174,24 @@ int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s);
 /** The last segment with first_seq <= seq; the first one when there is none. Under lock or work. */
 size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq);
 int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret);
-/** Bytes of all segments, and of what is written and not applied. Under work. */
+/** Bytes of all segments, and of what is written and not applied; without spares. Under work. */
 uint64_t gw_lf_used(const struct gw_lf *l);
 void gw_lf_segs_changed(struct gw_lf *l);
 /** The folder: what was made, removed or renamed stays so. */
 int gw_lf_names_sync(struct gw_lf *l);
+
+/* spare.c: under work */
+uint64_t gw_lf_spare_bytes(const struct gw_lf *l);
+/** A segment that goes becomes a spare. It is out of the list, and what says that it is gone is synced. */
+bool gw_lf_spare_takes(struct gw_lf *l, const struct gw_lf_seg *seg, const char *path);
+/** A spare is segment `number` now and tail.file is open; false: it is not, whatever lies under that name. */
+bool gw_lf_spare_use(struct gw_lf *l, uint64_t number);
+void gw_lf_spares_remove(struct gw_lf *l);
+/** The log needs so many bytes for itself: spares go that do not fit into its limits with that. */
+void gw_lf_spares_yield(struct gw_lf *l, uint64_t used);
+void gw_lf_spares_tend(struct gw_lf *l);
+/** Those that another process left. */
+void gw_lf_spares_forget(struct gw_lf *l);
 
 /* group.c: groups are built in l->out for l->tail */
 /** Room for what a commit brings. Errors: -ENOMEM. */
@@ -194,6 +214,8 @@ void gw_lf_write_todo(struct gw_lf *l);
  */
 int gw_lf_make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret);
 bool gw_lf_fits(const struct gw_lf *l, uint64_t bytes, bool settles);
+/** -ENOSPC: appends would leave less of the disk free than they must. Spares count as free. */
+int gw_lf_disk_has(struct gw_lf *l, uint64_t bytes);
 /** What was written is synced, if somebody wants it, and true. Errors: the file is broken. */
 int gw_lf_finish(struct gw_lf *l);
 /** What is not applied never happened, and is open again. */

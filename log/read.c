@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "log/crc32c.h"
 #include "log/impl.h"
 
 enum { OPEN_RANGES = 64, READ_AGAIN = 3 };
@@ -289,15 +290,25 @@ static bool is_wanted(struct reader *r, const struct gw_lf_record *rec)
     return true;
 }
 
-static int give(struct reader *r, uint64_t off, const struct gw_lf_record *rec, unsigned n_open,
-                struct gw_log_entry *ret)
+/*
+ * Meta and body as they are handed out. 1: unharmed; 0: not. What is checked is the very piece in memory: by the next
+ * read the file may be another segment's.
+ */
+static int read_body(struct reader *r, uint64_t off, const struct gw_lf_record *rec, const uint8_t **ret)
 {
     size_t n = (size_t)rec->n_meta + rec->n_body;
-    const uint8_t *p = NULL;
-    int rc = n > 0 ? gw_lf_scan_peek(&r->scan, off + GW_LF_HEAD, n, &p) : 0;
+    int rc;
 
+    *ret = (const uint8_t *)"";
+    rc = n > 0 ? gw_lf_scan_peek(&r->scan, off + GW_LF_HEAD, n, ret) : 0;
     if (rc < 0)
-        return rc;
+        return rc == -ENOMEM ? rc : 0;
+    return gw_crc32c(0, *ret, n) == rec->body_crc;
+}
+
+static int give(struct reader *r, const uint8_t *p, const struct gw_lf_record *rec, unsigned n_open,
+                struct gw_log_entry *ret)
+{
     *ret = (struct gw_log_entry){
         .frame = {.seq = rec->seq,
                   .row = rec->row,
@@ -307,7 +318,7 @@ static int give(struct reader *r, uint64_t off, const struct gw_lf_record *rec, 
                   .partition = rec->partition,
                   .signal = rec->signal,
                   .meta = {p, rec->n_meta},
-                  .body = {p ? p + rec->n_meta : NULL, rec->n_body}},
+                  .body = {p + rec->n_meta, rec->n_body}},
         .open = r->conf.consumer ? r->open : NULL,
         .n_open = n_open,
         .lost_frames = r->lost_frames,
@@ -370,6 +381,7 @@ static bool stays(struct reader *r, uint64_t at, uint64_t skipped)
 static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *rec, struct gw_log_entry *ret)
 {
     unsigned n_open = 0;
+    const uint8_t *p;
     int rc;
 
     if (rec->kind != GW_LF_FRAME)
@@ -395,7 +407,7 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
     }
     rc = r->conf.consumer ? find_open(r, rec, &n_open) : 0;
     if (rc == 0 && (!r->conf.consumer || n_open > 0)) {
-        rc = gw_lf_scan_body_ok(&r->scan, off, rec);
+        rc = read_body(r, off, rec, &p);
         if (rc == 0) {
             if (went_away(r))
                 return 0;
@@ -405,7 +417,7 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
             return 0;
         }
         if (rc > 0)
-            rc = give(r, off, rec, n_open, ret);
+            rc = give(r, p, rec, n_open, ret);
     }
     if (rc < 0) {
         r->scan.at = off; /* the next call tries again */
@@ -442,10 +454,10 @@ int gw_lf_next(struct gw_log_reader *reader, struct gw_log_entry *ret)
         rc = gw_lf_scan_next(&r->scan, &off, &rec);
         if (rc >= 0 && ask_again(r, at, skipped))
             return r->scan.error;
-        if (rc == 0 && stays(r, at, skipped))
-            return 0;
         if (r->scan.skipped > skipped && went_away(r))
             continue;
+        if (rc == 0 && stays(r, at, skipped))
+            return 0;
         if (rc > 0)
             rc = look_at(r, off, &rec, ret);
         if (rc != 0)

@@ -249,6 +249,7 @@ void gw_lf_set_retention(struct gw_log *log, const struct gw_log_retention *r)
     (void)pthread_mutex_lock(&l->lock);
     l->conf.retention = *r;
     (void)pthread_mutex_unlock(&l->lock);
+    gw_lf_spares_yield(l, gw_lf_used(l));
     (void)pthread_mutex_unlock(&l->work);
     if (l->conf.wake)
         l->conf.wake(l->conf.arg);

@@ -160,6 +160,12 @@ static int make_file(struct gw_lf *l, uint64_t number)
     char path[GW_LF_PATH];
     int rc;
 
+    rc = gw_lf_spare_use(l, number) ? allocate(l, gw_lf_segment_bytes(l)) : -ENOENT;
+    if (rc == 0)
+        return 0;
+    if (l->tail.file)
+        l->env->ops->file_close(l->tail.file);
+    l->tail.file = NULL;
     gw_lf_path(l, number, "", path);
     rc = l->env->ops->file_open(l->env, path, flags, 0600, &l->tail.file);
     return rc < 0 ? rc : allocate(l, gw_lf_segment_bytes(l));
@@ -290,7 +296,7 @@ static int settle_down(struct gw_lf *l)
     return rc;
 }
 
-static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h)
+static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h, const struct gw_lf_tail *old)
 {
     struct gw_lf_seg seg = {.number = h->number,
                             .prev_number = h->prev_number,
@@ -307,6 +313,8 @@ static int publish(struct gw_lf *l, const struct gw_lf_segment_head *h)
     rc = gw_lf_segs_push(l, &seg);
     if (rc == 0 && h->prev_number && l->n_segs > 1 && l->segs[l->n_segs - 2].number == h->prev_number)
         l->segs[l->n_segs - 2].end = h->prev_end;
+    if (rc == 0 && old && l->n_segs > 1)
+        l->segs[l->n_segs - 2].is_sound = old->is_new && !old->broken && !old->from_reserve;
     gw_lf_segs_changed(l);
     (void)pthread_mutex_unlock(&l->lock);
     return rc;
@@ -318,7 +326,8 @@ static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, bo
     uint64_t end_seq = l->next_seq, end_row = l->next_row;
     int rc;
 
-    l->tail = (struct gw_lf_tail){.number = h->number, .salt = gw_lf_salt(l->uuid, h->number), .at = GW_LF_RECORDS};
+    l->tail = (struct gw_lf_tail){
+        .number = h->number, .salt = gw_lf_salt(l->uuid, h->number), .at = GW_LF_RECORDS, .is_new = true};
     rc = from_reserve ? take_reserve(l, h->number) : make_file(l, h->number);
 
     l->next_seq = h->first_seq;
@@ -340,7 +349,7 @@ static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, bo
     if (rc == 0)
         rc = settle_down(l);
     if (rc == 0)
-        rc = publish(l, h);
+        rc = publish(l, h, old);
     return rc;
 }
 
@@ -366,6 +375,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     if (rc < 0) {
         old.broken |= !give_up_file(l, number); /* the next one takes its place; until then nothing is written */
         gw_lf_out_reset(l);
+        gw_lf_spares_remove(l); /* whatever it was, the next one is made anew, with their room */
         l->tail = old;
         return rc;
     }
@@ -421,10 +431,11 @@ void gw_lf_segments_drop(struct gw_lf *l, size_t first, size_t n)
         memmove(l->segs + first, l->segs + first + 1, (l->n_segs - first) * sizeof(*l->segs));
         (void)pthread_mutex_unlock(&l->lock);
         gw_lf_path(l, seg.number, "", path);
-        if (!gw_lf_reserve_takes(l, path))
+        if (!gw_lf_reserve_takes(l, path) && !gw_lf_spare_takes(l, &seg, path))
             (void)l->env->ops->file_remove(l->env, path);
         free(seg.marks);
     }
     gw_lf_segs_changed(l);
+    gw_lf_spares_yield(l, gw_lf_used(l));
     (void)gw_lf_names_sync(l);
 }

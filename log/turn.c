@@ -139,6 +139,8 @@ static uint64_t when_next(struct gw_lf *l)
         at = l->retry_ns;
     if (!gw_inbox_is_empty(&l->inbox))
         return gw_mono_ns(l->env);
+    if (l->n_spare > 0 && (at == 0 || l->spares_until_ns < at))
+        at = l->spares_until_ns;
     return at == 0 || (retain != 0 && retain < at) ? retain : at;
 }
 
@@ -169,6 +171,7 @@ static void tend(struct gw_lf *l)
     mark_if_due(l);
     write_losses(l);
     gw_lf_retain(l);
+    gw_lf_spares_tend(l);
     if (!l->tail.broken)
         (void)gw_lf_keep_reserve(l);
 }

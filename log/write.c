@@ -176,14 +176,14 @@ bool gw_lf_fits(const struct gw_lf *l, uint64_t bytes, bool settles)
     return l->tail.at + bytes + GW_LF_COMMIT <= room && (settles || !l->tail.from_reserve);
 }
 
-static int disk_has(struct gw_lf *l, uint64_t bytes)
+int gw_lf_disk_has(struct gw_lf *l, uint64_t bytes)
 {
     uint64_t reserve = l->conf.reserve_bytes ? l->conf.reserve_bytes : 2 * gw_lf_segment_bytes(l);
     uint64_t room, total;
 
     if (l->env->ops->disk_space(l->env, l->dir, &room, &total) < 0)
         return 0;
-    return room < bytes + reserve ? -ENOSPC : 0;
+    return room + gw_lf_spare_bytes(l) < bytes + reserve ? -ENOSPC : 0;
 }
 
 /* The group is complete. Errors: the file is broken; commits that there is no room for just fail. */
@@ -210,9 +210,12 @@ static int close_group(struct gw_lf *l, struct group *g)
 
 static int over_limits(struct gw_lf *l, uint64_t bytes)
 {
-    uint64_t most = gw_lf_max_bytes(l);
+    uint64_t most = gw_lf_max_bytes(l), used = gw_lf_used(l) + l->out.bytes + bytes + GW_LF_COMMIT;
 
-    return most && gw_lf_used(l) + l->out.bytes + bytes + GW_LF_COMMIT > most ? -EDQUOT : 0;
+    if (most && used > most)
+        return -EDQUOT;
+    gw_lf_spares_yield(l, used);
+    return 0;
 }
 
 static int roll(struct gw_lf *l, uint64_t bytes, bool settles)
@@ -234,7 +237,7 @@ int gw_lf_make_room(struct gw_lf *l, uint64_t bytes, bool settles, int *ret)
     *ret = 0;
     if (gw_lf_fits(l, bytes, settles))
         return 0;
-    if (!settles && (*ret = disk_has(l, gw_lf_segment_bytes(l) > bytes ? gw_lf_segment_bytes(l) : bytes)) < 0)
+    if (!settles && (*ret = gw_lf_disk_has(l, gw_lf_segment_bytes(l) > bytes ? gw_lf_segment_bytes(l) : bytes)) < 0)
         return 0;
     rc = gw_lf_finish(l);
     if (rc < 0)

@@ -4,6 +4,7 @@
  * into a preallocated file). One JSON line a case. CPU is the writer's thread; wall is what a client waits for.
  *
  *   log_bench DIR            the cases below, in a folder that is made and removed
+ *   log_bench DIR queue      commits that are settled at once, at a rate: segments made anew, and used again, in turn
  *   log_bench DIR restart N  a backlog of N GiB and a killed process, then how long opening takes and what memory it
  * needs
  */
@@ -20,6 +21,7 @@
 
 #include "log/crc32c.h"
 #include "log/files.h"
+#include "log/impl.h"
 
 enum { MAX_COMMITS = 64 };
 
@@ -178,6 +180,69 @@ static void append(struct gw_env *env, const char *root, size_t n, unsigned toge
     free(latency);
 }
 
+/* One commit of n bytes, and its settlement. */
+static void pass(struct gw_log *log, uint32_t consumer, size_t n)
+{
+    unsigned n_done = 0;
+    struct one o = {.c = {.n_frames = 1, .done = done}, .f = {.rows = 1, .body = {body, n}}, .n_done = &n_done};
+    struct gw_log_settle s = {.consumer = consumer};
+    struct one settled = {.c = {.settles = &s, .n_settles = 1, .done = done}, .n_done = &n_done};
+
+    o.c.frames = &o.f;
+    gw_log_submit(log, &o.c);
+    (void)gw_log_work(log);
+    s.seq = s.last_seq = o.f.seq;
+    gw_log_submit(log, &settled.c);
+    (void)gw_log_work(log);
+}
+
+/* CPU in us of one, with what goes with a segment that goes. */
+static double pass_us(struct gw_log *log, uint32_t consumer, size_t n, double seconds, unsigned rate, bool again)
+{
+    double cpu = clock_of(CLOCK_THREAD_CPUTIME_ID), from = clock_of(CLOCK_MONOTONIC), idle = 0, t;
+    unsigned k = 0;
+
+    while ((t = clock_of(CLOCK_MONOTONIC) - from) < seconds * 1e9)
+        if (k < t / 1e9 * rate) {
+            pass(log, consumer, n);
+            k++;
+            if (!again)
+                gw_lf_spares_remove((struct gw_lf *)log);
+        } else {
+            double slept = clock_of(CLOCK_THREAD_CPUTIME_ID);
+
+            (void)usleep(500);
+            idle += clock_of(CLOCK_THREAD_CPUTIME_ID) - slept;
+        }
+    return (clock_of(CLOCK_THREAD_CPUTIME_ID) - cpu - idle) / 1e3 / k;
+}
+
+/* In turn, several times: the least of each. */
+static void queue(struct gw_env *env, const char *root, size_t n, unsigned rate)
+{
+    struct gw_log_files_conf conf = {.env = env, .retention = {.until_settled = true}};
+    struct gw_log *log;
+    struct gw_err err = {""};
+    double us, least[2] = {1e30, 1e30};
+    char dir[4200];
+    uint32_t id;
+
+    (void)snprintf(dir, sizeof(dir), "%s/log", root);
+    remove_folder(dir);
+    conf.dir = dir;
+    check(gw_log_files_open(&conf, &log, &err) == 0, err.text);
+    check(gw_log_consumer_open(log, "c", GW_LOG_FROM_FIRST, &id) == 0, "consumer");
+    for (unsigned i = 0; i < 12; i++) {
+        us = pass_us(log, id, n, 200e6 / n / rate, rate, i % 2);
+        least[i % 2] = us < least[i % 2] ? us : least[i % 2];
+    }
+    printf("{\"case\": \"queue\", \"bytes\": %zu, \"a_second\": %u, \"anew_us\": %.2f, \"again_us\": %.2f}\n", n, rate,
+           least[0], least[1]);
+    (void)fflush(stdout);
+    gw_log_close(log);
+    remove_folder(dir);
+}
+
 static void crc(void)
 {
     double t, best[2] = {1e30, 1e30};
@@ -277,11 +342,14 @@ int main(int argc, char **argv)
     struct gw_env *env = gw_env_real_new();
     double raw;
 
-    check(argc >= 2 && env, "usage: log_bench DIR [restart GIB]");
+    check(argc >= 2 && env, "usage: log_bench DIR [queue | restart GIB]");
     for (size_t i = 0; i < sizeof(body); i++)
         body[i] = (uint8_t)(i * 2654435761u >> 13);
     if (argc == 4 && strcmp(argv[2], "restart") == 0) {
         restart(env, argv[1], strtoull(argv[3], NULL, 10));
+    } else if (argc == 3 && strcmp(argv[2], "queue") == 0) {
+        queue(env, argv[1], 61400, 800);
+        queue(env, argv[1], 1230, 20000);
     } else {
         crc();
         raw = raw_sync_mb_s(argv[1], 256u << 20);
