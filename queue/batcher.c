@@ -105,8 +105,8 @@ static void flush(struct gw_open_batch *o)
     before = gw_flight_enter(w.scope);
     if (all && how->max_size && l->edge->ops->merge == GW_MERGE_OTLP &&
         (how->by_bytes ? all->body.n : all->rows) > how->max_size)
-        pieces = how->by_bytes ? gw_chunk_split(l->edge, all, 0, how->max_size)
-                               : gw_chunk_split(l->edge, all, (uint32_t)how->max_size, 0);
+        (void)gw_chunk_split(l->edge, all, how->by_bytes ? 0 : (uint32_t)how->max_size,
+                             how->by_bytes ? how->max_size : 0, &pieces);
     (void)gw_flight_enter(before);
     gw_working_end(&w);
     push_all(l, pieces ? pieces : all ? all : o->first);

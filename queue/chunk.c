@@ -237,20 +237,22 @@ static void drop_receipts(struct gw_chunk *c)
     c->n_receipts = 0;
 }
 
-struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes)
+int gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes, struct gw_chunk **ret)
 {
     struct split s = {.edge = e, .from = c, .units_left = c->units, .lag_left = c->lag_bytes, .rows_left = c->rows};
     uint64_t n = 0;
+    int rc;
 
     s.last = &s.first;
-    if (gw_split(c->signal, c->body, max_rows, max_bytes, add_piece, &s) < 0 || !s.first || s.rows_left != 0) {
+    rc = gw_split(c->signal, c->body, max_rows, max_bytes, add_piece, &s);
+    if (rc < 0 || !s.first || s.rows_left != 0) {
         for (struct gw_chunk *p = s.first, *next; p; p = next) {
             next = p->next;
             drop_receipts(p);
             gw_tab_disown(p->tab);
             gw_chunk_free(e, p);
         }
-        return NULL;
+        return rc < 0 ? rc : -EBADMSG;
     }
     for (struct gw_chunk *p = s.first; p; p = p->next)
         n++;
@@ -260,5 +262,6 @@ struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t 
     drop_receipts(c);
     gw_tab_disown(c->tab);
     gw_chunk_free(e, c);
-    return s.first;
+    *ret = s.first;
+    return 0;
 }

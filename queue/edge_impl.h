@@ -184,8 +184,11 @@ void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outc
                      uint64_t retry_after_ns, const char *message);
 /** All of a list in one, bodies one behind the other. NULL without memory: the list is as it was. */
 struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first);
-/** Pieces of at most max_rows rows or max_bytes bytes (0 = no limit); `c` is consumed. NULL: `c` is as it was. */
-struct gw_chunk *gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes);
+/**
+ * Pieces of at most max_rows rows or max_bytes bytes (0 = no limit); `c` is consumed. Errors, with `c` as it was:
+ * -EBADMSG: it cannot be cut; -ENOMEM.
+ */
+int gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, size_t max_bytes, struct gw_chunk **ret);
 
 /* batcher.c */
 void gw_batcher_add(struct gw_lane *l, struct gw_chunk *c);

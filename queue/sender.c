@@ -66,6 +66,13 @@ static void on_dead_letter_pause(struct gw_timer *t)
     gw_sender_pump(l);
 }
 
+/* Memory is short: the sink is asked once more, soon. */
+static void ask_again(struct gw_job *j)
+{
+    j->timer.fire = on_pause_end;
+    gw_timer_arm(gw_lane_loop(j->lane), &j->timer, gw_loop_now_ns(gw_lane_loop(j->lane)) + STARVED_PAUSE_NS);
+}
+
 /* Keep the reason, whose texts are the exporter's, until the dead letter queue has room; without memory for that the
  * sink is asked once more. */
 static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
@@ -75,8 +82,7 @@ static void wait_for_room(struct gw_job *j, const struct gw_fate *f)
         struct gw_fate *copy = malloc(sizeof(*copy) + n + m);
 
         if (!copy) {
-            j->timer.fire = on_pause_end;
-            gw_timer_arm(gw_lane_loop(j->lane), &j->timer, gw_loop_now_ns(gw_lane_loop(j->lane)) + STARVED_PAUSE_NS);
+            ask_again(j);
             return;
         }
         *copy = *f;
@@ -299,18 +305,21 @@ static void push_pieces(struct gw_lane *l, struct gw_chunk *pieces, const struct
     *p = pieces;
 }
 
-/* True when the halves took the job's place. */
+/* True when the halves took the job's place, or will when there is memory for them. */
 static bool split(struct gw_job *j)
 {
     const struct gw_suspicion s = gw_poison_of_halves(j);
     struct gw_lane *l = j->lane;
     struct gw_chunk *pieces;
+    int rc;
 
     if (j->left || j->a.rows < 2 || j->a.rows != j->chunk->rows || l->edge->ops->merge != GW_MERGE_OTLP)
         return false;
-    pieces = gw_chunk_split(l->edge, j->chunk, (j->a.rows + 1) / 2, 0);
-    if (!pieces)
-        return false;
+    rc = gw_chunk_split(l->edge, j->chunk, (j->a.rows + 1) / 2, 0, &pieces);
+    if (rc == -ENOMEM)
+        ask_again(j);
+    if (rc < 0)
+        return rc == -ENOMEM;
     remove_job(j);
     push_pieces(l, pieces, &s);
     return true;

@@ -82,6 +82,7 @@ GROUPS = {
         ("queue_edge_test", [], {}),
         ("queue_batch_test", [], {}),
         ("queue_tries_test", [], {}),
+        ("queue_trial_test", [], {}),
         ("queue_dead_letter_test", [], {}),
         ("queue_gate_test", [], {}),
         ("batch_ticket_test", [], {}),

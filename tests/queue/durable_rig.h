@@ -39,6 +39,7 @@ struct rig {
     struct gw_batching batching; /* of the pipeline */
     const struct gw_component *type;
     struct gw_log *log;
+    struct gw_flight *flight; /* the test's own; NULL: none */
     struct gw_wal *wal;
     unsigned n_edges;
     struct gw_edge *edges[MAX_EDGES];
@@ -130,6 +131,8 @@ static void start(struct rig *r)
     static const char *const ids[MAX_EDGES] = {"a", "b", "c"};
     struct gw_wal_conf wal = {.env = &r->te.env,
                               .log = r->log,
+                              .flight = r->flight,
+                              .flight_log = 1,
                               .pipeline = "logs",
                               .signal = GW_LOGS,
                               .batching = r->batching.enabled ? &r->batching : NULL,
