@@ -115,6 +115,8 @@ void gw_engine_free(struct gw_engine *e)
     for (struct graph *g = e->leaving; g; g = g->next)
         gw_graph_free_shares(g);
     gw_graph_free_shares(e->graph);
+    if (!e->has_started)
+        gw_logs_withdraw(e);
     gw_logs_close(e); /* its last commits' done may still look at edges */
     gw_wals_free(e);
     for (struct graph *g = e->leaving, *next; g; g = next) {
@@ -293,10 +295,16 @@ int gw_engine_start(struct gw_engine *e, struct gw_err *err)
         (void)gw_engine_stop(e);
         return rc;
     }
+    e->has_started = true;
     enter_phase(e, RUNNING); /* with a wake: who watches our health hears of it */
     gw_wals_name_orphans(e);
     gw_durability_tell(e->graph, NULL);
     return 0;
+}
+
+void gw_engine_start_failed(struct gw_engine *e)
+{
+    e->has_started = false;
 }
 
 /* ---- leaving ---------------------------------------------------------------------------------------------- */

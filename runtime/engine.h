@@ -51,6 +51,8 @@ void gw_engine_drain(struct gw_engine *e);
 bool gw_engine_is_drained(const struct gw_engine *e);
 /** Stop and join everything; what is left in queues is dropped as "shutdown". Returns the rows that were. */
 uint64_t gw_engine_stop(struct gw_engine *e);
+/** What the program starts beside it has failed: it leaves no trace in logs, as when gw_engine_start fails. */
+void gw_engine_start_failed(struct gw_engine *e);
 void gw_engine_free(struct gw_engine *e);
 
 /* ---- another configuration -------------------------------------------------------------------------------- */

@@ -355,6 +355,7 @@ struct gw_engine {
     struct cuts cuts;
     uint64_t started_ns;
     _Atomic enum phase phase;
+    bool has_started; /* and nothing that belongs to a start has failed */
     struct gw_logger logger;
     /* Start of a thread: the starter waits for `reported`. */
     pthread_mutex_t lock;
@@ -544,6 +545,11 @@ void gw_logs_end_turn(void);
 /** From now on the logs' writers are woken at once. */
 void gw_logs_leave(void);
 bool gw_logs_has_folder(const struct gw_engine *e, const char *path);
+/**
+ * The start has failed: consumers that were made by it are let go, where nothing was appended that is theirs. They
+ * would hold back what comes, and nobody would know whose they are.
+ */
+void gw_logs_withdraw(struct gw_engine *e);
 void gw_logs_close(struct gw_engine *e);
 /** As gw_host_ops.flight. */
 struct gw_flight *gw_logs_flight(const struct gw_engine *e, const struct gw_log *log, uint64_t *ret_log);

@@ -31,6 +31,8 @@ struct log {
     sem_t submitted;
     _Atomic bool leaving;
     bool has_thread;
+    uint32_t old_consumers; /* ids up to this one were there when it was opened */
+    uint64_t old_end;       /* where it ended then */
     struct gw_tasks *reads;
     uint64_t read_due_ns; /* by hand; 0: nothing waits */
 };
@@ -234,6 +236,22 @@ static int open_log(struct gw_engine *e, const struct gw_host_log *what, const s
     return rc;
 }
 
+static void see_id(void *arg, const struct gw_log_consumer *c)
+{
+    uint32_t *most = arg;
+
+    *most = c->id > *most ? c->id : *most;
+}
+
+static void remember(struct log *l)
+{
+    struct gw_log_stats st;
+
+    gw_log_stats(l->log, &st);
+    l->old_end = st.end_seq;
+    (void)gw_log_consumers(l->log, see_id, &l->old_consumers);
+}
+
 int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct gw_log **ret,
                  struct gw_err *err)
 {
@@ -262,6 +280,7 @@ int gw_logs_open(struct gw_engine *e, const struct gw_host_log *what, const stru
         close_log(l);
         return rc;
     }
+    remember(l);
     l->next = e->logs;
     e->logs = l;
     *ret = l->log;
@@ -326,6 +345,40 @@ static void close_flights(struct gw_engine *e)
         free(f);
     }
     e->flights = NULL;
+}
+
+struct newcomer {
+    uint32_t old;
+    char name[GW_LOG_MAX_NAME_BYTES + 1];
+};
+
+static void find_newcomer(void *arg, const struct gw_log_consumer *c)
+{
+    struct newcomer *n = arg;
+
+    if (c->id > n->old && !n->name[0] && c->name[0] != '#')
+        memcpy(n->name, c->name, sizeof(n->name));
+}
+
+/* What has been appended meanwhile was promised to the new ones, too. */
+static void withdraw(struct log *l)
+{
+    struct newcomer n = {.old = l->old_consumers};
+    struct gw_log_stats st;
+
+    gw_log_stats(l->log, &st);
+    if (st.end_seq != l->old_end)
+        return;
+    do {
+        n.name[0] = '\0';
+        (void)gw_log_consumers(l->log, find_newcomer, &n);
+    } while (n.name[0] && gw_log_consumer_release(l->log, n.name) == 0);
+}
+
+void gw_logs_withdraw(struct gw_engine *e)
+{
+    for (struct log *l = e->logs; l; l = l->next)
+        withdraw(l);
 }
 
 void gw_logs_close(struct gw_engine *e)

@@ -242,6 +242,8 @@ static int set_up(struct run *r, const struct gw_run_options *options, struct gw
         code = open_control(r, err); /* in a folder that the storage has made and locked by now */
     if (code == 0 && options->replay)
         code = start_replay(r, options->replay, err);
+    if (code < 0 && r->engine)
+        gw_engine_start_failed(r->engine);
     return code;
 }
 
