@@ -205,10 +205,8 @@ void gw_feed_push(struct gw_feed *s, const struct gw_committed *m)
     atomic_fetch_add_explicit(&l->queued, m->units, memory_order_relaxed);
     atomic_fetch_add(&l->lag_rows, m->frame->rows);
     atomic_fetch_add(&l->lag_bytes, m->frame->body.n);
-    if (l->enqueue_size) {
-        gw_metric_observe(l->enqueue_size, m->frame->rows);
-        gw_metric_observe(l->enqueue_bytes, (double)m->frame->body.n);
-    }
+    gw_metric_observe(l->enqueue_size, m->frame->rows);
+    gw_metric_observe(l->enqueue_bytes, (double)m->frame->body.n);
     handed = hand_over(s, m); /* first: a frame that is counted and not there yet would be read from the log */
     atomic_store(&s->end_seq, m->frame->seq + 1);
     if (!handed)

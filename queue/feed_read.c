@@ -223,8 +223,10 @@ static void pass(struct gw_feed *s, const struct gw_log_entry *en)
     known = shut < s->ahead_rows ? shut : s->ahead_rows;
     s->ahead_rows -= known;
     s->lost_rows += s->lost_here;
-    lost = en->n_open == 0 || shut - known < s->lost_rows ? shut - known : s->lost_rows;
-    s->lost_rows -= lost < s->lost_rows ? lost : s->lost_rows;
+    if (en->n_open == 0)
+        s->lost_rows = shut - known;
+    lost = shut - known < s->lost_rows ? shut - known : s->lost_rows;
+    s->lost_rows -= lost;
     s->lost_here = 0;
     drop_lost(s, lost, en->frame.seq);
     s->next_row = end;
@@ -418,9 +420,9 @@ static void read_again(struct gw_feed *s)
         else
             s->again_ns = now + READ_BACK_NS;
     }
-    if (s->again && !gw_timer_is_armed(&s->again_timer)) {
+    if (s->again && now < s->again_ns) { /* else it waits for room, which is made on this thread */
         s->again_timer.fire = on_again;
-        gw_timer_arm(gw_feed_loop(s), &s->again_timer, s->again_ns > now ? s->again_ns : now + GW_FEED_AGAIN_NS);
+        gw_timer_arm(gw_feed_loop(s), &s->again_timer, s->again_ns);
     }
 }
 

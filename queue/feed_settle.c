@@ -172,8 +172,7 @@ void gw_feed_settle_soon(struct gw_feed *s)
 {
     uint64_t now = gw_loop_now_ns(gw_feed_loop(s)), due = s->settled_ns + SETTLE_PAUSE_NS;
 
-    if (s->unsettled)
-        gw_feed_settle_kept(s);
+    gw_feed_settle_kept(s);
     if (s->n_settles == 0 && !s->unsettled)
         return;
     if (s->settled_ns == 0 || now >= due || s->edge->closing ||

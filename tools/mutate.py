@@ -75,6 +75,8 @@ GROUPS = {
         ("queue_places_test", [], {}),
         ("queue_durable_test", [], {}),
         ("queue_wal_test", [], {}),
+        ("queue_feed_test", [], {}),
+        ("queue_noting_test", [], {}),
         ("queue_durable_malloc_test", [], {}),
         ("queue_settling_test", [], {}),
         ("queue_stored_test", [], {}),

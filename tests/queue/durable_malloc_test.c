@@ -6,6 +6,7 @@
 
 #include "log/files.h"
 #include "otlp-proto/encode.h"
+#include "queue/edge_impl.h"
 #include "tests/harness_simdisk.h"
 #include "tests/queue/durable_rig.h"
 
@@ -112,6 +113,21 @@ static void drain(struct life *l)
     turn(&l->r);
 }
 
+/* What could not be noted for want of memory is noted soon, and not only at the end; and no room is taken any more. */
+static void must_be_noted(struct life *l)
+{
+    const struct gw_lane *lane = gw_edge_lane(l->r.edges[0], GW_LOGS);
+    struct gw_log_stats st;
+
+    for (unsigned i = 0; i < 4; i++)
+        pass(&l->r, S);
+    gw_log_stats(l->r.log, &st);
+    assert_int_equal(consumer(&l->r, "a").low_row, st.end_row);
+    assert_int_equal(atomic_load(&lane->lag_rows), 0);
+    assert_int_equal(atomic_load(&lane->lag_bytes), 0);
+    assert_int_equal(atomic_load(&lane->queued), 0);
+}
+
 /* Everything that was said to be stored was sent, and everything that was sent is settled; nothing is held. */
 static void must_be_done(struct life *l)
 {
@@ -164,6 +180,7 @@ static bool live(const struct way *how, unsigned at, uint64_t nth)
     answer(&l, false);
     guarded_turn(&l);
     drain(&l);
+    must_be_noted(&l);
     start_again(&l);
     turn(&l.r);
     drain(&l);
@@ -195,9 +212,88 @@ static void any_allocation_may_fail(void **state)
     assert_true(n > 100);
 }
 
+/* Of three rows that the disk does not take and that were promised: how many are dropped when the n-th allocation
+ * fails. */
+static uint64_t dropped_at(uint64_t nth)
+{
+    const struct gw_label l[] = {{"component", "a"}, {"pipeline", "logs"}, {"signal", "logs"}, {"reason", "memory"}};
+    uint64_t dropped;
+    struct rig r;
+
+    set_up(&r);
+    r.early = true;
+    start(&r);
+    gw_log_sim_faults(r.log)->no_room = true;
+    put(&r, 0, 3);
+    gw_malloc_fail_at(nth);
+    (void)gw_log_work(r.log);
+    gw_malloc_fail_at(0);
+    turn(&r);
+    dropped = counts(&r, 0).dropped;
+    assert_int_equal(waiting(&r, 0, (uint64_t[3]){0}, 3), 3 - dropped);
+    gw_test_sink_answer(r.sinks[0], &OK);
+    turn(&r);
+    assert_int_equal(counts(&r, 0).held, 0);
+    assert_int_equal(gw_meter_get(r.meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value, dropped);
+    tear_down(&r);
+    return dropped;
+}
+
+/*
+ * Scenario    stored means in memory; the disk is full, and there is no memory for what was promised, either
+ * Guarantees  the rows are dropped, and counted by pipeline and reason
+ */
+static void what_was_promised_and_cannot_be_kept_is_counted(void **state)
+{
+    uint64_t dropped = 0;
+
+    (void)state;
+    for (uint64_t nth = 2; nth < 8; nth++) /* the first one is the log's own */
+        dropped += dropped_at(nth);
+    assert_true(dropped > 0);
+}
+
+/*
+ * Scenario    no memory to note what was delivered, when it is, and when the exporter is closed; it has a successor
+ * Guarantees  that one sends the rows again, and the books say that they are there twice
+ */
+static void what_could_not_be_noted_is_there_again(void **state)
+{
+    struct gw_err err;
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    keep_own_books(&r);
+    start(&r);
+    put(&r, 0, 2);
+    turn(&r);
+    assert_int_equal(come(&r, 1, "a", &err), 0);
+    r.n_edges = 2;
+    gw_wal_retire_edge(r.wal, r.edges[0]);
+    gw_malloc_fail_at(1);
+    gw_test_sink_answer(r.sinks[0], &OK);
+    assert_true(gw_malloc_failed());
+    gw_malloc_fail_at(1);
+    gw_edge_close(r.edges[0]);
+    assert_true(gw_malloc_failed());
+    gw_malloc_fail_at(0);
+    leave(&r, 0);
+    assert_string_equal(books_of(&r, "a"), "in=2 created=2 out=2 held=2");
+    turn(&r);
+    gw_test_sink_answer(r.sinks[0], &OK);
+    turn(&r);
+    assert_string_equal(books_of(&r, "a"), "in=2 created=2 out=4");
+    tear_down(&r);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_allocation_may_fail),
+        cmocka_unit_test(what_was_promised_and_cannot_be_kept_is_counted),
+        cmocka_unit_test(what_could_not_be_noted_is_there_again),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

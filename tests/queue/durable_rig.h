@@ -102,8 +102,8 @@ static struct gw_book *find_book(void *rig, const struct gw_book *key)
     return r->no_book && --r->no_book == 0 ? NULL : gw_books_get(r->books, key);
 }
 
-/* An exporter of that id, in that place. Errors: of the wal. */
-static int come(struct rig *r, unsigned i, const char *id, struct gw_err *err)
+/* An exporter of that id, in that place, before it is opened. */
+static void make(struct rig *r, unsigned i, const char *id)
 {
     struct gw_edge_conf conf = {.env = &r->te.env,
                                 .component = r->type,
@@ -115,11 +115,19 @@ static int come(struct rig *r, unsigned i, const char *id, struct gw_err *err)
                                 .memory = &r->memory,
                                 .book = r->books ? find_book : NULL,
                                 .arg = r};
-    int rc;
+    struct gw_err err;
 
-    assert_int_equal(r->type->create((void **)&r->sinks[i], NULL, NULL, err), 0);
+    assert_int_equal(r->type->create((void **)&r->sinks[i], NULL, NULL, &err), 0);
     conf.self = r->sinks[i];
     assert_int_equal(gw_edge_new(&conf, &r->edges[i]), 0);
+}
+
+/* It draws from the log. Errors: of the wal. */
+static int come(struct rig *r, unsigned i, const char *id, struct gw_err *err)
+{
+    int rc;
+
+    make(r, i, id);
     rc = gw_wal_add_edge(r->wal, r->edges[i], err);
     if (rc == 0)
         assert_int_equal(gw_edge_open(r->edges[i], r->loop, NULL), 0);
@@ -148,6 +156,20 @@ static void start(struct rig *r)
         assert_int_equal(come(r, i, ids[i], &err), 0);
 }
 
+/* The first exporter's dead letters go to another one, behind the others, whose queue is in memory. */
+static inline struct gw_test_sink *letters_come(struct rig *r)
+{
+    const char *storage = r->settings.queue.storage;
+    unsigned i = r->n_edges++;
+
+    r->settings.queue.storage = "";
+    make(r, i, "letters");
+    r->settings.queue.storage = storage;
+    assert_int_equal(gw_edge_open(r->edges[i], r->loop, NULL), 0);
+    assert_int_equal(gw_edge_add_dead_letter(r->edges[0], r->edges[i]), 0);
+    return r->sinks[i];
+}
+
 /* It is closed, what it has noted is written, and it is out of the log's way. The others move up. */
 static inline void leave(struct rig *r, unsigned i)
 {
@@ -172,7 +194,7 @@ static void turn(struct rig *r)
     }
 }
 
-static void pass(struct rig *r, uint64_t ns)
+static inline void pass(struct rig *r, uint64_t ns)
 {
     gw_test_env_advance(&r->te, ns);
     turn(r);
@@ -257,7 +279,7 @@ static inline unsigned waiting(struct rig *r, unsigned edge, uint64_t *names, un
     return gw_test_names(GW_LOGS, r->sinks[edge]->waiting[0]->body, names, cap);
 }
 
-static struct gw_edge_counts counts(struct rig *r, unsigned edge)
+static inline struct gw_edge_counts counts(struct rig *r, unsigned edge)
 {
     return gw_edge_counts(r->edges[edge], GW_LOGS);
 }

@@ -286,6 +286,38 @@ static void an_heir_gets_what_is_on_disk(void **state)
     tear_down(&r);
 }
 
+/*
+ * Scenario    the sink says OK to five rows and rejects two of them, without saying which: a dead letter, which is not
+ *             kept yet when the exporter is closed; its successor sends the rows again
+ * Guarantees  what the books had as gone already has come in once more: they balance
+ */
+static void rows_that_were_told_and_not_noted_come_in_again(void **state)
+{
+    static const struct gw_sent_info two = {.sent = GW_SENT_OK, .rejected_rows = 2, .message = "two are bad"};
+    struct gw_err err;
+    struct rig r;
+
+    (void)state;
+    set_up_books(&r);
+    r.settings.partial_success = GW_PARTIAL_DEAD_LETTER;
+    start(&r);
+    put(&r, 1, 5);
+    turn(&r);
+    (void)letters_come(&r);
+    gw_test_sink_answer(r.sinks[0], &two);
+    assert_int_equal(come(&r, 2, "a", &err), 0);
+    r.n_edges = 3;
+    gw_wal_retire_edge(r.wal, r.edges[0]);
+    leave(&r, 0);
+    assert_string_equal(books_of(&r, "a"), "in=5 created=5 out=3 dead_lettered=2 held=5");
+    turn(&r);
+    assert_int_equal(r.sinks[1]->n_waiting, 1);
+    gw_test_sink_answer(r.sinks[1], &OK);
+    turn(&r);
+    assert_string_equal(books_of(&r, "a"), "in=5 created=5 out=8 dead_lettered=2");
+    tear_down(&r);
+}
+
 /* ---- configurations that are not taken ------------------------------------------------------------------------ */
 
 /*
@@ -435,6 +467,7 @@ int main(void)
         cmocka_unit_test(without_an_heir_all_is_delivered_first),
         cmocka_unit_test(what_was_left_behind_keeps_its_place),
         cmocka_unit_test(an_heir_gets_what_is_on_disk),
+        cmocka_unit_test(rows_that_were_told_and_not_noted_come_in_again),
         cmocka_unit_test(an_exporter_that_was_never_taken_holds_nothing),
         cmocka_unit_test(an_exporter_that_was_there_before_keeps_its_place),
         cmocka_unit_test(what_cannot_be_written_goes_to_whoever_sends),
