@@ -107,11 +107,17 @@ static bool pairs_eq(const struct gw_meta_pair *a, const struct gw_meta_pair *b,
     return true;
 }
 
+bool gw_meta_eq_but_peer(const struct gw_meta *a, const struct gw_meta *b)
+{
+    if (a == b)
+        return true;
+    return a && b && a->n_pairs == b->n_pairs && a->n_auth == b->n_auth && gw_slice_eq(a->tenant, b->tenant) &&
+           pairs_eq(a->pairs, b->pairs, a->n_pairs) && pairs_eq(a->auth, b->auth, a->n_auth);
+}
+
 bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b)
 {
     if (a == b)
         return true;
-    return a && b && a->hash == b->hash && a->n_pairs == b->n_pairs && a->n_auth == b->n_auth &&
-           gw_slice_eq(a->tenant, b->tenant) && gw_slice_eq(a->peer, b->peer) &&
-           pairs_eq(a->pairs, b->pairs, a->n_pairs) && pairs_eq(a->auth, b->auth, a->n_auth);
+    return a && b && a->hash == b->hash && gw_slice_eq(a->peer, b->peer) && gw_meta_eq_but_peer(a, b);
 }

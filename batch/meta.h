@@ -34,6 +34,8 @@ bool gw_meta_find(const struct gw_meta *m, struct gw_slice key, unsigned i, stru
  * metas may share a batch: who sets peer keeps the requests of different connections apart.
  */
 bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b);
+/** The same, whatever their peers. */
+bool gw_meta_eq_but_peer(const struct gw_meta *a, const struct gw_meta *b);
 
 struct gw_buf;
 /** All of it as bytes that may outlive the process; appended. */

@@ -52,6 +52,11 @@ static const struct gw_field fields[] = {
                  "Of rows that a pipeline has been given and has not done, in each worker."),
     GW_U64_FIELD(struct journal_settings, head_bytes, "head_bytes", "16777216", 0, 1e9,
                  "Of the newest rows that stay in memory for pipelines that are nearly at the end, in each worker."),
+    GW_BOOL_FIELD(
+        struct journal_settings, in_order, "in_order", "false",
+        "Rows of a partition reach the sinks in order behind queues in memory, too: the next ones go when the "
+        "sinks have those before. Requests of different connections go together, then without their "
+        "addresses."),
     {0},
 };
 
@@ -193,6 +198,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     j->memory = ctx->host->memory;
     j->in_flight_bytes = j->conf.in_flight_bytes;
     j->head_bytes = j->conf.head_bytes;
+    j->in_order = j->conf.in_order;
     (void)pthread_mutex_init(&j->lock, NULL);
     j->last_consumer = &j->consumers;
     if (make_locals(j) < 0)

@@ -50,6 +50,7 @@ struct journal_settings {
     int start; /* enum gw_log_start */
     struct journal_retention retention;
     uint64_t in_flight_bytes, head_bytes;
+    bool in_order;
 };
 
 struct journal;
@@ -157,6 +158,7 @@ struct lane {
     bool rests;         /* nothing is taken and sent: before its configuration is taken, and when it leaves */
     struct positions positions;
     struct gw_buf merged;
+    struct gw_meta *merged_meta; /* without a peer: of the last one that needed it */
     unsigned turn;
     /* What the gateway may have crashed of: suspects.c. */
     struct gw_flight *flight;
@@ -214,6 +216,7 @@ struct journal {
     struct gw_ctx ctx;
     struct journal_settings conf; /* but for what a reload may change, below */
     _Atomic uint64_t in_flight_bytes, head_bytes;
+    _Atomic bool in_order;
     struct gw_log *log;
     struct gw_tasks *reader; /* of the log's reader thread */
     bool sync;

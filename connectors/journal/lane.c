@@ -3,6 +3,7 @@
  * how far it is. */
 #include <stdlib.h>
 
+#include "batch/meta.h"
 #include "connectors/journal/journal.h"
 
 enum { LOOK_NS = 100000000 };
@@ -232,4 +233,5 @@ void gw_journal_lane_close(struct lane *n)
     }
     gw_journal_suspects_close(n);
     gw_buf_clear(&n->merged);
+    n->merged_meta = gw_meta_unref(n->merged_meta);
 }

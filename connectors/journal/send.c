@@ -10,9 +10,13 @@
  * One request of a partition is under way; where the queues behind are in memory alone, which keep no order themselves,
  * as many as there are: else each would wait for the batch and the answer of the one before. The position is behind
  * what is done without a gap.
+ *
+ * in_order: one at a time there, too. So that this is no slower with many clients, a request takes in what has come
+ * over other connections meanwhile: then it has no peer.
  */
 #include <stdlib.h>
 
+#include "batch/meta.h"
 #include "connectors/journal/journal.h"
 
 enum { PAUSE_MIN_NS = 100000000 };
@@ -180,6 +184,16 @@ void gw_journal_send_close(struct lane *n, struct part *p)
 
 /* ---- on their way ----------------------------------------------------------------------------------------- */
 
+static bool in_order(const struct lane *n)
+{
+    return atomic_load_explicit(&n->local->journal->in_order, memory_order_relaxed);
+}
+
+static bool go_together(const struct lane *n, const struct gw_meta *a, const struct gw_meta *b)
+{
+    return in_order(n) ? gw_meta_eq_but_peer(a, b) : gw_meta_eq(a, b);
+}
+
 /* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. A
  * suspect is alone. */
 static uint32_t count_next(const struct lane *n, const struct part *p)
@@ -193,7 +207,7 @@ static uint32_t count_next(const struct lane *n, const struct part *p)
     for (const struct taken *t = p->unsent; t; t = t->next, count++) {
         size_t bytes = t->block->frames[t->frame].body.n;
 
-        if (count > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !gw_meta_eq(t->block->meta, meta) ||
+        if (count > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !go_together(n, t->block->meta, meta) ||
                           gw_journal_is_suspect(n, p, t)))
             break;
         all += bytes;
@@ -222,15 +236,41 @@ static struct gw_slice merge(struct lane *n, const struct request *r)
     return gw_buf_slice(&n->merged);
 }
 
+static bool is_of_one_peer(const struct request *r)
+{
+    const struct taken *t = r->first->next;
+
+    for (uint32_t i = 1; i < r->n_frames; i++, t = t->next)
+        if (!gw_meta_eq(t->block->meta, r->first->block->meta))
+            return false;
+    return true;
+}
+
+/* Borrowed. False: no memory. */
+static bool meta_of(struct lane *n, const struct request *r, struct gw_meta **ret)
+{
+    struct gw_meta from;
+
+    *ret = r->first->block->meta;
+    if (is_of_one_peer(r))
+        return true;
+    if (!n->merged_meta || !gw_meta_eq_but_peer(n->merged_meta, *ret)) {
+        from = **ret;
+        from.peer = GW_SLICE("");
+        (void)gw_meta_unref(n->merged_meta);
+        n->merged_meta = gw_meta_new(&from);
+    }
+    *ret = n->merged_meta;
+    return *ret != NULL;
+}
+
 /* Its verdict may come from inside: then it is gone. Refused, it is as it was. */
 static int submit(struct lane *n, struct part *p, struct request *r, struct gw_verdict *ret)
 {
     struct block *b = r->first->block;
     struct gw_hold hold = {0};
-    struct gw_request rq = {.hold = &hold,
-                            .encoding = GW_ENC_PROTO,
-                            .meta = b->meta,
-                            .ack = {.slot = (uint32_t)(p - n->parts), .stream = r->number}};
+    struct gw_request rq = {
+        .hold = &hold, .encoding = GW_ENC_PROTO, .ack = {.slot = (uint32_t)(p - n->parts), .stream = r->number}};
     int rc = n->intake->ops->admit(n->intake, &hold, n->signal, bytes_of(r), ret);
     uint32_t before;
 
@@ -245,6 +285,8 @@ static int submit(struct lane *n, struct part *p, struct request *r, struct gw_v
         rq.bytes = merge(n, r);
         rc = n->merged.failed ? -EBUSY : 0;
     }
+    if (!meta_of(n, r, &rq.meta))
+        rc = -EBUSY;
     n->n_under_way++;
     r->slot = gw_journal_suspects_begin(n, p, r->first, r->n_frames);
     before = gw_flight_enter(n->scope);
@@ -338,7 +380,8 @@ bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buri
 
 static bool may_send(const struct lane *n, const struct part *p)
 {
-    return p->n_again || (p->unsent && (!p->requests || n->intake->many) && !gw_journal_is_suspect(n, p, p->unsent));
+    return p->n_again || (p->unsent && (!p->requests || (n->intake->many && !in_order(n))) &&
+                          !gw_journal_is_suspect(n, p, p->unsent));
 }
 
 bool gw_journal_send_more(struct lane *n)

@@ -45,7 +45,8 @@ static void values_are_found_without_case(void **state)
 
 /*
  * Scenario: metas that differ in one thing each
- * Guarantees: tenant, peer, key and value count, the transport does not; equal ones hash equally
+ * Guarantees: tenant, peer (unless it is left out), key and value count, the transport does not; equal ones hash
+ *             equally
  */
 static void equality_leaves_only_the_transport_out(void **state)
 {
@@ -58,6 +59,9 @@ static void equality_leaves_only_the_transport_out(void **state)
     assert_true(gw_meta_eq(a, same));
     assert_int_equal(a->hash, same->hash);
     assert_true(gw_meta_eq(NULL, NULL));
+    assert_true(gw_meta_eq_but_peer(NULL, NULL) && !gw_meta_eq_but_peer(a, NULL) && gw_meta_eq_but_peer(a, same));
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(gw_meta_eq_but_peer(a, others[i]), i == 1); /* whose peer is another one */
     assert_false(gw_meta_eq(a, NULL));
     assert_false(gw_meta_eq(NULL, a));
     for (unsigned i = 0; i < 4; i++) {
