@@ -65,6 +65,7 @@ GROUPS = {
         ("log_malloc_test", [], {}),
         ("log_state_test", [], {}),
         ("log_seldom_test", [], {}),
+        ("log_spare_test", [], {}),
         ("log_here_test", [], {}),
         ("log_flight_test", [], {}),
         ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "8"}),

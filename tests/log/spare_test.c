@@ -368,6 +368,7 @@ static void a_spare_that_fails_is_replaced(void **state)
         work(&w, id, 3);
         end = world_stats(&w).end_seq;
         world_close(&w);
+        assert_true(gw_simdisk_is_quiet(&disk));
         world_open(&w);
         assert_int_equal(world_stats(&w).end_seq, end);
         assert_int_equal(world_stats(&w).lost_rows, 0);
