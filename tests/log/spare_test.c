@@ -205,6 +205,36 @@ static void spares_yield_to_limits(void **state)
     }
 }
 
+/*
+ * Scenario    a log that stands at its limit by size: the oldest segments go when there is more, or before there is
+ * Guarantees  the first has no room for a spare; the other one, where appends would be refused, goes early enough for
+ * it
+ */
+static void at_the_limit(void **state)
+{
+    (void)state;
+    for (unsigned keeps = 0; keeps < 2; keeps++) {
+        struct world w;
+        uint32_t id = begin(&w);
+        unsigned n = 0;
+
+        world_close(&w);
+        w.conf.retention =
+            (struct gw_log_retention){.max_bytes = 6 * (64 << 10), .keep = keeps ? GW_LOG_KEEP_ALL : GW_LOG_KEEP_NONE};
+        world_open(&w);
+        for (unsigned i = 0; i < 30 * A_SEGMENT; i++) {
+            unsigned spare = inode_of(&disk, "q/spare.0");
+            uint64_t number = lf(&w)->tail.number;
+
+            work(&w, id, 1);
+            n += lf(&w)->tail.number != number && inode_of_last(&w) == spare;
+            assert_true(gw_lf_used(lf(&w)) + gw_lf_spare_bytes(lf(&w)) <= 6 * (64 << 10));
+        }
+        assert_int_equal(n > 0, keeps);
+        world_clear(&w);
+    }
+}
+
 /* Many segments that go at once leave two spares; a limit that has no room for one more leaves fewer. */
 static void spares_are_few(void **state)
 {
@@ -509,6 +539,7 @@ int main(void)
         cmocka_unit_test(files_are_used_again),
         cmocka_unit_test(spares_go),
         cmocka_unit_test(spares_yield_to_limits),
+        cmocka_unit_test(at_the_limit),
         cmocka_unit_test(spares_are_few),
         cmocka_unit_test(spares_leave_room_on_the_disk),
         cmocka_unit_test(other_sizes_just_go),
