@@ -232,6 +232,31 @@ static void say(const struct gw_engine *e, const struct graph *old, const struct
            kept, made, leaving);
 }
 
+static bool names(const struct graph *g, const struct instance *x)
+{
+    for (size_t i = 0; i < g->service->n_components; i++)
+        if (g->instances[i] == x)
+            return true;
+    return false;
+}
+
+/*
+ * Rows that a journal has are not waited for while their sink is away: as at a stop, an exporter that leaves gives them
+ * back. It must not have run dry for that, because they are what it has.
+ */
+static void give_back(struct gw_engine *e, const struct graph *old)
+{
+    const struct gw_service *s = old->service;
+
+    for (size_t i = 0; i < s->n_pipelines; i++)
+        for (size_t k = 0; k < s->pipelines[i].n_exporters && gw_service_is_behind_log(&s->pipelines[i]); k++) {
+            struct instance *x = old->instances[s->pipelines[i].exporters[k]->index];
+
+            if (x && x->edge && !names(e->graph, x))
+                gw_edge_drain(x->edge);
+        }
+}
+
 static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
 {
     struct graph *old = e->graph;
@@ -253,6 +278,7 @@ static int go_over(struct gw_engine *e, struct graph *g, struct gw_err *err)
     gw_durability_tell(g, old);
     (void)order(e, ORDER_SWITCH, g, err);
     say(e, old, g);
+    give_back(e, old);
     begin_to_leave(e, old);
     return 0;
 }

@@ -69,11 +69,24 @@ static bool said(const char *what)
 
 /* ---- the gateway ------------------------------------------------------------------------------------------ */
 
-static void open_gateway(const char *behind)
+static void start(const char *yaml)
 {
     struct gw_control_conf conf = {.path = path, .commands = gw_control_commands};
-    char yaml[2000];
     struct gw_err err;
+
+    gw_test_logs_engine(&t, yaml, 1);
+    (void)snprintf(path, sizeof(path), "%s/control.sock", gw_test_logs_dir());
+    conf.loop = t.loop;
+    conf.engine = t.engine;
+    conf.meter = t.meter;
+    conf.service = t.service;
+    assert_int_equal(gw_control_new(&conf, &control, &err), 0);
+}
+
+/* A journal that keeps what is unread, and the pipelines `behind` it. */
+static void open_gateway(const char *behind)
+{
+    char yaml[2000];
 
     (void)snprintf(
         yaml, sizeof(yaml),
@@ -83,13 +96,7 @@ static void open_gateway(const char *behind)
         "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
         "    logs/in: { receivers: [scripted], exporters: [journal/j] }\n%s",
         behind);
-    gw_test_logs_engine(&t, yaml, 1);
-    (void)snprintf(path, sizeof(path), "%s/control.sock", gw_test_logs_dir());
-    conf.loop = t.loop;
-    conf.engine = t.engine;
-    conf.meter = t.meter;
-    conf.service = t.service;
-    assert_int_equal(gw_control_new(&conf, &control, &err), 0);
+    start(yaml);
 }
 
 static void close_gateway(void)
@@ -140,6 +147,50 @@ static void an_orphan_of_a_journal_is_released(void **state)
     assert_true(said("1 released logs/out: 5 rows in 1 frames, "));
     assert_int_equal(first_seq(), 1);
     assert_int_equal(ask("{\"queue\":\"journal/j\",\"consumer\":\"logs/out\"}"), GW_EXIT_UNAVAILABLE);
+    close_gateway();
+    gw_test_logs_end();
+}
+
+/* The pipeline `logs`, with these exporters of two on disk. */
+static void open_queues(const char *exporters)
+{
+    char yaml[2000];
+
+    (void)snprintf(yaml, sizeof(yaml),
+                   "receivers: { scripted: }\nexporters:\n"
+                   "  scripted: { sending_queue: { storage: file_storage } }\n"
+                   "  scripted/too: { sending_queue: { storage: file_storage } }\n"
+                   "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
+                   "    logs: { receivers: [scripted], exporters: [%s] }\n",
+                   exporters);
+    start(yaml);
+}
+
+/*
+ * Scenario    two exporters on disk, of which one has its rows; the other one is not configured any more
+ * Guarantees  who is configured is not released; the other one is, while the gateway runs, and the rows go
+ */
+static void an_orphan_of_a_queue_is_released(void **state)
+{
+    static const struct gw_sent_info ok = {.sent = GW_SENT_OK};
+    struct gw_log_stats st;
+
+    (void)state;
+    gw_test_logs_begin(1);
+    open_queues("scripted, scripted/too");
+    gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_LOGS, 0, 5, 1);
+    gw_test_logs_turn(&t, 8, 1000000);
+    assert_true(gw_test_sink_answer(gw_test_engine_sink(&t, "scripted"), &ok));
+    gw_test_logs_turn(&t, 8, 1000000);
+    assert_int_equal(ask("{\"queue\":\"queue/logs\",\"consumer\":\"scripted\"}"), GW_EXIT_BUSY);
+    assert_true(said("2 error: scripted is an exporter of this gateway that uses it"));
+    close_gateway();
+    open_queues("scripted");
+    assert_int_equal(ask("{\"queue\":\"queue/logs\",\"consumer\":\"scripted/too\"}"), 0);
+    assert_true(said("1 released scripted/too: 5 rows\n"));
+    gw_test_logs_turn(&t, 4, 1000000);
+    gw_log_stats(gw_test_log("queue/logs"), &st);
+    assert_int_equal(st.first_row, st.end_row);
     close_gateway();
     gw_test_logs_end();
 }
@@ -196,6 +247,7 @@ static void logs_that_nobody_opens_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(an_orphan_of_a_journal_is_released),
+                                       cmocka_unit_test(an_orphan_of_a_queue_is_released),
                                        cmocka_unit_test(logs_that_nobody_opens_are_named)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ static const struct gw_component shut = {.kind = GW_RECEIVER,
 
 #define A    "    logs/a: { receivers: [journal/j], exporters: [scripted/a] }\n"
 #define B    "    logs/b: { receivers: [journal/j], exporters: [scripted/b] }\n"
+#define M    "    logs/m: { receivers: [journal/j], exporters: [scripted/m] }\n" /* a queue in memory */
 #define SHUT "    logs/shut: { receivers: [shut], exporters: [scripted/a] }\n"
 
 static const char *settings = ""; /* of the journal */
@@ -59,6 +60,7 @@ static const char *yaml(const char *behind)
                    "exporters:\n"
                    "  scripted/a: { sending_queue: { wait_for_result: true, queue_size: 100 } }\n"
                    "  scripted/b: { sending_queue: { wait_for_result: true, queue_size: 100 } }\n"
+                   "  scripted/m: { sending_queue: { queue_size: 100, num_consumers: 3 } }\n"
                    "connectors: { journal/j: { storage: file_storage, partition_by: tenant%s } }\n"
                    "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
                    "    logs/in: { receivers: [scripted], exporters: [journal/j] }\n%s",
@@ -329,6 +331,42 @@ static void who_is_taken_out_keeps_nothing_back(void **state)
 }
 
 /*
+ * Scenario    three rows in a queue in memory behind, whose sink is away for good: attempts fail until the breaker is
+ *             open; the pipeline is taken out, and the others go on; later it is put back, with a sink that answers
+ * Guarantees  nothing waits for the sink: the rows go back to the journal, the configuration leaves, and the consumer
+ *             can be released. All three come again
+ */
+static void a_pipeline_whose_sink_is_away_goes(void **state)
+{
+    static const struct gw_sent_info away = {.sent = GW_SENT_RETRY, .reason = "refused", .sign = GW_SIGN_AWAY};
+    struct gw_test_sink *b;
+
+    (void)state;
+    for (unsigned open = 0; open < 2; open++) {
+        begin("", A M, 1);
+        for (unsigned i = 0; i < (open ? 8 : 3); i++) /* several at the gate */
+            send(i, 1);
+        b = sink("scripted/m");
+        while (b->n_waiting)
+            assert_true(gw_test_sink_answer(b, &away));
+        turn(2);
+        reload(A);
+        for (unsigned i = 0; i < 40 && gw_engine_n_leaving(t.engine); i++) {
+            gw_test_logs_turn(&t, 2, S / 2);
+            while (gw_engine_n_leaving(t.engine) && b->n_waiting) /* once more, because there is an end in sight */
+                assert_true(gw_test_sink_answer(b, &away));
+            turn(4);
+        }
+        assert_int_equal(gw_engine_n_leaving(t.engine), 0);
+        assert_false(consumer("logs/m").c.is_open);
+        reload(A M);
+        gets("scripted/m", 0, open ? 7 : 2);
+        gets("scripted/a", 0, open ? 7 : 2);
+        end();
+    }
+}
+
+/*
  * Scenario    the journal is taken out of the configuration while rows of it are under way, and put back at once
  * Guarantees  that is refused, with the reason, until they are through: two would read from one place. Then it goes on
  */
@@ -368,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_pipeline_that_leaves_is_wanted_again),
         cmocka_unit_test(a_reload_that_fails_leaves_no_consumer),
         cmocka_unit_test(who_is_taken_out_keeps_nothing_back),
+        cmocka_unit_test(a_pipeline_whose_sink_is_away_goes),
         cmocka_unit_test(a_journal_that_leaves_is_waited_for),
     };
 
