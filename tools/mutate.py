@@ -237,7 +237,7 @@ class Test:
         self.program, self.args, self.env = str(folder / name), args, env
         self.name = " ".join([name] + args)
         self.folder = folder / f"run.{index}"
-        self.cpu = 1.0
+        self.cpu = self.wall = 1.0
         self.seen = b""
 
     def run(self, extra):
@@ -259,11 +259,12 @@ class Test:
         path = pathlib.Path(str(self.folder) + ".seen")
         path.write_bytes(bytes(MAX))
         self.cpu = 60.0
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         if not self.run({"GW_MUTANT_SEEN": str(path)}):
             sys.exit(f"{self.name} fails as it is")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self.wall = time.monotonic() - began
         self.seen = path.read_bytes()
 
 
@@ -293,7 +294,7 @@ def prepare(build, name):
     ready = [Test(folder, i, *t) for i, t in enumerate(tests)]
     for t in ready:
         t.learn()
-    return sorted(ready, key=lambda t: t.cpu), taken, unused
+    return sorted(ready, key=lambda t: t.wall), taken, unused
 
 
 def judge(tests, todo, jobs, tell):
@@ -311,7 +312,7 @@ def judge(tests, todo, jobs, tell):
                 print(f"caught {m.what} by {who}", flush=True)
     if tell:
         for t in tests:
-            print(f"{by[t.name]:5} {t.cpu:6.2f} s {t.name}")
+            print(f"{by[t.name]:5} {t.wall:6.2f} s {t.name}")
     return len(todo) - by[None]
 
 

@@ -179,6 +179,99 @@ static void who_waits_hears_when_all_parts_are_there(void **state)
 }
 
 /*
+ * Scenario    the sink takes two of six rows that nobody waits for; what is left is too large for it
+ * Guarantees  what is left is halved like any other body
+ */
+static void what_is_left_can_be_halved(void **state)
+{
+    uint64_t names[8];
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    r.conf.settings.retry.initial_interval_ns = S;
+    start(&r);
+    put(&r, GW_LOGS, 0, 6, NULL);
+    turn(&r);
+    answer_but(&r, 2, 4, 4);
+    pass(&r, 2 * S);
+    gw_test_sink_answer(r.sink, &LARGE);
+    assert_int_equal(r.sink->n_waiting, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(gw_test_names(GW_LOGS, r.sink->waiting[0]->body, names, 8), 2);
+        assert_int_equal(names[0], 2 + 2 * i);
+        gw_test_sink_answer(r.sink, &OK);
+    }
+    assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).delivered, 6);
+    tear_down(&r);
+}
+
+/*
+ * Scenario    a request takes one place of a queue of two although the door took none for it, as after a reload
+ * Guarantees  its room is counted from then on, and given back once
+ */
+static void what_the_door_did_not_take_is_taken(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    set_up(&r);
+    r.conf.settings.queue.queue_size = 2;
+    start(&r);
+    put(&r, GW_LOGS, 0, 6, NULL);
+    assert_false(gw_edge_reserve(r.edge, GW_LOGS, 2, false));
+    assert_true(gw_edge_reserve(r.edge, GW_LOGS, 1, false));
+    r.reserved = 2; /* one of them another edge's */
+    put(&r, GW_LOGS, 10, 6, NULL);
+    assert_int_equal(r.reserved, 1);
+    assert_false(gw_edge_reserve(r.edge, GW_LOGS, 1, false));
+    turn(&r);
+    gw_test_sink_answer(r.sink, &OK);
+    gw_test_sink_answer(r.sink, &OK);
+    assert_int_equal(gw_edge_excess(r.edge, GW_LOGS, 2), 0);
+    tear_down(&r);
+}
+
+static unsigned n_shown;
+static void on_sample(void *arg, const struct gw_edge_sample *s)
+{
+    (void)arg;
+    assert_string_equal(s->reason, "shutdown");
+    n_shown++;
+}
+
+/*
+ * Scenario    the gateway stops while one request is with the sink and two wait behind it, with clients that wait for
+ * the answer and without Guarantees  rows that nobody else has are shown among the dropped; those that clients still
+ * have are not
+ */
+static void what_clients_still_have_is_not_shown(void **state)
+{
+    unsigned shown[2];
+
+    (void)state;
+    for (int waits = 0; waits < 2; waits++) {
+        struct rig r;
+
+        set_up(&r);
+        n_shown = 0;
+        r.conf.sample = on_sample;
+        r.conf.settings.queue.wait_for_result = waits;
+        r.conf.settings.queue.num_consumers = 1;
+        start(&r);
+        for (unsigned i = 0; i < 3; i++)
+            put(&r, GW_LOGS, 10 * i, 2, NULL);
+        turn(&r);
+        assert_int_equal(r.sink->n_waiting, 1);
+        gw_edge_close(r.edge);
+        assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).dropped, 6);
+        shown[waits] = n_shown;
+        tear_down(&r);
+    }
+    assert_int_equal(shown[0], shown[1] + 2);
+}
+
+/*
  * Scenario    a sink with a remark to what it takes
  * Guarantees  the client hears OK, and nothing else
  */
@@ -268,6 +361,9 @@ int main(void)
         cmocka_unit_test(metadata_goes_with_batches_and_pieces),
         cmocka_unit_test(pieces_answer_those_whose_rows_they_have),
         cmocka_unit_test(who_waits_hears_when_all_parts_are_there),
+        cmocka_unit_test(what_is_left_can_be_halved),
+        cmocka_unit_test(what_the_door_did_not_take_is_taken),
+        cmocka_unit_test(what_clients_still_have_is_not_shown),
         cmocka_unit_test(a_remark_is_no_complaint),
         cmocka_unit_test(what_is_not_what_it_was_said_to_be_is_not_cut),
         cmocka_unit_test(pieces_give_back_the_room_of_the_whole),

@@ -187,20 +187,18 @@ static bool contains(struct gw_slice body, const void *p, size_t n)
     return memmem(body.p, body.n, p, n) != NULL;
 }
 
-/*
- * Scenario    the dead letter's queue is full when a row has to go there, and has room later
- * Guarantees  the job waits, keeps its reason, and the letter holds the original bytes and why
- */
-static void a_dead_letter_waits_for_room_and_keeps_its_reason(void **state)
+/* message: what the sink says; or NULL. */
+static void a_dead_letter_waits(const char *message)
 {
-    static const struct gw_sent_info no = {.sent = GW_SENT_PERMANENT, .reason = "http_400", .message = "bad name"};
+    char texts[2][16] = {"http_400", ""};
+    struct gw_sent_info no = {.sent = GW_SENT_PERMANENT, .reason = texts[0], .message = message ? texts[1] : NULL};
     struct gw_test_sink *letters;
     struct gw_edge *to;
     struct gw_buf body;
     struct rig r;
 
-    (void)state;
     set_up(&r);
+    r.conf.config = "0123456789abcdef";
     start(&r);
     r.conf.settings.queue.queue_size = 1;
     to = new_edge(&r, &gw_test_exporter, "letters", &letters);
@@ -211,7 +209,9 @@ static void a_dead_letter_waits_for_room_and_keeps_its_reason(void **state)
     gw_test_request(&body, GW_LOGS, 77, 1);
     put(&r, GW_LOGS, 77, 1, NULL);
     turn(&r);
+    strcpy(texts[1], message ? message : "");
     gw_test_sink_answer(r.sink, &no);
+    memset(texts, '-', sizeof(texts)); /* the exporter's texts are gone */
     pass(&r, S);
     assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).held, 1);
     gw_edge_unreserve(to, GW_LOGS, 1);
@@ -220,8 +220,11 @@ static void a_dead_letter_waits_for_room_and_keeps_its_reason(void **state)
     assert_int_equal(letters->n_waiting, 1);
     assert_true(contains(letters->waiting[0]->body, body.p, body.n));
     assert_true(contains(letters->waiting[0]->body, "http_400", 8));
-    assert_true(contains(letters->waiting[0]->body, "bad name", 8));
+    assert_true(contains(letters->waiting[0]->body, "0123456789abcdef", 16));
     assert_true(contains(letters->waiting[0]->body, "dlq.class", 9));
+    assert_int_equal(contains(letters->waiting[0]->body, "dlq.message", 11), message != NULL);
+    if (message)
+        assert_true(contains(letters->waiting[0]->body, message, strlen(message)));
     gw_buf_clear(&body);
     gw_test_sink_answer(letters, &OK);
     gw_edge_close(to);
@@ -229,6 +232,17 @@ static void a_dead_letter_waits_for_room_and_keeps_its_reason(void **state)
     gw_edge_free(to);
     free(letters);
     tear_down(&r);
+}
+
+/*
+ * Scenario    the dead letter's queue is full when a row has to go there, and has room later; the sink says why, or not
+ * Guarantees  the job waits, keeps its reason, and the letter holds the original bytes, why, and by which configuration
+ */
+static void a_dead_letter_waits_for_room_and_keeps_its_reason(void **state)
+{
+    (void)state;
+    a_dead_letter_waits("bad name");
+    a_dead_letter_waits(NULL);
 }
 
 /*
