@@ -207,7 +207,7 @@ static void pass_over(struct gw_feed *s, const struct gw_log_entry *en)
     uint32_t rows = (uint32_t)open_rows(en);
 
     correct(s, &en->frame, rows, 0);
-    atomic_fetch_sub(&s->lane->lag_bytes, en->frame.seq < s->backlog.end_seq ? en->frame.body.n : 0);
+    atomic_fetch_sub(&s->lane->lag_bytes, en->frame.body.n);
     gw_feed_leave(s, rows, 0);
 }
 

@@ -147,16 +147,21 @@ static int compare(const void *a, const void *b)
     return x->rows.first_seq < y->rows.first_seq ? -1 : x->rows.first_seq > y->rows.first_seq;
 }
 
-/* Those that are settled, or were given to others after a power cut, are none. */
+/* Those that are settled are none, nor are those that a power cut took: their places are given to others. */
 static void forget_old(struct gw_suspects *x, uint64_t low, uint64_t end)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < x->n; i++)
-        if (x->all[i].rows.last_seq < low || x->all[i].rows.first_seq >= end)
+    for (unsigned i = 0; i < x->n; i++) {
+        struct gw_flight_rows *r = &x->all[i].rows;
+
+        if (r->last_seq < low || r->first_seq >= end) {
             gw_flight_acquit(x->flight, x->all[i].id);
-        else
-            x->all[n++] = x->all[i];
+            continue;
+        }
+        r->last_seq = r->last_seq < end ? r->last_seq : end - 1;
+        x->all[n++] = x->all[i];
+    }
     x->n = n;
 }
 
