@@ -396,13 +396,27 @@ uint64_t gw_engine_stop(struct gw_engine *e)
     return left;
 }
 
+bool gw_engine_stands(const struct gw_engine *e, const char *kind, const char *name)
+{
+    char text[128];
+
+    if (!e->conf.stands_still)
+        return false;
+    (void)snprintf(text, sizeof(text), "%s%s", kind, name);
+    return e->conf.stands_still(text);
+}
+
 void gw_engine_turn(struct gw_engine *e)
 {
-    for (unsigned i = 0; i < e->n_workers; i++)
-        if (e->workers[i].loop)
+    char number[12];
+
+    for (unsigned i = 0; i < e->n_workers; i++) {
+        (void)snprintf(number, sizeof(number), "%u", i);
+        if (e->workers[i].loop && !gw_engine_stands(e, "worker/", number))
             gw_loop_turn(e->workers[i].loop, 0);
+    }
     for (struct instance *x = e->instances; x; x = x->next)
-        if (x->loop && x->is_open)
+        if (x->loop && x->is_open && !gw_engine_stands(e, "", x->comp->id))
             gw_loop_turn(x->loop, 0);
     gw_logs_work(e);
     gw_engine_tend(e);

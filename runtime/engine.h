@@ -26,11 +26,16 @@ struct gw_engine_conf { /* borrowed for the engine's life */
     const struct gw_service *service;
     struct gw_meter *meter;
     const struct gw_log_sink *log;
-    struct gw_loop *loop;   /* the caller's: extensions live on it; woken when a phase is over */
-    unsigned n_workers;     /* 0 = one per CPU */
-    uint64_t memory_bytes;  /* 0 = from the cgroup or the machine */
-    bool by_hand;           /* no threads: gw_engine_turn turns all loops (simulation, tests) */
-    uint64_t max_read_ns;   /* by_hand: what is read from logs for workers is there up to so much later */
+    struct gw_loop *loop;  /* the caller's: extensions live on it; woken when a phase is over */
+    unsigned n_workers;    /* 0 = one per CPU */
+    uint64_t memory_bytes; /* 0 = from the cgroup or the machine */
+    bool by_hand;          /* no threads: gw_engine_turn turns all loops (simulation, tests) */
+    uint64_t max_read_ns;  /* by_hand: what is read from logs for workers is there up to so much later */
+    /**
+     * by_hand: whether that thread does not get on now: "worker/0", an exporter's id, "log/logs" for the writer of a
+     * log, "read/logs" for what reads it; or NULL.
+     */
+    bool (*stands_still)(const char *thread);
     bool without_receivers; /* nothing comes in but by gw_inject_put */
     /** Another way to open logs than gw_log_files_open (simulation); or NULL. */
     int (*open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);

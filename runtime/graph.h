@@ -523,6 +523,8 @@ void gw_worker_tend(struct worker *w);
 
 /* engine.c, for reload.c */
 bool gw_engine_is_sender(const struct instance *x);
+/** by_hand: it does not get on now, says the simulation. */
+bool gw_engine_stands(const struct gw_engine *e, const char *kind, const char *name);
 /** Those that are not open yet. */
 int gw_engine_open_extensions(struct gw_engine *e, struct graph *g, struct gw_err *err);
 int gw_engine_start_exporters(struct gw_engine *e, struct gw_err *err);

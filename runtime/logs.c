@@ -332,8 +332,10 @@ static void read_by_hand(struct log *l)
 void gw_logs_work(struct gw_engine *e)
 {
     for (struct log *l = e->logs; l; l = l->next) {
-        (void)gw_log_work(l->log);
-        read_by_hand(l);
+        if (!gw_engine_stands(e, "log/", l->name))
+            (void)gw_log_work(l->log);
+        if (!gw_engine_stands(e, "read/", l->name))
+            read_by_hand(l);
     }
 }
 

@@ -15,6 +15,7 @@ enum { LOOK_EVERY = 5 };
 void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 uint64_t gw_test_engine_max_read_ns;
+bool (*gw_test_engine_stands_still)(const char *thread);
 
 static void shut(struct gw_test_engine *t)
 {
@@ -64,6 +65,7 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     conf.loop = t->loop;
     conf.open_log = gw_test_engine_open_log;
     conf.max_read_ns = gw_test_engine_max_read_ns;
+    conf.stands_still = gw_test_engine_stands_still;
     rc = gw_engine_new(&conf, &t->engine, err);
     if (rc == 0)
         rc = gw_engine_start(t->engine, err);
