@@ -300,7 +300,8 @@ void gw_edge_put(struct gw_edge *e, struct gw_view *v, const struct gw_edge_put 
     c->pipeline = how->pipeline;
     c->book = how->from.book;
     c->sender = how->from.sender;
-    c->in_log = c->is_patient = how->in_log && !e->waits;
+    c->in_log = how->in_log;
+    c->is_patient = how->in_log && !e->waits;
     if (e->waits || how->in_log) {
         c->deadline_ns = how->deadline_ns;
         c->n_receipts = gw_view_receipts(v, c->receipts);

@@ -42,7 +42,7 @@ struct gw_chunk {
     uint64_t cut;               /* the same for rows that a log could not take: the last picture its sender knew */
     struct gw_cut_edge *marker; /* it is no chunk, but the mark of a cut (queue/held.h) */
     bool is_patient;            /* its receipts wait without an end: no client does */
-    bool in_log;                /* so does a journal, which keeps all its rows until their receipts are settled */
+    bool in_log;                /* a journal keeps all its rows until their receipts are settled */
     uint32_t n_receipts;        /* 0: nobody waits */
     struct gw_receipt receipts[];
 };

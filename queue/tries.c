@@ -31,7 +31,9 @@ static bool over(struct gw_tries *t, const char *why)
 uint64_t gw_sender_max_elapsed_ns(const struct gw_job *j)
 {
     /* On disk there is no hurry: what waits there does not take what others need. */
-    return j->chunk->tab || j->chunk->in_log ? 0 : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
+    return j->chunk->tab || (j->chunk->in_log && j->chunk->is_patient)
+               ? 0
+               : j->lane->edge->conf.settings.retry.max_elapsed_time_ns;
 }
 
 /* It was not even tried, because the sink is known to be away: no retry is counted. What runs out of time meanwhile has

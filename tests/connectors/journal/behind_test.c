@@ -331,37 +331,44 @@ static void who_is_taken_out_keeps_nothing_back(void **state)
 }
 
 /*
- * Scenario    three rows in a queue in memory behind, whose sink is away for good: attempts fail until the breaker is
- *             open; the pipeline is taken out, and the others go on; later it is put back, with a sink that answers
+ * Scenario    three rows in a queue in memory behind (or eight, or before an exporter that waits for its sink, which
+ *             says "later"), whose sink is away for good: attempts fail until the breaker is open; the pipeline is
+ *             taken out, and the others go on; later it is put back, with a sink that answers
  * Guarantees  nothing waits for the sink: the rows go back to the journal, the configuration leaves, and the consumer
  *             can be released. All three come again
  */
 static void a_pipeline_whose_sink_is_away_goes(void **state)
 {
-    static const struct gw_sent_info away = {.sent = GW_SENT_RETRY, .reason = "refused", .sign = GW_SIGN_AWAY};
+    static const struct gw_sent_info away[] = {
+        {.sent = GW_SENT_RETRY, .reason = "refused", .sign = GW_SIGN_AWAY},
+        {.sent = GW_SENT_RETRY, .reason = "refused", .sign = GW_SIGN_AWAY},
+        {.sent = GW_SENT_RETRY, .reason = "busy", .sign = GW_SIGN_BUSY, .retry_after_ns = S},
+    };
     struct gw_test_sink *b;
 
     (void)state;
-    for (unsigned open = 0; open < 2; open++) {
-        begin("", A M, 1);
-        for (unsigned i = 0; i < (open ? 8 : 3); i++) /* several at the gate */
-            send(i, 1);
-        b = sink("scripted/m");
+    for (unsigned i = 0; i < 3; i++) {
+        const char *both = i == 2 ? A B : A M, *id = i == 2 ? "scripted/b" : "scripted/m";
+        unsigned n = i == 1 ? 8 : 3; /* several at the gate */
+
+        begin("", both, 1);
+        send(0, n);
+        b = sink(id);
         while (b->n_waiting)
-            assert_true(gw_test_sink_answer(b, &away));
+            assert_true(gw_test_sink_answer(b, &away[i]));
         turn(2);
         reload(A);
-        for (unsigned i = 0; i < 40 && gw_engine_n_leaving(t.engine); i++) {
+        for (unsigned k = 0; k < 40 && gw_engine_n_leaving(t.engine); k++) {
             gw_test_logs_turn(&t, 2, S / 2);
             while (gw_engine_n_leaving(t.engine) && b->n_waiting) /* once more, because there is an end in sight */
-                assert_true(gw_test_sink_answer(b, &away));
+                assert_true(gw_test_sink_answer(b, &away[i]));
             turn(4);
         }
         assert_int_equal(gw_engine_n_leaving(t.engine), 0);
-        assert_false(consumer("logs/m").c.is_open);
-        reload(A M);
-        gets("scripted/m", 0, open ? 7 : 2);
-        gets("scripted/a", 0, open ? 7 : 2);
+        assert_false(consumer(i == 2 ? "logs/b" : "logs/m").c.is_open);
+        reload(both);
+        gets(id, 0, n - 1);
+        gets("scripted/a", 0, n - 1);
         end();
     }
 }
