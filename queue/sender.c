@@ -588,8 +588,6 @@ void gw_sender_refuse_job(struct gw_job *j, const char *reason, const char *mess
 
     gw_metric_add(j->lane->failed, j->a.rows);
     gw_edge_drop(j->lane, j->chunk->book, j->a.rows, reason);
-    if (j->chunk->n_receipts == 0)
-        gw_edge_sample(j->lane, j->chunk->book, reason, j->a.body, GW_BODY_SENT);
     finish(j, j->rejected_rows, GW_REFUSED, &f);
 }
 

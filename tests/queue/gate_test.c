@@ -131,6 +131,7 @@ static void a_sink_that_is_away_is_probed_not_hammered(void **state)
     probes = answer_all(&AWAY, 20 * S);
     assert_in_range(probes, 4, 10);
     assert_in_range(times_open(), 4, 7);
+    assert_true(gw_test_env_logged(&t.te, " s: away"));
     (void)answer_all(&OK, 30 * S);
     assert_int_equal(counts().delivered, 100);
     assert_int_equal(sink->n_sends, 4 + probes + 50);
