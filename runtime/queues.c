@@ -13,6 +13,8 @@ struct waits {
     struct gw_log_stats st;
     bool is_journal;
     uint64_t max_bytes;
+    const char *only; /* or NULL */
+    bool too_many;
     unsigned n;
     struct one {
         struct gw_queue_wait w;
@@ -38,7 +40,10 @@ static void collect(void *arg, const struct gw_log_consumer *c)
 {
     struct waits *s = arg;
 
-    if (c->name[0] != '#' && s->n < GW_QUEUES_MAX_CONSUMERS)
+    if (c->name[0] == '#' || (s->only && strcmp(c->name, s->only) != 0))
+        return;
+    s->too_many = s->n == GW_QUEUES_MAX_CONSUMERS;
+    if (!s->too_many)
         s->of[s->n++].w.consumer = *c;
 }
 
@@ -141,15 +146,13 @@ static struct waits *look(struct gw_log *log, const char *kind, const char *only
         return NULL;
     s->log = log;
     s->max_bytes = max_bytes;
+    s->only = only;
     s->is_journal = strcmp(kind, "journal") == 0;
     gw_log_stats(log, &s->st);
     (void)gw_log_consumers(log, collect, s);
-    for (unsigned i = 0; only && i < s->n;)
-        if (strcmp(s->of[i].w.consumer.name, only) == 0)
-            i++;
-        else
-            s->of[i] = s->of[--s->n];
     *ret_rc = count(s);
+    if (*ret_rc == 0 && s->too_many)
+        *ret_rc = -E2BIG;
     return s;
 }
 

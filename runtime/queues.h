@@ -35,7 +35,7 @@ struct gw_queue_wait {
  * Each consumer of a log, in order of making; notes (their names begin with '#') are none.
  *
  * Cost      of a journal, whose consumers have positions: reads the frames from the oldest position on
- * Errors    negative errno of reading: what was found until then was told
+ * Errors    negative errno of reading, -E2BIG more consumers than GW_QUEUES_MAX_CONSUMERS: what was found was told
  */
 int gw_queue_waits(struct gw_log *log, const char *kind, void (*each)(void *arg, const struct gw_queue_wait *w),
                    void *arg);

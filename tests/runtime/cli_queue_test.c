@@ -250,6 +250,34 @@ static void journals_are_shown_released_and_discarded(void **state)
 }
 
 /*
+ * Scenario    a journal that more pipelines have read than are shown
+ * Guarantees  it is said that some are missing; the last one can be released all the same
+ */
+static void very_many_have_read_it(void **state)
+{
+    const char *ls[] = {"staunch", "queue", "ls", "--directory", dir, NULL},
+               *last[] = {"staunch", "queue", "release", "orders", "logs/299", "--directory", dir, NULL};
+    struct gw_log *l;
+
+    (void)state;
+    open_all();
+    l = open_journal();
+    for (unsigned i = 0; i < 300; i++) {
+        char name[20];
+        uint32_t id;
+
+        (void)snprintf(name, sizeof(name), "logs/%u", i);
+        assert_int_equal(gw_log_consumer_open(l, name, GW_LOG_FROM_FIRST, &id), 0);
+    }
+    gw_log_close(l);
+    assert_int_equal(cli(ls), GW_EXIT_IO);
+    assert_true(says(1, "logs/255") && !says(1, "logs/256") && says(2, "not all of it can be read"));
+    assert_int_equal(cli(last), 0);
+    assert_int_equal(cli(last), GW_EXIT_UNAVAILABLE);
+    close_all();
+}
+
+/*
  * Scenario    the exporters of a queue are released, one that had rows waiting first
  * Guarantees  what only it held back leaves the disk at once; with the last one all that is left does
  */
@@ -303,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(queues_are_shown_and_released, remove_dir),
         cmocka_unit_test_teardown(journals_are_shown_released_and_discarded, remove_dir),
+        cmocka_unit_test_teardown(very_many_have_read_it, remove_dir),
         cmocka_unit_test(released_rows_leave_the_disk),
         cmocka_unit_test_teardown(a_log_in_use_is_left_alone, remove_dir),
     };
