@@ -16,10 +16,12 @@ struct reader {
     struct gw_log_reader_conf conf;
     struct gw_lf_scan scan; /* of the segment `number`; without a file: to be opened */
     uint64_t number;
-    uint64_t seq, row;         /* everything before was given, or passed over */
-    bool knows_row;            /* row is exact: what comes behind it must follow on */
-    struct gw_lf_place before; /* until it is: where the last frame below seq ends, or the segment begins */
-    uint64_t time_ns;          /* seek by time: frames before are passed over until the first one at or behind it */
+    uint64_t seq, row; /* everything before was given, or passed over */
+    bool knows_row;    /* row is exact: what comes behind it must follow on */
+    bool
+        has_before; /* until then, once a segment is open: where the last frame below seq ends, or the segment begins */
+    struct gw_lf_place before;
+    uint64_t time_ns; /* seek by time: frames before are passed over until the first one at or behind it */
     uint64_t from[GW_LOG_PARTITIONS];
     uint64_t lost_frames, lost_rows; /* since the last entry */
     unsigned n_errors;               /* of the disk, in a row */
@@ -30,6 +32,21 @@ struct reader {
 static void close_file(struct reader *r)
 {
     gw_lf_scan_clear(&r->scan);
+}
+
+/* Nothing is known of what lies before seq. */
+static void lose_place(struct reader *r)
+{
+    r->knows_row = false;
+    r->has_before = false;
+}
+
+/* What is missing from here on is told with the next frame. */
+static void go_before(struct reader *r)
+{
+    r->seq = r->before.seq;
+    r->row = r->before.row;
+    r->knows_row = true;
 }
 
 /* Begin at its low, or where its positions are. */
@@ -98,7 +115,7 @@ int gw_lf_seek(struct gw_log_reader *reader, uint16_t partition, uint64_t seq)
     }
     if (partition == GW_LOG_PARTITIONS || seq < r->seq) {
         r->seq = seq;
-        r->knows_row = false;
+        lose_place(r);
         close_file(r);
     }
     r->time_ns = 0;
@@ -222,7 +239,7 @@ static int locate(struct reader *r)
     is_last = i + 1 == l->n_segs;
     if (r->seq < l->segs[0].first_seq) { /* retention was faster */
         r->seq = l->segs[0].first_seq;
-        r->knows_row = false;
+        lose_place(r);
     }
     (void)pthread_mutex_unlock(&l->lock);
     if (is_same) {
@@ -237,14 +254,12 @@ static int locate(struct reader *r)
     if (rc < 0)
         return rc;
     r->number = seg.number;
+    if (!r->knows_row && r->has_before) /* nothing fitted in the one before */
+        go_before(r);
     if (r->knows_row && seg.first_seq > r->seq)
         gap(r, seg.first_seq, seg.first_row);
     r->before = (struct gw_lf_place){seg.first_row, seg.first_seq, 0};
-    if (!r->knows_row && r->seq <= seg.first_seq) { /* its first frame may be the damaged one */
-        r->seq = seg.first_seq;
-        r->row = seg.first_row;
-        r->knows_row = true;
-    }
+    r->has_before = true;
     return 1;
 }
 
@@ -342,7 +357,7 @@ static bool went_away(struct reader *r)
     if (listed)
         return false;
     close_file(r);
-    r->knows_row = false;
+    lose_place(r);
     return true;
 }
 
@@ -390,11 +405,8 @@ static int look_at(struct reader *r, uint64_t off, const struct gw_lf_record *re
         r->before = (struct gw_lf_place){rec->row + rec->rows, rec->seq + 1, 0};
         return 0;
     }
-    if (!r->knows_row && rec->seq > r->seq) { /* the one that was asked for is missing */
-        r->seq = r->before.seq;
-        r->row = r->before.row;
-        r->knows_row = true;
-    }
+    if (!r->knows_row && rec->seq > r->seq) /* the one that was asked for is missing */
+        go_before(r);
     if (rec->seq > r->seq)
         gap(r, rec->seq, rec->row);
     r->seq = rec->seq;

@@ -542,6 +542,37 @@ static void a_damaged_first_frame_is_told(void **state)
     world_clear(&w);
 }
 
+/* The same where a reader begins, or behind that, and nothing is left of that segment. */
+static void a_segment_without_frames_is_told(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 3; k++) {
+        uint64_t first, end;
+        struct gw_log_reader *r;
+        struct gw_log_entry e;
+        struct world w;
+        uint8_t *p;
+        size_t n;
+
+        begin(&w);
+        (void)fill(&w, 3);
+        first = lf(&w)->segs[1].first_seq;
+        end = lf(&w)->segs[2].first_seq;
+        p = gw_simdisk_bytes(&disk, "q/00000000000000000002.log", &n);
+        memset(p + lf(&w)->segs[1].data, 0, n - lf(&w)->segs[1].data);
+        assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+        assert_int_equal(gw_log_seek(r, GW_LOG_PARTITIONS, first + k - 1), 0);
+        if (k == 0)
+            assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(gw_log_next(r, &e), 1);
+        assert_int_equal(e.frame.seq, end);
+        assert_int_equal(e.lost_frames, end - first);
+        assert_int_equal(e.lost_rows, end - first);
+        gw_log_reader_free(r);
+        world_clear(&w);
+    }
+}
+
 /*
  * Scenario    of three frames the one that a reader is sent to is damaged, in its head or in its body; or it and the
  * one before Guarantees  it is told with the next one, and the log counts it for whoever had it open
@@ -765,6 +796,7 @@ int main(void)
         cmocka_unit_test(what_lies_behind_the_end_is_cut_off),
         cmocka_unit_test(a_file_keeps_its_room_when_a_write_fails),
         cmocka_unit_test(a_damaged_first_frame_is_told),
+        cmocka_unit_test(a_segment_without_frames_is_told),
         cmocka_unit_test(a_damaged_frame_that_is_asked_for_is_told),
         cmocka_unit_test(the_end_is_read_again),
         cmocka_unit_test(damage_is_kept_aside_and_counted),
