@@ -264,7 +264,8 @@ static int move_to(struct world *w, uint32_t consumer, uint64_t seq)
  * Scenario    limits that keep what is unread: a reader has read nothing until the log is full, then most of it; a
  * note's consumer never moves; after a restart the reader is not opened, and from some time on does not count
  * Guarantees  the full log refuses and drops nothing, by size or age; what was read goes, and there is room again; a
- *             restart drops nothing before the reader is there; what nobody who counts has read goes by the limits
+ *             restart drops nothing before the reader is there; what nobody who counts has read goes by the limits,
+ * also when the reader has been there again and is closed
  */
 static void limits_wait_for_readers(void **state)
 {
@@ -310,6 +311,18 @@ static void limits_wait_for_readers(void **state)
     (void)gw_log_work(w.log);
     assert_int_equal(world_stats(&w).first_seq, end + 20);
     assert_int_equal(world_consumer(&w, a).settled[GW_LOG_DROPPED], 25);
+
+    assert_int_equal(gw_log_consumer_open(w.log, "a", GW_LOG_FROM_FIRST, &a), 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(world_append(&w, 1, 5000, false), 0);
+    disk.now_ns += 7200 * S;
+    gw_log_consumer_close(w.log, a + 100); /* nobody */
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).first_seq, end + 20);
+    gw_log_consumer_close(w.log, a);
+    (void)gw_log_work(w.log);
+    (void)gw_log_work(w.log);
+    assert_int_equal(world_stats(&w).first_seq, end + 25);
     world_clear(&w);
 }
 

@@ -345,6 +345,49 @@ static void limits_of_bytes_and_age(void **state)
     assert_int_equal(st.first_seq, 1);
 }
 
+/* With limits that keep what is unread: what all have read goes down to three quarters; notes, and who is closed, do
+ * not count. */
+static void limits_wait_for_readers(void **state)
+{
+    enum { FRAME = 65 };
+    struct gw_log_retention r = {.max_bytes = 10 * FRAME, .keep = GW_LOG_KEEP_ALL};
+    struct bed *b = *state;
+    struct gw_log_stats st;
+    uint32_t a, other;
+    unsigned n_woken;
+
+    b->conf.retention = r;
+    reopen(b);
+    (void)consumer(b, "#note", GW_LOG_FROM_FIRST);
+    a = consumer(b, "a", GW_LOG_FROM_FIRST);
+    other = consumer(b, "b", GW_LOG_FROM_FIRST);
+    for (unsigned i = 0; i < 10; i++)
+        (void)gw_test_log_put(b->l, "x", 1);
+    for (uint64_t seq = 0; seq < 10; seq++)
+        gw_test_log_settle(b->l, other, seq);
+    gw_log_stats(b->l, &st);
+    assert_int_equal(st.first_seq, 0);
+    for (uint64_t seq = 0; seq < 6; seq++)
+        gw_test_log_settle(b->l, a, seq);
+    gw_log_stats(b->l, &st);
+    assert_int_equal(st.first_seq, 3);
+
+    n_woken = b->n_woken;
+    r = (struct gw_log_retention){.max_bytes = 2 * FRAME, .keep = GW_LOG_KEEP_OPEN};
+    gw_log_retain(b->l, &r);
+    assert_int_equal(b->n_woken, n_woken + 1);
+    (void)gw_log_work(b->l);
+    gw_log_consumer_close(b->l, a + 100); /* nobody */
+    (void)gw_log_work(b->l);
+    gw_log_stats(b->l, &st);
+    assert_int_equal(st.first_seq, 6);
+    gw_log_consumer_close(b->l, a);
+    (void)gw_log_work(b->l);
+    gw_log_stats(b->l, &st);
+    assert_int_equal(st.first_seq, 9);
+    assert_int_equal(gw_test_log_consumer(b->l, "a").settled[GW_LOG_DROPPED], 3);
+}
+
 static void a_damaged_frame_is_told(void **state)
 {
     struct bed *b = *state;
@@ -534,6 +577,7 @@ int main(void)
         TEST(an_old_producer_is_fenced),
         TEST(what_goes_and_who_is_told),
         TEST(limits_of_bytes_and_age),
+        TEST(limits_wait_for_readers),
         TEST(a_damaged_frame_is_told),
         TEST(faults_by_chance),
         TEST(late_for_readers_and_late_answers),
