@@ -271,7 +271,7 @@ static bool find_config(struct gw_cli *c)
             c->uris[c->n_uris++] = paths[i];
             return true;
         }
-    if (c->command != gw_cli_commands[0])
+    if (c->command != gw_cli_commands[0] && !(c->command->flags & GW_CLI_BUILTIN))
         return false;
     c->uris[c->n_uris++] = "builtin:";
     c->is_builtin = true;

@@ -12,8 +12,9 @@
 struct gw_cli;
 
 enum gw_cli_flags {
-    GW_CLI_HIDDEN = 1, /* not in the help */
-    GW_CLI_REST = 2,   /* takes further words and flags of its own: rest[] */
+    GW_CLI_HIDDEN = 1,  /* not in the help */
+    GW_CLI_REST = 2,    /* takes further words and flags of its own: rest[] */
+    GW_CLI_BUILTIN = 4, /* without a configuration it is about a gateway that has none, either */
 };
 
 struct gw_cli_command {

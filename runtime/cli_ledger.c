@@ -75,4 +75,5 @@ static int ledger(struct gw_cli *c)
 const struct gw_cli_command gw_cli_ledger = {
     .word = "ledger",
     .help = "what became of every row of a running gateway; exit code 1 when one is missing",
+    .flags = GW_CLI_BUILTIN,
     .run = ledger};

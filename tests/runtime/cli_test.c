@@ -31,7 +31,7 @@ static const struct gw_component otlp = {.kind = GW_RECEIVER, .name = "otlp", .s
 static const struct gw_component out = {
     .kind = GW_EXPORTER, .name = "out", .summary = "Sends.", .signals = GW_ALL_SIGNALS};
 static const struct gw_component *const catalogue[] = {&in, &otlp, &out, NULL};
-static const struct gw_service_options options = {.components = catalogue};
+static const struct gw_service_options options = {.components = catalogue}, *service = &options;
 
 static const char good[] = "receivers: {in: {token: \"${env:TOKEN}\", endpoint: there}}\nexporters: {out: }\n"
                            "service: {pipelines: {traces: {receivers: [in], exporters: [out]}}}\n";
@@ -120,7 +120,7 @@ static void write_file(const char *name, const char *text)
 static int cli_with(bool colour, const char *const *argv)
 {
     const struct gw_cli_world w = {
-        .env = env, .write = write_out, .variable = variable, .service = &options, .run = run, .colour = colour};
+        .env = env, .write = write_out, .variable = variable, .service = service, .run = run, .colour = colour};
     int argc = 0, rc;
 
     while (argv[argc])
@@ -238,6 +238,30 @@ static void a_url_is_a_source_like_another(void **state)
     assert_string_equal(texts[2], "https://***@conf/late.yaml: error: https://***@conf/late.yaml: timed out\n");
     assert_int_equal(n_runs, 0);
     gw_env_real_ops(env)->fetch = NULL;
+}
+
+static int fetch_books(struct gw_env *e, const char *url, size_t max_bytes, char **ret_p, size_t *ret_n,
+                       struct gw_err *err)
+{
+    (void)e, (void)max_bytes, (void)err;
+    assert_string_equal(url, "http://127.0.0.1:8888/ledger/table");
+    *ret_p = strdup("balanced: nothing came\n");
+    *ret_n = strlen(*ret_p);
+    return 0;
+}
+
+/* Scenario: nothing says which gateway. Guarantees: the one that runs when nothing says how is asked. */
+static void the_ledger_is_that_of_a_gateway_without_a_configuration(void **state)
+{
+    (void)state;
+    gw_env_real_ops(env)->fetch = fetch_books;
+    service = &gw_service_options;
+    assert_int_equal(CLI("ledger"), 0);
+    service = &options;
+    assert_string_equal(texts[1], "balanced: nothing came\n");
+    gw_env_real_ops(env)->fetch = NULL;
+    assert_int_equal(CLI("validate"), GW_EXIT_USAGE);
+    assert_non_null(strstr(texts[2], "no configuration: give --config FILE"));
 }
 
 /* Scenario: wrong words. Guarantees: 64, and the word that was meant. */
@@ -380,6 +404,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(three_mistakes_exit_with_78, setup, teardown),
         cmocka_unit_test_setup_teardown(validate_tells_good_from_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_url_is_a_source_like_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_ledger_is_that_of_a_gateway_without_a_configuration, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_usage_is_explained, setup, teardown),
         cmocka_unit_test_setup_teardown(exit_codes_follow_the_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(print_config_hides_secrets, setup, teardown),
