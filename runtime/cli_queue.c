@@ -36,7 +36,8 @@ struct queues {
     struct gw_cli *c;
     char dir[PATH_BYTES];
     struct gw_buf out;
-    const char *kind, *name; /* of the log that is looked at */
+    const char *kind, *name;      /* of the log that is looked at */
+    const char *queue, *consumer; /* words of the command line, as far as the command has them */
     unsigned n_logs;
     bool dry_run;
     char socket[GW_CONTROL_PATH_BYTES];
@@ -191,9 +192,9 @@ static void match_entry(void *arg, const char *entry)
 }
 
 /* The folder of the log of that name; its kind is q->kind then. Returns an exit code. */
-static int find_log(struct queues *q, const char *queue, char path[PATH_BYTES + 512])
+static int find_log(struct queues *q, char path[PATH_BYTES + 512])
 {
-    struct gw_queue_name name = gw_queue_name_of(queue);
+    struct gw_queue_name name = gw_queue_name_of(q->queue);
     struct match m = {.name = name.name};
 
     for (unsigned i = 0; gw_queues_kinds[i] && !m.entry[0]; i++) {
@@ -205,7 +206,7 @@ static int find_log(struct queues *q, const char *queue, char path[PATH_BYTES + 
     }
     q->name = name.name;
     if (!m.entry[0]) {
-        gw_cli_say(q->c, 2, "error: %s: there is no queue \"%.100s\": see queue ls\n", q->dir, queue);
+        gw_cli_say(q->c, 2, "error: %s: there is no queue \"%.100s\": see queue ls\n", q->dir, q->queue);
         return GW_EXIT_UNAVAILABLE;
     }
     (void)snprintf(path, PATH_BYTES + 512, "%s/%s/%s", q->dir, q->kind, m.entry);
@@ -228,7 +229,7 @@ static bool any_left(struct gw_log *log)
 /* ---- release ---------------------------------------------------------------------------------------------- */
 
 /* Whoever has it open does it: it knows who uses it. */
-static int ask(struct queues *q, const char *consumer)
+static int ask(struct queues *q)
 {
     const char *path = q->c->socket ? q->c->socket : q->socket;
     struct gw_err err = {"it has no control socket"};
@@ -240,7 +241,7 @@ static int ask(struct queues *q, const char *consumer)
     gw_buf_printf(&q->out, "%s/%s", q->kind, q->name);
     gw_json_put_string(&args, gw_buf_slice(&q->out));
     gw_buf_put_str(&args, ",\"consumer\":");
-    gw_json_put_string(&args, gw_slice_cstr(consumer));
+    gw_json_put_string(&args, gw_slice_cstr(q->consumer));
     gw_buf_put_u8(&args, '}');
     if (args.failed)
         rc = gw_fail(&err, -EINVAL, "the names are too long");
@@ -273,9 +274,9 @@ static void empty_queue(struct queues *q, struct gw_log *log)
         (void)gw_log_truncate(log, GW_LOG_END);
 }
 
-static int release_in(struct queues *q, struct gw_log *log, const char *consumer)
+static int release_in(struct queues *q, struct gw_log *log)
 {
-    const struct gw_queue_release what = {.kind = q->kind, .consumer = consumer, .dry_run = q->dry_run};
+    const struct gw_queue_release what = {.kind = q->kind, .consumer = q->consumer, .dry_run = q->dry_run};
     bool is_journal = strcmp(q->kind, "journal") == 0;
     struct gw_queue_wait w;
     int rc = gw_queue_release(log, &what, &w);
@@ -284,10 +285,11 @@ static int release_in(struct queues *q, struct gw_log *log, const char *consumer
         empty_queue(q, log);
     (void)gw_log_work(log);
     if (rc < 0) {
-        gw_cli_say(q->c, 2, "error: %s: %s\n", consumer, rc == -ENOENT ? "nothing waits there for it" : strerror(-rc));
+        gw_cli_say(q->c, 2, "error: %s: %s\n", q->consumer,
+                   rc == -ENOENT ? "nothing waits there for it" : strerror(-rc));
         return rc == -ENOENT ? GW_EXIT_UNAVAILABLE : GW_EXIT_IO;
     }
-    gw_buf_printf(&q->out, "%s %s: ", q->dry_run ? "would release" : "released", consumer);
+    gw_buf_printf(&q->out, "%s %s: ", q->dry_run ? "would release" : "released", q->consumer);
     gw_queue_put_wait(&q->out, &w);
     gw_buf_put_u8(&q->out, '\n');
     if (is_journal && !q->dry_run && !any_left(log))
@@ -315,23 +317,18 @@ static int open_to_change(struct queues *q, const char *path, struct gw_log_file
 
 static int release(struct queues *q)
 {
-    const char *queue = gw_cli_take_word(q->c), *consumer = gw_cli_take_word(q->c);
     struct gw_log_files_conf conf;
     char path[PATH_BYTES + 512];
     struct gw_log *log;
-    int rc;
+    int rc = find_log(q, path);
 
-    if (!queue || !consumer)
-        return gw_cli_usage(q->c, "release needs a queue, and an exporter or a pipeline: see queue ls", "",
-                            (const char *const[]){NULL});
-    rc = find_log(q, queue, path);
     if (rc == 0)
         rc = open_to_change(q, path, &conf, &log);
     if (rc == GW_EXIT_BUSY)
-        return ask(q, consumer);
+        return ask(q);
     if (rc != 0)
         return rc;
-    rc = release_in(q, log, consumer);
+    rc = release_in(q, log);
     gw_log_close(log);
     return rc;
 }
@@ -362,15 +359,11 @@ static int discard_in(struct queues *q, struct gw_log *log)
 
 static int discard(struct queues *q)
 {
-    const char *queue = gw_cli_take_word(q->c);
     struct gw_log_files_conf conf;
     char path[PATH_BYTES + 512];
     struct gw_log *log;
-    int rc;
+    int rc = find_log(q, path);
 
-    if (!queue)
-        return gw_cli_usage(q->c, "discard needs a queue: see queue ls", "", (const char *const[]){NULL});
-    rc = find_log(q, queue, path);
     if (rc == 0)
         rc = open_to_change(q, path, &conf, &log);
     if (rc == GW_EXIT_BUSY)
@@ -384,18 +377,44 @@ static int discard(struct queues *q)
 
 /* ---- the command ------------------------------------------------------------------------------------------ */
 
+struct command {
+    const char *word;
+    int (*run)(struct queues *q);
+    const char *queue, *consumer; /* what it says when that word is not there; NULL: it takes none */
+};
+
+static int take_words(struct queues *q, const struct command *command)
+{
+    static const char *const none[] = {NULL};
+
+    if (command->queue && !(q->queue = gw_cli_take_word(q->c)))
+        return gw_cli_usage(q->c, command->queue, "", none);
+    if (command->consumer && !(q->consumer = gw_cli_take_word(q->c)))
+        return gw_cli_usage(q->c, command->consumer, "", none);
+    return gw_cli_no_more(q->c, flag_words); /* a flag that is misspelt is not left out */
+}
+
+static int find_place(struct queues *q, const char *directory)
+{
+    if (!directory)
+        return find_directory(q);
+    (void)snprintf(q->dir, sizeof(q->dir), "%s", directory);
+    (void)snprintf(q->socket, sizeof(q->socket), "%s/control.sock", directory);
+    return 0;
+}
+
 static int run(struct gw_cli *c)
 {
-    static const struct {
-        const char *word;
-        int (*run)(struct queues *q);
-    } commands[] = {{"ls", ls}, {"release", release}, {"discard", discard}};
+    static const char needs_both[] = "release needs a queue, and an exporter or a pipeline: see queue ls";
+    static const struct command commands[] = {{"ls", ls, NULL, NULL},
+                                              {"release", release, needs_both, needs_both},
+                                              {"discard", discard, "discard needs a queue: see queue ls", NULL}};
     enum { N = sizeof(commands) / sizeof(*commands) };
     bool missing = false;
     const char *directory = gw_cli_take_flag(c, "--directory", &missing), *word;
     struct queues q = {.c = c, .dry_run = gw_cli_take_switch(c, "--dry-run")};
     unsigned i = 0;
-    int rc = 0;
+    int rc;
 
     word = gw_cli_take_word(c);
     if (!word) {
@@ -408,12 +427,9 @@ static int run(struct gw_cli *c)
         return gw_cli_usage(c, "unknown command", word, words);
     if (missing)
         return gw_cli_usage(c, "a value must follow", "--directory", flag_words);
-    if (directory) {
-        (void)snprintf(q.dir, sizeof(q.dir), "%s", directory);
-        (void)snprintf(q.socket, sizeof(q.socket), "%s/control.sock", directory);
-    } else {
-        rc = find_directory(&q);
-    }
+    rc = take_words(&q, &commands[i]);
+    if (rc == 0)
+        rc = find_place(&q, directory);
     gw_buf_init(&q.out, OUT_MAX);
     if (rc == 0)
         rc = commands[i].run(&q);

@@ -109,10 +109,11 @@ static int count_from(struct waits *s, uint64_t seq)
         return rc;
     rc = gw_log_seek(r, GW_LOG_PARTITIONS, seq);
     while (rc >= 0 && (rc = gw_log_next(r, &e)) == 1 && e.frame.seq < s->st.end_seq) {
-        for (unsigned i = 0; i < s->n && s->max_bytes && bytes > s->max_bytes; i++)
-            s->of[i].w.is_more = true;
-        if (s->max_bytes && bytes > s->max_bytes)
+        if (s->max_bytes && bytes > s->max_bytes) {
+            for (unsigned i = 0; i < s->n; i++)
+                s->of[i].w.is_more = true;
             break;
+        }
         count_frame(s, &e.frame);
         bytes += e.frame.body.n;
     }

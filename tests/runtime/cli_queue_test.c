@@ -207,6 +207,8 @@ static void journals_are_shown_released_and_discarded(void **state)
 {
     const char *ls[] = {"staunch", "queue", "ls", "--directory", dir, NULL},
                *look[] = {"staunch", "queue", "release", "orders", "logs/b", "--directory", dir, "--dry-run", NULL},
+               *slip[] = {"staunch", "queue", "release", "orders", "logs/b", "--directory", dir, "--dryrun", NULL},
+               *more[] = {"staunch", "queue", "discard", "orders", "logs/b", "--directory", dir, NULL},
                *b[] = {"staunch", "queue", "release", "journal/orders", "logs/b", "--directory", dir, NULL},
                *a[] = {"staunch", "queue", "release", "orders", "logs/a", "--directory", dir, NULL},
                *note[] = {"staunch", "queue", "release", "orders", "#partition_by", "--directory", dir, NULL},
@@ -226,6 +228,10 @@ static void journals_are_shown_released_and_discarded(void **state)
     assert_false(says(1, "#partition_by"));
     assert_int_equal(cli(look), 0);
     assert_true(says(1, "would release logs/b: 7 rows in 2 frames, 6 bytes\n"));
+    assert_int_equal(cli(slip), GW_EXIT_USAGE);
+    assert_true(says(2, "unknown flag \"--dryrun\"; did you mean \"--dry-run\"?"));
+    assert_int_equal(cli(more), GW_EXIT_USAGE);
+    assert_true(says(2, "unexpected argument \"logs/b\""));
     assert_int_equal(cli(note), GW_EXIT_UNAVAILABLE);
     assert_int_equal(cli(other), GW_EXIT_UNAVAILABLE);
     assert_int_equal(cli(discard), GW_EXIT_UNAVAILABLE);
