@@ -93,6 +93,14 @@ static void each_consumer(void *arg, const struct gw_log_consumer *c)
     w->c = *c;
 }
 
+bool gw_test_log_has_consumer(struct gw_log *l, const char *name)
+{
+    struct wanted w = {.name = name};
+
+    assert_int_equal(gw_log_consumers(l, each_consumer, &w), 0);
+    return w.found;
+}
+
 struct gw_log_consumer gw_test_log_consumer(struct gw_log *l, const char *name)
 {
     struct wanted w = {.name = name};

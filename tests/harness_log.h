@@ -31,6 +31,7 @@ int gw_test_commit_go(struct gw_test_commit *t, struct gw_log *l);
 uint64_t gw_test_log_put(struct gw_log *l, const char *body, uint32_t rows);
 /** Settle all of one frame; fails the test when that fails. */
 void gw_test_log_settle(struct gw_log *l, uint32_t consumer, uint64_t seq);
+bool gw_test_log_has_consumer(struct gw_log *l, const char *name);
 /** The consumer of that name; fails the test when there is none. */
 struct gw_log_consumer gw_test_log_consumer(struct gw_log *l, const char *name);
 /** What `next` gives until there is none: "body:rows[open,…]" with a blank between, terminated. Returns frames. */

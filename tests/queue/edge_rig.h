@@ -154,4 +154,11 @@ static void put(struct rig *r, enum gw_signal s, uint64_t first, unsigned n, con
     gw_buf_clear(&body);
 }
 
+static inline uint64_t dropped(struct rig *r, const char *reason)
+{
+    const struct gw_label l[] = {{"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", reason}};
+
+    return gw_meter_get(r->meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value;
+}
+
 #endif

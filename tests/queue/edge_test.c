@@ -10,13 +10,6 @@ static uint64_t metric(struct rig *r, const char *name, const char *key, const c
     return m ? m->value : 0;
 }
 
-static uint64_t dropped(struct rig *r, const char *reason)
-{
-    const struct gw_label l[] = {{"component", "scripted"}, {"pipeline", ""}, {"signal", "logs"}, {"reason", reason}};
-
-    return gw_meter_get(r->meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value;
-}
-
 /*
  * Scenario    two requests, both answered OK
  * Guarantees  they are stored at once, their bytes leave unchanged, and are counted as sent
@@ -847,41 +840,6 @@ static void tries_end_by_number_too(void **state)
 }
 
 /*
- * Scenario    the edge is closed while an attempt is under way; asked inside of cancel
- * Guarantees  there is no other try, because of the shutdown
- */
-static struct gw_tries at_the_end;
-static void cancel_and_ask(void *self, struct gw_attempt *a)
-{
-    struct gw_test_sink *s = self;
-    uint64_t pause;
-
-    assert_false(a->again(a, &at_the_end, &AWAY, &pause));
-    gw_test_sink_answer(s, &(struct gw_sent_info){.sent = GW_SENT_OVER, .reason = at_the_end.over});
-}
-
-static void at_the_end_nothing_is_tried_again(void **state)
-{
-    struct gw_exporter_ops ops = *gw_test_trying_exporter.exporter;
-    struct gw_component type = gw_test_trying_exporter;
-    struct rig r;
-
-    (void)state;
-    set_up(&r);
-    ops.cancel = cancel_and_ask;
-    type.exporter = &ops;
-    at_the_end = (struct gw_tries){0};
-    r.edge = new_edge(&r, &type, "scripted", &r.sink);
-    assert_int_equal(gw_edge_open(r.edge, r.loop, NULL), 0);
-    put(&r, GW_LOGS, 1, 2, NULL);
-    turn(&r);
-    gw_edge_close(r.edge);
-    assert_string_equal(at_the_end.over, "shutdown");
-    assert_int_equal(dropped(&r, "shutdown"), 2);
-    tear_down(&r);
-}
-
-/*
  * Scenario    of five rows one is refused by the sink, two are given up, two are delivered; no dead letter port
  * Guarantees  each is counted as what it is
  */
@@ -1051,7 +1009,6 @@ int main(void)
         cmocka_unit_test(a_dead_letter_waits_for_room_and_keeps_its_reason),
         cmocka_unit_test(who_tries_itself_hears_the_rules_of_the_queue),
         cmocka_unit_test(tries_end_by_number_too),
-        cmocka_unit_test(at_the_end_nothing_is_tried_again),
         cmocka_unit_test(what_is_left_of_own_tries_is_given_up_alone),
         cmocka_unit_test(a_grave_waits_for_room_and_holds_up_what_follows),
         cmocka_unit_test(a_grave_without_room_is_dropped_at_the_end),

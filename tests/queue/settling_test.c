@@ -51,6 +51,17 @@ static void the_stored_come_again(struct rig *r, struct port *p)
     tear_all_down(r, p);
 }
 
+/* The gateway stops, with no room for letters until then: the two in memory are dropped. */
+static void stop_and_go_on(struct rig *r, struct port *p)
+{
+    gw_edge_close(r->edges[0]);
+    assert_int_equal(dropped(r, "shutdown"), 2);
+    assert_int_equal(counts(r, 0).dropped, 2);
+    gw_edge_unreserve(p->edge, GW_LOGS, 1);
+    start_again(r, p);
+    the_stored_come_again(r, p);
+}
+
 /*
  * Scenario    the gateway stops while the sink is asked
  * Guarantees  the rows in memory are counted as dropped, those on disk are there at the next start, and no others
@@ -194,11 +205,7 @@ static void a_stop_without_room_for_the_letter_leaves_the_stored(void **state)
         pass(&r, S);
         assert_int_equal(p.sink->n_waiting, 0);
         must_balance(&r, &p);
-        gw_edge_close(r.edges[0]);
-        assert_int_equal(counts(&r, 0).dropped, 2);
-        gw_edge_unreserve(p.edge, GW_LOGS, 1);
-        start_again(&r, &p);
-        the_stored_come_again(&r, &p);
+        stop_and_go_on(&r, &p);
     }
 }
 
@@ -221,11 +228,7 @@ static void a_stop_with_a_grave_drops_what_is_in_memory_once(void **state)
         a = r.sinks[0]->waiting[0];
         a->dead(a, &dead);
         must_balance(&r, &p);
-        gw_edge_close(r.edges[0]);
-        assert_int_equal(counts(&r, 0).dropped, 2);
-        gw_edge_unreserve(p.edge, GW_LOGS, 1);
-        start_again(&r, &p);
-        the_stored_come_again(&r, &p);
+        stop_and_go_on(&r, &p);
     }
 }
 
@@ -243,12 +246,7 @@ static void a_refusal_at_a_stop_leaves_the_stored(void **state)
         set_up_mixed(&r, &p, first);
         assert_true(gw_edge_reserve(p.edge, GW_LOGS, 1, false));
         r.sinks[0]->when_cancelled = &NO;
-        gw_edge_close(r.edges[0]);
-        assert_int_equal(dropped(&r, "shutdown"), 2);
-        assert_int_equal(counts(&r, 0).dropped, 2);
-        gw_edge_unreserve(p.edge, GW_LOGS, 1);
-        start_again(&r, &p);
-        the_stored_come_again(&r, &p);
+        stop_and_go_on(&r, &p);
     }
 }
 

@@ -170,39 +170,45 @@ static void time_does_not_run_before_the_first_failure(void **state)
 }
 
 static struct gw_tries at_the_end;
+static struct gw_sent_info why;
 static void cancel_and_ask(void *self, struct gw_attempt *a)
 {
-    const struct gw_sent_info minute = closed_for(60 * S);
     struct gw_test_sink *s = self;
     uint64_t pause;
 
-    assert_false(a->again(a, &at_the_end, &minute, &pause));
+    assert_false(a->again(a, &at_the_end, &why, &pause));
     gw_test_sink_answer(s, &(struct gw_sent_info){.sent = GW_SENT_OVER, .reason = at_the_end.over});
 }
 
 /*
- * Scenario    the edge is closed before an open breaker
- * Guarantees  there is no waiting for it
+ * Scenario    the edge is closed while an attempt is under way, whose sink is away, or stands behind an open breaker;
+ * it is asked inside of cancel Guarantees  there is no other try, and no waiting, because of the shutdown
  */
-static void at_the_end_there_is_no_waiting(void **state)
+static void at_the_end_nothing_is_tried_again(void **state)
 {
+    const struct gw_sent_info reasons[] = {AWAY, closed_for(60 * S)};
     struct gw_exporter_ops ops = *gw_test_trying_exporter.exporter;
     struct gw_component type = gw_test_trying_exporter;
-    struct rig r;
 
     (void)state;
-    set_up(&r);
     ops.cancel = cancel_and_ask;
     type.exporter = &ops;
-    at_the_end = (struct gw_tries){0};
-    r.edge = new_edge(&r, &type, "scripted", &r.sink);
-    assert_int_equal(gw_edge_open(r.edge, r.loop, NULL), 0);
-    put(&r, GW_LOGS, 1, 2, NULL);
-    turn(&r);
-    gw_edge_close(r.edge);
-    assert_string_equal(at_the_end.over, "shutdown");
-    assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).dropped, 2);
-    tear_down(&r);
+    for (unsigned i = 0; i < 2; i++) {
+        struct rig r;
+
+        set_up(&r);
+        at_the_end = (struct gw_tries){0};
+        why = reasons[i];
+        r.edge = new_edge(&r, &type, "scripted", &r.sink);
+        assert_int_equal(gw_edge_open(r.edge, r.loop, NULL), 0);
+        put(&r, GW_LOGS, 1, 2, NULL);
+        turn(&r);
+        gw_edge_close(r.edge);
+        assert_string_equal(at_the_end.over, "shutdown");
+        assert_int_equal(gw_edge_counts(r.edge, GW_LOGS).dropped, 2);
+        assert_int_equal(dropped(&r, "shutdown"), 2);
+        tear_down(&r);
+    }
 }
 
 int main(void)
@@ -213,7 +219,7 @@ int main(void)
         cmocka_unit_test(a_drain_does_not_wait_for_a_breaker),
         cmocka_unit_test(what_runs_out_of_time_has_one_last_try),
         cmocka_unit_test(time_does_not_run_before_the_first_failure),
-        cmocka_unit_test(at_the_end_there_is_no_waiting),
+        cmocka_unit_test(at_the_end_nothing_is_tried_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

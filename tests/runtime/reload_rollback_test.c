@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/harness_engine.h"
+#include "tests/harness_log.h"
 #include "tests/harness_logs.h"
 
 #define S 1000000000ull
@@ -106,24 +107,9 @@ static void is_not_taken(const char *exporters)
         fail_msg("said: %s", err.text);
 }
 
-struct find {
-    const char *name;
-    bool found;
-};
-
-static void find_consumer(void *arg, const struct gw_log_consumer *c)
-{
-    struct find *f = arg;
-
-    f->found |= strcmp(c->name, f->name) == 0;
-}
-
 static bool has_place(const char *name)
 {
-    struct find f = {.name = name};
-
-    (void)gw_log_consumers(gw_test_log("/queue/logs"), find_consumer, &f);
-    return f.found;
+    return gw_test_log_has_consumer(gw_test_log("/queue/logs"), name);
 }
 
 /* ---- the tests ---------------------------------------------------------------------------------------------- */

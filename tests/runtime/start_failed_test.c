@@ -110,24 +110,9 @@ static void fails(const char *receivers, const char *exporters, const char *why)
         fail_msg("said: %s", err.text);
 }
 
-struct find {
-    const char *name;
-    bool found;
-};
-
-static void find_consumer(void *arg, const struct gw_log_consumer *c)
-{
-    struct find *f = arg;
-
-    f->found |= strcmp(c->name, f->name) == 0;
-}
-
 static bool has_place(const char *log, const char *name)
 {
-    struct find f = {.name = name};
-
-    (void)gw_log_consumers(gw_test_log(log), find_consumer, &f);
-    return f.found;
+    return gw_test_log_has_consumer(gw_test_log(log), name);
 }
 
 /* ---- the tests ------------------------------------------------------------------------------------------------ */
