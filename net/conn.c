@@ -65,6 +65,23 @@ static void cut(struct gw_hs_conn *c)
     gw_conn_close(c);
 }
 
+bool gw_conn_has_input(const struct gw_hs_conn *c)
+{
+    char first;
+
+    return recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/** Its first bytes are there, only this thread did not come to read them: no reason to cut it off at the last moment.
+ */
+static bool is_heard(struct gw_hs_conn *c, uint64_t now)
+{
+    if (!c->quiescing || c->proto || c->handshaking || !gw_conn_has_input(c))
+        return false;
+    c->phase_due_ns = now + GW_HS_LAST_WORDS_NS;
+    return true;
+}
+
 static void on_life(struct gw_timer *t)
 {
     struct gw_hs_conn *c = (struct gw_hs_conn *)((char *)t - offsetof(struct gw_hs_conn, life));
@@ -72,7 +89,7 @@ static void on_life(struct gw_timer *t)
 
     if (c->closed)
         return;
-    if (c->phase_due_ns && now >= c->phase_due_ns) {
+    if (c->phase_due_ns && now >= c->phase_due_ns && !is_heard(c, now)) {
         if (c->lingering)
             gw_conn_close(c);
         else

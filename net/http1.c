@@ -546,7 +546,10 @@ static void h1_timeout(struct gw_hs_conn *c)
         return;
     }
     if (h->c->quiescing && is_idle(h)) {
-        leave(h);
+        if (gw_conn_has_input(h->c)) /* it came while this thread was kept from reading */
+            gw_conn_arm(c, now + GW_HS_LAST_WORDS_NS);
+        else
+            leave(h);
         return;
     }
     if (h->state == WAIT || is_idle(h)) {

@@ -21,7 +21,7 @@ struct gw_hs_conn;
 struct st_h2o_socket_t;
 
 /** A connection that is going to end and says nothing: so long a request that may be on its way is waited for. */
-#define GW_HS_LAST_WORDS_NS 250000000u
+#define GW_HS_LAST_WORDS_NS 1000000000u
 
 /** What a protocol implements. One table each: gw_http1, gw_http2. */
 struct gw_hs_proto {
@@ -144,6 +144,8 @@ static inline uint64_t gw_conn_now_ns(const struct gw_hs_conn *c)
 }
 /** Have proto->timeout called at due_ns, instead of whatever was armed before. 0: never. */
 void gw_conn_arm(struct gw_hs_conn *c, uint64_t due_ns);
+/** The peer has sent what this thread has not read yet. Cost: a system call. */
+bool gw_conn_has_input(const struct gw_hs_conn *c);
 /** The most that input may leave unconsumed: max_header_bytes + 64 KiB. */
 size_t gw_conn_max_input(const struct gw_hs_conn *c);
 

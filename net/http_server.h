@@ -156,7 +156,7 @@ int gw_hs_server_new(struct gw_hs_group *g, struct gw_loop *loop, struct gw_hs_h
                      struct gw_hs_server **ret, struct gw_err *err);
 /**
  * Stop accepting, but for those who have connected already; HTTP/2 gets the two-step GOAWAY, HTTP/1.1 `Connection:
- * close` with its next answer, and a connection that says nothing ends 250 ms later.
+ * close` with its next answer, and a connection that says nothing ends a second later.
  */
 void gw_hs_server_quiesce(struct gw_hs_server *sv);
 bool gw_hs_server_is_idle(const struct gw_hs_server *sv);

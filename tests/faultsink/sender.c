@@ -468,12 +468,38 @@ static bool leave(struct conn *c)
     return false;
 }
 
+static void readable(struct conn *c)
+{
+    static uint8_t buf[64 << 10];
+
+    while (c->fd >= 0) {
+        uint8_t *to = g.grpc ? buf : (uint8_t *)c->in + c->n_in;
+        size_t room = g.grpc ? sizeof(buf) : sizeof(c->in) - 1 - c->n_in;
+        ssize_t n = recv(c->fd, to, room, 0);
+
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0 || (g.grpc && nghttp2_session_mem_recv(c->h2, buf, (size_t)n) < 0)) {
+            drop(c);
+            return;
+        }
+        if (!g.grpc) {
+            c->n_in += (size_t)n;
+            h1_read(c);
+        }
+        if ((size_t)n < room)
+            return;
+    }
+}
+
 static void pump(struct conn *c)
 {
     if (leave(c)) {
         flush_out(c);
         return;
     }
+    if (c->fd >= 0 && !g.grpc && more()) /* as curl does: is it still open? */
+        readable(c);
     for (unsigned i = 0; i < g.n_streams && more(); i++) {
         struct call *k = &c->calls[i];
 
@@ -498,30 +524,6 @@ static void pump(struct conn *c)
     }
     if (c->fd >= 0)
         flush_out(c);
-}
-
-static void readable(struct conn *c)
-{
-    static uint8_t buf[64 << 10];
-
-    while (c->fd >= 0) {
-        uint8_t *to = g.grpc ? buf : (uint8_t *)c->in + c->n_in;
-        size_t room = g.grpc ? sizeof(buf) : sizeof(c->in) - 1 - c->n_in;
-        ssize_t n = recv(c->fd, to, room, 0);
-
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n <= 0 || (g.grpc && nghttp2_session_mem_recv(c->h2, buf, (size_t)n) < 0)) {
-            drop(c);
-            return;
-        }
-        if (!g.grpc) {
-            c->n_in += (size_t)n;
-            h1_read(c);
-        }
-        if ((size_t)n < room)
-            return;
-    }
 }
 
 /* Requests that nobody answers; true: something is still open. */

@@ -17,7 +17,7 @@ struct fake {
     struct gw_hs_handler *handler;
     uint64_t now_ns, due_ns;
     struct gw_buf out, in;
-    bool paused, resumed, dirty;
+    bool paused, resumed, dirty, has_input;
 };
 
 static struct fake *fake_of(const struct gw_hs_conn *c)
@@ -113,6 +113,10 @@ void gw_conn_finish(struct gw_hs_conn *c)
 void gw_conn_arm(struct gw_hs_conn *c, uint64_t due_ns)
 {
     fake_of(c)->due_ns = due_ns;
+}
+bool gw_conn_has_input(const struct gw_hs_conn *c)
+{
+    return fake_of(c)->has_input;
 }
 size_t gw_conn_max_input(const struct gw_hs_conn *c)
 {

@@ -674,6 +674,10 @@ static void ends_are_orderly(void **state)
     r.f.c.quiescing = true;
     gw_http1.quiesce(&r.f.c);
     assert_false(r.f.c.finishing);
+    r.f.has_input = true; /* not read yet: this is not silence */
+    gw_http1.timeout(&r.f.c);
+    assert_false(r.f.c.finishing);
+    r.f.has_input = false;
     gw_http1.timeout(&r.f.c);
     assert_true(r.f.c.finishing);
     assert_false(r.f.c.closed);
