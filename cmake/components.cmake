@@ -17,16 +17,18 @@ foreach(line IN LISTS lines)
   list(APPEND component_names ${kind}s/${name})
 endforeach()
 # What several components of a kind share lives in <kind>s/common/.
-file(GLOB common CONFIGURE_DEPENDS receivers/common/*.c processors/common/*.c exporters/common/*.c extensions/common/*.c)
+file(GLOB common CONFIGURE_DEPENDS receivers/common/*.c processors/common/*.c connectors/common/*.c exporters/common/*.c extensions/common/*.c)
 add_library(gw_components STATIC pipeline/registry/registry.c ${component_sources} ${common})
 target_include_directories(gw_components PUBLIC ${PROJECT_SOURCE_DIR})
-target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_otlp-proto gw_net ${CRYPT}
+target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_values gw_ottl gw_otlp-proto gw_net ${CRYPT}
   PkgConfig::libpcre2-8 PkgConfig::libcrypto)
 
 function(gw_component_tests)
-  file(GLOB shared CONFIGURE_DEPENDS tests/exporters/common/*_test.c)
-  foreach(t IN LISTS shared)
-    gw_test(exporters/common ${t})
+  foreach(kind exporters processors connectors)
+    file(GLOB shared CONFIGURE_DEPENDS tests/${kind}/common/*_test.c)
+    foreach(t IN LISTS shared)
+      gw_test(${kind}/common ${t})
+    endforeach()
   endforeach()
   foreach(path IN LISTS component_names)
     get_filename_component(kind ${path} DIRECTORY)

@@ -82,11 +82,12 @@ struct gw_component {
     const char *summary;        /* one line, shown by `staunch components` */
     unsigned signals;           /* OR of enum gw_signal */
     unsigned reads, writes;     /* OR of enum gw_column_set */
-    const char *partition_by;   /* column whose equal values must meet in one instance, or NULL */
-    const char *const *ports;   /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
-    unsigned expands;           /* output bytes per input byte that consume() may emit, at most */
-    bool holds;                 /* keeps rows in memory beyond consume(): forces the ack point before it */
-    bool must_be_started;       /* an extension that pipelines do not name */
+    unsigned makes; /* connectors: signals that leave by port 0, whatever came in; 0 = the signal that came in */
+    const char *partition_by; /* column whose equal values must meet in one instance, or NULL */
+    const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
+    unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
+    bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */
+    bool must_be_started;     /* an extension that pipelines do not name */
     /** A receiver's, NULL-ended, at most GW_MAX_TRANSPORTS: what gw_meta's may be, a label. NULL: "internal" alone. */
     const char *const *transports;
 

@@ -6,7 +6,7 @@
  *       probabilistic_sampler: { sampling_percentage: 10, mode: proportional }
  *
  * hash_seed compares 14 bits of a hash of the trace id with the share; equalizing and proportional compare 56 random
- * bits with a threshold that travels with the record (processors/common/sampling.h). Decisions, trace states and
+ * bits with a threshold that travels with the record (values/sampling.h). Decisions, trace states and
  * attributes are those of the Collector's processor, bit for bit.
  */
 #include <math.h>
@@ -16,8 +16,8 @@
 
 #include "pipeline/component.h"
 #include "pipeline/ports.h"
-#include "processors/common/sampling.h"
-#include "processors/common/value.h"
+#include "values/sampling.h"
+#include "values/value.h"
 
 enum mode { HASH_SEED, EQUALIZING, PROPORTIONAL, NEVER };
 static const char *const modes[] = {"hash_seed", "equalizing", "proportional", NULL};

@@ -7,8 +7,8 @@
 #include <strings.h>
 
 #include "core/json_writer.h"
-#include "processors/common/pattern.h"
-#include "processors/common/value.h"
+#include "values/pattern.h"
+#include "values/value.h"
 
 #define C struct gw_action_conf
 const struct gw_field gw_action_fields[] = {

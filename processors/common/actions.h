@@ -33,7 +33,7 @@ void gw_actions_begin(struct gw_actions *a, struct gw_view *v);
 void gw_actions_run(struct gw_actions *a, struct gw_view *v, enum gw_owner o, uint32_t index);
 /** The same on each kept row of the view. */
 void gw_actions_run_rows(struct gw_actions *a, struct gw_view *v);
-/** Texts that a pattern gave up on (processors/common/pattern.h). */
+/** Texts that a pattern gave up on (values/pattern.h). */
 uint64_t gw_actions_n_given_up(const struct gw_actions *a);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "processors/common/pattern.h"
-#include "processors/common/value.h"
+#include "values/pattern.h"
+#include "values/value.h"
 
 static const struct gw_field regexp_fields[] = {
     {GW_FIELD_(struct gw_match_regexp_conf, cache_enabled, "cacheenabled", GW_F_BOOL, "false", 0, 0,

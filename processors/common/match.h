@@ -51,7 +51,7 @@ void gw_match_free(struct gw_match *m);
 /** Once per view. */
 void gw_match_begin(struct gw_match *m);
 bool gw_match_row(struct gw_match *m, const struct gw_view *v, uint32_t row);
-/** Texts that a pattern gave up on (processors/common/pattern.h). */
+/** Texts that a pattern gave up on (values/pattern.h). */
 uint64_t gw_match_n_given_up(const struct gw_match *m);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "processors/common/sampling.h"
+#include "values/sampling.h"
 
 #include <math.h>
 

@@ -3,8 +3,8 @@
  * Attribute values as configurations and Go programs see them: made from a YAML node, written as the Collector's
  * AsString does, converted by Go's rules.
  */
-#ifndef GW_PROCESSORS_COMMON_VALUE_H
-#define GW_PROCESSORS_COMMON_VALUE_H
+#ifndef GW_VALUES_VALUE_H
+#define GW_VALUES_VALUE_H
 
 #include "batch/view.h"
 #include "config/node.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "processors/common/value.h"
+#include "values/value.h"
 
 #include <ctype.h>
 #include <math.h>

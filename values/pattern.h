@@ -7,8 +7,8 @@
  *
  * Threads   a pattern has its scratch inside: one thread
  */
-#ifndef GW_PROCESSORS_COMMON_PATTERN_H
-#define GW_PROCESSORS_COMMON_PATTERN_H
+#ifndef GW_VALUES_PATTERN_H
+#define GW_VALUES_PATTERN_H
 
 #include "core/slice.h"
 #include "core/status.h"

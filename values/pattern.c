@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "processors/common/pattern.h"
+#include "values/pattern.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * 56 bits of randomness R, a sampler a rejection threshold T; kept when T <= R. Both travel in the `ot` member of the
  * W3C trace state: `ot=rv:<14 hex>;th:<1..14 hex>`. Arithmetic and texts are those of the Collector's pkg/sampling.
  */
-#ifndef GW_PROCESSORS_COMMON_SAMPLING_H
-#define GW_PROCESSORS_COMMON_SAMPLING_H
+#ifndef GW_VALUES_SAMPLING_H
+#define GW_VALUES_SAMPLING_H
 
 #include "core/buf.h"
 #include "core/slice.h"

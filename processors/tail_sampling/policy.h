@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies, in two halves. What they ask of single spans is asked when a span comes, while its columns are at hand, and
+ * leaves one bit a predicate; what is left of a trace is a summary of fixed size. Deciding looks at summaries alone: it
+ * costs the same for a trace of 3 spans and of 100,000, and a trace can be decided whose spans are kept elsewhere.
+ *
+ *   span ─► predicates (this policy list's leaves) ─► bits ─┐
+ *           times, bytes, flags, trace state ───────────────┴─► gw_trace_facts ─► decide() ─► verdict
+ *
+ * Decisions, their precedence and hashes are the Collector's (tailsamplingprocessor), bit for bit.
+ *
+ * Threads   one: rate limiters, composites and patterns have state inside
+ */
+#ifndef GW_TAIL_SAMPLING_POLICY_H
+#define GW_TAIL_SAMPLING_POLICY_H
+
+#include "batch/view.h"
+#include "config/schema.h"
+#include "core/env.h"
+
+enum { GW_FACT_WORDS = 4, GW_MAX_PREDICATES = GW_FACT_WORDS * 64 };
+
+/** What is known of a trace. Zeroed: nothing yet. */
+struct gw_trace_facts {
+    uint64_t bits[GW_FACT_WORDS]; /* predicate i was true of some span */
+    uint64_t min_start_ns, max_end_ns;
+    uint64_t wire_bytes; /* as the Collector counts it: bytes_limiting, maximum_trace_size_bytes */
+    uint64_t randomness; /* of `ot=rv`, when some span brought one; else the trace id says */
+    uint32_t n_spans;
+    uint32_t n_errors; /* predicates or conditions that could not be asked */
+    uint8_t has_root;  /* a span without a parent */
+    uint8_t has_randomness;
+    uint8_t bad_trace_state; /* some span's could not be read */
+    uint8_t spare[5];
+};
+
+/** Settings. Lists of policies are kept as trees and read by gw_policies_check and gw_policies_new. */
+struct gw_policies_conf {
+    const struct gw_node *policies; /* `policies:` */
+    bool span_ingest;               /* sampling_strategy: stateless policies only */
+    bool sample_on_first_match;
+    bool use_trace_state; /* probabilistic by `ot=rv` and `ot=th` instead of a hash */
+    bool running_latency; /* `latency` with an upper bound as the Collector judges it: order matters */
+    bool fall_through;    /* `composite`: the next sub-policy when one has no allowance left */
+    double share;         /* of all traces that this instance sees: 0 < share <= 1; per-second limits are divided */
+};
+
+enum gw_decision {
+    GW_NOT_SAMPLED,
+    GW_SAMPLED,
+    GW_DROPPED_BY_POLICY,
+};
+
+struct gw_verdict {
+    enum gw_decision decision;
+    const char *policy;    /* the first that decided so; NULL: none did */
+    const char *composite; /* its sub-policy, or NULL */
+    uint64_t threshold;    /* values/sampling.h: of the smallest among those that voted to sample */
+    bool has_threshold;
+};
+
+struct gw_policies;
+struct gw_meter;
+
+/** Every mistake of the list at its place: types, blocks, keys, ranges, patterns, conditions, names that repeat. */
+void gw_policies_check(const struct gw_policies_conf *conf, struct gw_diag *diag);
+/** conf's tree must stay valid. Errors: -EINVAL, -ENOMEM. */
+int gw_policies_new(struct gw_env *env, const struct gw_policies_conf *conf, struct gw_meter *meter,
+                    struct gw_policies **ret, struct gw_err *err);
+void gw_policies_free(struct gw_policies *p);
+
+/**
+ * Ask all predicates about the kept rows of a view.
+ *
+ * Shape     ret[row] are the bits of batch row `row`; rows that are not kept have none
+ * Owner     ret lives in v->arena
+ * Errors    NULL: no memory
+ * Cost      a column at a time; attributes are looked up once a key, resources once a resource
+ */
+const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v))[GW_FACT_WORDS];
+/** A row that joins a trace: rows in order of arrival. wire_bytes is the caller's to add. */
+void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v, uint32_t row,
+                      const uint64_t bits[GW_FACT_WORDS]);
+/**
+ * The Collector's precedence over all policies. Each call may take from rate limiters, and is counted per policy.
+ *
+ * now_ns    wall clock (composites count by the second of it); time that a log gave is as good
+ */
+void gw_policies_decide(struct gw_policies *p, const uint8_t id[16], const struct gw_trace_facts *f, uint64_t now_ns,
+                        struct gw_verdict *ret);
+/** No span that may still come can change the verdict: decide now. Never true where a limiter would have to be asked.
+ */
+bool gw_policies_is_settled(const struct gw_policies *p, const struct gw_trace_facts *f, struct gw_verdict *ret);
+/** Columns that they look at (enum gw_column_set). */
+unsigned gw_policies_reads(const struct gw_policies *p);
+
+#endif
