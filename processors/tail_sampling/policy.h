@@ -22,27 +22,32 @@ enum { GW_FACT_WORDS = 4, GW_MAX_PREDICATES = GW_FACT_WORDS * 64 };
 
 /** What is known of a trace. Zeroed: nothing yet. */
 struct gw_trace_facts {
-    uint64_t bits[GW_FACT_WORDS]; /* predicate i was true of some span */
-    uint64_t min_start_ns, max_end_ns;
-    uint64_t wire_bytes; /* as the Collector counts it: bytes_limiting, maximum_trace_size_bytes */
-    uint64_t randomness; /* of `ot=rv`, when some span brought one; else the trace id says */
+    uint64_t bits[GW_FACT_WORDS];      /* predicate i was true of some span */
+    uint64_t min_start_ns, max_end_ns; /* of spans that have a start; 0: none yet */
+    uint64_t running_start_ns;         /* as the Collector's loop has it, for which a start of 0 is none */
+    uint64_t wire_bytes;               /* as the Collector counts it: bytes_limiting, maximum_trace_size_bytes */
+    uint64_t randomness;               /* of the first `ot=rv`; without one the trace id says */
     uint32_t n_spans;
-    uint32_t n_errors; /* predicates or conditions that could not be asked */
-    uint8_t has_root;  /* a span without a parent */
+    uint8_t has_root; /* a span without a parent */
     uint8_t has_randomness;
-    uint8_t bad_trace_state; /* some span's could not be read */
-    uint8_t spare[5];
+    uint8_t has_sampling_info; /* some span brought `ot=rv` or `ot=th` */
+    uint8_t bad_trace_state;   /* some span's could not be read; this and the three above only with use_trace_state */
 };
 
 /** Settings. Lists of policies are kept as trees and read by gw_policies_check and gw_policies_new. */
 struct gw_policies_conf {
     const struct gw_node *policies; /* `policies:` */
-    bool span_ingest;               /* sampling_strategy: stateless policies only */
+    const char *instance;           /* what stands behind the slash of the component's id, or "": in the label policy */
+    double share;     /* of all traces that this instance sees: 0 < share <= 1; per-second limits are divided */
+    bool span_ingest; /* sampling_strategy: stateless policies only; see gw_policies_decide */
     bool sample_on_first_match;
-    bool use_trace_state; /* probabilistic by `ot=rv` and `ot=th` instead of a hash */
-    bool running_latency; /* `latency` with an upper bound as the Collector judges it: order matters */
-    bool fall_through;    /* `composite`: the next sub-policy when one has no allowance left */
-    double share;         /* of all traces that this instance sees: 0 < share <= 1; per-second limits are divided */
+    bool use_trace_state;          /* probabilistic by `ot=rv` where spans bring it; verdicts have a threshold */
+    bool record_policy;            /* a verdict's policy must be the right one: is_settled waits for it */
+    bool running_latency;          /* `latency` with an upper bound as the Collector judges it: order matters */
+    bool fall_through;             /* `composite`: the next sub-policy when one has no allowance left */
+    bool invert_decisions;         /* `invert_match` as it was before the Collector's gate disableinvertdecisions */
+    bool detailed;                 /* count the time of each policy, which costs two looks at the clock */
+    bool count_spans, count_bytes; /* per policy, too: the Collector's gates metricstatcount*sampled */
 };
 
 enum gw_decision {
@@ -53,10 +58,10 @@ enum gw_decision {
 
 struct gw_verdict {
     enum gw_decision decision;
-    const char *policy;    /* the first that decided so; NULL: none did */
-    const char *composite; /* its sub-policy, or NULL */
-    uint64_t threshold;    /* values/sampling.h: of the smallest among those that voted to sample */
-    bool has_threshold;
+    const char *policy;    /* the first that decided so; NULL unless sampled or dropped */
+    const char *composite; /* the last sub-policy of a composite that let it in, or NULL */
+    uint64_t threshold;    /* values/sampling.h: the smallest among those that voted to sample */
+    bool has_threshold;    /* sampled, and use_trace_state: to be written to the spans */
 };
 
 struct gw_policies;
@@ -84,14 +89,26 @@ void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const str
 /**
  * The Collector's precedence over all policies. Each call may take from rate limiters, and is counted per policy.
  *
+ * With span_ingest the facts are those of the spans that just came (of one resource of one request), but n_spans and
+ * wire_bytes of the whole trace; GW_NOT_SAMPLED then means: not yet.
+ *
  * now_ns    wall clock (composites count by the second of it); time that a log gave is as good
  */
 void gw_policies_decide(struct gw_policies *p, const uint8_t id[16], const struct gw_trace_facts *f, uint64_t now_ns,
                         struct gw_verdict *ret);
-/** No span that may still come can change the verdict: decide now. Never true where a limiter would have to be asked.
+/**
+ * Whatever spans may still come, the decision stays: decide now. Never true where a limiter would have to be asked, nor
+ * with span_ingest. The verdict's policy and composite stay too with record_policy, its threshold with use_trace_state.
  */
-bool gw_policies_is_settled(const struct gw_policies *p, const struct gw_trace_facts *f, struct gw_verdict *ret);
+bool gw_policies_is_settled(const struct gw_policies *p, const uint8_t id[16], const struct gw_trace_facts *f);
 /** Columns that they look at (enum gw_column_set). */
 unsigned gw_policies_reads(const struct gw_policies *p);
+/**
+ * The same number for lists whose predicates are the same: facts noted under one can be decided under the other. Stable
+ * over restarts and machines.
+ */
+uint64_t gw_policies_shape(const struct gw_policies *p);
+/** Take over what limiters and composites of an older list hold, by the names of policies. */
+void gw_policies_adopt(struct gw_policies *p, const struct gw_policies *old);
 
 #endif
