@@ -6,7 +6,9 @@
  *   receiver   open() once a worker: takes bytes in, hands requests to its intake (pipeline/intake.h)
  *   processor  consume() on the worker, one instance per pipeline and worker: a view in, views out of its ports
  *   connector  consume() as a processor; its port 0 feeds the pipelines that name it as a receiver. One with open()
- *              stands between them instead: it takes the rows, and hands requests to the pipelines' intakes later
+ *              stands between them instead: it takes the rows, and hands requests to the pipelines' intakes later.
+ *              One that `makes` another signal settles what it is given (absorbed) and emits batches of its own, whose
+ *              segments have no ticket: from consume(), tick() or drain()
  *   exporter   encode() on the worker, send() on the exporter's own thread (pipeline/exporter.h)
  *   extension  open() on the admin thread; an authenticator also offers `auth` (pipeline/auth.h)
  *
@@ -54,6 +56,7 @@ struct gw_ctx { /* lives as long as the instance */
     struct gw_logger logger;
     unsigned worker, n_workers;
     struct gw_host *host; /* other instances that a setting names (pipeline/host.h) */
+    void *shared;         /* what create_shared() gave; NULL when the component has none */
 };
 
 /**
@@ -82,7 +85,7 @@ struct gw_component {
     const char *summary;        /* one line, shown by `staunch components` */
     unsigned signals;           /* OR of enum gw_signal */
     unsigned reads, writes;     /* OR of enum gw_column_set */
-    unsigned makes; /* connectors: signals that leave by port 0, whatever came in; 0 = the signal that came in */
+    unsigned makes; /* connectors: the one signal that leaves by port 0, whatever came in; 0 = the one that came in */
     const char *partition_by; /* column whose equal values must meet in one instance, or NULL */
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
@@ -96,6 +99,15 @@ struct gw_component {
     /** Rules between settings, after defaults: one gw_diag_add per mistake, at the key's place. May be NULL. */
     void (*check)(const void *conf, const struct gw_node *node, struct gw_diag *diag);
 
+    /**
+     * Processors and connectors with consume(): what the instances of all workers have in common (ctx->shared), one for
+     * each id, pipeline and signal. Made before the first instance that needs it and destroyed after the last one. At a
+     * reload that leaves the component's settings as they are the new instances get the same one, while those of the
+     * graph before still use it; ctx and conf stay valid as long as it lives. On the main thread; how instances of
+     * several threads use it is the component's affair. Errors: as create().
+     */
+    int (*create_shared)(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
+    void (*destroy_shared)(void *shared);
     /** conf stays valid as long as the instance. Errors: negative errno, err names the setting. */
     int (*create)(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
     int (*start)(void *self, struct gw_err *err);

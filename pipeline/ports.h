@@ -14,6 +14,8 @@ struct gw_reject;
 struct gw_ports_ops {
     void (*emit)(struct gw_ports *out, unsigned port, struct gw_view *v);
     void (*reject)(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why);
+    /** May be NULL: there always is. */
+    bool (*has_room)(struct gw_ports *out, uint32_t rows, size_t bytes);
 };
 
 /** First member of the runtime's struct. */
@@ -27,6 +29,16 @@ struct gw_ports {
 static inline void gw_emit(struct gw_ports *out, unsigned port, struct gw_view *v)
 {
     out->ops->emit(out, port, v);
+}
+
+/**
+ * Connectors that make another signal: do the queues behind port 0 have room for such a batch now? Whoever can, waits
+ * with what it has until they do. What is emitted without room is dropped as `queue_full`, so that a sink that is away
+ * fills no memory.
+ */
+static inline bool gw_has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
+{
+    return !out->ops->has_room || out->ops->has_room(out, rows, bytes);
 }
 
 /** Why a row is bad. All texts are copied before reject returns. */

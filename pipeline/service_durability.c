@@ -106,6 +106,8 @@ static void check_exporter(struct gw_build *b, const struct gw_service_pipeline 
         check_log(b, asked, at, c);
         return;
     }
+    if (c->type->makes)
+        return; /* what it counted is in memory, and what it was given went no further */
     if (c->kind == GW_CONNECTOR) {
         for (size_t i = 0; i < b->s->n_pipelines; i++)
             if (has_receiver(&b->s->pipelines[i], c) && b->s->pipelines[i].signal == asked->signal)

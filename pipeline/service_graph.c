@@ -21,6 +21,11 @@ static bool is_member(struct members m, const struct gw_service_component *c)
     return false;
 }
 
+static bool makes(const struct gw_service_component *c, enum gw_signal signal)
+{
+    return c->type && (c->type->makes & signal);
+}
+
 static void add_member(struct gw_build *b, const struct gw_service_pipeline *p, const char *role, unsigned mask,
                        const struct gw_node *n, struct members m)
 {
@@ -43,12 +48,19 @@ static void add_member(struct gw_build *b, const struct gw_service_pipeline *p, 
             gw_diag_add(b->diag, GW_DIAG_WARNING, &n->place, "%s: \"%s\" stands twice and counts once", owner, c->id);
         return;
     }
-    if (c->type && !(c->type->signals & p->signal)) {
+    if (c->type && c->type->makes && (mask & 1u << GW_RECEIVER)) {
+        if (!makes(c, p->signal)) {
+            gw_build_error(b, &n->place, "%s: connector \"%s\" makes %s, not %s", owner, c->id,
+                           gw_signal_word((enum gw_signal)c->type->makes), gw_signal_word(p->signal));
+            return;
+        }
+    } else if (c->type && !(c->type->signals & p->signal)) {
         gw_build_error(b, &n->place, "%s: %s \"%s\" does not take %s", owner, gw_kind_word(c->kind), c->id,
                        gw_signal_word(p->signal));
         return;
+    } else {
+        c->signals |= p->signal;
     }
-    c->signals |= p->signal;
     (*m.list)[(*m.n)++] = c;
 }
 
@@ -326,6 +338,8 @@ static void check_connector(struct gw_build *b, const struct gw_service_componen
     else if (!in)
         gw_build_error(b, place, "connectors::%s: it is a receiver of a pipeline and must be an exporter of another",
                        c->id);
+    if (c->type && c->type->makes)
+        return; /* what it takes and what it makes was checked in each pipeline */
     for (unsigned s = GW_TRACES; s <= GW_LOGS && in && out; s <<= 1)
         if ((in ^ out) & s & ~(keeps ? in : 0))
             gw_build_error(b, place, "connectors::%s: %s go %s it and no pipeline of %s %s", c->id,
@@ -338,7 +352,9 @@ static void check_connector(struct gw_build *b, const struct gw_service_componen
 
 static bool feeds(const struct gw_service_component *c, const struct gw_service_pipeline *to, unsigned signals)
 {
-    return c->kind == GW_CONNECTOR && (signals & to->signal) && has(to->receivers, to->n_receivers, c);
+    if (c->kind != GW_CONNECTOR || !has(to->receivers, to->n_receivers, c))
+        return false;
+    return c->type && c->type->makes ? signals && makes(c, to->signal) : (signals & to->signal) != 0;
 }
 
 static bool ports_feed(const struct gw_service_component *c, const struct gw_service_pipeline *to)

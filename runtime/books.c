@@ -122,9 +122,9 @@ static void add(struct worker *w, struct gw_page *p, enum gw_entry e, uint64_t r
 }
 
 /*
- * A component that keeps rows lets go of earlier ones. One that may make rows of others says so (expands, or it has
- * tick or drain); what any other has too much stays a mismatch. A connector with open() has what it was given: its rows
- * come back through doors.
+ * A component that keeps rows lets go of earlier ones. One that may make rows of others says so (expands, makes, or it
+ * has tick or drain); what any other has too much stays a mismatch. A connector with open() has what it was given: its
+ * rows come back through doors.
  */
 void gw_node_surplus(struct node *n, uint64_t before, uint64_t given)
 {
@@ -133,7 +133,7 @@ void gw_node_surplus(struct node *n, uint64_t before, uint64_t given)
 
     if (n->comp->type->held)
         return;
-    if (ended > given && (n->comp->type->expands > 1 || given == 0))
+    if (ended > given && (n->comp->type->expands > 1 || n->comp->type->makes || given == 0))
         add(n->worker, p, GW_E_CREATED, ended - given);
     else if (ended < given && n->comp->type->open)
         add(n->worker, p, GW_E_OUT, given - ended);

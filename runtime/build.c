@@ -161,6 +161,8 @@ static bool add_reach(struct graph *g, struct route *r, const struct pipeline *p
 
         if (gw_keeps_rows(c))
             continue; /* what follows it has doors of its own */
+        if (c->kind == GW_CONNECTOR && c->type->makes)
+            continue; /* what it makes of them takes room for itself */
         if (c->kind == GW_CONNECTOR) {
             for (size_t q = 0; q < s->n_pipelines; q++)
                 if (gw_graph_feeds(&s->pipelines[q], c) && s->pipelines[q].signal == p->conf->signal &&

@@ -23,7 +23,10 @@ static void put_one(struct gw_buf *out, const struct gw_component *c)
     gw_buf_put_str(out, "      stability:\n");
     if (c->kind == GW_EXTENSION)
         gw_buf_put_str(out, "        extension: Beta\n");
-    for (size_t i = 0; i < 3 && c->kind != GW_EXTENSION; i++)
+    for (size_t i = 0; i < 3 && c->makes; i++)
+        if (c->signals & signals[i].signal)
+            gw_buf_printf(out, "        %s-to-%s: Beta\n", signals[i].name, gw_signal_name((enum gw_signal)c->makes));
+    for (size_t i = 0; i < 3 && c->kind != GW_EXTENSION && !c->makes; i++)
         gw_buf_printf(out, "        %s: %s\n", signals[i].name, c->signals & signals[i].signal ? "Beta" : "Undefined");
 }
 

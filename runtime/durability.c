@@ -30,6 +30,8 @@ static enum gw_durability level(const struct graph *g, const struct gw_service_p
 
     if (holds_rows(p))
         return GW_DURABILITY_MEMORY;
+    if (c->kind == GW_CONNECTOR && c->type->makes)
+        return GW_DURABILITY_MEMORY; /* as counts and sums */
     if (c->kind == GW_CONNECTOR)
         return storage ? level_of(g, storage) : GW_DURABILITY_AUTO;
     if (edge && p->durability != GW_DURABILITY_AUTO && p->durability != GW_DURABILITY_SINK)

@@ -209,6 +209,8 @@ static void go_on(struct node *n, unsigned port, struct gw_view *v)
     gw_metric_add(n->produced, v->n_rows);
     if (n->chain && n->at + 1 < n->chain->n_nodes && !v->failed)
         run_node(&n->chain->nodes[n->at + 1], v);
+    else if (n->made)
+        gw_made_run(n, v);
     else
         gw_flow_run(w, v, n->next, n->n_next);
     w->stage = stage;
@@ -342,7 +344,14 @@ static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const 
     n->worker->is_letter = false;
 }
 
-const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject};
+static bool has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
+{
+    struct node *n = node_of(out);
+
+    return !n->made || gw_made_has_room(n, rows, bytes);
+}
+
+const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject, .has_room = has_room};
 
 static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason);
 

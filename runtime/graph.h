@@ -174,6 +174,18 @@ struct reason {
     unsigned n_samples;
 };
 
+/** What the instances of a component have in common, on all workers and over reloads that do not change it. */
+struct shared {
+    struct shared *next; /* of the engine's */
+    struct gw_engine *engine;
+    struct source *source;
+    const struct gw_component *type;
+    char *identity;
+    unsigned refs; /* of nodes; the main thread's, as all of it */
+    struct gw_ctx ctx;
+    void *p;
+};
+
 /** A processor or connector instance on one worker. */
 struct node {
     struct gw_ports ports; /* first: out of the component's call-backs */
@@ -182,10 +194,12 @@ struct node {
     struct share *share;
     const struct gw_service_component *comp;
     void *self;
-    struct chain *chain; /* NULL: a connector */
-    unsigned at;         /* in chain->nodes */
-    struct target *next; /* a connector's port 0; a chain's last node uses the pipeline's */
+    struct shared *shared; /* or NULL */
+    struct chain *chain;   /* NULL: a connector */
+    unsigned at;           /* in chain->nodes */
+    struct target *next;   /* a connector's port 0; a chain's last node uses the pipeline's */
     unsigned n_next;
+    struct route *made;   /* a connector's that makes another signal: what is behind port 0 */
     struct target **outs; /* outs[port - 1] */
     unsigned *n_outs, n_ports;
     struct gw_buf letters; /* dead letters of this turn, as one OTLP body */
@@ -339,6 +353,7 @@ struct gw_engine {
     struct door *doors;
     struct batching *batchings;
     struct kept_text *texts;
+    struct shared *shared;
     struct graph *graph;           /* that takes new work; while one is built, that one: names are looked up in it */
     struct graph *leaving;         /* the oldest first */
     struct gw_listeners listeners; /* of receivers and extensions that are being replaced */
@@ -400,6 +415,9 @@ struct source *gw_source_new(const struct gw_engine_source *given);
 struct source *gw_source_ref(struct source *s);
 void gw_source_unref(struct source *s);
 
+/** The settings of one component, as text: the same when they say the same. Malloced; NULL: out of memory. */
+char *gw_settings_identity(const struct gw_service *s, const struct gw_service_component *c);
+
 /* make.c: what build.c and share.c need to make instances and wires */
 void *gw_graph_alloc(struct graph *g, size_t n);
 int gw_graph_no_memory(struct gw_err *err);
@@ -416,6 +434,17 @@ int gw_graph_find_targets(struct graph *g, const struct gw_service_component *fr
                           struct target **ret, unsigned *ret_n, struct gw_err *err);
 struct gw_metric *gw_graph_items(struct gw_meter *m, const struct gw_service_component *c, const char *what,
                                  enum gw_signal signal, const char *pipeline, enum item_outcome outcome);
+
+/* shared.c */
+/** One more reference for a node whose ctx is filled; made if nobody has it yet. *ret NULL: there is none of it. */
+int gw_shared_get(struct graph *g, const struct gw_service_component *c, const struct gw_ctx *ctx, struct shared **ret,
+                  struct gw_err *err);
+void gw_shared_unref(struct shared *s);
+
+/* made.c */
+/** What a connector has made goes on to the pipelines behind it; without room in their queues it is dropped. */
+void gw_made_run(struct node *n, struct gw_view *v);
+bool gw_made_has_room(struct node *n, uint32_t rows, size_t bytes);
 
 /* share.c */
 int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct gw_err *err);

@@ -127,6 +127,24 @@ static void put_component(const struct gw_service *s, const struct gw_service_co
         put_pipelines(s, c, removes, b);
 }
 
+char *gw_settings_identity(const struct gw_service *s, const struct gw_service_component *c)
+{
+    struct gw_buf b;
+    size_t n;
+
+    gw_buf_init(&b, MAX_IDENTITY_BYTES);
+    put(&b, c->type->name);
+    put(&b, c->id);
+    if (c->node)
+        put_tree(s, c->node, 0, &b);
+    gw_buf_put_u8(&b, 0);
+    if (b.failed) {
+        gw_buf_clear(&b);
+        return NULL;
+    }
+    return (char *)gw_buf_take(&b, &n);
+}
+
 char *gw_identity(const struct gw_service *s, const struct gw_service_component *c)
 {
     struct gw_buf b;

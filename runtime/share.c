@@ -43,7 +43,9 @@ static void node_metrics(struct node *n, enum gw_signal signal)
 
     n->consumed = gw_graph_items(e->conf.meter, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_SUCCESS);
     n->not_consumed = gw_graph_items(e->conf.meter, n->comp, "consumed", signal, n->ctx.pipeline, ITEMS_FAILURE);
-    n->produced = gw_graph_items(e->conf.meter, n->comp, "produced", signal, n->ctx.pipeline, ITEMS_SUCCESS);
+    n->produced = gw_graph_items(e->conf.meter, n->comp, "produced",
+                                 n->comp->type->makes ? (enum gw_signal)n->comp->type->makes : signal, n->ctx.pipeline,
+                                 ITEMS_SUCCESS);
     if (n->comp->kind != GW_PROCESSOR)
         return;
     n->incoming = gw_meter_get(e->conf.meter, GW_COUNTER, "otelcol_processor_incoming_items",
@@ -75,6 +77,12 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     sh->has_ticks |= c->type->tick != NULL;
     if (rc < 0 || gw_keeps_rows(c))
         return rc; /* the worker's share comes from open() */
+    if (c->type->create_shared) {
+        rc = gw_shared_get(sh->graph, c, &n->ctx, &n->shared, err);
+        if (rc < 0)
+            return rc;
+        n->ctx.shared = n->shared->p;
+    }
     return gw_graph_make(c, &n->ctx, &n->self, err);
 }
 
@@ -103,6 +111,23 @@ static int make_chain(struct share *sh, size_t index, struct gw_err *err)
     return 0;
 }
 
+static int wire_joint(struct share *sh, struct node *n, struct gw_err *err)
+{
+    struct graph *g = sh->graph;
+    unsigned made = n->comp->type->makes;
+    int rc;
+
+    if (gw_keeps_rows(n->comp))
+        return 0;
+    rc = gw_graph_find_targets(g, n->comp, made ? (enum gw_signal)made : n->ctx.signal, &n->next, &n->n_next, err);
+    if (rc < 0 || !made)
+        return rc;
+    n->made = gw_graph_alloc(g, sizeof(*n->made));
+    if (!n->made)
+        return gw_graph_no_memory(err);
+    return gw_graph_fill_route(g, n->made, n->next, n->n_next, err);
+}
+
 /* A connector instance for each signal that some pipeline gives it. */
 static int make_joints(struct share *sh, struct gw_err *err)
 {
@@ -121,8 +146,8 @@ static int make_joints(struct share *sh, struct gw_err *err)
             if (!*at)
                 return gw_graph_no_memory(err);
             rc = make_node(sh, *at, c, NULL, s->pipelines[i].signal, err);
-            if (rc == 0 && !gw_keeps_rows(c))
-                rc = gw_graph_find_targets(g, c, s->pipelines[i].signal, &(*at)->next, &(*at)->n_next, err);
+            if (rc == 0)
+                rc = wire_joint(sh, *at, err);
             if (rc < 0)
                 return rc;
         }
@@ -152,6 +177,7 @@ static void free_node(struct node *n)
         return;
     if (n->comp->type->destroy && !gw_keeps_rows(n->comp))
         n->comp->type->destroy(n->self);
+    gw_shared_unref(n->shared);
     gw_buf_clear(&n->letters);
     gw_letter_wait_clear(&n->waits);
 }

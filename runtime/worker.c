@@ -142,6 +142,12 @@ static void tick_nodes(struct share *sh, uint64_t now)
             if (n->comp->type->tick)
                 gw_node_tick(n, now);
         }
+    for (size_t i = 0; i < sh->graph->service->n_components * GW_N_SIGNALS; i++) {
+        struct node *n = sh->joints[i];
+
+        if (n && n->comp->type->tick && !gw_keeps_rows(n->comp))
+            gw_node_tick(n, now);
+    }
     gw_flow_flush_letters(w);
     w->running = w->share;
     gw_arena_reset(&w->arena, BATCH_BYTES);

@@ -185,6 +185,8 @@ static void put_component(struct gw_buf *out, const struct gw_component *c)
     if (c->kind != GW_EXTENSION) {
         gw_buf_put_str(out, "- Signals: ");
         put_signals(out, c->signals);
+        if (c->makes)
+            gw_buf_printf(out, " → %s", gw_signal_name((enum gw_signal)c->makes));
         gw_buf_put_str(out, "\n");
     }
     if (c->aliases) {
