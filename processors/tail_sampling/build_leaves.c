@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+
+#include "processors/tail_sampling/build.h"
+#include "values/pattern.h"
+#include "values/sampling.h"
+
+/* ---- predicates ------------------------------------------------------------------------------------------- */
+
+static bool take_bit(struct gw_build *b, const struct gw_node *n, uint16_t *ret)
+{
+    if (b->p->n_bits == GW_MAX_PREDICATES) {
+        if (!b->is_full)
+            gw_build_wrong(b, n, "more than %d conditions on spans in all policies together", GW_MAX_PREDICATES);
+        b->is_full = true;
+        return false;
+    }
+    *ret = (uint16_t)b->p->n_bits++;
+    b->p->n_words = (b->p->n_bits + 63) / 64;
+    return true;
+}
+
+static struct gw_asked_key *key_of(struct gw_build *b, struct gw_asked_key **list, const char *key)
+{
+    struct gw_asked_key *k;
+
+    while (*list && !gw_slice_is((*list)->key, key))
+        list = &(*list)->next;
+    if (*list)
+        return *list;
+    k = gw_arena_zalloc(&b->p->arena, sizeof(*k));
+    if (k) {
+        k->key = gw_slice_cstr(key);
+        *list = k;
+    }
+    return k;
+}
+
+/* A predicate of that key; NULL after a mistake was told. */
+static struct gw_predicate *ask(struct gw_build *b, struct gw_rule *r, const struct gw_node *block,
+                                struct gw_asked_key **list, const char *key)
+{
+    struct gw_asked_key *k = key_of(b, list, key);
+    struct gw_predicate *p = gw_arena_zalloc(&b->p->arena, sizeof(*p));
+
+    if (!k || !p) {
+        gw_build_no_memory(b, block);
+        return NULL;
+    }
+    if (!take_bit(b, block, &r->bit))
+        return NULL;
+    if (!*key)
+        gw_build_odd(b, block, "its key is empty: it matches no attribute");
+    p->type = r->type;
+    p->bit = r->bit;
+    p->next = k->predicates;
+    k->predicates = p;
+    r->has_bit = true;
+    gw_buf_printf(&b->shape, "\n%d %s", (int)r->type, key);
+    return p;
+}
+
+static void shape_texts(struct gw_build *b, const struct gw_list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        gw_buf_printf(&b->shape, " %zu:%s", strlen(((const char **)l->items)[i]), ((const char **)l->items)[i]);
+}
+
+static void words(struct gw_build *b, struct gw_predicate *p, const struct gw_node *block, const struct gw_list *l,
+                  size_t max_bytes)
+{
+    shape_texts(b, l);
+    if (!gw_words_init(&p->words, &b->p->arena, l->items, l->n, max_bytes))
+        gw_build_no_memory(b, block);
+    else if (p->words.n == 0)
+        gw_build_odd(b, gw_build_at(block, "values"), "no values: it never matches");
+}
+
+static void patterns(struct gw_build *b, struct gw_predicate *p, const struct gw_node *block, const struct gw_list *l)
+{
+    struct gw_err err = {""};
+
+    p->is_pattern = true;
+    gw_buf_put_str(&b->shape, " regex");
+    shape_texts(b, l);
+    p->patterns = gw_arena_zalloc(&b->p->arena, l->n * sizeof(struct gw_pattern *) + 1);
+    if (!p->patterns) {
+        gw_build_no_memory(b, block);
+        return;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        const char *re2 = ((const char **)l->items)[i];
+
+        if (gw_pattern_new(re2, &p->patterns[p->n_patterns], &err) < 0)
+            gw_build_wrong(b, gw_build_item(gw_build_at(block, "values"), i), "invalid regex `%.120s`: %s", re2,
+                           err.text);
+        else
+            p->n_patterns++;
+    }
+    if (l->n == 0)
+        gw_build_odd(b, gw_build_at(block, "values"), "no values: it never matches");
+}
+
+static void build_string(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                         const struct gw_node *block)
+{
+    struct gw_predicate *p = ask(b, r, block, &b->p->attributes, c->string_attribute.key);
+
+    r->invert = c->string_attribute.invert_match;
+    if (!p)
+        return;
+    if (c->string_attribute.enabled_regex_matching)
+        patterns(b, p, block, &c->string_attribute.values);
+    else
+        words(b, p, block, &c->string_attribute.values, SIZE_MAX);
+}
+
+static void build_numeric(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                          const struct gw_node *block)
+{
+    struct gw_predicate *p = ask(b, r, block, &b->p->attributes, c->numeric_attribute.key);
+    int64_t min = c->numeric_attribute.min_value, max = c->numeric_attribute.max_value;
+
+    r->invert = c->numeric_attribute.invert_match;
+    if (min == 0 && max == 0)
+        gw_build_wrong(b, block, "min_value or max_value must be set, and not to 0, which means unset");
+    if (!p)
+        return;
+    p->min = min ? min : INT64_MIN;
+    p->max = max ? max : INT64_MAX;
+    if (p->min > p->max)
+        gw_build_odd(b, block, "min_value is above max_value: it never matches");
+    gw_buf_printf(&b->shape, " %lld %lld", (long long)p->min, (long long)p->max);
+}
+
+static void build_boolean(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                          const struct gw_node *block)
+{
+    struct gw_predicate *p = ask(b, r, block, &b->p->attributes, c->boolean_attribute.key);
+
+    r->invert = c->boolean_attribute.invert_match;
+    if (!p)
+        return;
+    p->is_true = c->boolean_attribute.value;
+    gw_buf_printf(&b->shape, " %d", p->is_true);
+}
+
+static void build_trace_state(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                              const struct gw_node *block)
+{
+    enum { MAX_MEMBER = 255 }; /* a key and its value; one more byte is `=` */
+    const char *key = c->trace_state.key;
+    struct gw_predicate *p = ask(b, r, block, &b->p->members, key);
+
+    if (p)
+        words(b, p, block, &c->trace_state.values, strlen(key) < MAX_MEMBER ? MAX_MEMBER - strlen(key) : 0);
+}
+
+static void build_status(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                         const struct gw_node *block)
+{
+    static const char *const codes[] = {"UNSET", "OK", "ERROR"}; /* by their numbers on the wire */
+    const struct gw_list *l = &c->status_code.status_codes;
+
+    if (l->n == 0)
+        gw_build_wrong(b, gw_build_at(block, "status_codes"), "expected at least one status code to filter on");
+    if (!take_bit(b, block, &r->bit))
+        return;
+    gw_buf_put_str(&b->shape, "\nstatus");
+    shape_texts(b, l);
+    for (size_t i = 0; i < l->n; i++) {
+        const char *code = ((const char **)l->items)[i];
+        unsigned k = 0;
+
+        while (k < 3 && strcmp(codes[k], code) != 0)
+            k++;
+        if (k == 3)
+            gw_build_wrong(b, gw_build_item(gw_build_at(block, "status_codes"), i),
+                           "unknown status code \"%.60s\", supported: OK, ERROR, UNSET", code);
+        else
+            gw_fact_set(b->p->status_bits[k], r->bit);
+    }
+}
+
+static void build_flags(struct gw_build *b, struct gw_rule *r, const struct gw_node *n)
+{
+    if (!take_bit(b, n, &r->bit))
+        return;
+    gw_fact_set(b->p->flag_bits, r->bit);
+    gw_buf_put_str(&b->shape, "\nflags");
+}
+
+/* Without an upper bound a trace that was once too long stays so; with one it depends on who asks when. */
+static void build_latency(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                          const struct gw_node *block)
+{
+    struct gw_policies *p = b->p;
+
+    r->latency.above_ms = c->latency.threshold_ms;
+    r->latency.upto_ms = c->latency.upper_threshold_ms;
+    if (r->latency.upto_ms && r->latency.upto_ms <= r->latency.above_ms)
+        gw_build_odd(b, block, "upper_threshold_ms is not above threshold_ms: it never matches");
+    if (r->latency.upto_ms && !p->conf.running_latency)
+        return;
+    if (!take_bit(b, block, &r->bit))
+        return;
+    r->has_bit = true;
+    p->latencies[p->n_latencies++] = r;
+    gw_buf_printf(&b->shape, "\nlatency %lld %lld", (long long)r->latency.above_ms, (long long)r->latency.upto_ms);
+}
+
+/* ---- the other leaves ------------------------------------------------------------------------------------- */
+
+/*
+ * floor(ratio × (2^64 - 1)), the product rounded to 64 significant bits first, half to even, as big.Float does. ratio
+ * is mantissa × 2^exponent, so the product is a whole number of 117 bits, shifted.
+ */
+static uint64_t hash_threshold(double ratio)
+{
+    int exponent, shift = 0;
+    unsigned __int128 product, half;
+
+    if (!(ratio > 0))
+        return 0;
+    if (ratio >= 1)
+        return UINT64_MAX;
+    product = (unsigned __int128)(uint64_t)ldexp(frexp(ratio, &exponent), 53) * UINT64_MAX;
+    exponent -= 53;
+    while (product >> shift >> 64)
+        shift++;
+    half = (unsigned __int128)1 << shift >> 1;
+    if (half) {
+        unsigned __int128 rest = product & (2 * half - 1);
+
+        product >>= shift;
+        product += rest > half || (rest == half && (product & 1));
+        exponent += shift;
+    }
+    return exponent <= -128 ? 0 : (uint64_t)(product >> -exponent);
+}
+
+static void build_share(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                        const struct gw_node *block)
+{
+    const char *salt = *c->probabilistic.hash_salt ? c->probabilistic.hash_salt : "default-hash-seed";
+    double ratio = c->probabilistic.sampling_percentage / 100;
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a, 64 bits */
+
+    if (isnan(ratio))
+        gw_build_wrong(b, gw_build_at(block, "sampling_percentage"), "must be a number");
+    for (; *salt; salt++)
+        h = (h ^ (uint8_t)*salt) * UINT64_C(0x100000001b3);
+    r->share.hash_start = h;
+    r->share.at_most = hash_threshold(ratio);
+    if (!gw_threshold_of(ratio, GW_SAMPLING_DIGITS, &r->share.threshold))
+        r->share.threshold = ratio >= 1 ? GW_ALWAYS_SAMPLE : GW_NEVER_SAMPLE;
+    r->threshold = r->share.threshold;
+}
+
+static void build_bucket(struct gw_build *b, struct gw_rule *r, uint64_t per_second, uint64_t burst,
+                         const struct gw_node *block)
+{
+    if (per_second == 0 && burst == 0)
+        gw_build_odd(b, block, "a rate of 0: it never samples");
+    gw_bucket_init(&r->bucket, (double)per_second * b->p->conf.share,
+                   burst ? (int64_t)burst : (int64_t)(per_second > INT64_MAX / 2 ? INT64_MAX : per_second * 2));
+}
+
+static void build_count(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                        const struct gw_node *block)
+{
+    r->count.min = c->span_count.min_spans;
+    r->count.max = c->span_count.max_spans;
+    if (r->count.max && r->count.max < r->count.min)
+        gw_build_odd(b, block, "max_spans is below min_spans: it never matches");
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------ */
+
+void gw_build_leaf(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c, const struct gw_node *block)
+{
+    switch ((int)r->type) {
+    case GW_RULE_LATENCY:
+        return build_latency(b, r, c, block);
+    case GW_RULE_NUMERIC_ATTRIBUTE:
+        return build_numeric(b, r, c, block);
+    case GW_RULE_PROBABILISTIC:
+        return build_share(b, r, c, block);
+    case GW_RULE_STATUS_CODE:
+        return build_status(b, r, c, block);
+    case GW_RULE_STRING_ATTRIBUTE:
+        return build_string(b, r, c, block);
+    case GW_RULE_BOOLEAN_ATTRIBUTE:
+        return build_boolean(b, r, c, block);
+    case GW_RULE_TRACE_STATE:
+        return build_trace_state(b, r, c, block);
+    case GW_RULE_TRACE_FLAGS:
+        return build_flags(b, r, block);
+    case GW_RULE_RATE_LIMITING:
+        return build_bucket(b, r, c->rate_limiting.spans_per_second, c->rate_limiting.burst_capacity, block);
+    case GW_RULE_BYTES_LIMITING:
+        return build_bucket(b, r, c->bytes_limiting.bytes_per_second, c->bytes_limiting.burst_capacity, block);
+    case GW_RULE_SPAN_COUNT:
+        return build_count(b, r, c, block);
+    default: /* always_sample has nothing to build */
+        return;
+    }
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/tail_sampling/rules.h"
+
+#include "core/hash.h"
+#include "processors/common/trace_state.h"
+#include "values/pattern.h"
+
+/* ---- sets of texts ---------------------------------------------------------------------------------------- */
+
+enum { FEW = 4 }; /* so many are compared one by one */
+
+static struct gw_slice *find(const struct gw_words *w, struct gw_slice text)
+{
+    uint32_t at = w->n_slots > FEW ? (uint32_t)gw_hash_table(text) : 0;
+
+    while (w->slots[at & (w->n_slots - 1)].n && !gw_slice_eq(w->slots[at & (w->n_slots - 1)], text))
+        at++;
+    return &w->slots[at & (w->n_slots - 1)];
+}
+
+bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const *texts, size_t n, size_t max_bytes)
+{
+    *w = (struct gw_words){.n_slots = FEW};
+    while (w->n_slots < 2 * n)
+        w->n_slots *= 2;
+    w->slots = gw_arena_zalloc(arena, w->n_slots * sizeof(*w->slots));
+    if (!w->slots)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct gw_slice text = gw_slice_cstr(texts[i]), *slot;
+
+        if (text.n == 0 || text.n > max_bytes)
+            continue;
+        slot = find(w, text);
+        w->n += slot->n == 0;
+        *slot = text;
+    }
+    return true;
+}
+
+bool gw_words_have(const struct gw_words *w, struct gw_slice text)
+{
+    return text.n && w->n && find(w, text)->n;
+}
+
+/* ---- attributes ------------------------------------------------------------------------------------------- */
+
+static bool matches(const struct gw_predicate *p, struct gw_slice text)
+{
+    if (!p->is_pattern)
+        return gw_words_have(&p->words, text);
+    for (unsigned i = 0; i < p->n_patterns; i++)
+        if (gw_pattern_matches(p->patterns[i], text))
+            return true;
+    return false;
+}
+
+/* A value of another type reads as the zero of the wanted one; an empty text is none, but of a resource. */
+static bool is_true(const struct gw_predicate *p, const struct gw_value *v, bool of_resource)
+{
+    struct gw_slice text = v->type == GW_V_STRING ? v->s : (struct gw_slice){NULL, 0};
+    int64_t i = v->type == GW_V_INT ? v->i : 0;
+
+    switch ((int)p->type) {
+    case GW_RULE_NUMERIC_ATTRIBUTE:
+        return i >= p->min && i <= p->max;
+    case GW_RULE_BOOLEAN_ATTRIBUTE:
+        return (v->type == GW_V_BOOL && v->b) == p->is_true;
+    default:
+        return (text.n || of_resource) && matches(p, text);
+    }
+}
+
+static void ask_value(const struct gw_asked_key *k, const struct gw_value *v, bool of_resource,
+                      uint64_t bits[GW_FACT_WORDS])
+{
+    for (const struct gw_predicate *p = k->predicates; p; p = p->next)
+        if (is_true(p, v, of_resource))
+            gw_fact_set(bits, p->bit);
+}
+
+static void ask_resource(const struct gw_policies *p, const struct gw_view *v, uint32_t resource,
+                         uint64_t bits[GW_FACT_WORDS])
+{
+    struct gw_value value;
+
+    memset(bits, 0, GW_FACT_WORDS * sizeof(*bits));
+    for (const struct gw_asked_key *k = p->attributes; k; k = k->next)
+        if (gw_view_attr_get(v, GW_OWN_RESOURCE, resource, k->key, &value))
+            ask_value(k, &value, /* of_resource= */ true, bits);
+}
+
+/* What costs a look at a fixed column, and what the resource answers: rows of one stand together. */
+static void begin_rows(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+{
+    const struct gw_batch *b = v->batch;
+    uint64_t bits[GW_FACT_WORDS] = {0};
+    uint32_t asked = UINT32_MAX;
+
+    for (uint32_t row = gw_view_next(v, 0); row < b->n_rows; row = gw_view_next(v, row + 1)) {
+        uint32_t resource = gw_batch_resource_of(b, row);
+        unsigned status = b->status[row] > 3 ? 3 : b->status[row];
+
+        if (resource != asked)
+            ask_resource(p, v, asked = resource, bits);
+        for (unsigned w = 0; w < p->n_words; w++)
+            ret[row][w] = bits[w] | p->status_bits[status][w] | (b->flags[row] & 1 ? p->flag_bits[w] : 0);
+    }
+}
+
+static void ask_attributes(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+{
+    struct gw_value value;
+
+    for (const struct gw_asked_key *k = p->attributes; k; k = k->next)
+        for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1))
+            if (gw_view_attr_get(v, GW_OWN_ROW, row, k->key, &value))
+                ask_value(k, &value, /* of_resource= */ false, ret[row]);
+}
+
+/* ---- trace state ------------------------------------------------------------------------------------------ */
+
+/*
+ * The W3C's grammar as OpenTelemetry's SDK for Go reads it: one mistake anywhere, and there is no trace state. Not that
+ * of values/sampling.h, whose pkg/sampling is milder.
+ */
+enum { MAX_MEMBERS = 32, MAX_SIMPLE_KEY = 256, MAX_TENANT = 241, MAX_SYSTEM = 14, MAX_VALUE = 256 };
+
+struct members {
+    struct gw_slice keys[MAX_MEMBERS], values[MAX_MEMBERS];
+    unsigned n;
+};
+
+static bool is_lower(uint8_t c)
+{
+    return c >= 'a' && c <= 'z';
+}
+
+static bool is_lower_or_digit(uint8_t c)
+{
+    return is_lower(c) || (c >= '0' && c <= '9');
+}
+
+static bool is_key_part(struct gw_slice s, size_t max, bool begins_with_letter)
+{
+    if (s.n == 0 || s.n > max || !(begins_with_letter ? is_lower(s.p[0]) : is_lower_or_digit(s.p[0])))
+        return false;
+    for (size_t i = 1; i < s.n; i++)
+        if (!is_lower_or_digit(s.p[i]) && s.p[i] != '_' && s.p[i] != '-' && s.p[i] != '*' && s.p[i] != '/')
+            return false;
+    return true;
+}
+
+static bool is_key(struct gw_slice s)
+{
+    const uint8_t *at = s.n ? memchr(s.p, '@', s.n) : NULL;
+
+    if (!at)
+        return is_key_part(s, MAX_SIMPLE_KEY, true);
+    return is_key_part(gw_slice_of(s.p, (size_t)(at - s.p)), MAX_TENANT, false) &&
+           is_key_part(gw_slice_of(at + 1, (size_t)(s.p + s.n - at - 1)), MAX_SYSTEM, true);
+}
+
+static bool is_member_value(struct gw_slice s)
+{
+    if (s.n == 0 || s.n > MAX_VALUE || s.p[s.n - 1] == ' ')
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < 0x20 || s.p[i] > 0x7e || s.p[i] == '=')
+            return false;
+    return true;
+}
+
+static bool add_member(struct members *m, struct gw_slice s)
+{
+    const uint8_t *is = memchr(s.p, '=', s.n);
+    struct gw_slice key, value;
+
+    if (!is)
+        return false;
+    key = gw_slice_of(s.p, (size_t)(is - s.p));
+    value = gw_slice_of(is + 1, (size_t)(s.p + s.n - is - 1));
+    for (; key.n && (*key.p == ' ' || *key.p == '\t'); key.n--)
+        key.p++;
+    while (value.n && (value.p[value.n - 1] == ' ' || value.p[value.n - 1] == '\t'))
+        value.n--;
+    if (!is_key(key) || !is_member_value(value) || m->n == MAX_MEMBERS)
+        return false;
+    for (unsigned i = 0; i < m->n; i++)
+        if (gw_slice_eq(m->keys[i], key))
+            return false;
+    m->keys[m->n] = key;
+    m->values[m->n++] = value;
+    return true;
+}
+
+static bool parse_members(struct gw_slice s, struct members *ret)
+{
+    ret->n = 0;
+    while (s.n) {
+        const uint8_t *comma = memchr(s.p, ',', s.n);
+        size_t n = comma ? (size_t)(comma - s.p) : s.n;
+
+        if (n && !add_member(ret, gw_slice_of(s.p, n)))
+            return false;
+        n += comma != NULL;
+        s = gw_slice_of(s.p + n, s.n - n);
+    }
+    return true;
+}
+
+static void ask_members(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+{
+    struct members m;
+
+    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1)) {
+        struct gw_slice text = gw_span_trace_state(v, row);
+
+        if (text.n == 0 || !parse_members(text, &m))
+            continue;
+        for (const struct gw_asked_key *k = p->members; k; k = k->next)
+            for (unsigned i = 0; i < m.n; i++)
+                for (const struct gw_predicate *q = gw_slice_eq(m.keys[i], k->key) ? k->predicates : NULL; q;
+                     q = q->next)
+                    if (gw_words_have(&q->words, m.values[i]))
+                        gw_fact_set(ret[row], q->bit);
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------ */
+
+const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v))[GW_FACT_WORDS]
+{
+    uint64_t(*ret)[GW_FACT_WORDS] = gw_arena_zalloc(v->arena, v->batch->n_rows * sizeof(*ret) + 1);
+
+    if (!ret)
+        return NULL;
+    begin_rows(p, v, ret);
+    ask_attributes(p, v, ret);
+    if (p->members)
+        ask_members(p, v, ret);
+    return (const uint64_t(*)[GW_FACT_WORDS])ret;
+}

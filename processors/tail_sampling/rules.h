@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is behind policy.h: policies as trees of rules. A leaf either has a predicate, whose bit in the facts says what
+ * spans answered, or looks at the rest of the facts.
+ *
+ *   rules.c       settings ─► rules, with every mistake at its place
+ *   predicates.c  what is asked of spans, a column at a time
+ *   votes.c       facts ─► votes ─► verdict
+ *   settled.c     facts ─► votes that are still possible
+ *   limits.c      token buckets
+ */
+#ifndef GW_TAIL_SAMPLING_RULES_H
+#define GW_TAIL_SAMPLING_RULES_H
+
+#include "core/arena.h"
+#include "core/meter.h"
+#include "processors/tail_sampling/policy.h"
+
+struct gw_pattern;
+
+enum gw_rule_type {
+    GW_RULE_ALWAYS_SAMPLE,
+    GW_RULE_LATENCY,
+    GW_RULE_NUMERIC_ATTRIBUTE,
+    GW_RULE_PROBABILISTIC,
+    GW_RULE_STATUS_CODE,
+    GW_RULE_STRING_ATTRIBUTE,
+    GW_RULE_BOOLEAN_ATTRIBUTE,
+    GW_RULE_TRACE_STATE,
+    GW_RULE_TRACE_FLAGS,
+    GW_RULE_RATE_LIMITING,
+    GW_RULE_BYTES_LIMITING,
+    GW_RULE_SPAN_COUNT,
+    GW_RULE_AND,
+    GW_RULE_NOT,
+    GW_RULE_DROP,
+    GW_RULE_COMPOSITE,
+    GW_N_RULE_TYPES,
+};
+
+/** What one policy says of one trace. */
+enum gw_vote {
+    GW_VOTE_NOT_SAMPLED,
+    GW_VOTE_SAMPLED,
+    GW_VOTE_DROPPED,
+    GW_VOTE_INVERT_NOT_SAMPLED,
+    GW_VOTE_INVERT_SAMPLED,
+    GW_VOTE_ERROR,
+    GW_N_VOTES,
+};
+
+/* ---- limits.c --------------------------------------------------------------------------------------------- */
+
+/** A token bucket as golang.org/x/time/rate has it: full at first, filled with the time that passes. */
+struct gw_bucket {
+    double per_second, tokens;
+    int64_t burst;
+    uint64_t last_ns; /* of the last take that succeeded */
+    bool begun;
+};
+void gw_bucket_init(struct gw_bucket *b, double per_second, int64_t burst);
+/** AllowN: takes n tokens, or none and false. */
+bool gw_bucket_take(struct gw_bucket *b, uint64_t now_ns, int64_t n);
+
+/* ---- rules ------------------------------------------------------------------------------------------------ */
+
+/** A composite's allowance for one of its sub-policies, in spans of a wall-clock second. */
+struct gw_allowance {
+    int64_t allocated, used;
+};
+
+struct gw_rule {
+    enum gw_rule_type type;
+    const char *name;
+    uint16_t bit;       /* of its predicate */
+    bool has_bit;       /* latency: judged while spans come */
+    bool invert;        /* invert_match */
+    uint64_t threshold; /* values/sampling.h: what it reports when it votes to sample */
+    struct gw_rule *subs;
+    unsigned n_subs;
+    union {
+        struct {
+            int64_t above_ms, upto_ms; /* upto 0: no upper bound */
+        } latency;
+        struct {
+            uint64_t hash_start; /* FNV over the salt */
+            uint64_t at_most;    /* sampled when the hash is not above it */
+            uint64_t threshold;  /* sampled when the randomness is not below it */
+        } share;
+        struct {
+            int64_t min, max; /* max 0: none */
+        } count;
+        struct gw_bucket bucket;
+        struct {
+            int64_t max_total;
+            uint64_t second; /* that `used` is of */
+            struct gw_allowance *allowances;
+        } composite;
+    };
+};
+
+struct gw_policy {
+    const char *name;
+    struct gw_rule *rule;
+    bool is_drop;
+    char *label; /* instance.name */
+    uint64_t spent_ns, told_us;
+    struct gw_metric *traces[GW_N_VOTES], *spans[GW_N_VOTES], *bytes[GW_N_VOTES];
+    struct gw_metric *executions, *time;
+};
+
+/* ---- predicates.c ----------------------------------------------------------------------------------------- */
+
+/** A set of texts. */
+struct gw_words {
+    struct gw_slice *slots; /* a power of two of them, empty ones free: the empty text is never in the set */
+    uint32_t n_slots, n;
+};
+/** Errors: false without memory. */
+bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const *texts, size_t n, size_t max_bytes);
+bool gw_words_have(const struct gw_words *w, struct gw_slice text);
+
+struct gw_predicate {
+    enum gw_rule_type type; /* NUMERIC_, STRING_, BOOLEAN_ATTRIBUTE, TRACE_STATE */
+    uint16_t bit;
+    bool is_pattern, is_true;
+    int64_t min, max;
+    struct gw_words words;
+    struct gw_pattern **patterns;
+    unsigned n_patterns;
+    struct gw_predicate *next; /* of the same key */
+};
+
+/** One attribute key, or one member of the trace state. */
+struct gw_asked_key {
+    struct gw_slice key;
+    struct gw_predicate *predicates;
+    struct gw_asked_key *next;
+};
+
+struct gw_policies {
+    struct gw_env *env;
+    struct gw_meter *meter;
+    struct gw_arena arena;
+    struct gw_policies_conf conf;
+    struct gw_policy *list; /* drop policies first */
+    unsigned n, n_drop;
+    unsigned n_bits, n_words; /* of the facts */
+    struct gw_asked_key *attributes, *members;
+    uint64_t status_bits[4][GW_FACT_WORDS]; /* by status code; 3: any other */
+    uint64_t flag_bits[GW_FACT_WORDS];
+    struct gw_rule **latencies; /* those with a bit */
+    unsigned n_latencies;
+    uint64_t shape;
+    struct gw_metric *errors;
+};
+
+/** Reads status, attributes and trace state of the row that it is asked about. Errors: false without memory. */
+static inline bool gw_fact(const struct gw_trace_facts *f, unsigned bit)
+{
+    return f->bits[bit / 64] >> (bit % 64) & 1;
+}
+static inline void gw_fact_set(uint64_t bits[GW_FACT_WORDS], unsigned bit)
+{
+    bits[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+/** Of the whole trace, as far as it came; in ms, towards zero. Never falls while spans come, once there is a start. */
+int64_t gw_facts_duration_ms(const struct gw_trace_facts *f);
+/** Does a latency without a bit hold? */
+bool gw_latency_holds(const struct gw_rule *r, int64_t ms);
+/** Does a share sample the trace? */
+bool gw_share_holds(const struct gw_policies *p, const struct gw_rule *r, const uint8_t id[16],
+                    const struct gw_trace_facts *f);
+
+#endif
