@@ -80,8 +80,6 @@ const struct gw_planned gw_planned[] = {
     C("sum"),
     C("span_metrics"),
     C("spanmetrics"),
-    C("service_graph"),
-    C("servicegraph"),
     C("exceptions"),
     C("signal_to_metrics"),
     C("signaltometrics"),

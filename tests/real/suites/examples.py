@@ -223,7 +223,27 @@ def journal():
     shutil.rmtree(d)
 
 
-TESTS = {"durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+def service_graph():
+    """A client's span on one connection, its server's on another: one request, written to Prometheus."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    env = {"REMOTE_WRITE": "http://127.0.0.1:25402/api/v1/write", "ARCHIVE_DIR": str(d), "FLUSH_INTERVAL": "200ms"}
+    with RemoteWriteSink(25402) as sink, Example("service-graph.yaml", env) as gw:
+        for service, kind, span, parent in (("shop", 3, b"\x02" * 8, b""), ("stock", 2, b"\x03" * 8, b"\x02" * 8)):
+            t = ExportTraceServiceRequest()
+            r = t.resource_spans.add()
+            r.resource.attributes.add(key="service.name").value.string_value = service
+            r.scope_spans.add().spans.add(name=service, trace_id=b"\x01" * 16, span_id=span, parent_span_id=parent, kind=kind,
+                                          start_time_unix_nano=NOW, end_time_unix_nano=NOW + 1)
+            equal(post("http://127.0.0.1:4318/v1/traces", t.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, service)
+        gw.stop()
+        totals = [(dict(r[1])["client"], dict(r[1])["server"], r[3]) for r in sink.records("/api/v1/write")
+                  if dict(r[1])["__name__"] == "traces_service_graph_request_total"]
+        check(totals and totals[-1] == ("shop", "stock", bits(1.0)), f"what was written: {totals}")
+        check("stock" in (d / "spans.jsonl").read_text(), "the spans are kept, too")
+    shutil.rmtree(d)
+
+
+TESTS = {"service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
