@@ -3,17 +3,22 @@
  * Traces that wait: for each trace id its spans' wire bytes, and a few facts that its owner keeps about it. What
  * tail_sampling, dynamic_sampling and groupbytrace stand on.
  *
- *   table   trace id ─► struct gw_trace {facts, chain}          open addressing, keyed by a seeded hash
- *   chain   run │ run │ …     run: envelope · rows · bytes │ the spans, framed as in ScopeSpans.spans
+ *   index   trace id ─► struct gw_trace {facts, chain, runs}     linear hashing, keyed by a seeded hash
+ *   chain   the spans, one behind the other, framed as in ScopeSpans.spans
+ *   runs    from which byte of the chain on which envelope holds; a new one where it changes
  *   envelopes   resource + scope, each distinct pair once, counted by its runs
- *   order   oldest ◄─► … ◄─► newest                              by the time of the first span
+ *   order   oldest ◄─► … ◄─► newest                              in order of gw_traces_add
  *   wheel   what is due in which tick                            so that a tick looks at nothing else
+ *
+ * For each view:
+ *
+ *   gw_traces_begin ─► for each row: gw_traces_ahead, gw_traces_find or _add, gw_traces_keep ─► gw_traces_end
  *
  * Time is given by the caller (it may come from a log), never asked for. A trace id of zeros is no trace: the caller
  * deals with it.
  *
  * Threads   one
- * Memory    all of it counts: table, traces, chains, envelopes, order and wheel; gw_traces_held_bytes() is exact and
+ * Memory    all of it counts: index, traces, chains, envelopes, order and wheel; gw_traces_held_bytes() is exact and
  *           never above budget_bytes
  */
 #ifndef GW_PROCESSORS_COMMON_TRACES_H
@@ -26,27 +31,42 @@
 
 struct gw_traces;
 
+/** The least budget: what the first trace of the smallest kind wants. */
+enum { GW_TRACES_MIN_BUDGET_BYTES = 256 << 10 };
+
 /** One waiting trace. Its address stands until it is dropped. */
 struct gw_trace {
     uint8_t id[16];
     uint64_t first_ns, due_ns; /* of its first span; when it is to be looked at */
     uint32_t n_spans;
-    uint32_t slot; /* the store's */
-    struct gw_chain chain;
-    uint32_t older, newer, wheel_before, wheel_next; /* the store's */
-    _Alignas(8) uint8_t facts[];                     /* facts_bytes of the owner, zeroed */
+    uint32_t slot;         /* the store's, and so is what follows */
+    struct gw_chain chain; /* n_bytes may be read: the spans' wire bytes, framing included */
+    uint32_t first_run, last_run, envelope;
+    uint32_t older, newer, wheel_before, wheel_next;
+    uint16_t wheel_list;
+    _Alignas(8) uint8_t facts[]; /* facts_bytes of the owner, zeroed */
 };
 
 struct gw_traces_conf {
-    struct gw_env *env;    /* random numbers: the table's seed */
-    uint64_t budget_bytes; /* 0 = no limit */
+    struct gw_env *env;    /* random numbers: the hash's seed */
+    uint64_t budget_bytes; /* 0 = no limit; else at least GW_TRACES_MIN_BUDGET_BYTES */
     uint64_t max_traces;   /* 0 = no limit */
     uint32_t facts_bytes;  /* of the owner, in each trace */
     uint64_t tick_ns;      /* resolution of due_ns: a second as in the Collector */
 };
 
+/** Errors: NULL, no memory. */
 struct gw_traces *gw_traces_new(const struct gw_traces_conf *conf);
 void gw_traces_free(struct gw_traces *t);
+
+/** Rows of this batch come now. It must stay until end. */
+void gw_traces_begin(struct gw_traces *t, const struct gw_batch *b);
+void gw_traces_end(struct gw_traces *t);
+/**
+ * Row by row, ascending, before find: what the rows behind will need comes into the cache meanwhile. Optional; spans of
+ * many traces by turns cost half with it.
+ */
+void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
 struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16]);
 /**
@@ -56,15 +76,19 @@ struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16]);
  */
 struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64_t now_ns, uint64_t due_ns);
 /**
- * Keep these rows of a batch for a trace: rows[] ascending, all of one scope, none patched (gw_traces_flatten).
+ * Keep these rows of the batch for a trace: rows[] ascending, all of one scope, none patched (gw_traces_flatten).
  *
- * Errors    -ENOSPC no room; -ENOMEM. Nothing is kept then
+ * Errors    -ENOSPC no room; -ENOMEM; -EOVERFLOW: this trace has 4 GiB or 2^32 - 1 spans, whatever else is decided.
+ *           Nothing is kept then
  */
-int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const struct gw_batch *b, const uint32_t *rows,
-                   uint32_t n_rows);
+int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *rows, uint32_t n_rows);
 /** Earlier or later. */
 void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due_ns);
-/** A trace that is due at now_ns, or NULL; it stays until it is dropped or has another time. In order of due_ns. */
+/**
+ * A trace that is due at now_ns, or NULL; it stays until it is dropped or has another time. In order of the ticks
+ * (due_ns rounded up), within a tick as they were put there: never before due_ns, less than a tick behind. Memory that
+ * was not needed for 10 to 20 seconds goes to the system here, so call it even when nothing can be due.
+ */
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
 struct gw_trace *gw_traces_oldest(struct gw_traces *t);
 /** The next younger one, or NULL: to walk over all. */
@@ -74,7 +98,7 @@ struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *tra
  * each scope, in order of first appearance; spans in order of arrival. Unknown fields of resource, scope and span come
  * along.
  *
- * Errors    -ENOMEM, -E2BIG: `out` is full
+ * Errors    -ENOMEM, -E2BIG: `out` is full; it is as it was then
  */
 int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, struct gw_buf *out);
 /** Forget it. */
@@ -83,10 +107,14 @@ void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace);
 uint64_t gw_traces_n(const struct gw_traces *t);
 uint64_t gw_traces_n_spans(const struct gw_traces *t);
 uint64_t gw_traces_held_bytes(const struct gw_traces *t);
+/** The same, asked of every part anew: for tests, must be equal. */
+uint64_t gw_traces_count_bytes(const struct gw_traces *t);
 
 /**
- * The same rows without patches: a view whose batch is the encoded rows decoded again. An unpatched view comes back as
- * it is. Takes v; the tickets go along. Errors: -ENOMEM; v is as it was.
+ * The same rows without patches: a view whose batch is the encoded rows decoded again, a segment for each request that
+ * has rows left. An unpatched view comes back as it is. Takes v; the tickets go along.
+ *
+ * Errors    -ENOMEM, -E2BIG, -EBADMSG: v is as it was
  */
 int gw_traces_flatten(struct gw_view *v);
 

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What it costs to let traces wait: spans of 615 bytes, ten a trace, put into the store, then forgotten, one trace in
+ * ten written. In two shapes: all spans of a trace together in one request, and spans of 10,000 traces by turns. One
+ * JSON line a case: ns of CPU a span (the least of the steps; the first, which meets memory for the first time, by
+ * itself) with 20,000 to 30,000 traces waiting, bytes a span with TRACES (100,000) waiting: by the store's own count,
+ * and by what the process has grown.
+ */
+#include <unistd.h>
+
+#include "bench/micro/micro.h"
+#include "otlp-proto/json.h"
+#include "processors/common/traces.h"
+
+enum { N_BATCHES = 64, N_SPANS = 100, A_TRACE = 10, TURNS = 10000, WAITING_STEPS = 2, STEPS = 12, SPAN_BYTES = 615 };
+
+static struct gw_batch *batches[N_BATCHES];
+
+static uint64_t random_state = 7;
+
+/* splitmix64 */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+static void put_span(struct gw_buf *json, unsigned i)
+{
+    gw_buf_printf(json,
+                  "%s{\"traceId\":\"%016llx%016llx\",\"spanId\":\"%016llx\",\"name\":\"GET /cart/%u\",\"kind\":2,"
+                  "\"startTimeUnixNano\":\"17673230450000%05u\",\"endTimeUnixNano\":\"17673230460000%05u\","
+                  "\"attributes\":[",
+                  i ? "," : "", (unsigned long long)next_random(&random_state),
+                  (unsigned long long)next_random(&random_state), (unsigned long long)next_random(&random_state), i, i,
+                  i);
+    for (unsigned k = 0; k < 12; k++)
+        gw_buf_printf(json, "%s{\"key\":\"attribute.number.one.%02u\",\"value\":{\"stringValue\":\"%015llx\"}}",
+                      k ? "," : "", k, (unsigned long long)next_random(&random_state) >> 4);
+    gw_buf_printf(json, "]}");
+}
+
+static void make(unsigned request)
+{
+    struct gw_buf json, wire;
+    struct gw_err err = {""};
+    struct gw_ref at = {0};
+
+    gw_buf_init(&json, 1 << 24);
+    gw_buf_init(&wire, 1 << 24);
+    gw_buf_put_str(&json, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+                          "\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"lib\"},\"spans\":[");
+    for (unsigned i = 0; i < N_SPANS; i++)
+        put_span(&json, i);
+    gw_buf_put_str(&json, "]}]}]}");
+    micro_check(gw_json_to_proto(GW_TRACES, gw_buf_slice(&json), &micro_limits, &wire, &err) == 0, err.text);
+    batches[request] = gw_batch_new(GW_TRACES);
+    micro_check(gw_batch_append(batches[request], gw_buf_slice(&wire), &at) == 0, "memory");
+    micro_check(gw_decode(batches[request], gw_batch_slice(batches[request], at), &micro_limits, NULL, &err) == 0,
+                err.text);
+    micro_check(batches[request]->raw[0].len >= SPAN_BYTES - 8 && batches[request]->raw[0].len <= SPAN_BYTES + 8,
+                "a span is not of the size that is measured");
+    gw_buf_clear(&json);
+    gw_buf_clear(&wire);
+}
+
+static void name(uint8_t id[16], uint64_t trace)
+{
+    uint64_t s = trace + 1;
+
+    for (unsigned i = 0; i < 16; i += 8) {
+        uint64_t x = next_random(&s);
+
+        memcpy(id + i, &x, 8);
+    }
+}
+
+static void put_rows(struct gw_traces *t, const struct gw_batch *b, const uint32_t *rows, uint32_t n)
+{
+    struct gw_trace *trace = gw_traces_find(t, b->trace_id[rows[0]]);
+
+    if (!trace)
+        trace = gw_traces_add(t, b->trace_id[rows[0]], 1, 1000);
+    micro_check(trace && gw_traces_keep(t, trace, rows, n) == 0, "keep");
+}
+
+/* As a processor does it: neighbours of one trace go in one call. */
+static void put(struct gw_traces *t, const struct gw_batch *b)
+{
+    uint32_t rows[N_SPANS];
+
+    gw_traces_begin(t, b);
+    for (uint32_t row = 0, n; row < N_SPANS; row += n) {
+        for (n = 0; row + n < N_SPANS && memcmp(b->trace_id[row], b->trace_id[row + n], 16) == 0; n++) {
+            rows[n] = row + n;
+            gw_traces_ahead(t, row + n);
+        }
+        put_rows(t, b, rows, n);
+    }
+    gw_traces_end(t);
+}
+
+/* One request: spans i … i + 99 of a stream that began with trace `from`. Making the names is not counted. */
+static double put_request(struct gw_traces *t, uint64_t i, bool by_turns)
+{
+    struct gw_batch *b = batches[i / N_SPANS % N_BATCHES];
+    double begin;
+
+    for (uint64_t k = 0; k < N_SPANS; k++) {
+        uint64_t turn = (i + k) / ((uint64_t)TURNS * A_TRACE), place = (i + k) % TURNS;
+
+        name(b->trace_id[k], by_turns ? turn * TURNS + place : (i + k) / A_TRACE);
+    }
+    begin = micro_cpu_ns();
+    put(t, b);
+    return micro_cpu_ns() - begin;
+}
+
+static double forget(struct gw_traces *t, uint64_t traces, unsigned one_in, struct gw_buf *out)
+{
+    double begin = micro_cpu_ns();
+    struct gw_trace *trace;
+
+    for (uint64_t i = 0; i < traces && (trace = gw_traces_next_due(t, 2000)) != NULL; i++) {
+        if (one_in && i % one_in == 0) {
+            gw_buf_reset(out);
+            micro_check(gw_traces_write(t, trace, out) == 0, "write");
+        }
+        gw_traces_drop(t, trace);
+    }
+    return micro_cpu_ns() - begin;
+}
+
+static double rss(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    micro_check(f && fscanf(f, "%*u %lu", &pages) == 1, "statm");
+    (void)fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* A step: TURNS traces come, then as many go, the oldest. */
+static void speed(struct gw_env *env, bool by_turns, struct gw_buf *out)
+{
+    struct gw_traces_conf conf = {.env = env, .facts_bytes = 64, .tick_ns = 1000};
+    static const unsigned one_in[] = {10, 0, 1};
+    static const double spans = (double)TURNS * A_TRACE;
+    struct gw_traces *t = gw_traces_new(&conf);
+    double first = 0, insert = 1e9, gone[3] = {1e9, 1e9, 1e9};
+    uint64_t at = 0;
+
+    micro_check(t != NULL, "memory");
+    for (unsigned step = 0; step < STEPS; step++) {
+        double ns = 0, least;
+
+        for (uint64_t i = 0; i < (uint64_t)TURNS * A_TRACE; i += N_SPANS, at += N_SPANS)
+            ns += put_request(t, at, by_turns);
+        if (step == 0)
+            first = ns / spans;
+        if (step <= WAITING_STEPS)
+            continue;
+        insert = ns / spans < insert ? ns / spans : insert;
+        least = forget(t, TURNS, one_in[step % 3], out) / spans;
+        gone[step % 3] = least < gone[step % 3] ? least : gone[step % 3];
+    }
+    printf("{\"bench\":\"traces\",\"case\":\"%s\",\"first_insert_ns\":%.1f,\"insert_ns\":%.1f,\"drop_ns\":%.1f,"
+           "\"write_tenth_and_drop_ns\":%.1f,\"write_all_and_drop_ns\":%.1f}\n",
+           by_turns ? "by turns" : "together", first, insert, gone[1], gone[0], gone[2]);
+    gw_traces_free(t);
+}
+
+static void memory(struct gw_env *env, bool by_turns, uint64_t traces, struct gw_buf *out)
+{
+    struct gw_traces_conf conf = {.env = env, .facts_bytes = 64, .tick_ns = 1000};
+    struct gw_traces *t = gw_traces_new(&conf);
+    double before = rss(), n = (double)(traces * A_TRACE), grown, held;
+
+    micro_check(t != NULL, "memory");
+    for (uint64_t i = 0; i < traces * A_TRACE; i += N_SPANS)
+        (void)put_request(t, i, by_turns);
+    micro_check(gw_traces_n(t) == traces && gw_traces_n_spans(t) == traces * A_TRACE, "spans are missing");
+    grown = rss() - before;
+    held = (double)gw_traces_held_bytes(t);
+    (void)forget(t, traces, 0, out);
+    for (uint64_t s = 1; s < 1000; s++)
+        (void)gw_traces_next_due(t, s * 1000000000);
+    printf("{\"bench\":\"traces\",\"case\":\"%s\",\"traces\":%llu,\"held_bytes_per_span\":%.1f,"
+           "\"rss_bytes_per_span\":%.1f,\"held_bytes_after\":%llu,\"rss_after\":%.0f}\n",
+           by_turns ? "by turns" : "together", (unsigned long long)traces, held / n, grown / n,
+           (unsigned long long)gw_traces_held_bytes(t), rss() - before);
+    gw_traces_free(t);
+}
+
+int main(void)
+{
+    uint64_t traces = getenv("TRACES") ? strtoull(getenv("TRACES"), NULL, 10) / TURNS * TURNS : 100000;
+    struct gw_env *env = gw_env_real_new();
+    struct gw_buf out;
+
+    micro_check(env != NULL, "memory");
+    gw_buf_init(&out, 64 << 20);
+    for (unsigned i = 0; i < N_BATCHES; i++)
+        make(i);
+    for (int by_turns = 0; by_turns < 2; by_turns++) {
+        speed(env, by_turns, &out);
+        memory(env, by_turns, traces, &out);
+    }
+    for (unsigned i = 0; i < N_BATCHES; i++)
+        (void)gw_batch_unref(batches[i]);
+    gw_buf_clear(&out);
+    gw_env_real_free(env);
+    return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/common/blocks.h"
+
+#include <errno.h>
+
+enum { CACHE_LINE = 64 };
+
+void gw_blocks_init(struct gw_blocks *b, struct gw_budget *budget)
+{
+    gw_slabs_init(&b->slabs, budget, GW_BLOCK_BYTES);
+}
+
+void gw_blocks_clear(struct gw_blocks *b)
+{
+    gw_slabs_clear(&b->slabs);
+}
+
+/* Bytes in the last block; GW_BLOCK_BYTES: it is full, or there is none. */
+static uint32_t fill_of(const struct gw_chain *c)
+{
+    return c->last ? (c->n_bytes - 1) % GW_BLOCK_BYTES + 1 : GW_BLOCK_BYTES;
+}
+
+int gw_blocks_reserve(struct gw_blocks *b, const struct gw_chain *c, uint64_t bytes)
+{
+    uint64_t room = GW_BLOCK_BYTES - fill_of(c);
+
+    if (bytes > UINT32_MAX - c->n_bytes)
+        return -EOVERFLOW;
+    return bytes > room ? gw_slabs_reserve(&b->slabs, (bytes - room + GW_BLOCK_BYTES - 1) / GW_BLOCK_BYTES) : 0;
+}
+
+static void add_block(struct gw_blocks *b, struct gw_chain *c)
+{
+    uint32_t block = gw_slabs_take(&b->slabs);
+
+    if (c->last)
+        *gw_slabs_link(&b->slabs, c->last) = block;
+    else
+        c->first = block;
+    c->last = block;
+}
+
+int gw_blocks_append(struct gw_blocks *b, struct gw_chain *c, struct gw_slice bytes)
+{
+    int r = gw_blocks_reserve(b, c, bytes.n);
+    uint32_t fill = fill_of(c);
+
+    if (r < 0)
+        return r;
+    c->n_bytes += (uint32_t)bytes.n;
+    while (bytes.n > 0) {
+        size_t n;
+
+        if (fill == GW_BLOCK_BYTES) {
+            add_block(b, c);
+            fill = 0;
+        }
+        n = bytes.n < GW_BLOCK_BYTES - fill ? bytes.n : GW_BLOCK_BYTES - fill;
+        memcpy((uint8_t *)gw_slabs_at(&b->slabs, c->last) + fill, bytes.p, n);
+        bytes = gw_slice_of(bytes.p + n, bytes.n - n);
+        fill = GW_BLOCK_BYTES;
+    }
+    return 0;
+}
+
+/* Blocks that follow each other in one slab go back as one piece: they stay linked as they are. */
+void gw_blocks_drop(struct gw_blocks *b, struct gw_chain *c)
+{
+    uint32_t block = c->first;
+
+    while (block) {
+        uint32_t first = block, last, n = 0, slab = gw_slabs_slab_of(&b->slabs, block);
+
+        do {
+            last = block;
+            block = *gw_slabs_link(&b->slabs, block);
+            n++;
+        } while (block && gw_slabs_slab_of(&b->slabs, block) == slab);
+        gw_slabs_give_run(&b->slabs, first, last, n);
+    }
+    *c = (struct gw_chain){0};
+}
+
+void gw_blocks_prefetch_end(const struct gw_blocks *b, const struct gw_chain *c)
+{
+    const uint8_t *p;
+    uint32_t fill = fill_of(c);
+
+    if (!c->last)
+        return;
+    __builtin_prefetch(gw_slabs_link(&b->slabs, c->last), /* rw= */ 1);
+    p = gw_slabs_at(&b->slabs, c->last);
+    for (uint32_t at = fill / CACHE_LINE * CACHE_LINE; at < GW_BLOCK_BYTES; at += CACHE_LINE)
+        __builtin_prefetch(p + at, /* rw= */ 1);
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+void gw_chain_begin(const struct gw_blocks *b, const struct gw_chain *c, struct gw_chain_reader *ret)
+{
+    *ret = (struct gw_chain_reader){.b = b, .block = c->first, .left = c->n_bytes};
+}
+
+/* The next piece of at most n bytes that lie together; what comes behind it is on its way then. */
+static struct gw_slice take(struct gw_chain_reader *r, uint32_t n)
+{
+    const uint8_t *p;
+    uint32_t room;
+
+    if (r->at == GW_BLOCK_BYTES) {
+        r->block = *gw_slabs_link(&r->b->slabs, r->block);
+        r->at = 0;
+    }
+    room = GW_BLOCK_BYTES - r->at;
+    n = n < room ? n : room;
+    p = (const uint8_t *)gw_slabs_at(&r->b->slabs, r->block) + r->at;
+    r->at += n;
+    r->left -= n;
+    return gw_slice_of(p, n);
+}
+
+static void prefetch_next(const struct gw_chain_reader *r)
+{
+    uint32_t next = r->left > GW_BLOCK_BYTES - r->at ? *gw_slabs_link(&r->b->slabs, r->block) : 0;
+    const uint8_t *p = next ? gw_slabs_at(&r->b->slabs, next) : NULL;
+
+    for (uint32_t at = 0; p && at < GW_BLOCK_BYTES; at += CACHE_LINE)
+        __builtin_prefetch(p + at);
+}
+
+bool gw_chain_read(struct gw_chain_reader *r, void *to, uint32_t n)
+{
+    uint8_t *p = to;
+
+    if (n > r->left)
+        return false;
+    while (n > 0) {
+        struct gw_slice s = take(r, n);
+
+        memcpy(p, s.p, s.n);
+        p += s.n;
+        n -= (uint32_t)s.n;
+    }
+    return true;
+}
+
+bool gw_chain_skip(struct gw_chain_reader *r, uint32_t n)
+{
+    if (n > r->left)
+        return false;
+    while (n > 0)
+        n -= (uint32_t)take(r, n).n;
+    return true;
+}
+
+bool gw_chain_copy(struct gw_chain_reader *r, struct gw_buf *out, uint32_t n)
+{
+    if (n > r->left || gw_buf_reserve(out, n) < 0)
+        return false;
+    while (n > 0) {
+        struct gw_slice s = take(r, n);
+
+        prefetch_next(r);
+        memcpy(out->p + out->n, s.p, s.n);
+        out->n += s.n;
+        n -= (uint32_t)s.n;
+    }
+    return true;
+}
+
+bool gw_chain_is(const struct gw_blocks *b, const struct gw_chain *c, struct gw_slice bytes)
+{
+    struct gw_chain_reader r;
+
+    if (c->n_bytes != bytes.n)
+        return false;
+    gw_chain_begin(b, c, &r);
+    while (r.left > 0) {
+        struct gw_slice s = take(&r, r.left);
+
+        if (memcmp(s.p, bytes.p, s.n) != 0)
+            return false;
+        bytes = gw_slice_of(bytes.p + s.n, bytes.n - s.n);
+    }
+    return true;
+}
+
+uint64_t gw_blocks_held_bytes(const struct gw_blocks *b)
+{
+    return b->slabs.n_used * GW_BLOCK_BYTES;
+}
+
+uint64_t gw_blocks_slab_bytes(const struct gw_blocks *b)
+{
+    return gw_slabs_held_bytes(&b->slabs);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/common/due.h"
+
+#include "processors/common/traces.h"
+
+void gw_due_init(struct gw_due *d, const struct gw_slabs *traces, uint64_t tick_ns)
+{
+    *d = (struct gw_due){.traces = traces, .tick_ns = tick_ns ? tick_ns : 1};
+}
+
+static struct gw_trace *trace_at(const struct gw_due *d, uint32_t slot)
+{
+    return gw_slabs_at(d->traces, slot);
+}
+
+/* The first tick that is not before it. */
+static uint64_t tick_of(const struct gw_due *d, uint64_t due_ns)
+{
+    return due_ns / d->tick_ns + (due_ns % d->tick_ns != 0);
+}
+
+/* Near is what is at most GW_DUE_NEAR ticks ahead: no wait below that is ever put twice. */
+static uint32_t list_of(const struct gw_due *d, uint64_t tick)
+{
+    uint64_t here = d->cursor / GW_DUE_NEAR, block = tick / GW_DUE_NEAR;
+
+    if (tick - d->cursor < GW_DUE_NEAR)
+        return (uint32_t)(tick % GW_DUE_NEAR);
+    if (block - here >= GW_DUE_FAR)
+        block = here + GW_DUE_FAR - 1;
+    return GW_DUE_NEAR + (uint32_t)(block % GW_DUE_FAR);
+}
+
+static void put_last(struct gw_due *d, struct gw_trace *t)
+{
+    uint64_t tick = tick_of(d, t->due_ns);
+    uint32_t list = list_of(d, tick > d->cursor ? tick : d->cursor), first = d->lists[list];
+
+    t->wheel_list = (uint16_t)list;
+    t->wheel_next = 0;
+    t->wheel_before = t->slot;
+    if (first) {
+        struct gw_trace *head = trace_at(d, first);
+
+        t->wheel_before = head->wheel_before;
+        trace_at(d, head->wheel_before)->wheel_next = t->slot;
+        head->wheel_before = t->slot;
+    } else {
+        d->lists[list] = t->slot;
+    }
+    d->n++;
+    d->n_near += list < GW_DUE_NEAR;
+}
+
+void gw_due_put(struct gw_due *d, struct gw_trace *t, uint64_t now_ns)
+{
+    if (d->n == 0)
+        d->cursor = now_ns / d->tick_ns;
+    put_last(d, t);
+}
+
+void gw_due_remove(struct gw_due *d, struct gw_trace *t)
+{
+    uint32_t first = d->lists[t->wheel_list];
+
+    if (t->slot == first)
+        d->lists[t->wheel_list] = t->wheel_next;
+    else
+        trace_at(d, t->wheel_before)->wheel_next = t->wheel_next;
+    if (t->wheel_next)
+        trace_at(d, t->wheel_next)->wheel_before = t->wheel_before;
+    else if (t->slot != first)
+        trace_at(d, first)->wheel_before = t->wheel_before;
+    d->n--;
+    d->n_near -= t->wheel_list < GW_DUE_NEAR;
+}
+
+/* The cursor has come to a new block of ticks: all of them are near now. */
+static void spread(struct gw_due *d)
+{
+    uint32_t list = GW_DUE_NEAR + (uint32_t)(d->cursor / GW_DUE_NEAR % GW_DUE_FAR), slot = d->lists[list];
+
+    d->lists[list] = 0;
+    while (slot) {
+        struct gw_trace *t = trace_at(d, slot);
+
+        slot = t->wheel_next;
+        d->n--;
+        put_last(d, t);
+    }
+}
+
+struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns)
+{
+    uint64_t now = now_ns / d->tick_ns;
+
+    if (d->n == 0)
+        return NULL;
+    for (;;) {
+        uint32_t first = d->lists[d->cursor % GW_DUE_NEAR];
+        uint64_t rest = GW_DUE_NEAR - d->cursor % GW_DUE_NEAR; /* of this block */
+
+        if (first)
+            return trace_at(d, first);
+        if (d->cursor >= now)
+            return NULL;
+        if (d->n_near > 0)
+            d->cursor++;
+        else
+            d->cursor = rest < now - d->cursor ? d->cursor + rest : now;
+        if (d->cursor % GW_DUE_NEAR == 0)
+            spread(d);
+    }
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A table of chains over one array of entries, which is also the list in order of asking. Nothing is allocated after
+ * new; what was never used is untouched memory.
+ */
+#include "processors/common/ids.h"
+
+#include <stdlib.h>
+
+struct entry {
+    uint8_t id[16];
+    uint64_t value;
+    uint32_t older, newer; /* entries + 1; 0 = none */
+    uint32_t next;         /* of its bucket */
+};
+_Static_assert(sizeof(struct entry) == 40, "what the header promises");
+
+struct gw_ids {
+    uint64_t seed[2];
+    struct entry *entries;
+    uint32_t *heads;
+    uint32_t max, n, mask;
+    uint32_t oldest, newest;
+};
+
+enum { MAX_IDS = 1 << 30 };
+
+struct gw_ids *gw_ids_new(struct gw_env *env, uint32_t max)
+{
+    struct gw_ids *ids = calloc(1, sizeof(*ids));
+    uint64_t n_heads = 1;
+
+    if (!ids)
+        return NULL;
+    ids->max = max < MAX_IDS ? max : MAX_IDS;
+    while (n_heads < ids->max)
+        n_heads *= 2;
+    ids->mask = (uint32_t)(n_heads - 1);
+    ids->seed[0] = gw_random_u64(env);
+    ids->seed[1] = gw_random_u64(env);
+    if (ids->max == 0)
+        return ids;
+    ids->entries = calloc(ids->max, sizeof(*ids->entries));
+    ids->heads = calloc(n_heads, sizeof(*ids->heads));
+    if (!ids->entries || !ids->heads) {
+        gw_ids_free(ids);
+        return NULL;
+    }
+    return ids;
+}
+
+void gw_ids_free(struct gw_ids *ids)
+{
+    if (!ids)
+        return;
+    free(ids->entries);
+    free(ids->heads);
+    free(ids);
+}
+
+static uint32_t *head_of(const struct gw_ids *ids, const uint8_t id[16])
+{
+    uint64_t a, b;
+    unsigned __int128 m;
+
+    memcpy(&a, id, 8);
+    memcpy(&b, id + 8, 8);
+    m = (unsigned __int128)(a ^ ids->seed[0]) * (b ^ ids->seed[1]);
+    m = (unsigned __int128)((uint64_t)m ^ (uint64_t)(m >> 64) ^ ids->seed[1]) * UINT64_C(0x9fb21c651e98df25);
+    return &ids->heads[((uint64_t)m ^ (uint64_t)(m >> 64)) & ids->mask];
+}
+
+static struct entry *find(const struct gw_ids *ids, const uint8_t id[16])
+{
+    uint32_t at = ids->max ? *head_of(ids, id) : 0;
+
+    while (at && memcmp(ids->entries[at - 1].id, id, 16) != 0)
+        at = ids->entries[at - 1].next;
+    return at ? &ids->entries[at - 1] : NULL;
+}
+
+static uint32_t number_of(const struct gw_ids *ids, const struct entry *e)
+{
+    return (uint32_t)(e - ids->entries) + 1;
+}
+
+static void unlink_entry(struct gw_ids *ids, struct entry *e)
+{
+    if (e->older)
+        ids->entries[e->older - 1].newer = e->newer;
+    else
+        ids->oldest = e->newer;
+    if (e->newer)
+        ids->entries[e->newer - 1].older = e->older;
+    else
+        ids->newest = e->older;
+}
+
+static void make_newest(struct gw_ids *ids, struct entry *e)
+{
+    uint32_t at = number_of(ids, e);
+
+    e->older = ids->newest;
+    e->newer = 0;
+    if (ids->newest)
+        ids->entries[ids->newest - 1].newer = at;
+    else
+        ids->oldest = at;
+    ids->newest = at;
+}
+
+/* A free entry: the one that was longest not asked for when there is no other. */
+static struct entry *take(struct gw_ids *ids)
+{
+    struct entry *e;
+    uint32_t *link;
+
+    if (ids->n < ids->max)
+        return &ids->entries[ids->n++];
+    e = &ids->entries[ids->oldest - 1];
+    link = head_of(ids, e->id);
+    while (*link != number_of(ids, e))
+        link = &ids->entries[*link - 1].next;
+    *link = e->next;
+    unlink_entry(ids, e);
+    return e;
+}
+
+void gw_ids_put(struct gw_ids *ids, const uint8_t id[16], uint64_t value)
+{
+    struct entry *e = find(ids, id);
+    uint32_t *head;
+
+    if (ids->max == 0)
+        return;
+    if (e) {
+        unlink_entry(ids, e);
+    } else {
+        e = take(ids);
+        memcpy(e->id, id, sizeof(e->id));
+        head = head_of(ids, id);
+        e->next = *head;
+        *head = number_of(ids, e);
+    }
+    e->value = value;
+    make_newest(ids, e);
+}
+
+bool gw_ids_get(struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value)
+{
+    struct entry *e = find(ids, id);
+
+    if (!e)
+        return false;
+    if (number_of(ids, e) != ids->newest) {
+        unlink_entry(ids, e);
+        make_newest(ids, e);
+    }
+    *ret_value = e->value;
+    return true;
+}
+
+uint32_t gw_ids_n(const struct gw_ids *ids)
+{
+    return ids->n;
+}
+
+uint64_t gw_ids_held_bytes(const struct gw_ids *ids)
+{
+    uint64_t bytes = sizeof(*ids) + (uint64_t)ids->max * sizeof(*ids->entries);
+
+    return bytes + (ids->max ? ((uint64_t)ids->mask + 1) * sizeof(*ids->heads) : 0);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/common/slabs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { MIN_SLAB_BYTES = 16 << 10, MAX_SLAB_BYTES = 1 << 20, SLABS_OF_A_BUDGET = 64, FIRST_CAP = 16, ALIGN = 64 };
+
+uint32_t gw_budget_slab_bytes(const struct gw_budget *b)
+{
+    uint32_t n = MAX_SLAB_BYTES;
+
+    while (b->max_bytes && n > MIN_SLAB_BYTES && n > b->max_bytes / SLABS_OF_A_BUDGET)
+        n /= 2;
+    return n;
+}
+
+void *gw_budget_map(struct gw_budget *b, size_t bytes, int *ret_error)
+{
+    void *p;
+
+    if (!gw_budget_take(b, bytes)) {
+        *ret_error = -ENOSPC;
+        return NULL;
+    }
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED)
+        return p;
+    gw_budget_give(b, bytes);
+    *ret_error = -ENOMEM;
+    return NULL;
+}
+
+void gw_budget_unmap(struct gw_budget *b, void *p, size_t bytes)
+{
+    (void)munmap(p, bytes);
+    gw_budget_give(b, bytes);
+}
+
+void gw_slabs_init(struct gw_slabs *s, struct gw_budget *budget, uint32_t item_bytes)
+{
+    uint32_t n;
+
+    assert(item_bytes % 8 == 0 && item_bytes > 0);
+    *s = (struct gw_slabs){.budget = budget, .item_bytes = item_bytes, .slab_bytes = gw_budget_slab_bytes(budget)};
+    n = (s->slab_bytes - (uint32_t)sizeof(struct gw_slab)) / (item_bytes + 4);
+    do {
+        s->data_at = ((uint32_t)sizeof(struct gw_slab) + 4 * n + ALIGN - 1) / ALIGN * ALIGN;
+    } while (s->data_at + n * item_bytes > s->slab_bytes && n-- > 1);
+    assert(n > 0);
+    s->n_items = n;
+    while (UINT32_C(1) << s->shift < n)
+        s->shift++;
+}
+
+static struct gw_slab *slab_at(const struct gw_slabs *s, uint32_t id)
+{
+    return (struct gw_slab *)(void *)s->at[id];
+}
+
+static void list_add(const struct gw_slabs *s, uint32_t *head, uint32_t id)
+{
+    struct gw_slab *slab = slab_at(s, id);
+
+    slab->before = 0;
+    slab->next = *head;
+    if (*head)
+        slab_at(s, *head - 1)->before = id + 1;
+    *head = id + 1;
+}
+
+static void list_remove(const struct gw_slabs *s, uint32_t *head, uint32_t id)
+{
+    struct gw_slab *slab = slab_at(s, id);
+
+    if (slab->before)
+        slab_at(s, slab->before - 1)->next = slab->next;
+    else
+        *head = slab->next;
+    if (slab->next)
+        slab_at(s, slab->next - 1)->before = slab->before;
+}
+
+/* A number for one more slab. The last numbers are left out: item + 1 must fit. */
+static int grow_list(struct gw_slabs *s)
+{
+    uint32_t cap = s->cap_at ? s->cap_at * 2 : FIRST_CAP;
+    uint8_t **p;
+
+    if (s->free_at || s->n_at < s->cap_at)
+        return 0;
+    if ((uint64_t)cap << s->shift >= UINT32_MAX)
+        return -ENOSPC;
+    if (!gw_budget_take(s->budget, (cap - s->cap_at) * sizeof(*p)))
+        return -ENOSPC;
+    p = realloc(s->at, cap * sizeof(*p));
+    if (!p) {
+        gw_budget_give(s->budget, (cap - s->cap_at) * sizeof(*p));
+        return -ENOMEM;
+    }
+    s->at = p;
+    s->cap_at = cap;
+    return 0;
+}
+
+static int add_slab(struct gw_slabs *s)
+{
+    int r = grow_list(s);
+    uint8_t *p;
+    uint32_t id;
+
+    if (r < 0)
+        return r;
+    p = gw_budget_map(s->budget, s->slab_bytes, &r);
+    if (!p)
+        return r;
+    if (s->free_at) {
+        id = s->free_at - 1;
+        s->free_at = (uint32_t)(uintptr_t)s->at[id];
+    } else {
+        id = s->n_at++;
+    }
+    s->at[id] = p;
+    list_add(s, &s->empty, id);
+    s->n_slabs++;
+    s->n_empty++;
+    s->n_free += s->n_items;
+    return 0;
+}
+
+int gw_slabs_reserve(struct gw_slabs *s, uint64_t n)
+{
+    int r = 0;
+
+    while (r == 0 && s->n_free < n)
+        r = add_slab(s);
+    return r;
+}
+
+static void drop_empty(struct gw_slabs *s, uint32_t keep)
+{
+    while (s->n_empty > keep) {
+        uint32_t id = s->empty - 1;
+
+        list_remove(s, &s->empty, id);
+        gw_budget_unmap(s->budget, s->at[id], s->slab_bytes);
+        s->at[id] = (uint8_t *)(uintptr_t)s->free_at; /* NOLINT: a number */
+        s->free_at = id + 1;
+        s->n_slabs--;
+        s->n_empty--;
+        s->n_free -= s->n_items;
+    }
+    s->low_empty = s->low_empty < s->n_empty ? s->low_empty : s->n_empty;
+}
+
+void gw_slabs_trim(struct gw_slabs *s)
+{
+    drop_empty(s, 0);
+}
+
+void gw_slabs_age(struct gw_slabs *s)
+{
+    s->n_surplus = s->low_empty;
+    s->low_empty = s->n_empty;
+}
+
+void gw_slabs_release(struct gw_slabs *s, uint32_t n)
+{
+    n = n < s->n_surplus ? n : s->n_surplus;
+    n = n < s->n_empty ? n : s->n_empty;
+    s->n_surplus -= n;
+    drop_empty(s, s->n_empty - n);
+}
+
+void gw_slabs_open(struct gw_slabs *s)
+{
+    uint32_t id = s->empty - 1;
+
+    list_remove(s, &s->empty, id);
+    list_add(s, &s->partial, id);
+    s->n_empty--;
+    s->low_empty = s->low_empty < s->n_empty ? s->low_empty : s->n_empty;
+}
+
+void gw_slabs_shut(struct gw_slabs *s, uint32_t slab)
+{
+    list_remove(s, &s->partial, slab);
+}
+
+void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n)
+{
+    uint32_t id = gw_slabs_slab_of(s, first);
+    struct gw_slab *slab = slab_at(s, id);
+
+    assert(slab->n_used >= n && gw_slabs_slab_of(s, last) == id);
+    slab->links[gw_slabs_place(s, last)] = slab->free;
+    slab->free = first;
+    if (slab->n_used == s->n_items)
+        list_add(s, &s->partial, id);
+    slab->n_used -= n;
+    s->n_used -= n;
+    s->n_free += n;
+    if (slab->n_used > 0)
+        return;
+    slab->free = slab->n_fresh = 0; /* in order of their addresses again */
+    list_remove(s, &s->partial, id);
+    list_add(s, &s->empty, id);
+    s->n_empty++;
+}
+
+void gw_slabs_clear(struct gw_slabs *s)
+{
+    for (uint32_t i = s->free_at; i;) { /* free numbers hold no slab */
+        uint32_t next = (uint32_t)(uintptr_t)s->at[i - 1];
+
+        s->at[i - 1] = NULL;
+        i = next;
+    }
+    for (uint32_t i = 0; i < s->n_at; i++)
+        if (s->at[i])
+            gw_budget_unmap(s->budget, s->at[i], s->slab_bytes);
+    gw_budget_give(s->budget, s->cap_at * sizeof(*s->at));
+    free(s->at);
+    gw_slabs_init(s, s->budget, s->item_bytes);
+}
+
+uint64_t gw_slabs_held_bytes(const struct gw_slabs *s)
+{
+    return (uint64_t)s->n_slabs * s->slab_bytes + s->cap_at * sizeof(*s->at);
+}

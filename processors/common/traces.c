@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/common/traces.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "otlp-proto/wire.h"
+#include "processors/common/traces_priv.h"
+
+enum { SPANS_FIELD = 2, HEAD_BYTES = 1 + 5 }; /* tag and length of a span */
+
+#define AGE_NS UINT64_C(10000000000)
+enum { RELEASE_SLABS = 16 }; /* a call; 1 ms */
+
+/* Rows ahead, so that each step finds what the one before has fetched. */
+enum { AHEAD_INDEX = 24, AHEAD_TRACE = 16, AHEAD_CHAIN = 8 };
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    unsigned __int128 m = (unsigned __int128)a * b;
+
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* Two rounds with a seed of this store: nobody outside can aim at a bucket. */
+static uint64_t hash_id(const struct gw_traces *t, const uint8_t id[16])
+{
+    uint64_t h = mix(gw_load64(id) ^ t->seed[0], gw_load64(id + 8) ^ t->seed[1]);
+
+    return mix(h ^ t->seed[1], UINT64_C(0x9fb21c651e98df25));
+}
+
+static uint64_t hash_trace(const void *arg, const void *item)
+{
+    return hash_id(arg, ((const struct gw_trace *)item)->id);
+}
+
+struct gw_traces *gw_traces_new(const struct gw_traces_conf *conf)
+{
+    struct gw_traces *t = calloc(1, sizeof(*t));
+    uint32_t item = (uint32_t)(offsetof(struct gw_trace, facts) + conf->facts_bytes + 7) / 8 * 8;
+
+    if (!t)
+        return NULL;
+    t->conf = *conf;
+    t->budget.max_bytes = conf->budget_bytes;
+    if (!gw_budget_take(&t->budget, sizeof(*t))) {
+        free(t);
+        return NULL;
+    }
+    t->seed[0] = gw_random_u64(conf->env);
+    t->seed[1] = gw_random_u64(conf->env);
+    gw_slabs_init(&t->traces, &t->budget, item);
+    gw_slabs_init(&t->runs, &t->budget, sizeof(struct gw_run));
+    gw_index_init(&t->index, &t->traces, hash_trace, t);
+    gw_blocks_init(&t->blocks, &t->budget);
+    gw_envelopes_init(&t->envelopes, &t->blocks);
+    gw_due_init(&t->due, &t->traces, conf->tick_ns);
+    return t;
+}
+
+void gw_traces_free(struct gw_traces *t)
+{
+    if (!t)
+        return;
+    gw_envelopes_clear(&t->envelopes);
+    gw_index_clear(&t->index);
+    gw_slabs_clear(&t->traces);
+    gw_slabs_clear(&t->runs);
+    gw_blocks_clear(&t->blocks);
+    assert(t->budget.held_bytes == sizeof(*t));
+    free(t);
+}
+
+void gw_traces_begin(struct gw_traces *t, const struct gw_batch *b)
+{
+    gw_envelopes_begin(&t->envelopes, b);
+}
+
+void gw_traces_end(struct gw_traces *t)
+{
+    gw_envelopes_end(&t->envelopes);
+}
+
+static uint32_t head_of(const struct gw_traces *t, uint32_t row)
+{
+    return gw_index_first(&t->index, hash_id(t, t->envelopes.batch->trace_id[row]));
+}
+
+void gw_traces_ahead(const struct gw_traces *t, uint32_t row)
+{
+    const struct gw_batch *b = t->envelopes.batch;
+    uint32_t n = b->n_rows, slot;
+
+    if (t->index.n == 0)
+        return;
+    if (n - row > AHEAD_INDEX)
+        __builtin_prefetch(gw_index_head(&t->index, hash_id(t, b->trace_id[row + AHEAD_INDEX])), /* rw= */ 1);
+    if (n - row > AHEAD_TRACE && (slot = head_of(t, row + AHEAD_TRACE)) != 0) {
+        const uint8_t *p = gw_slabs_at(&t->traces, slot);
+
+        __builtin_prefetch(p, /* rw= */ 1);
+        __builtin_prefetch(p + 64, /* rw= */ 1);
+        __builtin_prefetch(p + 128, /* rw= */ 1);
+    }
+    if (n - row > AHEAD_CHAIN && (slot = head_of(t, row + AHEAD_CHAIN)) != 0)
+        gw_blocks_prefetch_end(&t->blocks, &gw_trace_at(t, slot)->chain);
+}
+
+struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16])
+{
+    uint32_t slot = gw_index_first(&t->index, hash_id(t, id));
+
+    while (slot) {
+        struct gw_trace *trace = gw_slabs_at(&t->traces, slot);
+
+        if (gw_load64(trace->id) == gw_load64(id) && gw_load64(trace->id + 8) == gw_load64(id + 8))
+            return trace;
+        slot = *gw_slabs_link(&t->traces, slot);
+    }
+    return NULL;
+}
+
+/* What is kept in reserve anywhere goes before anything is refused. False: there was nothing. */
+static bool make_room(struct gw_traces *t)
+{
+    uint64_t before = t->budget.held_bytes;
+
+    gw_slabs_trim(&t->traces);
+    gw_slabs_trim(&t->runs);
+    gw_slabs_trim(&t->blocks.slabs);
+    gw_slabs_trim(&t->envelopes.items);
+    return t->budget.held_bytes < before;
+}
+
+static int reserve_trace(struct gw_traces *t)
+{
+    int r = gw_index_reserve(&t->index);
+
+    return r < 0 ? r : gw_slabs_reserve(&t->traces, 1);
+}
+
+struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64_t now_ns, uint64_t due_ns)
+{
+    struct gw_trace *trace;
+    uint32_t slot;
+
+    if (t->conf.max_traces && t->traces.n_used >= t->conf.max_traces)
+        return NULL;
+    if (reserve_trace(t) < 0 && (!make_room(t) || reserve_trace(t) < 0))
+        return NULL;
+    slot = gw_slabs_take(&t->traces);
+    trace = gw_slabs_at(&t->traces, slot);
+    memset(trace, 0, t->traces.item_bytes);
+    memcpy(trace->id, id, sizeof(trace->id));
+    trace->first_ns = now_ns;
+    trace->due_ns = due_ns;
+    trace->slot = slot;
+    trace->older = t->newest;
+    if (t->newest)
+        gw_trace_at(t, t->newest)->newer = slot;
+    else
+        t->oldest = slot;
+    t->newest = slot;
+    t->now_ns = now_ns;
+    gw_index_insert(&t->index, hash_id(t, id), slot);
+    gw_due_put(&t->due, trace, now_ns);
+    return trace;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------- */
+
+static uint32_t put_head(uint8_t *p, uint32_t span_bytes)
+{
+    *p = GW_TAG(SPANS_FIELD, GW_LEN);
+    return (uint32_t)(gw_varint_put(p + 1, span_bytes) - p);
+}
+
+/*
+ * The rows from here on that stand one behind the other in the payload, each with tag and length as this store writes
+ * them: their bytes are one run. Returns how many; 0: not even the first has such a head.
+ */
+static uint32_t dense(const struct gw_batch *b, const uint32_t *rows, uint32_t n_rows, struct gw_slice *ret)
+{
+    uint32_t begin = 0, end = 0, i;
+
+    for (i = 0; i < n_rows; i++) {
+        struct gw_ref raw = b->raw[rows[i]];
+        uint8_t head[HEAD_BYTES];
+        uint32_t n = put_head(head, raw.len);
+
+        if (raw.off < n || (i > 0 && raw.off - n != end) || memcmp(b->base + raw.off - n, head, n) != 0)
+            break;
+        if (i == 0)
+            begin = raw.off - n;
+        end = raw.off + raw.len;
+    }
+    *ret = gw_slice_of(b->base + begin, end - begin);
+    return i;
+}
+
+static uint64_t framed_bytes(const struct gw_batch *b, const uint32_t *rows, uint32_t n_rows)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < n_rows; i++)
+        n += 1 + gw_varint_size(b->raw[rows[i]].len) + b->raw[rows[i]].len;
+    return n;
+}
+
+static void append_rows(struct gw_traces *t, struct gw_chain *c, const uint32_t *rows, uint32_t n_rows)
+{
+    const struct gw_batch *b = t->envelopes.batch;
+
+    for (uint32_t i = 0; i < n_rows;) {
+        struct gw_slice bytes;
+        uint32_t n = dense(b, rows + i, n_rows - i, &bytes);
+
+        if (n == 0) {
+            uint8_t head[HEAD_BYTES];
+            uint32_t n_head = put_head(head, b->raw[rows[i]].len);
+
+            (void)gw_blocks_append(&t->blocks, c, gw_slice_of(head, n_head));
+            bytes = gw_batch_slice(b, b->raw[rows[i]]);
+            n = 1;
+        }
+        (void)gw_blocks_append(&t->blocks, c, bytes); /* there is room for all */
+        i += n;
+    }
+}
+
+static void begin_run(struct gw_traces *t, struct gw_trace *trace, uint32_t envelope)
+{
+    uint32_t run = gw_slabs_take(&t->runs);
+
+    *gw_run_at(t, run) = (struct gw_run){.envelope = envelope, .begin = trace->chain.n_bytes};
+    if (trace->last_run)
+        *gw_slabs_link(&t->runs, trace->last_run) = run;
+    else
+        trace->first_run = run;
+    trace->last_run = run;
+    trace->envelope = envelope;
+    gw_envelope_use(&t->envelopes, envelope);
+}
+
+static int reserve_rows(struct gw_traces *t, const struct gw_trace *trace, uint32_t scope, uint64_t bytes,
+                        uint32_t *ret_envelope)
+{
+    int r = gw_envelopes_of(&t->envelopes, scope, ret_envelope);
+
+    if (r == 0 && *ret_envelope != trace->envelope)
+        r = gw_slabs_reserve(&t->runs, 1);
+    return r < 0 ? r : gw_blocks_reserve(&t->blocks, &trace->chain, bytes);
+}
+
+int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *rows, uint32_t n_rows)
+{
+    const struct gw_batch *b = t->envelopes.batch;
+    uint64_t bytes = framed_bytes(b, rows, n_rows);
+    uint32_t scope, envelope;
+    int r;
+
+    if (n_rows == 0)
+        return 0;
+    if (n_rows > UINT32_MAX - trace->n_spans)
+        return -EOVERFLOW;
+    scope = b->scope[rows[0]];
+    r = reserve_rows(t, trace, scope, bytes, &envelope);
+    if (r == -ENOSPC && make_room(t))
+        r = reserve_rows(t, trace, scope, bytes, &envelope);
+    if (r < 0)
+        return r;
+    if (envelope != trace->envelope)
+        begin_run(t, trace, envelope);
+    append_rows(t, &trace->chain, rows, n_rows);
+    trace->n_spans += n_rows;
+    t->n_spans += n_rows;
+    return 0;
+}
+
+/* ---- going ------------------------------------------------------------------------------------------------ */
+
+void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due_ns)
+{
+    gw_due_remove(&t->due, trace);
+    trace->due_ns = due_ns;
+    gw_due_put(&t->due, trace, t->now_ns);
+}
+
+/* Memory that nobody needed for a while, a little at a time: a worker that gives back 6 GiB at once stands still. */
+static void give_back(struct gw_traces *t)
+{
+    struct gw_slabs *const all[] = {&t->blocks.slabs, &t->traces, &t->runs, &t->envelopes.items};
+    bool is_time = t->now_ns - t->aged_ns >= AGE_NS;
+
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (is_time)
+            gw_slabs_age(all[i]);
+        gw_slabs_release(all[i], RELEASE_SLABS);
+    }
+    if (is_time)
+        t->aged_ns = t->now_ns;
+}
+
+struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns)
+{
+    t->now_ns = now_ns;
+    give_back(t);
+    return gw_due_next(&t->due, now_ns);
+}
+
+struct gw_trace *gw_traces_oldest(struct gw_traces *t)
+{
+    return gw_trace_at(t, t->oldest);
+}
+
+struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *trace)
+{
+    return gw_trace_at(t, trace->newer);
+}
+
+static void drop_runs(struct gw_traces *t, const struct gw_trace *trace)
+{
+    for (uint32_t run = trace->first_run; run;) {
+        uint32_t next = *gw_slabs_link(&t->runs, run);
+
+        gw_envelope_release(&t->envelopes, gw_run_at(t, run)->envelope);
+        gw_slabs_give(&t->runs, run);
+        run = next;
+    }
+}
+
+void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace)
+{
+    struct gw_trace *older = gw_trace_at(t, trace->older), *newer = gw_trace_at(t, trace->newer);
+
+    if (older)
+        older->newer = trace->newer;
+    else
+        t->oldest = trace->newer;
+    if (newer)
+        newer->older = trace->older;
+    else
+        t->newest = trace->older;
+    gw_due_remove(&t->due, trace);
+    gw_index_remove(&t->index, hash_id(t, trace->id), trace->slot);
+    drop_runs(t, trace);
+    gw_blocks_drop(&t->blocks, &trace->chain);
+    t->n_spans -= trace->n_spans;
+    gw_slabs_give(&t->traces, trace->slot);
+}
+
+uint64_t gw_traces_n(const struct gw_traces *t)
+{
+    return t->traces.n_used;
+}
+
+uint64_t gw_traces_n_spans(const struct gw_traces *t)
+{
+    return t->n_spans;
+}
+
+uint64_t gw_traces_held_bytes(const struct gw_traces *t)
+{
+    return t->budget.held_bytes;
+}
+
+uint64_t gw_traces_count_bytes(const struct gw_traces *t)
+{
+    return sizeof(*t) + gw_slabs_held_bytes(&t->traces) + gw_slabs_held_bytes(&t->runs) +
+           gw_index_held_bytes(&t->index) + gw_blocks_slab_bytes(&t->blocks) + gw_envelopes_held_bytes(&t->envelopes);
+}
