@@ -39,15 +39,13 @@ static unsigned possible_bit(const struct outlook *o, const struct gw_rule *r)
     return yes | no;
 }
 
-/* The first `rv` that comes takes the place of the id. */
+/* The first `rv` that comes takes the place of the id; no `rv` is too low for all of them. */
 static unsigned possible_share(const struct outlook *o, const struct gw_rule *r)
 {
     unsigned now = gw_share_holds(o->p, r, o->id, o->f) ? SAMPLED : NOT_SAMPLED;
 
-    if (!o->p->conf.use_trace_state || o->f->has_randomness)
+    if (!o->p->conf.use_trace_state || o->f->has_randomness || r->share.threshold == GW_ALWAYS_SAMPLE)
         return now;
-    if (r->share.threshold == GW_ALWAYS_SAMPLE)
-        return now | SAMPLED;
     return r->share.threshold == GW_NEVER_SAMPLE ? now | NOT_SAMPLED : EITHER;
 }
 
@@ -171,11 +169,6 @@ static void add_votes(struct votes *v, uint32_t i, unsigned m, uint64_t threshol
         v->least_certain = threshold;
 }
 
-static bool names_agree(const struct votes *v, enum gw_vote k)
-{
-    return v->first_maybe[k] == v->first_certain[k];
-}
-
 static bool thresholds_agree(const struct gw_policies *p, const struct votes *v)
 {
     if (p->conf.sample_on_first_match) /* only the first one's counts */
@@ -183,18 +176,12 @@ static bool thresholds_agree(const struct gw_policies *p, const struct votes *v)
     return v->least_certain <= v->least_maybe;
 }
 
+/* InvertSampled is never certain: the attribute may still come. */
 static bool is_sampled_for_good(const struct gw_policies *p, const struct votes *v)
 {
-    if (v->maybe & INVERT_NOT_SAMPLED)
-        return false;
-    if (v->certain & SAMPLED)
-        return (!p->conf.record_policy || names_agree(v, GW_VOTE_SAMPLED)) &&
-               (!p->conf.use_trace_state || thresholds_agree(p, v));
-    if (!(v->certain & INVERT_SAMPLED) || (v->maybe & NOT_SAMPLED))
-        return false;
-    if (v->maybe & SAMPLED)
-        return !p->conf.record_policy && !p->conf.use_trace_state;
-    return !p->conf.record_policy || names_agree(v, GW_VOTE_INVERT_SAMPLED);
+    return (v->certain & SAMPLED) && !(v->maybe & INVERT_NOT_SAMPLED) &&
+           (!p->conf.record_policy || v->first_maybe[GW_VOTE_SAMPLED] == v->first_certain[GW_VOTE_SAMPLED]) &&
+           (!p->conf.use_trace_state || thresholds_agree(p, v));
 }
 
 static bool is_not_sampled_for_good(const struct gw_policies *p, const struct votes *v)
