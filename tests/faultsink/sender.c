@@ -494,12 +494,12 @@ static void readable(struct conn *c)
 
 static void pump(struct conn *c)
 {
+    if (c->fd >= 0 && !g.grpc && more()) /* as curl does: is it still open? */
+        readable(c);
     if (leave(c)) {
         flush_out(c);
         return;
     }
-    if (c->fd >= 0 && !g.grpc && more()) /* as curl does: is it still open? */
-        readable(c);
     for (unsigned i = 0; i < g.n_streams && more(); i++) {
         struct call *k = &c->calls[i];
 
