@@ -169,13 +169,15 @@ int gw_node_drain(struct node *n)
     return rc;
 }
 
-void gw_node_tick(struct node *n, uint64_t now_ns)
+int gw_node_tick(struct node *n, uint64_t now_ns)
 {
     uint64_t ended = gw_page_ended(gw_page_of(n->worker, n->book));
+    int rc;
 
     wake(n);
-    (void)n->comp->type->tick(n->self, now_ns, &n->ports);
+    rc = n->comp->type->tick(n->self, now_ns, &n->ports);
     rest(n, ended);
+    return rc;
 }
 
 /* What becomes of rows inside a queue is the edge's to count; what stays with a component is found there. */

@@ -475,7 +475,7 @@ static inline struct gw_page *gw_page_of(struct worker *w, struct gw_book *b)
 }
 uint64_t gw_page_ended(const struct gw_page *p);
 int gw_node_drain(struct node *n);
-void gw_node_tick(struct node *n, uint64_t now_ns);
+int gw_node_tick(struct node *n, uint64_t now_ns);
 /** Rows that a node let go of since `ended_before`, beyond those it was given, are created: if it may do so. */
 void gw_node_surplus(struct node *n, uint64_t ended_before, uint64_t given);
 void gw_book_settled(struct worker *w, uint32_t rows, enum gw_outcome outcome);

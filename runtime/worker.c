@@ -128,9 +128,11 @@ static void on_turn(struct gw_hook *h)
     gw_ledger_turn(w);
 }
 
-static void tick_nodes(struct share *sh, uint64_t now)
+/* True: some node has more to do, as soon as others have had their turn. */
+static bool tick_nodes(struct share *sh, uint64_t now)
 {
     struct worker *w = sh->worker;
+    bool more = false;
 
     w->deadline_ns = 0; /* who waited for these rows was answered long ago */
     w->in_log = false;
@@ -140,7 +142,7 @@ static void tick_nodes(struct share *sh, uint64_t now)
             struct node *n = &sh->chains[p].nodes[i];
 
             if (n->comp->type->tick)
-                gw_node_tick(n, now);
+                more |= gw_node_tick(n, now) == GW_MORE;
         }
     for (size_t i = 0; i < sh->graph->service->n_components * GW_N_SIGNALS; i++) {
         struct node *n = sh->joints[i];
@@ -151,6 +153,7 @@ static void tick_nodes(struct share *sh, uint64_t now)
     gw_flow_flush_letters(w);
     w->running = w->share;
     gw_arena_reset(&w->arena, BATCH_BYTES);
+    return more;
 }
 
 static bool has_ticks(const struct worker *w)
@@ -166,13 +169,14 @@ static void on_timer(struct gw_timer *t)
 {
     struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, timer));
     uint64_t now = gw_loop_now_ns(w->loop);
+    bool more = false;
 
     if (has_ticks(w) && now >= w->tick_ns) {
         for (struct share *sh = w->leaving; sh; sh = sh->next)
             if (!sh->is_dry)
-                tick_nodes(sh, now);
-        tick_nodes(w->share, now);
-        w->tick_ns = now + TICK_NS;
+                more |= tick_nodes(sh, now);
+        more |= tick_nodes(w->share, now);
+        w->tick_ns = more ? now : now + TICK_NS;
     }
     if (has_ticks(w))
         gw_worker_arm(w, w->tick_ns > now ? w->tick_ns - now : 1);

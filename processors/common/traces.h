@@ -101,6 +101,19 @@ struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *tra
  * Errors    -ENOMEM, -E2BIG: `out` is full; it is as it was then
  */
 int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, struct gw_buf *out);
+/** How far a trace is written; all zeros: not at all. Nothing may be kept for it meanwhile. */
+struct gw_traces_cursor {
+    uint32_t run, done;
+    struct gw_chain_reader at;
+};
+/**
+ * The same, some spans at a time, those of one scope: at most max_spans, and so many as max_bytes hold, but at least
+ * one. *ret_spans 0: all are written.
+ *
+ * Errors    -ENOMEM, -E2BIG: nothing was written, the cursor stands where it stood
+ */
+int gw_traces_write_piece(const struct gw_traces *t, const struct gw_trace *trace, struct gw_traces_cursor *c,
+                          uint32_t max_spans, uint32_t max_bytes, struct gw_buf *out, uint32_t *ret_spans);
 /** Forget it. */
 void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace);
 

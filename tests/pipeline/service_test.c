@@ -231,17 +231,15 @@ static void three_mistakes_are_told_together(void **state)
 static void planned_components_are_not_unknown(void **state)
 {
     (void)state;
-    says("receivers: {kafka: , otlp: }\nprocessors: {filter: , tail_sampling/x: {a: 1}, tail_samplin: , zzz: }\n"
+    says("receivers: {kafka: , otlp: }\nprocessors: {filter: , transform/x: {a: 1}, transfor: , zzz: }\n"
          "connectors: {spanmetrics: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n" PIPE(
-             "traces: {receivers: [otlp, kafka], processors: [filter, tail_sampling/x], exporters: [debug]}"),
+             "traces: {receivers: [otlp, kafka], processors: [filter, transform/x], exporters: [debug]}"),
          "t.yaml:1:13: error: receivers::kafka: the receiver \"kafka\" is planned and not there yet\n"
          "t.yaml:2:14: error: processors::filter: the processor \"filter\" is planned and not there yet\n"
-         "t.yaml:2:24: error: processors::tail_sampling/x: the processor \"tail_sampling\" is planned and not there "
-         "yet\n"
-         "t.yaml:2:49: error: processors::tail_samplin: unknown processor type \"tail_samplin\"; \"tail_sampling\" is "
-         "planned "
+         "t.yaml:2:24: error: processors::transform/x: the processor \"transform\" is planned and not there yet\n"
+         "t.yaml:2:45: error: processors::transfor: unknown processor type \"transfor\"; \"transform\" is planned "
          "and not there yet\n"
-         "t.yaml:2:65: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
+         "t.yaml:2:57: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
          "t.yaml:3:14: error: connectors::spanmetrics: the connector \"spanmetrics\" is planned and not there yet\n"
          "t.yaml:4:22: error: exporters::logging: there is no \"logging\" any more; use debug\n"
          "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n");

@@ -124,6 +124,21 @@ def sampling():
     shutil.rmtree(d)
 
 
+def tail_sampling():
+    """A trace with an error is there when it is decided, and says why."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    failed = ExportTraceServiceRequest()
+    s = failed.resource_spans.add().scope_spans.add().spans.add()
+    s.trace_id, s.span_id, s.name, s.status.code = b"\1" * 16, b"\2" * 8, "failed-span", 2
+    with Example("tail-sampling.yaml", {"ARCHIVE_DIR": str(d), "DECISION_WAIT": "1s"}) as gw:
+        status, _, answer = post("http://127.0.0.1:4318/v1/traces", failed.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        equal(status, 200, f"{answer!r}")
+        wait_for("the decision", 10, contains(d / "traces.jsonl", "failed-span"))
+        check(contains(d / "traces.jsonl", "staunch.sampling.policy")(), "the span says which policy kept it")
+        gw.stop()
+    shutil.rmtree(d)
+
+
 def validation():
     d = pathlib.Path(tempfile.mkdtemp())
     bad = ExportTraceServiceRequest()
@@ -245,7 +260,7 @@ def service_graph():
 
 TESTS = {"service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
-         "sampling.yaml": sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
+         "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
 
 

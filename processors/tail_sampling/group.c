@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/tail_sampling/group.h"
+
+#include <errno.h>
+
+#include "core/hash.h"
+
+struct grouping {
+    const struct gw_batch *b;
+    struct gw_trace_groups *ret;
+    uint32_t *slots, mask; /* group + 1 */
+    uint32_t *group_of;    /* by row; UINT32_MAX: none */
+};
+
+static bool is_zero(const uint8_t id[16])
+{
+    uint64_t a, b;
+
+    memcpy(&a, id, 8);
+    memcpy(&b, id + 8, 8);
+    return (a | b) == 0;
+}
+
+static uint32_t group_of(struct grouping *g, const uint8_t *id)
+{
+    struct gw_trace_groups *r = g->ret;
+    uint32_t at = (uint32_t)gw_hash_table(gw_slice_of(id, 16)) & g->mask;
+
+    for (; g->slots[at]; at = (at + 1) & g->mask)
+        if (memcmp(r->list[g->slots[at] - 1].id, id, 16) == 0)
+            return g->slots[at] - 1;
+    r->list[r->n] = (struct gw_trace_group){.id = id};
+    g->slots[at] = ++r->n;
+    return r->n - 1;
+}
+
+static void assign(struct grouping *g, const struct gw_view *v)
+{
+    uint32_t n = v->batch->n_rows, last = UINT32_MAX;
+
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = gw_view_next(v, row + 1)) {
+        const uint8_t *id = v->batch->trace_id[row];
+
+        if (is_zero(id)) {
+            g->group_of[row] = UINT32_MAX;
+            g->ret->without_id[g->ret->n_without_id++] = row;
+            continue;
+        }
+        if (last == UINT32_MAX || memcmp(g->ret->list[last].id, id, 16) != 0)
+            last = group_of(g, id);
+        g->group_of[row] = last;
+        g->ret->list[last].n++;
+    }
+}
+
+static void fill(const struct grouping *g, const struct gw_view *v, uint32_t *rows)
+{
+    uint32_t n = v->batch->n_rows, at = 0;
+
+    for (uint32_t i = 0; i < g->ret->n; i++) {
+        g->ret->list[i].rows = rows + at;
+        at += g->ret->list[i].n;
+        g->ret->list[i].n = 0;
+    }
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = gw_view_next(v, row + 1))
+        if (g->group_of[row] != UINT32_MAX) {
+            struct gw_trace_group *t = &g->ret->list[g->group_of[row]];
+
+            rows[(uint32_t)(t->rows - rows) + t->n++] = row;
+        }
+}
+
+int gw_trace_groups_of(const struct gw_view *v, struct gw_trace_groups *ret)
+{
+    struct grouping g = {.b = v->batch, .ret = ret, .mask = 15};
+    uint32_t *rows = gw_arena_alloc(v->arena, (v->n_rows + 1) * sizeof(*rows));
+
+    while (g.mask < v->n_rows * 2)
+        g.mask = g.mask * 2 + 1;
+    *ret = (struct gw_trace_groups){0};
+    ret->list = gw_arena_alloc(v->arena, (v->n_rows + 1) * sizeof(*ret->list));
+    ret->without_id = gw_arena_alloc(v->arena, (v->n_rows + 1) * sizeof(*ret->without_id));
+    g.slots = gw_arena_zalloc(v->arena, (g.mask + 1ull) * sizeof(*g.slots));
+    g.group_of = gw_arena_alloc(v->arena, (v->batch->n_rows + 1) * sizeof(*g.group_of));
+    if (!rows || !ret->list || !ret->without_id || !g.slots || !g.group_of)
+        return -ENOMEM;
+    assign(&g, v);
+    fill(&g, v, rows);
+    return 0;
+}
+
+/* ---- sizes ------------------------------------------------------------------------------------------------ */
+
+static uint64_t field_bytes(uint64_t n)
+{
+    uint64_t all = 2 + n;
+
+    for (uint64_t len = n; len >= 0x80; len >>= 7)
+        all++;
+    return all;
+}
+
+/* A span of the SDKs that leave an empty status out is two bytes longer when pdata has written it. */
+static bool has_status(const struct gw_batch *b, uint32_t row)
+{
+    struct gw_slice s = gw_batch_slice(b, b->raw[row]);
+
+    if (b->status[row] || b->status_message[row].len)
+        return true;
+    return (s.n >= 2 && s.p[s.n - 2] == 0x7a && s.p[s.n - 1] == 0) ||
+           (s.n >= 8 && s.p[s.n - 8] == 0x7a && s.p[s.n - 7] == 0 && s.p[s.n - 6] == 0x85 && s.p[s.n - 5] == 0x01);
+}
+
+static uint64_t span_bytes(const struct gw_batch *b, uint32_t row)
+{
+    uint64_t n = b->raw[row].len;
+
+    if (memcmp(b->parent_id[row], (const uint8_t[8]){0}, 8) == 0)
+        n += 2;
+    return field_bytes(n + (has_status(b, row) ? 0 : 2));
+}
+
+uint64_t gw_trace_wire_bytes(const struct gw_batch *b, const uint32_t *rows, uint32_t n)
+{
+    uint64_t all = 0, in_scope = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t scope = b->scope[rows[i]], before = i ? b->scope[rows[i - 1]] : UINT32_MAX;
+
+        if (scope != before) {
+            all += i ? field_bytes(in_scope) : 0;
+            in_scope = field_bytes(b->scopes[scope].raw.len);
+            if (i == 0 || b->scopes[scope].resource != b->scopes[before].resource)
+                all += field_bytes(b->resources[b->scopes[scope].resource].raw.len);
+        }
+        in_scope += span_bytes(b, rows[i]);
+    }
+    return all + (n ? field_bytes(in_scope) : 0);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decisions by number. What late spans need does not fit into the few bytes that are kept an id, but a configuration
+ * knows only so many different ones: policies, sub-policies, thresholds of percentages.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/arena.h"
+#include "processors/tail_sampling/sampler.h"
+
+enum { MAX_REASONS = 4096, BUCKETS = 1024, TEXT_BYTES = 1 << 20 };
+
+struct gw_reasons {
+    struct gw_reason list[MAX_REASONS];
+    uint32_t next[MAX_REASONS], heads[BUCKETS]; /* number + 1 */
+    uint32_t n;
+    struct gw_arena texts;
+};
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same(const struct gw_reason *a, const struct gw_reason *b)
+{
+    return a->kept == b->kept && a->has_threshold == b->has_threshold && a->threshold == b->threshold &&
+           same_text(a->policy, b->policy) && same_text(a->composite, b->composite) && same_text(a->word, b->word) &&
+           same_text(a->dropped, b->dropped);
+}
+
+static uint64_t mixed(uint64_t h, const char *text)
+{
+    for (; text && *text; text++)
+        h = (h ^ (uint8_t)*text) * 1099511628211u;
+    return h * 31 + 7;
+}
+
+static uint32_t bucket_of(const struct gw_reason *r)
+{
+    uint64_t h = mixed(14695981039346656037u, r->policy);
+
+    h = mixed(h ^ r->threshold, r->composite);
+    h = mixed(h + r->has_threshold, r->word);
+    return (uint32_t)(h >> 32) % BUCKETS;
+}
+
+static const char *keep(struct gw_reasons *r, const char *text)
+{
+    struct gw_slice copy = {NULL, 0};
+
+    if (text)
+        copy = gw_arena_dup(&r->texts, gw_slice_of(text, strlen(text) + 1));
+    return (const char *)copy.p;
+}
+
+struct gw_reasons *gw_reasons_new(void)
+{
+    struct gw_reasons *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    gw_arena_init(&r->texts, 1024, TEXT_BYTES);
+    /* 0 and 1 stand in for those that find no room */
+    (void)gw_reasons_put(r, &(struct gw_reason){.word = "not_sampled", .dropped = "tail_sampling"});
+    (void)gw_reasons_put(r, &(struct gw_reason){.kept = true, .word = "sampled"});
+    return r;
+}
+
+void gw_reasons_free(struct gw_reasons *r)
+{
+    if (!r)
+        return;
+    gw_arena_clear(&r->texts);
+    free(r);
+}
+
+uint32_t gw_reasons_put(struct gw_reasons *r, const struct gw_reason *reason)
+{
+    uint32_t *head = &r->heads[bucket_of(reason)], i;
+    struct gw_reason *copy;
+
+    for (i = *head; i; i = r->next[i - 1])
+        if (same(&r->list[i - 1], reason))
+            return i - 1;
+    if (r->n == MAX_REASONS)
+        return reason->kept;
+    copy = &r->list[r->n];
+    *copy = *reason;
+    copy->policy = keep(r, reason->policy);
+    copy->composite = keep(r, reason->composite);
+    copy->word = keep(r, reason->word);
+    copy->dropped = keep(r, reason->dropped);
+    if (!copy->word || (reason->dropped && !copy->dropped) || (reason->policy && !copy->policy))
+        return reason->kept;
+    r->next[r->n] = *head;
+    *head = ++r->n;
+    return r->n - 1;
+}
+
+const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t number)
+{
+    return &r->list[number];
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kept traces on their way out: many of them in one batch, with what is written on their spans. */
+#include "otlp-proto/decode.h"
+#include "processors/common/trace_state.h"
+#include "processors/tail_sampling/sampler.h"
+#include "values/sampling.h"
+
+enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, KEEP_BYTES = 8 << 20 };
+
+void gw_tail_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason)
+{
+    static struct gw_batch traces = {.signal = GW_TRACES};
+    struct gw_view none = {.batch = &traces, .n_rows = rows};
+
+    if (rows && out->ledger && out->ledger->settled)
+        out->ledger->settled(out->ledger, &none, rows, outcome, reason);
+}
+
+/* ---- what is written on spans ----------------------------------------------------------------------------- */
+
+/* The spec lets a sampler only raise a threshold, and none may be above the randomness that passed it. */
+static void raise_threshold(struct gw_tail *s, struct gw_view *v, uint32_t row, uint64_t threshold)
+{
+    char text[GW_SAMPLING_DIGITS + 1];
+    struct gw_trace_state ts;
+    uint64_t randomness;
+
+    if (!gw_trace_state_parse(gw_span_trace_state(v, row), &ts)) {
+        gw_metric_add(s->meter.unparseable, 1);
+        return;
+    }
+    randomness = ts.has_randomness ? ts.randomness : gw_randomness_of_trace(v->batch->trace_id[row]);
+    if (threshold > randomness) {
+        gw_metric_add(s->meter.inconsistent, 1);
+        return;
+    }
+    if (ts.has_threshold && ts.threshold >= threshold)
+        return;
+    ts.threshold = threshold;
+    ts.threshold_text = gw_slice_of(text, gw_threshold_text(threshold, text));
+    ts.has_threshold = true;
+    gw_buf_reset(&s->text);
+    gw_trace_state_write(&ts, &s->text);
+    if (s->text.failed)
+        v->failed = true;
+    else
+        gw_span_set_trace_state(v, row, gw_buf_slice(&s->text));
+}
+
+static void set_text(struct gw_view *v, enum gw_owner o, uint32_t index, struct gw_slice key, const char *text)
+{
+    gw_view_attr_set(v, o, index, key, &(struct gw_value){.type = GW_V_STRING, .s = gw_slice_cstr(text)});
+}
+
+void gw_tail_mark_row(struct gw_tail *s, struct gw_view *v, uint32_t row, const struct gw_reason *r)
+{
+    if (r->has_threshold)
+        raise_threshold(s, v, row, r->threshold);
+    if (*s->conf->reason_attribute && r->policy)
+        set_text(v, GW_OWN_ROW, row, gw_slice_cstr(s->conf->reason_attribute), r->policy);
+    if (s->conf->dry_run)
+        set_text(v, GW_OWN_ROW, row, GW_SLICE("staunch.sampling.decision"), r->word);
+}
+
+void gw_tail_mark_scope(struct gw_tail *s, struct gw_view *v, uint32_t scope, const struct gw_reason *r, bool cached)
+{
+    static const struct gw_value yes = {.type = GW_V_BOOL, .b = true};
+
+    if (!s->conf->record_policy || (!r->kept && !s->conf->dry_run))
+        return;
+    if (r->policy)
+        set_text(v, GW_OWN_SCOPE, scope, GW_SLICE("tailsampling.policy"), r->policy);
+    if (r->composite && !cached)
+        set_text(v, GW_OWN_SCOPE, scope, GW_SLICE("tailsampling.composite_policy"), r->composite);
+    if (cached)
+        gw_view_attr_set(v, GW_OWN_SCOPE, scope, GW_SLICE("tailsampling.cached_decision"), &yes);
+}
+
+/* Traces stand one behind the other, and none shares a scope with another. */
+static void mark_parts(struct gw_tail *s, struct gw_view *v, const struct gw_tail_part *parts, uint32_t n_parts)
+{
+    uint32_t row = 0;
+
+    for (uint32_t i = 0; i < n_parts; i++) {
+        const struct gw_reason *r = gw_reasons_get(s->reasons, parts[i].reason);
+        uint32_t end = row + parts[i].n_spans, scope = UINT32_MAX;
+
+        for (; row < end && row < v->batch->n_rows; row++) {
+            gw_tail_mark_row(s, v, row, r);
+            if (v->batch->scope[row] != scope)
+                gw_tail_mark_scope(s, v, scope = v->batch->scope[row], r, /* cached= */ false);
+        }
+    }
+}
+
+/* ---- batches ---------------------------------------------------------------------------------------------- */
+
+/* One batch of these bytes. False: out of memory. */
+static bool emit(struct gw_tail *s, struct gw_slice bytes, const struct gw_tail_part *parts, uint32_t n_parts,
+                 struct gw_ports *out)
+{
+    static const struct gw_limits limits = {
+        .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
+    struct gw_batch *b = gw_batch_pool_get(s->pool, GW_TRACES);
+    uint64_t now = gw_mono_ns(s->ctx.env);
+    struct gw_err err = {""};
+    struct gw_view v;
+    struct gw_ref at;
+
+    if (!b)
+        return false;
+    if (gw_batch_append(b, bytes, &at) < 0 || gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err) < 0) {
+        gw_log(&s->ctx.logger, GW_LOG_ERROR, "kept spans are lost: %s", *err.text ? err.text : "out of memory");
+        (void)gw_batch_unref(b);
+        return false;
+    }
+    b->receiver = s->receiver;
+    b->received_ns = gw_wall_ns(s->ctx.env) - (now > s->oldest_ns ? now - s->oldest_ns : 0);
+    gw_view_init(&v, b, out->arena);
+    (void)gw_batch_unref(b);
+    if (s->marks)
+        mark_parts(s, &v, parts, n_parts);
+    gw_emit(out, 0, &v);
+    return true;
+}
+
+void gw_tail_flush(struct gw_tail *s, struct gw_ports *out)
+{
+    if (s->n_spans && !emit(s, gw_buf_slice(&s->body), s->parts, s->n_parts, out))
+        gw_tail_settle(out, s->n_spans, GW_FAILED, "memory_limit");
+    if (s->body.cap > KEEP_BYTES)
+        gw_buf_clear(&s->body);
+    else
+        gw_buf_reset(&s->body);
+    s->n_parts = s->n_spans = 0;
+}
+
+static void add_part(struct gw_tail *s, struct gw_trace *t, uint32_t n_spans, uint32_t reason)
+{
+    const char *receiver = gw_tail_facts(t)->receiver;
+
+    if (s->n_spans == 0) {
+        s->receiver = receiver;
+        s->oldest_ns = t->first_ns;
+    } else if (s->receiver != receiver) {
+        s->receiver = NULL;
+    }
+    if (t->first_ns < s->oldest_ns)
+        s->oldest_ns = t->first_ns;
+    s->parts[s->n_parts++] = (struct gw_tail_part){n_spans, reason};
+    s->n_spans += n_spans;
+}
+
+bool gw_tail_is_long(const struct gw_trace *t)
+{
+    return t->n_spans > BATCH_SPANS || t->chain.n_bytes > BATCH_BYTES;
+}
+
+bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out)
+{
+    if (s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES)
+        gw_tail_flush(s, out);
+    if (gw_traces_write(s->store, t, &s->body) < 0) {
+        s->body.failed = s->body.starved = false;
+        return false;
+    }
+    add_part(s, t, t->n_spans, reason);
+    return true;
+}
+
+uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, struct gw_traces_cursor *c, uint32_t reason,
+                             struct gw_ports *out)
+{
+    uint32_t n;
+
+    gw_tail_flush(s, out);
+    if (gw_traces_write_piece(s->store, t, c, BATCH_SPANS, BATCH_BYTES, &s->body, &n) < 0) {
+        s->body.failed = s->body.starved = false;
+        return 0;
+    }
+    if (n) {
+        add_part(s, t, n, reason);
+        gw_tail_flush(s, out);
+    }
+    return n;
+}

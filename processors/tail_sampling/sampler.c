@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deciding traces, and what is remembered of them. */
+#include "processors/tail_sampling/sampler.h"
+
+#define S 1000000000ull
+
+/* ---- the decision cache ----------------------------------------------------------------------------------- */
+
+/* The number of the reason; above it the second of the decision, for the age of late spans: 136 years of them. */
+static uint64_t packed(uint32_t reason, uint64_t now_ns)
+{
+    return (now_ns / S) << 32 | reason;
+}
+
+void gw_tail_remember(struct gw_tail *s, const uint8_t id[16], uint32_t reason, uint64_t now_ns)
+{
+    gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, packed(reason, now_ns));
+}
+
+bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason, uint64_t *ret_decided_s)
+{
+    uint64_t value;
+
+    if (!gw_ids_get(s->kept, id, &value) && !gw_ids_get(s->gone, id, &value))
+        return false;
+    *ret_reason = (uint32_t)value;
+    *ret_decided_s = value >> 32;
+    return true;
+}
+
+/* ---- verdicts --------------------------------------------------------------------------------------------- */
+
+static struct gw_reason reason_of(const struct gw_verdict *v)
+{
+    struct gw_reason r = {.policy = v->policy, .composite = v->composite};
+
+    switch (v->decision) {
+    case GW_SAMPLED:
+        r.kept = true;
+        r.word = "sampled";
+        r.has_threshold = v->has_threshold;
+        r.threshold = v->has_threshold ? v->threshold : 0;
+        return r;
+    case GW_DROPPED_BY_POLICY:
+        r.word = "dropped";
+        r.dropped = v->policy ? v->policy : "tail_sampling";
+        return r;
+    case GW_NOT_SAMPLED:
+        break;
+    }
+    return (struct gw_reason){.word = "not_sampled", .dropped = "tail_sampling"};
+}
+
+/* A trace that a kept one links to, or that links to one, is kept; not against a policy whose purpose is to drop. */
+static void follow_links(struct gw_tail *s, const struct gw_tail_facts *f, struct gw_reason *r)
+{
+    if (!f->is_linked || r->kept || strcmp(r->word, "dropped") == 0)
+        return;
+    *r = (struct gw_reason){.policy = "follow_links", .kept = true, .word = "sampled"};
+    gw_metric_add(s->meter.linked, 1);
+}
+
+static void count(struct gw_tail *s, const struct gw_reason *r, enum gw_tail_cause cause)
+{
+    struct gw_tail_meter *m = &s->meter;
+
+    gw_metric_add(m->causes[cause], 1);
+    if (cause == GW_TAIL_TOO_LARGE)
+        gw_metric_add(m->too_large, 1);
+    else
+        gw_metric_add(r->kept ? m->sampled : strcmp(r->word, "dropped") == 0 ? m->dropped : m->not_sampled, 1);
+}
+
+uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f, enum gw_tail_cause cause,
+                       uint64_t now_ns)
+{
+    struct gw_verdict v = {.decision = GW_NOT_SAMPLED};
+    struct gw_reason r;
+    uint32_t number;
+
+    /* with span-ingest what is not decided when it comes is not sampled */
+    if (cause != GW_TAIL_TOO_LARGE && s->conf->strategy == GW_TAIL_COMPLETE)
+        gw_policies_decide(s->policies, id, &f->f, gw_wall_ns(s->ctx.env), &v);
+    r = reason_of(&v);
+    if (cause == GW_TAIL_TOO_LARGE)
+        r.dropped = "trace_too_large";
+    else
+        follow_links(s, f, &r);
+    count(s, &r, cause);
+    number = gw_reasons_put(s->reasons, &r);
+    gw_tail_remember(s, id, number, now_ns);
+    if (s->links && r.kept)
+        gw_tail_links_kept(s, id);
+    return number;
+}
+
+bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct gw_trace_facts *f, uint64_t now_ns,
+                          uint32_t *ret)
+{
+    struct gw_verdict v = {.decision = GW_NOT_SAMPLED};
+    struct gw_reason r;
+
+    gw_policies_decide(s->policies, id, f, gw_wall_ns(s->ctx.env), &v);
+    if (v.decision == GW_NOT_SAMPLED)
+        return false;
+    r = reason_of(&v);
+    count(s, &r, GW_TAIL_ON_INGEST);
+    *ret = gw_reasons_put(s->reasons, &r);
+    gw_tail_remember(s, id, *ret, now_ns);
+    if (s->links && r.kept)
+        gw_tail_links_kept(s, id);
+    return true;
+}
+
+/* ---- leaving the store ------------------------------------------------------------------------------------ */
+
+static void forget(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns)
+{
+    gw_metric_observe(s->meter.removal_age, (double)((now_ns - t->first_ns) / S));
+    gw_traces_drop(s->store, t);
+}
+
+uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, uint64_t now_ns, struct gw_ports *out)
+{
+    struct gw_trace *t = s->leaving;
+    uint64_t done = 0;
+    uint32_t n = 0;
+
+    while (t && done < spans && (n = gw_tail_write_piece(s, t, &s->left, s->leaving_reason, out)) != 0) {
+        done += n;
+        s->n_left += n;
+    }
+    if (t && (n == 0 || s->n_left == t->n_spans)) {
+        gw_tail_settle(out, t->n_spans - s->n_left, GW_FAILED, "memory_limit"); /* usually none */
+        s->leaving = NULL;
+        s->n_left = 0;
+        forget(s, t, now_ns);
+    }
+    return done;
+}
+
+static void begin_leaving(struct gw_tail *s, struct gw_trace *t, uint32_t reason)
+{
+    s->leaving = t;
+    s->left = (struct gw_traces_cursor){0};
+    s->leaving_reason = reason;
+    s->n_left = 0;
+}
+
+void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool soon, uint64_t now_ns,
+                    struct gw_ports *out)
+{
+    const struct gw_reason *r = gw_reasons_get(s->reasons, reason);
+    bool stays = r->kept || s->conf->dry_run;
+
+    if (stays && gw_tail_is_long(t)) {
+        if (s->leaving)
+            (void)gw_tail_leave(s, UINT64_MAX, now_ns, out);
+        begin_leaving(s, t, reason);
+        if (!soon)
+            (void)gw_tail_leave(s, UINT64_MAX, now_ns, out);
+        return;
+    }
+    if (!stays)
+        gw_tail_settle(out, t->n_spans, GW_DROPPED, r->dropped);
+    else if (t->n_spans && !gw_tail_write(s, t, reason, out))
+        gw_tail_settle(out, t->n_spans, GW_FAILED, "memory_limit");
+    forget(s, t, now_ns);
+}
+
+uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
+                        struct gw_ports *out)
+{
+    uint32_t reason = gw_tail_judge(s, t->id, gw_tail_facts(t), cause, now_ns);
+
+    gw_tail_let_go(s, t, reason, cause != GW_TAIL_BYTES && cause != GW_TAIL_NUM_TRACES, now_ns, out);
+    return reason;
+}
+
+static void lose(struct gw_tail *s, struct gw_trace *t, const char *why, uint64_t now_ns, struct gw_ports *out)
+{
+    gw_tail_settle(out, t->n_spans, GW_DROPPED, why);
+    forget(s, t, now_ns);
+}
+
+void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
+{
+    gw_metric_add(s->meter.dropped_too_early, 1);
+    lose(s, t, "dropped_too_early", now_ns, out);
+}
+
+void gw_tail_abandon(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
+{
+    gw_metric_add(s->meter.causes[GW_TAIL_SHUTDOWN], 1);
+    lose(s, t, "pending_at_shutdown", now_ns, out);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of tail_sampling: spans wait in the store until their trace is decided, decisions are remembered.
+ *
+ *   consume ─► group by trace ─┬─ waits ──────────► note facts, keep spans ─┬─ settled, full, too long ─► decide
+ *                              └─ decided before ─► follow the decision     │
+ *   tick ─► what is due ─► decide ◄─────────────────────────────────────────┘
+ *   decide ─► verdict ─► remembered ─► kept: written into `body`, marked, emitted; not kept: settled as dropped
+ *
+ * Nothing stands in `body` between two calls from outside, so what is held is what the store has.
+ *
+ * Threads   one: an instance has the traces of one worker
+ */
+#ifndef GW_TAIL_SAMPLING_SAMPLER_H
+#define GW_TAIL_SAMPLING_SAMPLER_H
+
+#include "pipeline/component.h"
+#include "pipeline/ports.h"
+#include "processors/common/ids.h"
+#include "processors/common/traces.h"
+#include "processors/tail_sampling/policy.h"
+
+enum gw_tail_overflow { GW_TAIL_DECIDE, GW_TAIL_DROP };
+enum gw_tail_idless { GW_TAIL_PASS, GW_TAIL_REJECT };
+enum gw_tail_strategy { GW_TAIL_COMPLETE, GW_TAIL_INGEST };
+
+struct gw_tail_cache_conf {
+    uint64_t sampled, non_sampled;
+};
+
+struct gw_tail_conf {
+    uint64_t decision_wait_ns, after_root_ns, num_traces, expected_new_traces_per_sec, num_shards, max_trace_bytes;
+    uint64_t max_bytes, max_spans_per_trace, max_links;
+    bool block_on_overflow, sample_on_first_match, drop_pending_traces_on_shutdown;
+    bool running_latency, fall_through, invert_decisions, count_spans, count_bytes, decide_early, use_trace_state,
+        record_policy, dry_run, follow_links;
+    int strategy, overflow, without_trace_id;
+    struct gw_tail_cache_conf cache;
+    const struct gw_node *policies;
+    const char *reason_attribute, *tail_storage;
+};
+
+/* ---- why and what ----------------------------------------------------------------------------------------- */
+
+/** Why a trace is decided now. */
+enum gw_tail_cause {
+    GW_TAIL_DUE,
+    GW_TAIL_SETTLED,   /* no span that may come could change it */
+    GW_TAIL_ON_INGEST, /* sampling_strategy: span-ingest */
+    GW_TAIL_NUM_TRACES,
+    GW_TAIL_BYTES,
+    GW_TAIL_SPANS,
+    GW_TAIL_TOO_LARGE,
+    GW_TAIL_SHUTDOWN,
+    GW_TAIL_N_CAUSES,
+};
+
+/** A decision in all that late spans need to follow it. There are few different ones: they are told by number. */
+struct gw_reason {
+    const char *policy, *composite; /* NULL: none */
+    uint64_t threshold;
+    bool has_threshold, kept;
+    const char *word;    /* "sampled", "not_sampled", "dropped": label and attribute */
+    const char *dropped; /* what its rows are settled with */
+};
+
+struct gw_reasons;
+struct gw_reasons *gw_reasons_new(void);
+void gw_reasons_free(struct gw_reasons *r);
+/** The number of an equal one. Texts are copied. There is room for any configuration's; then for none with names. */
+uint32_t gw_reasons_put(struct gw_reasons *r, const struct gw_reason *reason);
+const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t number);
+
+/* ---- self-metrics ----------------------------------------------------------------------------------------- */
+
+struct gw_tail_meter {
+    struct gw_metric *timer_latency, *late_span_age, *removal_age, *dropped_too_early, *on_memory, *new_ids, *too_large,
+        *unparseable, *sampled, *not_sampled, *dropped, *early_sampled, *early_not_sampled;
+    struct gw_metric *held_bytes, *without_id, *linked, *inconsistent, *causes[GW_TAIL_N_CAUSES];
+    uint64_t shown_traces, shown_bytes; /* our part of gauges that all workers share */
+};
+void gw_tail_meter_init(struct gw_tail_meter *m, struct gw_meter *meter);
+/** Gauges: what this instance adds to them is now this. */
+void gw_tail_meter_show(struct gw_tail_meter *m, uint64_t traces, uint64_t bytes);
+
+/* ---- the instance ----------------------------------------------------------------------------------------- */
+
+/** What is kept of a waiting trace beside its spans. */
+struct gw_tail_facts {
+    struct gw_trace_facts f;
+    const char *receiver; /* of its first span */
+    bool is_linked;       /* a kept trace links to it, or it to one */
+};
+
+/** A trace in `body`, in order. */
+struct gw_tail_part {
+    uint32_t n_spans, reason;
+};
+
+enum { GW_TAIL_PARTS = 4096 };
+
+struct gw_tail_links;
+
+struct gw_tail {
+    struct gw_ctx ctx;
+    const struct gw_tail_conf *conf;
+    uint64_t max_traces, max_bytes; /* this worker's share */
+    struct gw_policies *policies;
+    struct gw_traces *store;
+    struct gw_ids *kept, *gone; /* the decision cache: number of the reason, above it the second of the decision */
+    struct gw_reasons *reasons;
+    struct gw_tail_links *links; /* NULL: not followed */
+    struct gw_tail_meter meter;
+    struct gw_batch_pool *pool;
+    struct gw_buf body, text; /* spans on their way out; scratch */
+    struct gw_tail_part parts[GW_TAIL_PARTS];
+    uint32_t n_parts, n_spans; /* in body */
+    const char *receiver;      /* of all of body; NULL when they differ */
+    uint64_t oldest_ns;        /* when the first span of body came */
+    uint64_t shown_ns;         /* the last time that gauges were set */
+    bool marks;                /* kept spans are written with something */
+
+    /* A long trace that is decided, and leaves in pieces. At most one: others wait for their decision. */
+    struct gw_trace *leaving;
+    struct gw_traces_cursor left;
+    uint32_t leaving_reason, n_left; /* spans of it that are gone */
+};
+
+/* sampler.c */
+static inline struct gw_tail_facts *gw_tail_facts(struct gw_trace *t)
+{
+    return (struct gw_tail_facts *)t->facts;
+}
+/** The policies' word on these facts, counted and remembered. Gives the reason's number. */
+uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f, enum gw_tail_cause cause,
+                       uint64_t now_ns);
+/** span-ingest: is that enough, what some of its spans say? */
+bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct gw_trace_facts *f, uint64_t now_ns,
+                          uint32_t *ret_reason);
+/** Decide a waiting trace, which is not the one that leaves: its spans leave the store, at once or soon. */
+uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
+                        struct gw_ports *out);
+/** It is decided: its spans leave the store. One that is long may take its time, when that is asked for. */
+void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool soon, uint64_t now_ns,
+                    struct gw_ports *out);
+/** About so many spans more of the trace that leaves. Returns how many. */
+uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, uint64_t now_ns, struct gw_ports *out);
+/** Lose the oldest trace without a decision, as the Collector does. */
+void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
+/** drop_pending_traces_on_shutdown. */
+void gw_tail_abandon(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
+void gw_tail_remember(struct gw_tail *s, const uint8_t id[16], uint32_t reason, uint64_t now_ns);
+/** The decision on a trace that is gone. */
+bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason, uint64_t *ret_decided_s);
+
+/* release.c */
+/** Its spans to the end of body; body leaves when it is full. False: out of memory, nothing was written. */
+bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out);
+/** Does it leave in pieces? */
+bool gw_tail_is_long(const struct gw_trace *t);
+/** Its next spans, as a batch of their own. 0: there are none left, or no memory. */
+uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, struct gw_traces_cursor *c, uint32_t reason,
+                             struct gw_ports *out);
+/** What stands in body goes on. */
+void gw_tail_flush(struct gw_tail *s, struct gw_ports *out);
+/** Rows that nobody waits for and that are in no view. */
+void gw_tail_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason);
+/** Threshold and attributes of a kept span. */
+void gw_tail_mark_row(struct gw_tail *s, struct gw_view *v, uint32_t row, const struct gw_reason *r);
+/** record_policy: of a scope all of whose spans have that reason. */
+void gw_tail_mark_scope(struct gw_tail *s, struct gw_view *v, uint32_t scope, const struct gw_reason *r, bool cached);
+
+/* take.c */
+void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out);
+
+/* links.c */
+struct gw_tail_links *gw_tail_links_new(uint32_t max);
+void gw_tail_links_free(struct gw_tail_links *l);
+/** The links of a span that came: remembered, and looked at. True: it links to a kept trace. */
+bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row);
+/** A trace comes: does a kept one link to it? */
+bool gw_tail_links_wanted(struct gw_tail *s, const uint8_t id[16]);
+/** A trace is kept: those that wait and are linked with it will be. */
+void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16]);
+uint64_t gw_tail_links_bytes(const struct gw_tail_links *l);
+
+#endif

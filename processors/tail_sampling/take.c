@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Spans that come: into the store, or after a decision that stands already. */
+#include <errno.h>
+
+#include "processors/tail_sampling/group.h"
+#include "processors/tail_sampling/sampler.h"
+
+#define S 1000000000ull
+
+/* Rows that follow a decision. */
+struct followers {
+    struct followers *next;
+    const uint32_t *rows;
+    uint32_t n, reason;
+    bool cached;
+};
+
+/* Rows that are dropped, by what for. */
+struct gone {
+    struct gone *next;
+    const char *why;
+    uint64_t *rows;
+};
+
+/* One view on its way in. */
+struct taking {
+    struct gw_tail *s;
+    struct gw_view *v;
+    struct gw_ports *out;
+    uint64_t now_ns;
+    const uint64_t (*bits)[GW_FACT_WORDS];
+    uint64_t *absorbed;
+    struct followers *followers, **followers_last;
+    struct gone *gone;
+    size_t bitmap_bytes;
+};
+
+static void set(uint64_t *bitmap, uint32_t row)
+{
+    bitmap[row / 64] |= UINT64_C(1) << (row % 64);
+}
+
+/* ---- following -------------------------------------------------------------------------------------------- */
+
+static uint64_t *gone_for(struct taking *k, const char *why)
+{
+    struct gone *g;
+
+    for (g = k->gone; g; g = g->next)
+        if (strcmp(g->why, why) == 0)
+            return g->rows;
+    g = gw_arena_alloc(k->v->arena, sizeof(*g));
+    if (!g)
+        return NULL;
+    *g = (struct gone){k->gone, why, gw_arena_zalloc(k->v->arena, k->bitmap_bytes)};
+    if (g->rows)
+        k->gone = g;
+    return g->rows;
+}
+
+/* Rows that find no memory for it stay in the view, and the view says that it failed: they are the client's again. */
+static void follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t reason, bool cached)
+{
+    const struct gw_reason *r = gw_reasons_get(k->s->reasons, reason);
+    bool stays = r->kept || k->s->conf->dry_run;
+    struct followers *f = stays ? gw_arena_alloc(k->v->arena, sizeof(*f)) : NULL;
+    uint64_t *gone = stays ? NULL : gone_for(k, r->dropped);
+
+    if (!f && !gone) {
+        k->v->failed = true;
+        return;
+    }
+    for (uint32_t i = 0; gone && i < n; i++)
+        set(gone, rows[i]);
+    if (!f)
+        return;
+    *f = (struct followers){NULL, rows, n, reason, cached};
+    *k->followers_last = f;
+    k->followers_last = &f->next;
+}
+
+static bool follow_recalled(struct taking *k, const struct gw_trace_group *g)
+{
+    struct gw_tail_meter *m = &k->s->meter;
+    uint64_t decided_s;
+    uint32_t reason;
+
+    if (!gw_tail_recall(k->s, g->id, &reason, &decided_s))
+        return false;
+    gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - decided_s));
+    gw_metric_add(gw_reasons_get(k->s->reasons, reason)->kept ? m->early_sampled : m->early_not_sampled, g->n);
+    follow(k, g->rows, g->n, reason, /* cached= */ true);
+    if (k->s->links && gw_reasons_get(k->s->reasons, reason)->kept) {
+        for (uint32_t i = 0; i < g->n; i++)
+            (void)gw_tail_links_note(k->s, k->v, g->rows[i]);
+        gw_tail_links_kept(k->s, g->id);
+    }
+    return true;
+}
+
+/* ---- room ------------------------------------------------------------------------------------------------- */
+
+static enum gw_tail_cause what_is_full(const struct gw_tail *s)
+{
+    return gw_traces_n(s->store) >= s->max_traces ? GW_TAIL_NUM_TRACES : GW_TAIL_BYTES;
+}
+
+/* The oldest trace has waited longest: it is decided now, with what is there of it. */
+static void evict(struct taking *k, struct gw_trace *t)
+{
+    if (t == k->s->leaving)
+        (void)gw_tail_leave(k->s, UINT64_MAX, k->now_ns, k->out);
+    else if (k->s->conf->overflow == GW_TAIL_DROP)
+        gw_tail_lose(k->s, t, k->now_ns, k->out);
+    else
+        (void)gw_tail_decide(k->s, t, what_is_full(k->s), k->now_ns, k->out);
+}
+
+/* NULL: not even where all others are gone. */
+static struct gw_trace *add(struct taking *k, const uint8_t id[16])
+{
+    struct gw_tail *s = k->s;
+    struct gw_trace *t, *oldest;
+
+    gw_metric_add(s->meter.new_ids, 1);
+    while (!(t = gw_traces_add(s->store, id, k->now_ns, k->now_ns + s->conf->decision_wait_ns))) {
+        oldest = gw_traces_oldest(s->store);
+        if (!oldest)
+            return NULL;
+        evict(k, oldest);
+    }
+    gw_tail_facts(t)->receiver = k->v->batch->receiver;
+    gw_tail_facts(t)->is_linked = s->links && gw_tail_links_wanted(s, id);
+    return t;
+}
+
+/* Rows of one scope. False: the trace itself was the oldest, or has all that one may have, and is decided. */
+static bool keep_run(struct taking *k, struct gw_trace *t, const uint32_t *rows, uint32_t n, uint32_t *ret_reason)
+{
+    struct gw_trace *oldest;
+    int rc;
+
+    while ((rc = gw_traces_keep(k->s->store, t, rows, n)) < 0) {
+        oldest = gw_traces_oldest(k->s->store);
+        if (oldest == t || rc == -EOVERFLOW) {
+            *ret_reason = gw_tail_decide(k->s, t, GW_TAIL_BYTES, k->now_ns, k->out);
+            return false;
+        }
+        evict(k, oldest);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        set(k->absorbed, rows[i]);
+    return true;
+}
+
+/* How many of the rows found room; when not all, by what the trace was decided that made it. */
+static uint32_t keep(struct taking *k, struct gw_trace *t, const uint32_t *rows, uint32_t n, uint32_t *ret_reason)
+{
+    const uint32_t *scope = k->v->batch->scope;
+    uint32_t at = 0, end;
+
+    for (; at < n; at = end) {
+        for (end = at + 1; end < n && scope[rows[end]] == scope[rows[at]];)
+            end++;
+        if (!keep_run(k, t, rows + at, end - at, ret_reason))
+            return at;
+    }
+    return n;
+}
+
+/* ---- a trace ---------------------------------------------------------------------------------------------- */
+
+static void note(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        gw_policies_note(k->s->policies, &f->f, k->v, rows[i], k->bits[rows[i]]);
+        if (k->s->links && gw_tail_links_note(k->s, k->v, rows[i]))
+            f->is_linked = true;
+    }
+    f->f.wire_bytes += gw_trace_wire_bytes(k->v->batch, rows, n);
+}
+
+/* GW_TAIL_DUE: it waits. */
+static enum gw_tail_cause is_enough(const struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f)
+{
+    const struct gw_tail_conf *c = s->conf;
+
+    if (c->max_trace_bytes && f->f.wire_bytes > c->max_trace_bytes)
+        return GW_TAIL_TOO_LARGE;
+    if (c->max_spans_per_trace && f->f.n_spans > c->max_spans_per_trace)
+        return GW_TAIL_SPANS;
+    if (c->decide_early && c->strategy == GW_TAIL_COMPLETE && gw_policies_is_settled(s->policies, id, &f->f))
+        return GW_TAIL_SETTLED;
+    return GW_TAIL_DUE;
+}
+
+static void move_up(struct taking *k, struct gw_trace *t)
+{
+    uint64_t due = k->now_ns + k->s->conf->after_root_ns;
+
+    if (k->s->conf->after_root_ns && gw_tail_facts(t)->f.has_root && due < t->due_ns)
+        gw_traces_set_due(k->s->store, t, due);
+}
+
+/* span-ingest judges what came by itself: these rows, with the counts of the whole trace. */
+static bool ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
+                   uint32_t n, uint32_t *ret_reason)
+{
+    struct gw_trace_facts f = {0};
+
+    if (k->s->conf->strategy != GW_TAIL_INGEST)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        gw_policies_note(k->s->policies, &f, k->v, rows[i], k->bits[rows[i]]);
+    f.n_spans = all->f.n_spans;
+    f.wire_bytes = all->f.wire_bytes;
+    return gw_tail_judge_ingest(k->s, id, &f, k->now_ns, ret_reason);
+}
+
+/* False: it is decided, and `rows` follow. */
+static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t, const uint32_t *rows, uint32_t n,
+                      uint32_t *ret_reason)
+{
+    struct gw_tail_facts alone = {.receiver = k->v->batch->receiver}, *f = t ? gw_tail_facts(t) : &alone;
+    enum gw_tail_cause cause;
+
+    note(k, f, rows, n);
+    cause = is_enough(k->s, id, f);
+    if (cause == GW_TAIL_DUE && ingest(k, id, f, rows, n, ret_reason)) {
+        if (t)
+            gw_tail_let_go(k->s, t, *ret_reason, /* soon= */ true, k->now_ns, k->out);
+        return false;
+    }
+    if (cause == GW_TAIL_DUE && t)
+        return true;
+    if (cause == GW_TAIL_DUE)
+        cause = what_is_full(k->s);
+    *ret_reason = t ? gw_tail_decide(k->s, t, cause, k->now_ns, k->out) : gw_tail_judge(k->s, id, f, cause, k->now_ns);
+    return false;
+}
+
+/* span-ingest looks at the rows of one resource at a time. */
+static uint32_t end_of_unit(const struct taking *k, const struct gw_trace_group *g, uint32_t at)
+{
+    const struct gw_batch *b = k->v->batch;
+    uint32_t end = at + 1;
+
+    if (k->s->conf->strategy != GW_TAIL_INGEST)
+        return g->n;
+    while (end < g->n && gw_batch_resource_of(b, g->rows[end]) == gw_batch_resource_of(b, g->rows[at]))
+        end++;
+    return end;
+}
+
+static void take(struct taking *k, const struct gw_trace_group *g)
+{
+    struct gw_trace *t = gw_traces_find(k->s->store, g->id);
+    uint32_t reason;
+
+    if ((!t || t == k->s->leaving) && follow_recalled(k, g))
+        return;
+    if (t && t == k->s->leaving) { /* and no decision is remembered */
+        follow(k, g->rows, g->n, k->s->leaving_reason, /* cached= */ false);
+        return;
+    }
+    if (!t)
+        t = add(k, g->id);
+    for (uint32_t at = 0, end; at < g->n; at = end) {
+        end = end_of_unit(k, g, at);
+        if (take_rows(k, g->id, t, g->rows + at, end - at, &reason)) {
+            move_up(k, t);
+            at += keep(k, t, g->rows + at, end - at, &reason);
+        }
+        if (at < end) {
+            follow(k, g->rows + at, g->n - at, reason, /* cached= */ false);
+            return;
+        }
+    }
+}
+
+/* ---- a view ----------------------------------------------------------------------------------------------- */
+
+/* block_on_overflow: a worker cannot wait, but its clients can. What would never fit does not wait. */
+static bool must_wait(const struct taking *k, const struct gw_trace_groups *groups)
+{
+    struct gw_tail *s = k->s;
+    uint64_t unknown = 0, bytes = 0, held = gw_traces_held_bytes(s->store), decided_s;
+    uint32_t reason;
+
+    if (!s->conf->block_on_overflow)
+        return false;
+    for (uint32_t i = 0; i < groups->n; i++) {
+        const struct gw_trace_group *g = &groups->list[i];
+        bool known = gw_traces_find(s->store, g->id) != NULL;
+
+        if (!known && gw_tail_recall(s, g->id, &reason, &decided_s))
+            continue;
+        unknown += !known;
+        bytes += known ? 0 : sizeof(struct gw_trace) + sizeof(struct gw_tail_facts);
+        for (uint32_t r = 0; r < g->n; r++)
+            bytes += k->v->batch->raw[g->rows[r]].len;
+    }
+    return (unknown <= s->max_traces && unknown + gw_traces_n(s->store) > s->max_traces) ||
+           (s->max_bytes && bytes <= s->max_bytes && held + bytes > s->max_bytes);
+}
+
+static void take_idless(struct taking *k, const struct gw_trace_groups *groups)
+{
+    static const struct gw_reject why = {
+        .rule = "trace_id", .field = "trace_id", .message = "a span without a trace id cannot be sampled by trace"};
+
+    gw_metric_add(k->s->meter.without_id, groups->n_without_id);
+    for (uint32_t i = 0; k->s->conf->without_trace_id == GW_TAIL_REJECT && i < groups->n_without_id; i++)
+        gw_reject_row(k->out, k->v, groups->without_id[i], &why);
+}
+
+static void mark_followers(struct taking *k, struct gw_view *v, const struct followers *f)
+{
+    const struct gw_reason *r = gw_reasons_get(k->s->reasons, f->reason);
+    uint32_t scope = UINT32_MAX;
+
+    for (uint32_t i = 0; i < f->n; i++) {
+        gw_tail_mark_row(k->s, v, f->rows[i], r);
+        if (v->batch->scope[f->rows[i]] != scope)
+            gw_tail_mark_scope(k->s, v, scope = v->batch->scope[f->rows[i]], r, f->cached);
+    }
+}
+
+/* record_policy writes on scopes, and two traces may share one: each leaves alone. */
+static void emit_alone(struct taking *k, const struct followers *f)
+{
+    uint32_t n = k->v->batch->n_rows;
+    struct gw_view own;
+
+    if (gw_view_clone(k->v, k->v->arena, &own) < 0) {
+        k->v->failed = true;
+        return;
+    }
+    for (uint32_t row = gw_view_next(&own, 0), i = 0; row < n; row = gw_view_next(&own, row + 1)) {
+        while (i < f->n && f->rows[i] < row)
+            i++;
+        own.failed |= (i == f->n || f->rows[i] != row) && gw_view_remove(&own, row) < 0;
+    }
+    for (uint32_t i = 0; i < f->n; i++)
+        k->v->failed |= gw_view_remove(k->v, f->rows[i]) < 0;
+    mark_followers(k, &own, f);
+    gw_emit(k->out, 0, &own);
+}
+
+/* Decided spans from the store leave before those that just came. */
+static void finish(struct taking *k)
+{
+    gw_tail_flush(k->s, k->out);
+    gw_view_settle_rows(k->v, k->out->ledger, k->absorbed, GW_ABSORBED, NULL, NULL);
+    for (const struct gone *g = k->gone; g; g = g->next)
+        gw_view_settle_rows(k->v, k->out->ledger, g->rows, GW_DROPPED, g->why, NULL);
+    if (k->s->marks)
+        for (const struct followers *f = k->followers; f; f = f->next) {
+            if (k->s->conf->record_policy)
+                emit_alone(k, f);
+            else
+                mark_followers(k, k->v, f);
+        }
+}
+
+/* Everything that may fail before the first row is taken. */
+static int prepare(struct taking *k, struct gw_trace_groups *groups)
+{
+    int rc = gw_traces_flatten(k->v);
+
+    if (rc == 0)
+        rc = gw_trace_groups_of(k->v, groups);
+    if (rc < 0)
+        return rc;
+    k->bits = gw_policies_ask(k->s->policies, k->v);
+    k->bitmap_bytes = (k->v->batch->n_rows / 64 + 1) * sizeof(uint64_t);
+    k->absorbed = gw_arena_zalloc(k->v->arena, k->bitmap_bytes);
+    return k->bits && k->absorbed ? 0 : -ENOMEM;
+}
+
+void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
+{
+    struct taking k = {.s = self, .v = v, .out = out, .now_ns = gw_mono_ns(((struct gw_tail *)self)->ctx.env)};
+    struct gw_trace_groups groups;
+
+    k.followers_last = &k.followers;
+    if (prepare(&k, &groups) < 0) {
+        v->failed = true;
+    } else if (must_wait(&k, &groups)) {
+        gw_view_settle_all(v, out->ledger, GW_REFUSED, "tail_sampling_full",
+                           "tail_sampling has no room for new traces");
+    } else {
+        take_idless(&k, &groups);
+        gw_traces_begin(k.s->store, v->batch);
+        for (uint32_t i = 0; i < groups.n; i++) {
+            gw_traces_ahead(k.s->store, groups.list[i].rows[0]);
+            take(&k, &groups.list[i]);
+        }
+        gw_traces_end(k.s->store);
+        finish(&k);
+    }
+    gw_emit(out, 0, v);
+}

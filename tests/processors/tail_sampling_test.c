@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tail_sampling: when traces are decided, what becomes of their spans, and of those that come later. */
+#include "tests/harness_tail.h"
+
+static struct gw_tail_rig r;
+
+#define ALL     "policies: [{name: all, type: always_sample}]\n"
+#define NOTHING "policies: [{name: none, type: span_count, span_count: {min_spans: 1000000}}]\n"
+
+/* ---- time ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: two traces come in one request, one with an error; a third comes 5 s later, in two requests
+ * Guarantees: each is decided decision_wait after its first span, at the next full second, whole or not at all
+ */
+static void a_trace_waits_for_its_decision(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 10s");
+    gw_tail_send(&r, "1.1r 2.1r 1.2e 2.2");
+    gw_tail_wait(&r, 5);
+    gw_tail_send(&r, "3.1");
+    gw_tail_wait(&r, 4);
+    gw_tail_send(&r, "3.2e");
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_int_equal(gw_tail_held(&r), 6);
+    gw_tail_wait(&r, 1);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
+    gw_tail_wait(&r, 4);
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_wait(&r, 1);
+    assert_string_equal(gw_tail_out(&r), "3.1 3.2");
+    assert_int_equal(gw_tail_held(&r), 0);
+    assert_int_equal(gw_tail_metric(&r, "new_trace_id_received"), 3);
+    assert_int_equal(gw_tail_metric(&r, "global_count_traces_sampled{sampled=\"true\",decision=\"sampled\"}"), 2);
+    assert_int_equal(gw_tail_metric(&r, "global_count_traces_sampled{sampled=\"false\",decision=\"not_sampled\"}"), 1);
+    assert_int_equal(gw_tail_metric(&r, "sampling_trace_removal_age_count"), 3);
+    assert_int_equal(gw_tail_metric(&r, "sampling_trace_removal_age_sum"), 30);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"due\"}"), 3);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: decision_wait_after_root_received of 2 s; the root of one trace comes, that of another does not; a third
+ * has its root 9 s after its first span, when decision_wait is nearer
+ * Guarantees: the first is decided 2 s after its root; the others at decision_wait
+ */
+static void a_root_makes_it_earlier(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 10s\ndecision_wait_after_root_received: 2s\n" ALL);
+    gw_tail_send(&r, "1.1 2.1 3.1");
+    gw_tail_wait(&r, 3);
+    gw_tail_send(&r, "1.2r");
+    gw_tail_wait(&r, 1);
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_wait(&r, 1);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
+    gw_tail_wait(&r, 4);
+    gw_tail_send(&r, "3.2r");
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_wait(&r, 1);
+    assert_string_equal(gw_tail_out(&r), "2.1 3.1 3.2");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: decide_early; an error comes first, second, never
+ * Guarantees: with the error the trace leaves at once, with what waited of it before what just came; others wait
+ */
+static void a_settled_trace_does_not_wait(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decide_early: true");
+    gw_tail_send(&r, "1.1e 1.2 2.1");
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
+    gw_tail_send(&r, "1.3 2.2");
+    assert_string_equal(gw_tail_out(&r), "1.3");
+    gw_tail_send(&r, "2.3e");
+    assert_string_equal(gw_tail_out(&r), "2.1 2.2 | 2.3");
+    assert_int_equal(gw_tail_held(&r), 0);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"settled\"}"), 2);
+    gw_tail_close(&r);
+    gw_tail_open(&r, "decide_early: false");
+    gw_tail_send(&r, "1.1e 1.2 2.1");
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_close(&r);
+}
+
+/* ---- late spans ------------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: spans of decided traces come, 3 s later; decision_cache with both sizes as they are by default
+ * Guarantees: they follow the decision, and are counted; the trace is no new one
+ */
+static void late_spans_follow(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 1s");
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 4);
+    (void)gw_tail_out(&r);
+    (void)gw_tail_drops(&r);
+    gw_tail_send(&r, "2.2 1.2 1.3");
+    assert_string_equal(gw_tail_out(&r), "1.2 1.3");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_int_equal(r.p.settled[GW_ABSORBED], 0);
+    assert_int_equal(gw_tail_metric(&r, "early_releases_from_cache_decision{sampled=\"true\"}"), 2);
+    assert_int_equal(gw_tail_metric(&r, "early_releases_from_cache_decision{sampled=\"false\"}"), 1);
+    assert_int_equal(gw_tail_metric(&r, "sampling_late_span_age_count"), 2);
+    assert_int_equal(gw_tail_metric(&r, "sampling_late_span_age_sum"), 6);
+    assert_int_equal(gw_tail_metric(&r, "new_trace_id_received"), 2);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: sampled_cache_size 1, non_sampled_cache_size 1; two traces each way, then late spans of all four
+ * Guarantees: of each kind the last is remembered, the other begins anew
+ */
+static void as_many_decisions_are_remembered_as_asked_for(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 1s\ndecision_cache: {sampled_cache_size: 1, non_sampled_cache_size: 1}");
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 2);
+    gw_tail_send(&r, "3.1e 4.1");
+    gw_tail_wait(&r, 2);
+    (void)gw_tail_out(&r);
+    (void)gw_tail_drops(&r);
+    gw_tail_send(&r, "1.2 2.2e 3.2 4.2e");
+    assert_string_equal(gw_tail_out(&r), "3.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "2.2");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "decision_wait: 1s\ndecision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}");
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 2);
+    gw_tail_send(&r, "1.2 2.2");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_close(&r);
+}
+
+/* ---- a full house ----------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: num_traces 2, and a third comes
+ * Guarantees: the oldest is decided with what is there of it; its late spans follow; nothing is dropped too early
+ */
+static void a_full_house_decides_the_oldest(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "num_traces: 2");
+    gw_tail_send(&r, "1.1e 2.1 3.1");
+    assert_string_equal(gw_tail_out(&r), "1.1");
+    gw_tail_send(&r, "4.1 1.2");
+    assert_string_equal(gw_tail_out(&r), "1.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_int_equal(gw_tail_held(&r), 2);
+    assert_int_equal(gw_tail_metric(&r, "sampling_trace_dropped_too_early"), 0);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"num_traces\"}"), 2);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: overflow: drop, and a third trace where there is room for two
+ * Guarantees: as in the Collector the oldest is lost without a decision, and what comes of it later is a new trace
+ */
+static void a_full_house_may_drop_the_oldest(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "num_traces: 2\noverflow: drop");
+    gw_tail_send(&r, "1.1e 2.1 3.1");
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_string_equal(gw_tail_drops(&r), "dropped_too_early=1");
+    gw_tail_send(&r, "1.2");
+    assert_string_equal(gw_tail_drops(&r), "dropped_too_early=1");
+    assert_int_equal(gw_tail_held(&r), 2);
+    assert_int_equal(gw_tail_metric(&r, "sampling_trace_dropped_too_early"), 2);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: block_on_overflow; a request with one new trace where there is no room, one with known traces only, one
+ * with more new traces than there is ever room for
+ * Guarantees: the first is refused as a whole and nothing of it is kept; the others are taken
+ */
+static void a_full_house_may_refuse(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "num_traces: 2\nblock_on_overflow: true\ndecision_wait: 5s");
+    gw_tail_send(&r, "1.1 2.1");
+    gw_tail_send(&r, "1.2 3.1");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling_full=2");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_send(&r, "1.3e");
+    assert_int_equal(gw_tail_held(&r), 3);
+    gw_tail_wait(&r, 5);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.3");
+    gw_tail_send(&r, "3.1");
+    assert_int_equal(gw_tail_held(&r), 1);
+    gw_tail_send(&r, "4.1 5.1 6.1");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: max_bytes of 1 MiB; 640 traces of 25 spans of 600 bytes each, a request a trace
+ * Guarantees: what is held never exceeds it, the oldest are decided early, and every span leaves once or is dropped
+ */
+static void memory_is_bounded_to_the_byte(void **state)
+{
+    unsigned sent = 0, out, drops = 0;
+
+    (void)state;
+    gw_tail_open(&r, "max_bytes: 1048576\ndecision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}\n"
+                     "policies: [{name: half, type: probabilistic, probabilistic: {sampling_percentage: 50}}]");
+    for (unsigned i = 0; i < 160; i++) {
+        for (unsigned k = 0; k < 4; k++, sent += 25)
+            gw_tail_send_many(&r, (1 + i * 4 + k) * UINT64_C(0x9e3779b97f4a7c15), sent, 25, 500);
+        gw_tail_wait(&r, 0);
+        assert_true(gw_tail_ours(&r, "held_bytes") <= 1048576);
+    }
+    assert_true(gw_tail_held(&r) > 800);
+    assert_true(gw_tail_ours(&r, "decisions{cause=\"max_bytes\"}") > 500);
+    gw_tail_drain(&r);
+    out = r.n_rows;
+    for (unsigned i = 0; i < r.n_counts; i++)
+        drops += (unsigned)r.counts[i];
+    assert_int_equal(out + drops, sent);
+    assert_true(out > sent / 3 && out < sent * 2 / 3);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: max_bytes of 1 MiB and one trace of 3 MB, in requests of 100 spans
+ * Guarantees: when the memory is full it is decided with what is there; the rest follows
+ */
+static void a_trace_larger_than_all_memory_is_decided(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "max_bytes: 1048576\n" ALL);
+    for (unsigned i = 0; i < 30; i++)
+        gw_tail_send_many(&r, 1, 1 + i * 100, 100, 900);
+    assert_int_equal(gw_tail_held(&r), 0);
+    assert_int_equal(r.n_rows, 3000);
+    for (unsigned i = 0; i < r.n_rows; i++)
+        assert_int_equal(r.rows[i].span, i + 1);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"max_bytes\"}"), 1);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: max_spans_per_trace 3; a trace gets its fourth span
+ * Guarantees: it is decided at once, and its later spans follow
+ */
+static void a_trace_that_is_too_long_is_decided(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "max_spans_per_trace: 3");
+    gw_tail_send(&r, "1.1 1.2e 1.3 2.1");
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_send(&r, "1.4");
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2 1.3 | 1.4");
+    gw_tail_send(&r, "1.5");
+    assert_string_equal(gw_tail_out(&r), "1.5");
+    assert_int_equal(gw_tail_held(&r), 1);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"max_spans_per_trace\"}"), 1);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: maximum_trace_size_bytes 2000; a trace with an error gets larger
+ * Guarantees: it is dropped at once, with what comes later, and counted as too large, not as a decision
+ */
+static void a_trace_that_is_too_large_is_dropped(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "maximum_trace_size_bytes: 2000");
+    gw_tail_send_many(&r, 1, 1, 1, 1000);
+    gw_tail_send(&r, "1.2e");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_send_many(&r, 1, 3, 1, 1000);
+    gw_tail_send(&r, "1.4");
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_string_equal(gw_tail_drops(&r), "trace_too_large=4");
+    assert_int_equal(gw_tail_metric(&r, "traces_dropped_too_large"), 1);
+    assert_int_equal(gw_tail_metric(&r, "global_count_traces_sampled{sampled=\"false\",decision=\"not_sampled\"}"), 0);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: one trace of 100,000 spans in 100 requests, of two services by turns, is due together with two small ones
+ * Guarantees: it leaves in order, in batches of at most 8,192 spans, the small ones beside it; one tick is not for all
+ * of it; a span that comes meanwhile follows at once, and what waits is told exactly
+ */
+static void a_long_trace_leaves_in_pieces(void **state)
+{
+    unsigned n;
+
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 1s\ndecision_cache: {sampled_cache_size: 0}\n" ALL);
+    gw_tail_send(&r, "2.1");
+    for (unsigned i = 0; i < 100; i++) {
+        gw_tail_send_many(&r, 1, 1 + i * 1000, 999, 0);
+        gw_tail_send(&r, i == 0 ? "1.1000s1" : "1.999999s1");
+    }
+    gw_tail_send(&r, "3.1");
+    gw_test_env_advance(&r.p.te, 1000000000);
+    assert_int_equal(gw_tail_tick(&r), GW_MORE);
+    n = r.n_rows;
+    assert_true(n > 10000 && n < 30000);
+    assert_int_equal(gw_tail_held(&r), 100002 - n);
+    gw_tail_send(&r, "1.7");
+    assert_int_equal(r.n_rows, n + 1);
+    gw_tail_wait(&r, 1);
+    assert_int_equal(r.n_rows, 100003);
+    assert_true(r.n_most <= 8192);
+    assert_int_equal(r.rows[0].trace, 2);
+    for (unsigned i = 1; i <= 1000; i++)
+        assert_int_equal(r.rows[i].span, i);
+    assert_int_equal(r.rows[100002].trace, 3);
+    assert_int_equal(gw_tail_held(&r), 0);
+    gw_tail_close(&r);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: the end, with two traces waiting; again with drop_pending_traces_on_shutdown
+ * Guarantees: they are decided with what is there; or dropped, with that reason
+ */
+static void the_end_decides_what_is_open(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "");
+    gw_tail_send(&r, "1.1 2.1e");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "2.1");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "drop_pending_traces_on_shutdown: true");
+    gw_tail_send(&r, "1.1 2.1e");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_string_equal(gw_tail_drops(&r), "pending_at_shutdown=2");
+    gw_tail_close(&r);
+}
+
+/* ---- strategies and policies ------------------------------------------------------------------------------ */
+
+/*
+ * Scenario: sampling_strategy: span-ingest; an error comes in the second request of a trace; another has none
+ * Guarantees: with the error the trace leaves, what waited first; the other is not sampled at decision_wait, without
+ * being asked again
+ */
+static void span_ingest_judges_what_comes(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "sampling_strategy: span-ingest\ndecision_wait: 5s");
+    gw_tail_send(&r, "1.1 2.1");
+    gw_tail_send(&r, "1.2 1.3es1 1.4s2");
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2 | 1.3 1.4");
+    assert_int_equal(gw_tail_held(&r), 1);
+    gw_tail_wait(&r, 5);
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"span_ingest\"}"), 1);
+    gw_tail_close(&r);
+    gw_tail_open(&r, "sampling_strategy: trace-complete\ndecision_wait: 5s");
+    gw_tail_send(&r, "1.1e");
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_close(&r);
+}
+
+#define TWO                                                                                                            \
+    "policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}, {name: all, type: "           \
+    "always_sample}]\n"
+#define ASKED "count_traces_sampled{policy=\"all\",sampled=\"true\",decision=\"sampled\"}"
+
+/*
+ * Scenario: sample_on_first_match, and two policies that would both keep a trace
+ * Guarantees: with it the second is not asked; without it both are, and counted
+ */
+static void the_first_match_may_be_enough(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "sample_on_first_match: true\n" TWO);
+    gw_tail_send(&r, "1.1e");
+    gw_tail_drain(&r);
+    assert_int_equal(gw_tail_metric(&r, ASKED), 0);
+    gw_tail_close(&r);
+    gw_tail_open(&r, "sample_on_first_match: false\n" TWO);
+    gw_tail_send(&r, "1.1e");
+    gw_tail_drain(&r);
+    assert_int_equal(gw_tail_metric(&r, ASKED), 1);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: count_spans_sampled, count_bytes_sampled, on and off; a trace of two spans
+ * Guarantees: they are counted per policy, or not
+ */
+static void spans_and_bytes_are_counted_when_asked_for(void **state)
+{
+#define OF "{policy=\"all\",sampled=\"true\",decision=\"sampled\"}"
+    (void)state;
+    gw_tail_open(&r, "count_spans_sampled: true\ncount_bytes_sampled: true\n" ALL);
+    gw_tail_send(&r, "1.1 1.2");
+    gw_tail_drain(&r);
+    assert_int_equal(gw_tail_metric(&r, "count_spans_sampled" OF), 2);
+    assert_in_range(gw_tail_metric(&r, "count_bytes_sampled" OF), 150, 260);
+    gw_tail_close(&r);
+    gw_tail_open(&r, ALL);
+    gw_tail_send(&r, "1.1 1.2");
+    gw_tail_drain(&r);
+    assert_int_equal(gw_tail_metric(&r, "count_spans_sampled" OF), 0);
+    assert_int_equal(gw_tail_metric(&r, "count_bytes_sampled" OF), 0);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: running_latency, and a latency policy between 5 and 50 ms; a span of 10 ms, then one of 100 ms
+ * Guarantees: as the Collector judges it the first span is enough; by default the whole trace counts
+ */
+static void latency_may_be_judged_in_order(void **state)
+{
+#define BETWEEN "policies: [{name: l, type: latency, latency: {threshold_ms: 5, upper_threshold_ms: 50}}]\n"
+    (void)state;
+    gw_tail_open(&r, "running_latency: true\n" BETWEEN);
+    gw_tail_send(&r, "1.1d10 1.2d100");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
+    gw_tail_close(&r);
+    gw_tail_open(&r, BETWEEN);
+    gw_tail_send(&r, "1.1d10 1.2d100");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: composite_fall_through; of two sub-policies that want everything the first has room for one span a second
+ * Guarantees: the second takes a trace of two spans; when that is off nobody does, as in the Collector
+ */
+static void a_composite_may_fall_through(void **state)
+{
+#define SHARES                                                                                                         \
+    "policies: [{name: c, type: composite, composite: {max_total_spans_per_second: 10, policy_order: [a, b], "         \
+    "composite_sub_policy: [{name: a, type: always_sample}, {name: b, type: always_sample}], "                         \
+    "rate_allocation: [{policy: a, percent: 10}, {policy: b, percent: 90}]}}]\n"
+    (void)state;
+    gw_tail_open(&r, "composite_fall_through: true\nrecord_policy: true\n" SHARES);
+    gw_tail_send(&r, "1.1 1.2");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "1.1{@tailsampling.policy=c;@tailsampling.composite_policy=b} "
+                                         "1.2{@tailsampling.policy=c;@tailsampling.composite_policy=b}");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "composite_fall_through: false\n" SHARES);
+    gw_tail_send(&r, "1.1 1.2");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: invert_decisions; a policy that wants all but service1, and one that wants everything
+ * Guarantees: with it the first has the last word against service1; without it the second keeps it
+ */
+static void inverted_policies_may_have_the_last_word(void **state)
+{
+#define BUT                                                                                                            \
+    "policies: [{name: but, type: string_attribute, string_attribute: {key: service.name, values: [service1], "        \
+    "invert_match: true}}, {name: all, type: always_sample}]\n"
+    (void)state;
+    gw_tail_open(&r, "invert_decisions: true\n" BUT);
+    gw_tail_send(&r, "1.1s1 2.1s2");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "2.1");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "invert_decisions: false\n" BUT);
+    gw_tail_send(&r, "1.1s1 2.1s2");
+    gw_tail_drain(&r);
+    assert_string_equal(gw_tail_out(&r), "1.1 2.1");
+    gw_tail_close(&r);
+}
+
+/* ---- what is written on spans ----------------------------------------------------------------------------- */
+
+/*
+ * Scenario: record_policy, and reason_attribute; two traces that share a scope, kept by different policies; late spans
+ * Guarantees: the Collector's attributes in scopes, cached_decision on late spans, never another trace's; the name of
+ * the policy on each span under the key that was asked for
+ */
+static void spans_say_who_kept_them(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "record_policy: true\ndecision_wait: 1s\n" TWO);
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "1.1{@tailsampling.policy=errors} 2.1{@tailsampling.policy=all}");
+    gw_tail_send(&r, "1.2 2.2");
+    assert_string_equal(gw_tail_out(&r), "1.2{@tailsampling.policy=errors;@tailsampling.cached_decision=true} | "
+                                         "2.2{@tailsampling.policy=all;@tailsampling.cached_decision=true}");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "reason_attribute: staunch.sampling.policy\ndecision_wait: 1s\n" TWO);
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "1.1{staunch.sampling.policy=errors} 2.1{staunch.sampling.policy=all}");
+    gw_tail_send(&r, "1.2 2.2");
+    assert_string_equal(gw_tail_out(&r), "1.2{staunch.sampling.policy=errors} 2.2{staunch.sampling.policy=all}");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: dry_run; a trace that would be kept, one that would not, one too large; late spans
+ * Guarantees: all leave, each with what would have become of it; counted as if it were so
+ */
+static void a_dry_run_keeps_everything(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "dry_run: true\ndecision_wait: 1s\nmaximum_trace_size_bytes: 1000");
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r),
+                        "1.1{staunch.sampling.decision=sampled} 2.1{staunch.sampling.decision=not_sampled}");
+    gw_tail_send(&r, "2.2 1.2");
+    assert_string_equal(gw_tail_out(&r),
+                        "2.2{staunch.sampling.decision=not_sampled} 1.2{staunch.sampling.decision=sampled}");
+    gw_tail_send_many(&r, 3, 1, 1, 2000);
+    assert_string_equal(gw_tail_out(&r), "3.1{staunch.sampling.decision=not_sampled}");
+    assert_string_equal(gw_tail_drops(&r), "");
+    assert_int_equal(gw_tail_metric(&r, "global_count_traces_sampled{sampled=\"false\",decision=\"not_sampled\"}"), 1);
+    gw_tail_close(&r);
+}
+
+/* Randomness 0xC0000000000000 and so on: the trace's number. A quarter is kept from 0xC0… on. */
+#define HIGH "54043195528445952"
+#define HALF "policies: [{name: half, type: probabilistic, probabilistic: {sampling_percentage: 50}}]\n"
+
+/*
+ * Scenario: use_trace_state with 50 %: spans of a kept trace without a trace state, with a lower and a higher
+ * threshold, with one that cannot be read; a late span; then without use_trace_state
+ * Guarantees: ot=th is raised to the decision's, never lowered; other members stay; what cannot be read is counted and
+ * left alone; late spans get the same
+ */
+static void thresholds_are_raised(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "use_trace_state: true\ndecision_wait: 1s\n" HALF);
+    gw_tail_send(&r, HIGH ".1wot=th:2;x:1,a=b " HIGH ".2 " HIGH ".3wot=th:b " HIGH ".4w=,=");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r),
+                        HIGH ".1{ot=th:8;x:1,a=b} " HIGH ".2{ot=th:8} " HIGH ".3{ot=th:b} " HIGH ".4{=,=}");
+    assert_int_equal(gw_tail_metric(&r, "count_spans_with_unparseable_tracestate"), 1);
+    gw_tail_send(&r, HIGH ".5");
+    assert_string_equal(gw_tail_out(&r), HIGH ".5{ot=th:8}");
+    gw_tail_close(&r);
+    gw_tail_open(&r, "use_trace_state: false\ndecision_wait: 1s\n" ALL);
+    gw_tail_send(&r, HIGH ".1wot=th:2");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), HIGH ".1{ot=th:2}");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: use_trace_state with 50 %; in a kept trace a span brings a randomness of its own below the threshold
+ * Guarantees: it is left as it is, and counted: a threshold above its randomness would be a lie
+ */
+static void thresholds_are_never_above_the_randomness(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "use_trace_state: true\ndecision_wait: 1s\n" HALF);
+    gw_tail_send(&r, HIGH ".1wot=rv:f0000000000000 " HIGH ".2wot=rv:10000000000000");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), HIGH ".1{ot=rv:f0000000000000;th:8} " HIGH ".2{ot=rv:10000000000000}");
+    assert_int_equal(gw_tail_ours(&r, "inconsistent_thresholds"), 1);
+    gw_tail_close(&r);
+}
+
+/* ---- links ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Scenario: follow_links. A kept trace links to a waiting one (2), to one that comes later (3); one that waits (4) and
+ * one that comes later (5) link to it; a sixth is linked with one that is dropped
+ * Guarantees: 2 to 5 are kept with it, with follow_links as the reason; the sixth is not
+ */
+static void links_carry_decisions(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "follow_links: true\ndecision_wait: 1s\nreason_attribute: why");
+    gw_tail_send(&r, "1.1el2 1.2l3 2.1 4.1l1 6.1l7 7.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "1.1{why=errors} 1.2{why=errors} 2.1{why=follow_links} 4.1{why=follow_links}");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
+    gw_tail_send(&r, "3.1 5.1l1 8.1l7");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "3.1{why=follow_links} 5.1{why=follow_links}");
+    assert_int_equal(gw_tail_ours(&r, "traces_kept_by_link"), 4);
+    gw_tail_close(&r);
+    gw_tail_open(&r, "follow_links: false\ndecision_wait: 1s");
+    gw_tail_send(&r, "1.1el2 2.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "1.1");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: max_links 2, and three links of a trace that is kept
+ * Guarantees: the oldest is forgotten
+ */
+static void as_many_links_are_remembered_as_asked_for(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "follow_links: true\nmax_links: 2\ndecision_wait: 1s");
+    gw_tail_send(&r, "1.1el2 1.2l3 1.3l4 2.1 3.1 4.1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2 1.3 3.1 4.1");
+    gw_tail_close(&r);
+}
+
+/* ---- the odd ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: without_trace_id: pass, then reject; spans whose trace id is all zeros, among others
+ * Guarantees: they pass at once, or are rejected with a reason; they are no trace, and counted
+ */
+static void spans_without_a_trace_id_are_no_trace(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "without_trace_id: pass");
+    gw_tail_send(&r, "0.1 1.1 0.2");
+    assert_string_equal(gw_tail_out(&r), "0.1 0.2");
+    assert_int_equal(gw_tail_held(&r), 1);
+    assert_int_equal(gw_tail_ours(&r, "spans_without_trace_id"), 2);
+    gw_tail_close(&r);
+    gw_tail_open(&r, "without_trace_id: reject");
+    gw_tail_send(&r, "0.1 1.1 0.2");
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_int_equal(r.p.n_rejects, 2);
+    assert_string_equal(r.p.rejects[0].rule, "trace_id");
+    assert_int_equal(gw_tail_held(&r), 1);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: requests of a client with metadata, 10 s before the decision
+ * Guarantees: batches have no client's metadata, as in the Collector; the receiver's name, and when the first span came
+ */
+static void batches_say_where_they_come_from(void **state)
+{
+    uint64_t arrived;
+
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 10s\n" ALL);
+    r.p.meta = gw_meta_new(&(struct gw_meta){.tenant = GW_SLICE("a")});
+    arrived = gw_wall_ns(&r.p.te.env);
+    gw_tail_send(&r, "1.1");
+    gw_tail_wait(&r, 5);
+    gw_tail_send(&r, "1.2 2.1");
+    gw_tail_wait(&r, 5);
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
+    assert_false(r.has_meta);
+    assert_string_equal(r.receiver, "otlp");
+    assert_int_equal(r.received_ns, arrived);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: settings that cannot be
+ * Guarantees: told, at their place
+ */
+static void mistakes_are_told(void **state)
+{
+#define REFUSES(yaml, text) gw_proc_refuses("tail_sampling", yaml, text)
+    (void)state;
+    REFUSES(ALL "sampling_strategy: span-ingst", "trace-complete, span-ingest");
+    REFUSES(ALL "tail_storage: file_storage", "planned");
+    REFUSES(ALL "max_bytes: 1000", "test.yaml:2:12: error: max_bytes must be 0 (no limit) or at least 1048576");
+    REFUSES(ALL "num_traces: 0", "num_traces");
+    REFUSES(ALL "num_shards: 300", "num_shards");
+    REFUSES(ALL "overflow: block", "decide, drop");
+    REFUSES(ALL "without_trace_id: group", "pass, reject");
+    REFUSES(ALL "decision_wate: 1s", "decision_wait");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trace_waits_for_its_decision),
+        cmocka_unit_test(a_root_makes_it_earlier),
+        cmocka_unit_test(a_settled_trace_does_not_wait),
+        cmocka_unit_test(late_spans_follow),
+        cmocka_unit_test(as_many_decisions_are_remembered_as_asked_for),
+        cmocka_unit_test(a_full_house_decides_the_oldest),
+        cmocka_unit_test(a_full_house_may_drop_the_oldest),
+        cmocka_unit_test(a_full_house_may_refuse),
+        cmocka_unit_test(memory_is_bounded_to_the_byte),
+        cmocka_unit_test(a_trace_larger_than_all_memory_is_decided),
+        cmocka_unit_test(a_trace_that_is_too_long_is_decided),
+        cmocka_unit_test(a_trace_that_is_too_large_is_dropped),
+        cmocka_unit_test(a_long_trace_leaves_in_pieces),
+        cmocka_unit_test(the_end_decides_what_is_open),
+        cmocka_unit_test(span_ingest_judges_what_comes),
+        cmocka_unit_test(the_first_match_may_be_enough),
+        cmocka_unit_test(spans_and_bytes_are_counted_when_asked_for),
+        cmocka_unit_test(latency_may_be_judged_in_order),
+        cmocka_unit_test(a_composite_may_fall_through),
+        cmocka_unit_test(inverted_policies_may_have_the_last_word),
+        cmocka_unit_test(spans_say_who_kept_them),
+        cmocka_unit_test(a_dry_run_keeps_everything),
+        cmocka_unit_test(thresholds_are_raised),
+        cmocka_unit_test(thresholds_are_never_above_the_randomness),
+        cmocka_unit_test(links_carry_decisions),
+        cmocka_unit_test(as_many_links_are_remembered_as_asked_for),
+        cmocka_unit_test(spans_without_a_trace_id_are_no_trace),
+        cmocka_unit_test(batches_say_where_they_come_from),
+        cmocka_unit_test(mistakes_are_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
