@@ -86,7 +86,11 @@ struct gw_component {
     unsigned signals;           /* OR of enum gw_signal */
     unsigned reads, writes;     /* OR of enum gw_column_set */
     unsigned makes; /* connectors: the one signal that leaves by port 0, whatever came in; 0 = the one that came in */
-    const char *partition_by; /* column whose equal values must meet in one instance, or NULL */
+    /**
+     * "trace_id", or NULL: rows of equal trace id meet in the instance of one worker, whichever worker they came to.
+     * Those without one stay; so do data points. Rows of one trace and one connection keep their order.
+     */
+    const char *partition_by;
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
     bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */

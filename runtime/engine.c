@@ -314,12 +314,35 @@ void gw_engine_quiesce(struct gw_engine *e)
     enter_phase(e, QUIESCING);
 }
 
+static uint64_t sum_crossed(const struct gw_engine *e)
+{
+    uint64_t n = atomic_load(&e->graph->n_crossed);
+
+    for (const struct graph *g = e->leaving; g; g = g->next)
+        n += atomic_load(&g->n_crossed);
+    return n;
+}
+
+static bool is_crossing(const struct gw_engine *e)
+{
+    uint64_t n = atomic_load(&e->graph->n_crossing);
+
+    for (const struct graph *g = e->leaving; g; g = g->next)
+        n += atomic_load(&g->n_crossing);
+    return n != 0;
+}
+
+/* As gw_shuffle_rests, of all graphs. */
 bool gw_engine_is_quiet(const struct gw_engine *e)
 {
+    uint64_t sent = sum_crossed(e);
+
+    if (is_crossing(e))
+        return false;
     for (unsigned i = 0; i < e->n_workers; i++)
         if (!atomic_load(&e->workers[i].quiet))
             return false;
-    return true;
+    return sum_crossed(e) == sent;
 }
 
 void gw_engine_drain(struct gw_engine *e)
@@ -385,7 +408,12 @@ uint64_t gw_engine_stop(struct gw_engine *e)
             gw_worker_close(&e->workers[i]);
         e->workers[i].has_thread = false;
     }
+    for (unsigned i = 0; i < e->n_workers; i++)
+        if (e->workers[i].cut_open)
+            gw_ledger_take_rest(&e->workers[i]);
     gw_ledger_finish(e); /* the exporters still answer */
+    for (unsigned i = 0; i < e->n_workers; i++)
+        gw_shuffle_give_up(&e->workers[i]);
     left = left_rows(e);
     for (struct instance *x = e->instances; x; x = x->next)
         if (x->edge)

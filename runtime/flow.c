@@ -162,7 +162,7 @@ static void consume_timed(struct node *n, struct gw_view *v)
     gw_metric_observe(n->duration, (double)(gw_mono_ns(env) - begin - n->away_ns) * 1e-9);
 }
 
-static void run_node(struct node *n, struct gw_view *v)
+void gw_flow_run_node(struct node *n, struct gw_view *v)
 {
     struct worker *w = n->worker;
     struct node *before = w->current;
@@ -174,7 +174,6 @@ static void run_node(struct node *n, struct gw_view *v)
         return;
     }
     gw_metric_add(n->incoming, rows);
-    page->n[GW_E_IN] += rows;
     w->stage = page;
     w->current = n;
     if (n->duration)
@@ -187,6 +186,28 @@ static void run_node(struct node *n, struct gw_view *v)
     failed = n->own_failed - failed;
     gw_metric_add(n->consumed, rows > failed ? rows - failed : 0);
     gw_metric_add(n->not_consumed, failed);
+}
+
+/* What the node cannot hand over it refuses. */
+static void split(struct node *n, struct gw_view *v)
+{
+    struct worker *w = n->worker;
+    struct node *before = w->current;
+    struct gw_page *stage = w->stage;
+
+    w->stage = gw_page_of(w, n->book);
+    w->current = n;
+    gw_shuffle_split(n, v);
+    w->current = before;
+    w->stage = stage;
+}
+
+static void run_node(struct node *n, struct gw_view *v)
+{
+    gw_page_of(n->worker, n->book)->n[GW_E_IN] += v->n_rows;
+    if (n->is_partitioned && v->n_rows && !v->failed)
+        split(n, v);
+    gw_flow_run_node(n, v);
 }
 
 static void go_on(struct node *n, unsigned port, struct gw_view *v)

@@ -35,6 +35,7 @@
 #include "runtime/ledger.h"
 #include "runtime/letter_wait.h"
 #include "runtime/samples.h"
+#include "runtime/shuffle.h"
 
 struct worker;
 struct instance;
@@ -197,6 +198,7 @@ struct node {
     struct shared *shared; /* or NULL */
     struct chain *chain;   /* NULL: a connector */
     unsigned at;           /* in chain->nodes */
+    bool is_partitioned;   /* rows of other workers are handed over to them (shuffle.h) */
     struct target *next;   /* a connector's port 0; a chain's last node uses the pipeline's */
     unsigned n_next;
     struct route *made;   /* a connector's that makes another signal: what is behind port 0 */
@@ -232,6 +234,8 @@ struct share {
     bool has_ticks;
     unsigned n_holds; /* places in queues of this graph, taken for requests whose bodies are not here yet */
     bool is_dry;      /* it leaves, and nothing runs through it any more */
+    /* Of a graph that is partitioned, while it leaves: nothing comes from outside any more; and it sends nothing. */
+    _Atomic bool is_shut, is_still;
 };
 
 struct ticket {
@@ -277,7 +281,8 @@ struct worker {
     struct gw_hook hook;
     struct gw_timer timer; /* ticks, parked batches, polls while quiescing */
     uint64_t tick_ns;
-    struct gw_inbox inbox; /* settled tickets */
+    struct gw_inbox inbox;     /* settled tickets */
+    struct gw_shuffle shuffle; /* rows from and for other workers */
     struct gw_arena arena;
     struct gw_buf scratch, json;
     struct gw_batch_pool *pool;
@@ -287,6 +292,7 @@ struct worker {
     struct gw_page *stage, *line, spare;
     bool is_letter;                         /* what is being rejected has become a dead letter */
     uint64_t cut_seen;                      /* of the engine's cuts: has had its part */
+    bool cut_open;                          /* of that one: what was on its way from other workers may still be found */
     uint64_t deadline_ns;                   /* of the running batch: its last */
     bool in_log;                            /* of the running batch: a journal has its rows until they are settled */
     struct gw_drain memory_drain;           /* how fast memory empties */
@@ -303,7 +309,8 @@ struct worker {
     struct bad_request *bad, **bad_last; /* whose answers wait for their letters, the oldest first */
     bool letters;                        /* some node has dead letters to hand over */
     _Atomic enum phase seen;
-    _Atomic bool quiet;
+    _Atomic bool idle, quiet; /* nothing comes from outside any more; and nothing is kept */
+    uint64_t idle_ns;         /* since when it waits for the others, monotonic */
     struct gw_err err;
 };
 
@@ -321,6 +328,9 @@ struct graph {
     struct door **doors;
     struct route *door_routes; /* door × signal */
     unsigned n_doors;
+    bool is_partitioned;                    /* rows of it go from worker to worker */
+    _Atomic uint64_t n_crossing, n_crossed; /* parts that do now, or ever did */
+    _Atomic bool is_over;                   /* and no more will */
     _Atomic unsigned n_dry, n_home; /* workers that bring nothing through it any more; that have nothing of it */
     bool is_dry;
 };
@@ -334,9 +344,12 @@ enum order {
 
 /** Pictures of all books (ledger.c). */
 struct cuts {
-    _Atomic uint64_t number; /* of the last one */
-    struct gw_cut *now;      /* under way; written before the number */
-    bool is_done;            /* under the engine's lock */
+    _Atomic uint64_t number;  /* of the last one */
+    struct gw_cut *now;       /* under way; written before the number */
+    bool has_rest;            /* workers have a second part in it: what others had sent them before the first */
+    _Atomic unsigned n_first; /* that have not had their first part */
+    _Atomic uint64_t rest;    /* the last one in which the second part is due */
+    bool is_done;             /* under the engine's lock */
     pthread_cond_t done;
     struct gw_hook hook;
     bool has_hook;
@@ -485,17 +498,25 @@ void gw_ledger_init(struct gw_engine *e);
 void gw_ledger_clear(struct gw_engine *e);
 /** The end of a worker's turn, when a picture is being taken. */
 void gw_ledger_take_part(struct worker *w);
+/** All workers have had their parts: what lies in this one's inbox now was on its way at that moment. */
+void gw_ledger_take_rest(struct worker *w);
 static inline void gw_ledger_turn(struct worker *w)
 {
     if (atomic_load_explicit(&w->engine->cuts.number, memory_order_acquire) != w->cut_seen)
         gw_ledger_take_part(w);
+    if (w->cut_open && atomic_load_explicit(&w->engine->cuts.rest, memory_order_acquire) == w->cut_seen)
+        gw_ledger_take_rest(w);
 }
+/** Rows between workers: held by the node that they were given to, and by its pipeline. */
+void gw_ledger_hold_part(struct gw_cut *c, const struct worker *w, const struct gw_part *p);
 /** Before an edge's thread ends: no picture is under way that it has a part in. */
 void gw_ledger_finish(struct gw_engine *e);
 
 /* flow.c */
 void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, unsigned n);
 void gw_flow_flush_letters(struct worker *w);
+/** Rows that were given to the node by another worker. */
+void gw_flow_run_node(struct node *n, struct gw_view *v);
 extern const struct gw_ports_ops gw_flow_ports_ops;
 void gw_flow_settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                      const char *reason);

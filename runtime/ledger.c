@@ -48,6 +48,13 @@ static void hold_share(struct gw_cut *c, const struct worker *w, const struct sh
             hold_node(c, w, sh->joints[i]);
 }
 
+void gw_ledger_hold_part(struct gw_cut *c, const struct worker *w, const struct gw_part *p)
+{
+    hold(c, w, p->node->book, p->view.n_rows);
+    if (p->node->chain)
+        hold(c, w, p->node->chain->book, p->view.n_rows);
+}
+
 static void take_worker(struct gw_cut *c, const struct worker *w)
 {
     for (size_t i = 0; i < c->n_books; i++)
@@ -61,6 +68,19 @@ static void take_worker(struct gw_cut *c, const struct worker *w)
         hold_share(c, w, sh);
     if (w->share)
         hold_share(c, w, w->share);
+    gw_shuffle_hold_out(c, w);
+}
+
+/* With the last one all that was sent before the picture lies in an inbox, or was taken out of it. */
+static void first_part_done(struct gw_engine *e)
+{
+    uint64_t number = atomic_load(&e->cuts.number);
+
+    if (atomic_fetch_sub(&e->cuts.n_first, 1) != 1)
+        return;
+    atomic_store_explicit(&e->cuts.rest, number, memory_order_release);
+    for (unsigned i = 0; i < e->n_workers; i++)
+        gw_loop_wake(e->workers[i].loop);
 }
 
 void gw_ledger_take_part(struct worker *w)
@@ -68,8 +88,20 @@ void gw_ledger_take_part(struct worker *w)
     struct gw_cut *c = w->engine->cuts.now;
 
     w->cut_seen = atomic_load_explicit(&w->engine->cuts.number, memory_order_relaxed);
+    w->cut_open = w->engine->cuts.has_rest;
     take_worker(c, w);
+    if (w->cut_open)
+        first_part_done(w->engine);
     gw_cut_worker_done(c, w, w->index);
+}
+
+void gw_ledger_take_rest(struct worker *w)
+{
+    struct gw_cut *c = w->engine->cuts.now;
+
+    w->cut_open = false;
+    gw_shuffle_hold_in(c, w);
+    gw_cut_part_done(c);
 }
 
 /* ---- putting it together ---------------------------------------------------------------------------------- */
@@ -222,12 +254,23 @@ static struct gw_picture *look_at_rest(struct gw_engine *e)
 
     if (!c)
         return NULL;
-    for (unsigned i = 0; i < e->n_workers; i++)
+    for (unsigned i = 0; i < e->n_workers; i++) {
         take_worker(c, &e->workers[i]);
+        gw_shuffle_hold_in(c, &e->workers[i]);
+    }
     gw_wals_cut_rest(e, c);
     p = picture_of(c);
     gw_cut_free(c);
     return p;
+}
+
+static bool is_partitioned(const struct gw_engine *e)
+{
+    bool any = e->graph->is_partitioned;
+
+    for (const struct graph *g = e->leaving; g; g = g->next)
+        any |= g->is_partitioned;
+    return any;
 }
 
 static int begin(struct gw_engine *e)
@@ -242,6 +285,10 @@ static int begin(struct gw_engine *e)
     (void)pthread_mutex_lock(&e->lock);
     k->is_done = false;
     (void)pthread_mutex_unlock(&e->lock);
+    k->has_rest = is_partitioned(e);
+    if (k->has_rest)
+        (void)atomic_fetch_add(&k->now->open, e->n_workers);
+    atomic_store(&k->n_first, e->n_workers);
     (void)atomic_fetch_add_explicit(&k->number, 1, memory_order_release);
     for (unsigned i = 0; i < e->n_workers; i++)
         gw_loop_wake(e->workers[i].loop);

@@ -9,6 +9,7 @@
 #include "runtime/graph.h"
 
 enum { MAX_SCRATCH_BYTES = 1u << 30, KEEP_BATCHES = 8 };
+#define WAIT_FOR_OTHERS_NS 5000000000u
 
 void gw_worker_arm(struct worker *w, uint64_t after_ns)
 {
@@ -43,7 +44,33 @@ static bool all_idle(struct worker *w)
     for (struct intake *in = w->intakes; in; in = in->next)
         if (in->base.local && in->receiver->comp->type->is_idle && !in->receiver->comp->type->is_idle(in->base.local))
             return false;
-    return w->parked == NULL && w->n_injected == 0 && gw_inbox_is_empty(&w->injected) && gw_connectors_idle(w, NULL);
+    return w->parked == NULL && w->n_injected == 0 && gw_inbox_is_empty(&w->injected) && gw_shuffle_is_empty(w) &&
+           gw_connectors_idle(w, NULL);
+}
+
+static void look_at(struct graph *g, bool *partitioned, bool *crossing)
+{
+    *partitioned |= g->is_partitioned;
+    *crossing |= atomic_load(&g->n_crossing) != 0;
+}
+
+/*
+ * While another worker gets rows it may have some for this one: what is kept would be let go without them. That is not
+ * waited for without end; what comes later is let go then.
+ */
+static bool all_workers_idle(struct worker *w)
+{
+    bool partitioned = false, crossing = false, all = true;
+    uint64_t now = gw_loop_now_ns(w->loop);
+
+    look_at(w->share->graph, &partitioned, &crossing);
+    for (const struct share *sh = w->leaving; sh; sh = sh->next)
+        look_at(sh->graph, &partitioned, &crossing);
+    for (unsigned i = 0; i < w->engine->n_workers; i++)
+        all &= atomic_load(&w->engine->workers[i].idle);
+    if (w->idle_ns == 0)
+        w->idle_ns = now;
+    return !partitioned || (all && !crossing) || now - w->idle_ns >= WAIT_FOR_OTHERS_NS;
 }
 
 /* The older ones first: what they let go goes to queues of their own. */
@@ -70,7 +97,8 @@ static void follow_phase(struct worker *w)
         gw_connectors_quiesce(w, NULL);
     }
     if (!w->quiet && now == QUIESCING) {
-        if (all_idle(w) && drain_all(w)) {
+        atomic_store(&w->idle, all_idle(w));
+        if (w->idle && all_workers_idle(w) && drain_all(w)) {
             atomic_store(&w->quiet, true);
             gw_loop_wake(w->engine->conf.loop);
         } else {
@@ -120,11 +148,18 @@ static void on_turn(struct gw_hook *h)
         if (!gw_inbox_is_empty(&w->inbox))
             gw_loop_wake(w->loop);
     }
+    gw_shuffle_send(w);
+    gw_shuffle_take(w);
     if (atomic_load_explicit(&w->engine->n_orders, memory_order_acquire) != w->asked)
         follow_order(w);
+    if (w->shuffle.arrived) {
+        gw_shuffle_run(w);
+        gw_logs_end_turn();
+    }
     if (w->leaving)
         gw_worker_tend(w);
     follow_phase(w);
+    gw_shuffle_send(w);
     gw_ledger_turn(w);
 }
 
@@ -200,7 +235,7 @@ int gw_worker_init(struct worker *w, struct gw_engine *e, unsigned index, struct
     gw_buf_init(&w->scratch, MAX_SCRATCH_BYTES);
     gw_buf_init(&w->json, MAX_SCRATCH_BYTES);
     w->pool = gw_batch_pool_new(KEEP_BATCHES);
-    return w->pool ? 0 : gw_fail(err, -ENOMEM, "out of memory");
+    return w->pool && gw_shuffle_init(w) == 0 ? 0 : gw_fail(err, -ENOMEM, "out of memory");
 }
 
 void gw_worker_free(struct worker *w)
@@ -241,6 +276,7 @@ void gw_worker_close(struct worker *w)
     gw_inject_run(w, /* give_up= */ true);
     gw_intake_unpark(w, /* give_up= */ true);
     flush_all(w);
+    gw_shuffle_send(w);
     gw_undecodable_tell(w, /* all= */ true);
     gw_intake_deliver(w);
     gw_connectors_close(w, NULL); /* after whatever may still consume */

@@ -353,10 +353,49 @@ int gw_worker_follow(struct worker *w, enum order order, struct graph *g, struct
     return 0;
 }
 
+/* ---- rows that go from worker to worker ------------------------------------------------------------------- */
+
+/* Nothing comes from outside to any worker's part of a graph, and nothing is between them. */
+static bool is_shut(struct share *sh)
+{
+    struct graph *g = sh->graph;
+    bool all = true;
+
+    atomic_store(&sh->is_shut, true);
+    for (unsigned i = 0; i < g->engine->n_workers; i++)
+        all &= atomic_load(&g->shares[i].is_shut);
+    return all && atomic_load(&g->n_crossing) == 0;
+}
+
+static bool has_open_doors(const struct worker *w, const struct share *sh)
+{
+    for (const struct intake *in = w->intakes; in; in = in->next)
+        if (in->share == sh && (in->n_open || gw_intake_is_parked(in)))
+            return true;
+    return false;
+}
+
+/* One worker's part says nothing: another one's may still send it rows. */
+static bool is_over(struct worker *w, struct share *sh)
+{
+    struct graph *g = sh->graph;
+
+    if (has_open_doors(w, sh))
+        return false;
+    atomic_store(&sh->is_still, true);
+    if (!atomic_load(&g->is_over) && gw_shuffle_rests(g))
+        atomic_store(&g->is_over, true);
+    return atomic_load(&g->is_over);
+}
+
 /* True: nothing runs through it any more. */
 static bool run_dry(struct worker *w, struct share *sh)
 {
-    if (!close_intakes(w, sh, /* doors= */ false) || !gw_worker_drain(w, sh) || !gw_connectors_idle(w, sh))
+    bool partitioned = sh->graph->is_partitioned;
+
+    if (!close_intakes(w, sh, /* doors= */ false) || (partitioned && !is_shut(sh)))
+        return false;
+    if (!gw_worker_drain(w, sh) || !gw_connectors_idle(w, sh) || (partitioned && !is_over(w, sh)))
         return false;
     gw_connectors_close(w, sh);
     return close_intakes(w, sh, /* doors= */ true);

@@ -310,10 +310,12 @@ int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body,
 
 struct pump_conf {
     uint64_t requests, rows;
+    bool traces;
 };
 static const struct gw_field pump_fields[] = {
     GW_U64_FIELD(struct pump_conf, requests, "requests", "1000", 0, 0, "Of each worker."),
     GW_U64_FIELD(struct pump_conf, rows, "rows", "3", 0, 0, "Of each request."),
+    GW_BOOL_FIELD(struct pump_conf, traces, "traces", "false", "Spans."),
     {0},
 };
 
@@ -336,6 +338,7 @@ static int create_pump(void **ret, const struct gw_ctx *ctx, const void *conf, s
     (void)err;
     p->requests = c->requests;
     p->rows = c->rows;
+    p->signal = c->traces ? GW_TRACES : GW_LOGS;
     *ret = p;
     return 0;
 }
@@ -351,11 +354,11 @@ static void pump_more(struct gw_timer *t)
         struct gw_buf body;
 
         gw_buf_init(&body, 1u << 20);
-        gw_test_request(&body, GW_LOGS, l->n_sent * l->pump->rows, (unsigned)l->pump->rows);
+        gw_test_request(&body, l->pump->signal, l->n_sent * l->pump->rows, (unsigned)l->pump->rows);
         rq.bytes = gw_buf_slice(&body);
         l->n_sent++;
         l->n_open++;
-        if (l->intake->ops->admit(l->intake, &hold, GW_LOGS, body.n, &v) < 0 ||
+        if (l->intake->ops->admit(l->intake, &hold, l->pump->signal, body.n, &v) < 0 ||
             l->intake->ops->submit(l->intake, &rq, &v) < 0) {
             l->intake->ops->release(l->intake, &hold);
             l->n_open--;
@@ -517,7 +520,26 @@ static void put_message(struct gw_buf *b, unsigned field, const struct gw_buf *i
     gw_buf_put(b, inner->p, inner->n);
 }
 
-void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigned n)
+unsigned gw_test_spans_a_trace = 1;
+
+static void put_span(struct gw_buf *row, uint64_t name)
+{
+    uint64_t trace = name / gw_test_spans_a_trace, id[2] = {trace + 1, ~trace}, span = name + 1;
+
+    if (name < GW_TEST_NO_TRACE) {
+        gw_buf_put(row, "\x0a\x10", 2); /* trace_id */
+        gw_buf_put(row, id, 16);
+    }
+    gw_buf_put(row, "\x12\x08", 2); /* span_id */
+    gw_buf_put(row, &span, 8);
+    gw_buf_put(row, "\x2a\x01s", 3); /* name */
+    put_varint(row, 7 << 3 | 1);     /* start_time_unix_nano */
+    gw_buf_put(row, &name, 8);
+    put_varint(row, 8 << 3 | 1);
+    gw_buf_put(row, &name, 8);
+}
+
+void gw_test_request_of(struct gw_buf *b, enum gw_signal s, const uint64_t *names, unsigned n)
 {
     struct gw_buf row, scope, resource;
 
@@ -525,22 +547,12 @@ void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigne
     gw_buf_init(&scope, 64u << 20);
     gw_buf_init(&resource, 64u << 20);
     for (unsigned i = 0; i < n; i++) {
-        uint64_t name = first + i, id[2] = {name + 1, ~name};
-
         gw_buf_reset(&row);
         if (s == GW_TRACES) {
-            gw_buf_put(&row, "\x0a\x10", 2); /* trace_id */
-            gw_buf_put(&row, id, 16);
-            gw_buf_put(&row, "\x12\x08", 2); /* span_id */
-            gw_buf_put(&row, id, 8);
-            gw_buf_put(&row, "\x2a\x01s", 3); /* name */
-            put_varint(&row, 7 << 3 | 1);     /* start_time_unix_nano */
-            gw_buf_put(&row, &name, 8);
-            put_varint(&row, 8 << 3 | 1);
-            gw_buf_put(&row, &name, 8);
+            put_span(&row, names[i]);
         } else {
             put_varint(&row, 1 << 3 | 1); /* time_unix_nano */
-            gw_buf_put(&row, &name, 8);
+            gw_buf_put(&row, &names[i], 8);
         }
         put_message(&scope, 2, &row);
     }
@@ -550,6 +562,17 @@ void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigne
     gw_buf_clear(&row);
     gw_buf_clear(&scope);
     gw_buf_clear(&resource);
+}
+
+void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigned n)
+{
+    uint64_t *names = calloc(n + 1, sizeof(*names));
+
+    assert_non_null(names);
+    for (unsigned i = 0; i < n; i++)
+        names[i] = first + i;
+    gw_test_request_of(b, s, names, n);
+    free(names);
 }
 
 unsigned gw_test_names(enum gw_signal s, struct gw_slice body, uint64_t *ret, unsigned cap)

@@ -65,11 +65,12 @@ int gw_test_send(struct gw_test_door *d, enum gw_signal s, struct gw_slice body,
 
 /**
  * `pump`, a receiver that sends by itself on every worker's thread: `requests` of `rows` rows each, every one as soon
- * as the one before has its verdict, 16 at a time.
+ * as the one before has its verdict, 16 at a time. Logs, or spans (`traces`).
  */
 struct gw_test_pump {
     _Atomic uint64_t n_ok, n_refused, n_failed, n_rows_ok, n_rows_rejected;
     uint64_t requests, rows;
+    enum gw_signal signal;
 };
 extern const struct gw_component gw_test_pump;
 
@@ -88,6 +89,11 @@ extern const struct gw_component *const *gw_test_components(void);
 
 /** Append a request of n rows named first, first + 1, … under one resource. Logs, or spans. */
 void gw_test_request(struct gw_buf *b, enum gw_signal s, uint64_t first, unsigned n);
+/** The same of any names. */
+void gw_test_request_of(struct gw_buf *b, enum gw_signal s, const uint64_t *names, unsigned n);
+/** Spans: so many names, one behind the other, are of one trace; at first: 1. From GW_TEST_NO_TRACE on: of none. */
+extern unsigned gw_test_spans_a_trace;
+#define GW_TEST_NO_TRACE ((uint64_t)1 << 40)
 /** The names of a body's rows, in order; returns how many. */
 unsigned gw_test_names(enum gw_signal s, struct gw_slice body, uint64_t *ret, unsigned cap);
 
