@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "core/json_writer.h"
+#include "values/wire.h"
 
 enum { MAX_DEPTH = 64, MAX_TEXT_BYTES = 4 << 20 };
 
@@ -233,8 +234,14 @@ bool gw_parse_double(struct gw_slice s, double *ret)
 
 /* ---- as text ---------------------------------------------------------------------------------------------- */
 
+/* How a value becomes JSON: where pairs are sorted, and whether < > & are escaped as in HTML. */
+struct json_style {
+    struct gw_arena *arena;
+    bool html;
+};
+
 /* encoding/json: \b and \f by name, U+2028 and U+2029 escaped. */
-static void put_json_string(struct gw_buf *out, struct gw_slice s)
+static void put_json_string(struct gw_buf *out, struct gw_slice s, bool html)
 {
     static const char names[] = "\b\f\n\r\t\"\\", letters[] = "bfnrt\"\\";
 
@@ -244,7 +251,7 @@ static void put_json_string(struct gw_buf *out, struct gw_slice s)
 
         if (name)
             gw_buf_printf(out, "\\%c", letters[name - names]);
-        else if (s.p[i] < 0x20)
+        else if (s.p[i] < 0x20 || (html && (s.p[i] == '<' || s.p[i] == '>' || s.p[i] == '&')))
             gw_buf_printf(out, "\\u%04x", s.p[i]);
         else if (i + 2 < s.n && s.p[i] == 0xe2 && s.p[i + 1] == 0x80 && (s.p[i + 2] & 0xfe) == 0xa8) {
             gw_buf_printf(out, "\\u202%c", s.p[i + 2] == 0xa8 ? '8' : '9');
@@ -255,72 +262,15 @@ static void put_json_string(struct gw_buf *out, struct gw_slice s)
     gw_buf_put_u8(out, '"');
 }
 
-/* One field of a protobuf message that the decoder has checked. False at the end. */
-struct field {
-    unsigned number;
-    uint64_t scalar;
-    struct gw_slice bytes;
-};
-static uint64_t take_varint(struct gw_slice *m)
-{
-    uint64_t v = 0;
-
-    for (unsigned shift = 0; m->n && shift < 64; shift += 7) {
-        uint8_t c = *m->p;
-
-        m->p++;
-        m->n--;
-        v |= (uint64_t)(c & 0x7f) << shift;
-        if (c < 0x80)
-            break;
-    }
-    return v;
-}
-static bool take_field(struct gw_slice *m, struct field *f)
-{
-    uint64_t tag, fixed = 0;
-    size_t n;
-
-    if (m->n == 0)
-        return false;
-    tag = take_varint(m);
-    f->number = (unsigned)(tag >> 3);
-    f->bytes = (struct gw_slice){m->p, 0};
-    switch (tag & 7) {
-    case 0:
-        f->scalar = take_varint(m);
-        return true;
-    case 1:
-    case 5:
-        n = (tag & 7) == 1 ? 8 : 4;
-        if (m->n < n)
-            return false;
-        memcpy(&fixed, m->p, n);
-        f->scalar = fixed;
-        break;
-    case 2:
-        n = take_varint(m);
-        if (m->n < n)
-            return false;
-        f->bytes = (struct gw_slice){m->p, n};
-        break;
-    default:
-        return false;
-    }
-    m->p += n;
-    m->n -= n;
-    return true;
-}
-
 /* The value in an AnyValue message; the last field wins. */
 static struct gw_value any_value(struct gw_slice any)
 {
     static const uint8_t types[] = {GW_V_EMPTY,  GW_V_STRING, GW_V_BOOL,   GW_V_INT,
                                     GW_V_DOUBLE, GW_V_ARRAY,  GW_V_KVLIST, GW_V_BYTES};
     struct gw_value v = {.type = GW_V_EMPTY};
-    struct field f;
+    struct gw_wire_field f;
 
-    while (take_field(&any, &f)) {
+    while (gw_wire_take(&any, &f)) {
         if (f.number == 0 || f.number >= sizeof(types))
             continue;
         v.type = types[f.number];
@@ -338,6 +288,18 @@ struct pair {
     struct gw_slice key, any;
 };
 
+bool gw_value_list_next(struct gw_slice *rest, struct gw_value *ret)
+{
+    struct gw_wire_field f;
+
+    while (gw_wire_take(rest, &f))
+        if (f.number == 1) {
+            *ret = any_value(f.bytes);
+            return true;
+        }
+    return false;
+}
+
 static int by_key(const void *a, const void *b)
 {
     const struct pair *x = a, *y = b;
@@ -352,9 +314,9 @@ static int by_key(const void *a, const void *b)
 static struct pair take_pair(struct gw_slice kv)
 {
     struct pair p = {{NULL, 0}, {NULL, 0}};
-    struct field f;
+    struct gw_wire_field f;
 
-    while (take_field(&kv, &f))
+    while (gw_wire_take(&kv, &f))
         if (f.number == 1)
             p.key = f.bytes;
         else if (f.number == 2)
@@ -362,24 +324,39 @@ static struct pair take_pair(struct gw_slice kv)
     return p;
 }
 
-static void put_json(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, unsigned depth);
+bool gw_value_map_next(struct gw_slice *rest, struct gw_slice *ret_key, struct gw_value *ret)
+{
+    struct gw_wire_field f;
 
-static void put_json_map(struct gw_buf *out, struct gw_slice kvlist, struct gw_arena *arena, unsigned depth)
+    while (gw_wire_take(rest, &f))
+        if (f.number == 1) {
+            struct pair p = take_pair(f.bytes);
+
+            *ret_key = p.key;
+            *ret = any_value(p.any);
+            return true;
+        }
+    return false;
+}
+
+static void put_json(struct gw_buf *out, const struct gw_value *v, const struct json_style *style, unsigned depth);
+
+static void put_json_map(struct gw_buf *out, struct gw_slice kvlist, const struct json_style *style, unsigned depth)
 {
     struct gw_slice rest = kvlist;
     struct pair *pairs;
-    struct field f;
+    struct gw_wire_field f;
     size_t n = 0, put = 0;
 
-    while (take_field(&rest, &f))
+    while (gw_wire_take(&rest, &f))
         n += f.number == 1;
-    pairs = gw_arena_alloc(arena, (n + 1) * sizeof(*pairs));
+    pairs = gw_arena_alloc(style->arena, (n + 1) * sizeof(*pairs));
     if (!pairs) {
         out->failed = true;
         return;
     }
     n = 0;
-    while (take_field(&kvlist, &f))
+    while (gw_wire_take(&kvlist, &f))
         if (f.number == 1)
             pairs[n++] = take_pair(f.bytes);
     qsort(pairs, n, sizeof(*pairs), by_key);
@@ -391,32 +368,32 @@ static void put_json_map(struct gw_buf *out, struct gw_slice kvlist, struct gw_a
             continue;
         if (put++)
             gw_buf_put_u8(out, ',');
-        put_json_string(out, pairs[i].key);
+        put_json_string(out, pairs[i].key, style->html);
         gw_buf_put_u8(out, ':');
-        put_json(out, &v, arena, depth + 1);
+        put_json(out, &v, style, depth + 1);
     }
     gw_buf_put_u8(out, '}');
 }
 
-static void put_json_list(struct gw_buf *out, struct gw_slice array, struct gw_arena *arena, unsigned depth)
+static void put_json_list(struct gw_buf *out, struct gw_slice array, const struct json_style *style, unsigned depth)
 {
-    struct field f;
+    struct gw_wire_field f;
     size_t put = 0;
 
     gw_buf_put_u8(out, '[');
-    while (take_field(&array, &f)) {
+    while (gw_wire_take(&array, &f)) {
         struct gw_value v = any_value(f.bytes);
 
         if (f.number != 1)
             continue;
         if (put++)
             gw_buf_put_u8(out, ',');
-        put_json(out, &v, arena, depth + 1);
+        put_json(out, &v, style, depth + 1);
     }
     gw_buf_put_u8(out, ']');
 }
 
-static void put_json(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, unsigned depth)
+static void put_json(struct gw_buf *out, const struct gw_value *v, const struct json_style *style, unsigned depth)
 {
     char number[GW_DOUBLE_BYTES];
 
@@ -429,7 +406,7 @@ static void put_json(struct gw_buf *out, const struct gw_value *v, struct gw_are
         gw_buf_put_str(out, "null");
         break;
     case GW_V_STRING:
-        put_json_string(out, v->s);
+        put_json_string(out, v->s, style->html);
         break;
     case GW_V_BOOL:
         gw_buf_put_str(out, v->b ? "true" : "false");
@@ -446,12 +423,31 @@ static void put_json(struct gw_buf *out, const struct gw_value *v, struct gw_are
         gw_buf_put_u8(out, '"');
         break;
     case GW_V_ARRAY:
-        put_json_list(out, v->s, arena, depth);
+        put_json_list(out, v->s, style, depth);
         break;
     case GW_V_KVLIST:
-        put_json_map(out, v->s, arena, depth);
+        put_json_map(out, v->s, style, depth);
         break;
     }
+}
+
+void gw_value_put_text(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, enum gw_text_style how)
+{
+    const struct json_style style = {arena, how == GW_TEXT_HTML};
+
+    if (v->type == GW_V_STRING)
+        gw_buf_put_slice(out, v->s);
+    else if (v->type == GW_V_BYTES)
+        gw_put_base64(out, v->s);
+    else if (v->type != GW_V_EMPTY)
+        put_json(out, v, &style, 0);
+}
+
+void gw_value_put_json(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, enum gw_text_style how)
+{
+    const struct json_style style = {arena, how == GW_TEXT_HTML};
+
+    put_json(out, v, &style, 0);
 }
 
 bool gw_value_text(const struct gw_value *v, struct gw_arena *arena, struct gw_slice *ret)
@@ -464,10 +460,7 @@ bool gw_value_text(const struct gw_value *v, struct gw_arena *arena, struct gw_s
         return true;
     }
     gw_buf_init(&out, MAX_TEXT_BYTES);
-    if (v->type == GW_V_BYTES)
-        gw_put_base64(&out, v->s);
-    else
-        put_json(&out, v, arena, 0);
+    gw_value_put_text(&out, v, arena, GW_TEXT_PLAIN);
     *ret = gw_arena_dup(arena, gw_buf_slice(&out));
     ok = !out.failed && ret->p;
     gw_buf_clear(&out);
@@ -497,6 +490,88 @@ bool gw_value_eq(const struct gw_value *a, const struct gw_value *b, struct gw_a
         break;
     }
     return gw_value_text(a, arena, &x) && gw_value_text(b, arena, &y) && gw_slice_eq(x, y);
+}
+
+struct gw_value gw_value_of_any(struct gw_slice any)
+{
+    return any_value(any);
+}
+
+/* ---- as a message ----------------------------------------------------------------------------------------- */
+
+static size_t varint_size(uint64_t v)
+{
+    size_t n = 1;
+
+    for (; v >= 0x80; v >>= 7)
+        n++;
+    return n;
+}
+
+/* Bytes of an AnyValue with that value. */
+static size_t any_size(const struct gw_value *v)
+{
+    switch (v->type) {
+    case GW_V_EMPTY:
+        return 0;
+    case GW_V_BOOL:
+        return 2;
+    case GW_V_INT:
+        return 1 + varint_size((uint64_t)v->i);
+    case GW_V_DOUBLE:
+        return 9;
+    case GW_V_STRING:
+    case GW_V_BYTES:
+    case GW_V_ARRAY:
+    case GW_V_KVLIST:
+        break;
+    }
+    return 1 + varint_size(v->s.n) + v->s.n;
+}
+
+static void put_value(struct gw_buf *out, const struct gw_value *v)
+{
+    static const uint8_t fields[] = {[GW_V_STRING] = 1, [GW_V_BOOL] = 2,   [GW_V_INT] = 3,  [GW_V_DOUBLE] = 4,
+                                     [GW_V_ARRAY] = 5,  [GW_V_KVLIST] = 6, [GW_V_BYTES] = 7};
+
+    switch (v->type) {
+    case GW_V_EMPTY:
+        return;
+    case GW_V_BOOL:
+    case GW_V_INT:
+        put_varint(out, (uint64_t)fields[v->type] << 3);
+        put_varint(out, v->type == GW_V_BOOL ? (uint64_t)v->b : (uint64_t)v->i);
+        return;
+    case GW_V_DOUBLE:
+        put_varint(out, 4 << 3 | 1);
+        gw_buf_put(out, &v->f, sizeof(v->f));
+        return;
+    case GW_V_STRING:
+    case GW_V_BYTES:
+    case GW_V_ARRAY:
+    case GW_V_KVLIST:
+        put_bytes(out, fields[v->type], v->s);
+        return;
+    }
+}
+
+void gw_value_put_item(struct gw_buf *out, const struct gw_value *v)
+{
+    put_varint(out, 1 << 3 | 2);
+    put_varint(out, any_size(v));
+    put_value(out, v);
+}
+
+void gw_value_put_pair(struct gw_buf *out, struct gw_slice key, const struct gw_value *v)
+{
+    size_t any = any_size(v);
+
+    put_varint(out, 1 << 3 | 2);
+    put_varint(out, 1 + varint_size(key.n) + key.n + 1 + varint_size(any) + any);
+    put_bytes(out, 1, key);
+    put_varint(out, 2 << 3 | 2);
+    put_varint(out, any);
+    put_value(out, v);
 }
 
 const char *gw_value_type_name(enum gw_value_type t)

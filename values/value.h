@@ -20,6 +20,22 @@ int gw_value_from_node(const struct gw_node *n, struct gw_arena *arena, struct g
  */
 bool gw_value_text(const struct gw_value *v, struct gw_arena *arena, struct gw_slice *ret);
 
+/** How JSON escapes: only what must be, or also < > & as \u003c, … (encoding/json for HTML). */
+enum gw_text_style { GW_TEXT_PLAIN, GW_TEXT_HTML };
+/** gw_value_text behind what `out` holds already; map keys are sorted in `arena`. Errors: out->failed. */
+void gw_value_put_text(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, enum gw_text_style how);
+/** The same as JSON: strings and bytes in quotes, null for nothing. */
+void gw_value_put_json(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, enum gw_text_style how);
+
+/** The next element of an encoded list or map (value.s). False at the end. */
+bool gw_value_list_next(struct gw_slice *rest, struct gw_value *ret);
+bool gw_value_map_next(struct gw_slice *rest, struct gw_slice *ret_key, struct gw_value *ret);
+/** The value in an AnyValue message; the last field wins. */
+struct gw_value gw_value_of_any(struct gw_slice any);
+/** One more element of an encoded list, one more pair of an encoded map. */
+void gw_value_put_item(struct gw_buf *out, const struct gw_value *v);
+void gw_value_put_pair(struct gw_buf *out, struct gw_slice key, const struct gw_value *v);
+
 /** The text that regular expressions see: as gw_value_text, but no bytes, lists, maps, and doubles without exponent. */
 bool gw_value_match_text(const struct gw_value *v, struct gw_arena *arena, struct gw_slice *ret);
 

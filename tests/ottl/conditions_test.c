@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every line of conditions.txt, as it is, and a second time: the first leaves nothing behind that changes the answer.
+ */
+#include "tests/ottl/items.h"
+
+#include <stdio.h>
+
+#include "ottl/paths.h"
+
+enum { LINE = 1024 };
+
+static struct gw_test_env te;
+static struct gw_batch *batches[5];
+static struct gw_arena arena;
+static unsigned asked, wrong;
+
+static char ask(enum gw_ottl_context context, uint32_t index, const char *text, char *why, size_t size)
+{
+    struct gw_batch *b = batches[items_signal(context)];
+    struct gw_ottl_fault fault;
+    struct gw_err err = {""};
+    struct gw_ottl *o = NULL;
+    struct gw_view v;
+    char answer = 'X';
+    bool is;
+    int r;
+
+    gw_view_init(&v, b, &arena);
+    if (gw_ottl_condition_new(gw_slice_cstr(text), context, &te.env, &o, &fault) < 0) {
+        (void)snprintf(why, size, "%u:%u: %s", fault.line, fault.column, fault.text);
+    } else {
+        r = gw_ottl_test(o, &v, 0, index, &is, &err);
+        answer = r < 0 ? 'E' : is ? 'T' : 'F';
+        (void)snprintf(why, size, "%s", err.text);
+        if (gw_ottl_test(o, &v, 0, index, &is, NULL) != r || (r == 0 && answer != (is ? 'T' : 'F')))
+            answer = '?';
+        if (r < 0)
+            assert_memory_equal(err.text, "line ", 5); /* it says where */
+    }
+    gw_ottl_free(o);
+    gw_view_clear(&v);
+    gw_arena_reset(&arena, 1 << 20);
+    return answer;
+}
+
+static void line(enum gw_ottl_context context, uint32_t index, unsigned number, const char *text)
+{
+    char why[512] = "", answer = ask(context, index, text + 2, why, sizeof(why));
+
+    asked++;
+    /* What fails for every item alike, the Collector finds when it is asked, we already before. */
+    if (answer == text[0] || (answer == 'X' && text[0] == 'E'))
+        return;
+    wrong++;
+    print_error("line %u: %c expected, %c: %s\n    %s\n", number, text[0], answer, text + 2, why);
+}
+
+static void test_conditions(void **state)
+{
+    FILE *f = fopen(GW_SOURCE_DIR "/tests/ottl/conditions.txt", "r");
+    enum gw_ottl_context context = GW_OTTL_SPAN;
+    unsigned index = 0, number = 0;
+    char text[LINE], word[32];
+
+    (void)state;
+    assert_non_null(f);
+    while (fgets(text, sizeof(text), f)) {
+        number++;
+        text[strcspn(text, "\n")] = '\0';
+        if (sscanf(text, "@%31s %u", word, &index) == 2)
+            context = gw_ottl_context_of(gw_slice_cstr(word));
+        else if (strchr("TFE", text[0]) && text[0] && text[1] == ' ')
+            line(context, index, number, text);
+    }
+    (void)fclose(f);
+    assert_int_equal(wrong, 0);
+    assert_true(asked > 700);
+}
+
+static int setup(void **state)
+{
+    static const enum gw_signal signals[] = {GW_TRACES, GW_LOGS, GW_METRICS};
+
+    (void)state;
+    gw_test_env_init(&te, 1);
+    gw_arena_init(&arena, 64 << 10, 16 << 20);
+    for (unsigned i = 0; i < 3; i++)
+        batches[signals[i]] = items_load(&te.env, signals[i]);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 5; i++)
+        if (batches[i])
+            gw_batch_unref(batches[i]);
+    gw_arena_clear(&arena);
+    gw_test_env_clear(&te);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_conditions)};
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
