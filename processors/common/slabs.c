@@ -8,6 +8,33 @@
 
 enum { MIN_SLAB_BYTES = 16 << 10, MAX_SLAB_BYTES = 1 << 20, SLABS_OF_A_BUDGET = 64, FIRST_CAP = 16, ALIGN = 64 };
 
+bool gw_budget_take(struct gw_budget *b, uint64_t bytes)
+{
+    struct gw_credit *p = b->process;
+    uint64_t used, soft;
+
+    if (b->max_bytes && bytes > b->max_bytes - b->held_bytes)
+        return false;
+    if (p) {
+        used = atomic_load_explicit(&p->used_bytes, memory_order_relaxed);
+        soft = atomic_load_explicit(&p->soft_bytes, memory_order_relaxed);
+        if (used + bytes > soft || (b->held_bytes + bytes) / GW_BUDGET_SHARE > soft - used - bytes)
+            return false;
+        if (!gw_credit_take(p, bytes))
+            return false;
+    }
+    b->held_bytes += bytes;
+    return true;
+}
+
+void gw_budget_give(struct gw_budget *b, uint64_t bytes)
+{
+    assert(bytes <= b->held_bytes);
+    b->held_bytes -= bytes;
+    if (b->process)
+        gw_credit_drain(b->process, bytes);
+}
+
 uint32_t gw_budget_slab_bytes(const struct gw_budget *b)
 {
     uint32_t n = MAX_SLAB_BYTES;

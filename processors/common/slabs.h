@@ -20,22 +20,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Memory that several pools share. Invariant: held_bytes <= max_bytes. */
+#include "core/credit.h"
+
+/**
+ * Memory that several pools share. Invariant: held_bytes <= max_bytes. What is held is charged to the process, too, and
+ * grows while it is at most GW_BUDGET_SHARE times what is free there below the soft mark, as a queue does: nobody may
+ * take the room of all others.
+ */
 struct gw_budget {
-    uint64_t held_bytes, max_bytes; /* max 0: no limit */
+    uint64_t held_bytes, max_bytes; /* max 0: no limit of its own */
+    struct gw_credit *process;      /* or NULL */
 };
-static inline bool gw_budget_take(struct gw_budget *b, uint64_t bytes)
-{
-    if (b->max_bytes && bytes > b->max_bytes - b->held_bytes)
-        return false;
-    b->held_bytes += bytes;
-    return true;
-}
-static inline void gw_budget_give(struct gw_budget *b, uint64_t bytes)
-{
-    assert(bytes <= b->held_bytes);
-    b->held_bytes -= bytes;
-}
+enum { GW_BUDGET_SHARE = 4 };
+bool gw_budget_take(struct gw_budget *b, uint64_t bytes);
+void gw_budget_give(struct gw_budget *b, uint64_t bytes);
 /** The size of slabs that a budget can afford: 16 KiB to 1 MiB, so that the last, half empty one does not matter. */
 uint32_t gw_budget_slab_bytes(const struct gw_budget *b);
 

@@ -43,7 +43,7 @@ struct gw_traces *gw_traces_new(const struct gw_traces_conf *conf)
     if (!t)
         return NULL;
     t->conf = *conf;
-    t->budget.max_bytes = conf->budget_bytes;
+    t->budget = (struct gw_budget){.max_bytes = conf->budget_bytes, .process = conf->memory};
     if (!gw_budget_take(&t->budget, sizeof(*t))) {
         free(t);
         return NULL;
@@ -69,6 +69,7 @@ void gw_traces_free(struct gw_traces *t)
     gw_slabs_clear(&t->runs);
     gw_blocks_clear(&t->blocks);
     assert(t->budget.held_bytes == sizeof(*t));
+    gw_budget_give(&t->budget, sizeof(*t));
     free(t);
 }
 

@@ -48,11 +48,12 @@ struct gw_trace {
 };
 
 struct gw_traces_conf {
-    struct gw_env *env;    /* random numbers: the hash's seed */
-    uint64_t budget_bytes; /* 0 = no limit; else at least GW_TRACES_MIN_BUDGET_BYTES */
-    uint64_t max_traces;   /* 0 = no limit */
-    uint32_t facts_bytes;  /* of the owner, in each trace */
-    uint64_t tick_ns;      /* resolution of due_ns: a second as in the Collector */
+    struct gw_env *env;       /* random numbers: the hash's seed */
+    uint64_t budget_bytes;    /* 0 = no limit; else at least GW_TRACES_MIN_BUDGET_BYTES */
+    struct gw_credit *memory; /* the process', which is charged for what is held (slabs.h); or NULL */
+    uint64_t max_traces;      /* 0 = no limit */
+    uint32_t facts_bytes;     /* of the owner, in each trace */
+    uint64_t tick_ns;         /* resolution of due_ns: a second as in the Collector */
 };
 
 /** Errors: NULL, no memory. */

@@ -175,6 +175,36 @@ static void test_what_a_peak_took_goes_back(void **state)
     assert_int_equal(budget.held_bytes, 0);
 }
 
+/*
+ * Scenario: a budget without a limit of its own in a process that has 100 MiB; then others take 60 of them.
+ * Guarantees: what is held is charged to the process; it grows to four fifths, and not at all while others need the
+ * room; what is given back is given back there, too.
+ */
+static void test_a_budget_is_a_share_of_the_process(void **state)
+{
+    struct gw_credit process;
+    struct gw_budget budget = {.process = &process};
+    unsigned n = 0;
+
+    (void)state;
+    gw_credit_init(&process, 100 << 20, 120 << 20);
+    while (n < 200 && gw_budget_take(&budget, 1 << 20))
+        n++;
+    assert_int_equal(n, 80);
+    assert_int_equal(process.used_bytes, 80 << 20);
+    gw_budget_give(&budget, 60 << 20);
+    assert_int_equal(process.used_bytes, 20 << 20);
+    assert_true(gw_credit_take(&process, 60 << 20));
+    assert_true(gw_budget_take(&budget, 1 << 20));
+    assert_true(gw_credit_take(&process, 18 << 20));
+    assert_false(gw_budget_take(&budget, 1 << 20)); /* 1 MiB is free, 21 are held */
+    assert_true(gw_credit_take(&process, 20 << 20));
+    assert_false(gw_budget_take(&budget, 1 << 20)); /* over the soft mark */
+    assert_int_equal(budget.held_bytes, 21 << 20);
+    gw_budget_give(&budget, 21 << 20);
+    assert_int_equal(process.used_bytes, 98 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_a_chain_has_less_than_four_gib),
         cmocka_unit_test(test_block_numbers_do_not_come_around),
         cmocka_unit_test(test_what_a_peak_took_goes_back),
+        cmocka_unit_test(test_a_budget_is_a_share_of_the_process),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,6 +136,24 @@ def tail_sampling():
         wait_for("the decision", 10, contains(d / "traces.jsonl", "failed-span"))
         check(contains(d / "traces.jsonl", "staunch.sampling.policy")(), "the span says which policy kept it")
         gw.stop()
+
+
+def group_by_trace():
+    """Spans of two traces by turns: each trace leaves in one piece, at the latest when the gateway stops."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    t = ExportTraceServiceRequest()
+    for trace, name in ((b"\x03", "span-a"), (b"\x02", "span-b"), (b"\x03", "span-c")):
+        t.resource_spans.add().scope_spans.add().spans.add(name=name, trace_id=trace * 16, span_id=b"\x02" * 8, start_time_unix_nano=NOW,
+                                                           end_time_unix_nano=NOW + 1)
+    with Example("group-by-trace.yaml", {"ARCHIVE_DIR": str(d), "WAIT": "1s"}) as gw:
+        equal(post("http://127.0.0.1:4318/v1/traces", t.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
+        check(not contains(d / "traces.jsonl", "span-a")(), "it waits")
+        wait_for("the traces are in the file", 5, lambda: contains(d / "traces.jsonl", "span-b")() and contains(d / "traces.jsonl", "span-c")())
+        send(("traces",))
+        gw.stop()
+        text = (d / "traces.jsonl").read_text()
+        check(text.index("span-a") < text.index("span-c") < text.index("example-span"), f"what was written: {text}")
+        check("span-b" not in text[text.index("span-a"):text.index("span-c")], f"the trace is not in one piece: {text}")
     shutil.rmtree(d)
 
 
@@ -260,7 +278,8 @@ def service_graph():
 
 TESTS = {"service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
-         "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "validation.yaml": validation, "auth-tls.yaml": auth_tls}
+         "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "group-by-trace.yaml": group_by_trace,
+         "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
 
 
