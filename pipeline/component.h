@@ -141,6 +141,14 @@ struct gw_component {
      * what it absorbs is gone for good, and what it emits from tick() and drain() is new.
      */
     uint64_t (*held)(void *self);
+    /**
+     * At a reload: take over what `old` keeps, the instance of the same id, pipeline and signal on the same worker,
+     * with the same or with other settings. self has got nothing yet; afterwards old keeps nothing, and what still
+     * comes its way is given to self. Between two turns, on the worker's thread; both are destroyed as always. Errors:
+     * negative errno (-ENOTSUP: these settings cannot be changed so), and nothing has changed: old lets go what it has
+     * (drain) as its configuration leaves. NULL: as -ENOTSUP.
+     */
+    int (*adopt)(void *self, void *old);
 
     /**
      * The `batch` processor: how the exporters behind its pipeline shall batch (pipeline/exporter.h). Then the rows

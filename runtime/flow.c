@@ -202,8 +202,25 @@ static void split(struct node *n, struct gw_view *v)
     w->stage = stage;
 }
 
+/* It goes the heir's way from here: what was kept leaves there, too. */
+static void run_heir(struct node *n, struct gw_view *v)
+{
+    struct worker *w = n->worker;
+    struct share *running = w->running;
+
+    w->running = n->share;
+    if (n->chain)
+        v->pipeline = (uint32_t)(n->chain - n->share->chains);
+    run_node(n, v);
+    w->running = running;
+}
+
 static void run_node(struct node *n, struct gw_view *v)
 {
+    if (n->heir) {
+        run_heir(n->heir, v);
+        return;
+    }
     gw_page_of(n->worker, n->book)->n[GW_E_IN] += v->n_rows;
     if (n->is_partitioned && v->n_rows && !v->failed)
         split(n, v);

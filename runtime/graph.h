@@ -199,6 +199,7 @@ struct node {
     struct chain *chain;   /* NULL: a connector */
     unsigned at;           /* in chain->nodes */
     bool is_partitioned;   /* rows of other workers are handed over to them (shuffle.h) */
+    struct node *heir;     /* of a share that leaves: has taken over what it kept, and gets what still comes; or NULL */
     struct target *next;   /* a connector's port 0; a chain's last node uses the pipeline's */
     unsigned n_next;
     struct route *made;   /* a connector's that makes another signal: what is behind port 0 */
@@ -554,6 +555,10 @@ void gw_worker_close(struct worker *w);
 void *gw_worker_main(void *arg);
 void *gw_exporter_main(void *arg);
 void gw_worker_arm(struct worker *w, uint64_t after_ns);
+
+/* adopt.c */
+/** Instances of `to`, which the worker goes over to, take over what their predecessors of `from` keep. */
+void gw_nodes_adopt(struct worker *w, struct share *from, struct share *to);
 
 /* worker_switch.c */
 /** Open what that share's graph names and is not open here yet; its rows go through it. */

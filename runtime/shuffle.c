@@ -314,16 +314,19 @@ static void leave(struct worker *w)
 static void run_part(struct worker *w, struct gw_part *p)
 {
     struct graph *g = p->node->share->graph;
+    struct node *n = p->node->heir ? p->node->heir : p->node;
     uint32_t before = gw_flight_enter(p->scope);
 
-    atomic_store(&p->node->share->is_still, false);
+    atomic_store(&n->share->is_still, false);
     atomic_store(&w->quiet, false);
-    w->running = p->node->share;
+    w->running = n->share;
     w->deadline_ns = p->deadline_ns;
     w->in_log = p->in_log;
     p->view.arena = p->view.n_patches ? &p->texts : &w->arena;
-    stand_at(w, p->node);
-    gw_flow_run_node(p->node, &p->view);
+    if (n->chain)
+        p->view.pipeline = (uint32_t)(n->chain - n->share->chains);
+    stand_at(w, n);
+    gw_flow_run_node(n, &p->view);
     gw_flow_flush_letters(w);
     leave(w);
     (void)gw_flight_enter(before);

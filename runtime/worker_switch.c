@@ -332,6 +332,7 @@ static void go_over(struct worker *w, struct graph *g)
             gw_intake_aim(in, sh, routes);
     }
     w->share = w->running = sh;
+    gw_nodes_adopt(w, old, sh);
     gw_worker_begin(w);
     begin_to_leave(w, old);
     if (sh->has_ticks)

@@ -118,6 +118,23 @@ static int drain(void *self, struct gw_ports *out)
     return GW_DONE;
 }
 
+static int adopt(void *self, void *other)
+{
+    struct gatherer *g = self, *old = other;
+
+    assert_int_equal(g->n_kept, 0);
+    if (!g->conf->grip)
+        return -ENOTSUP;
+    free(g->kept);
+    g->kept = old->kept;
+    g->n_kept = old->n_kept;
+    g->cap_kept = old->cap_kept;
+    old->kept = NULL;
+    old->n_kept = old->cap_kept = 0;
+    gw_test_gather.n_taken++;
+    return 0;
+}
+
 static uint64_t held(void *self)
 {
     return ((struct gatherer *)self)->n_kept;
@@ -137,6 +154,7 @@ const struct gw_component gw_test_gatherer = {
     .tick = tick,
     .drain = drain,
     .held = held,
+    .adopt = adopt,
 };
 
 static int create_collector(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)

@@ -505,7 +505,7 @@ static const char *pumping(bool keep, unsigned number)
     (void)snprintf(yaml, sizeof(yaml),
                    "receivers: { pump: { traces: true, requests: %u, rows: %u } }\n"
                    "exporters: { scripted: { at_once: true, sending_queue: { queue_size: 100000 } } }\n"
-                   "processors: { gather: { keep: %s, number: %u } }\n"
+                   "processors: { gather: { keep: %s, grip: true, number: %u } }\n"
                    "service: { pipelines: { traces: { receivers: [pump], processors: [gather], exporters: [scripted] "
                    "} } }\n",
                    N_REQUESTS, N_ROWS, keep ? "true" : "false", number);
