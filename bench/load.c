@@ -3,11 +3,14 @@
  * load: an OTLP load generator that looks at every answer.
  *
  *   load --proto grpc|h1 --port N --payloads DIR --path PATH [--conns 8] [--streams 4] [--requests N | --seconds S]
- *        [--rate R] [--gzip] [--tls] [--fresh-ids]
+ *        [--rate R] [--gzip] [--tls] [--fresh-ids] [--interleave N] [--giant N]
  *
  * It rotates all *.pb files of DIR (their order is fixed), so that neither caches nor branch predictors of the server
  * learn one payload by heart. A request counts as ok when HTTP says 200 and, for gRPC, grpc-status says 0.
- * With --fresh-ids every trace id is made new for every request (its first 8 bytes are mixed with a counter).
+ * With --fresh-ids every trace id is made new for every request (its first 8 bytes are mixed with a counter and the
+ * clock). With --interleave N the spans are dealt to N traces in turn, SPANS_A_TRACE each, and then to N new ones: a
+ * trace's spans come in as many requests; N is a multiple of a request's spans. With --giant N every second request is
+ * of one trace, until that has N spans.
  * --rate paces requests (open loop would hide queueing: latency is counted from the time a request was due).
  * Prints one JSON line. One thread.
  */
@@ -28,7 +31,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { MAX_CONNS = 2000, READ_BYTES = 256 << 10 };
+enum { MAX_CONNS = 2000, READ_BYTES = 256 << 10, SPANS_A_TRACE = 10 };
 
 struct payload {
     uint8_t *p;
@@ -67,6 +70,8 @@ static struct {
     int port;
     unsigned n_conns, n_streams;
     uint64_t n_requests, n_started, n_ok, n_bad, n_bytes;
+    uint64_t interleave, giant, salt;
+    uint64_t n_dealt, n_giant; /* spans: of interleaved traces, of the giant */
     double seconds, rate;
     const char *path, *dir;
     struct payload *payloads;
@@ -226,10 +231,45 @@ static uint64_t due_ns(void)
     return g.rate > 0 ? g.start_ns + (uint64_t)((double)g.n_started / g.rate * 1e9) : 0;
 }
 
+/* A trace id of which any two bits look like chance. */
+static void put_id(uint8_t *p, uint64_t n)
+{
+    for (int half = 0; half < 2; half++) {
+        uint64_t v = (n * 2 + (uint64_t)half + 1) * 0x9e3779b97f4a7c15u + g.salt;
+
+        v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
+        v = (v ^ v >> 27) * 0x94d049bb133111ebu;
+        v ^= v >> 31;
+        memcpy(p + 8 * half, &v, 8);
+    }
+}
+
+/* Of a request with n spans: each trace gets one, and another one than in the round before, so that roots are spread.
+ */
+static void deal(const struct payload *pl, uint8_t *body)
+{
+    uint64_t n = pl->n_ids, generation = g.n_dealt / (g.interleave * SPANS_A_TRACE), round = g.n_dealt / g.interleave;
+
+    for (uint64_t i = 0; i < n; i++)
+        put_id(body + pl->ids[(i + round) % n], generation * g.interleave + (g.n_dealt + i) % g.interleave);
+    g.n_dealt += n;
+}
+
+static void mix_ids(const struct payload *pl, uint8_t *body, uint64_t mix)
+{
+    for (size_t i = 0; i < pl->n_ids; i++) {
+        uint64_t v;
+
+        memcpy(&v, body + pl->ids[i], 8);
+        v ^= mix;
+        memcpy(body + pl->ids[i], &v, 8);
+    }
+}
+
 static void prepare(struct stream *s)
 {
     struct payload *pl = &g.payloads[g.n_started % g.n_payloads];
-    uint64_t mix = g.n_started * 0x9e3779b97f4a7c15u, due = due_ns();
+    uint64_t due = due_ns();
 
     s->due_ns = due ? due : now_ns();
     s->sent = 0;
@@ -243,12 +283,14 @@ static void prepare(struct stream *s)
     }
     s->body = malloc(pl->n);
     memcpy(s->body, pl->p, pl->n);
-    for (size_t i = 0; i < pl->n_ids; i++) {
-        uint64_t v;
-
-        memcpy(&v, s->body + pl->ids[i], 8);
-        v ^= mix;
-        memcpy(s->body + pl->ids[i], &v, 8);
+    if (g.n_giant < g.giant && g.n_started % 2) {
+        for (size_t i = 0; i < pl->n_ids; i++)
+            put_id(s->body + pl->ids[i], UINT64_MAX / 2);
+        g.n_giant += pl->n_ids;
+    } else if (g.interleave) {
+        deal(pl, s->body);
+    } else {
+        mix_ids(pl, s->body, g.n_started * 0x9e3779b97f4a7c15u + g.salt);
     }
 }
 
@@ -650,6 +692,10 @@ static void arguments(int argc, char **argv)
                 g.seconds = atof(v);
             else if (strcmp(k, "--rate") == 0)
                 g.rate = atof(v);
+            else if (strcmp(k, "--interleave") == 0)
+                g.interleave = strtoull(v, NULL, 10);
+            else if (strcmp(k, "--giant") == 0)
+                g.giant = strtoull(v, NULL, 10);
             else {
                 fprintf(stderr, "load: unknown argument %s\n", k);
                 exit(64);
@@ -660,8 +706,9 @@ static void arguments(int argc, char **argv)
         fprintf(stderr, "load: needs --port, --payloads, --path and --requests or --seconds\n");
         exit(64);
     }
+    g.fresh = g.fresh || g.interleave || g.giant;
     if (g.gzip && g.fresh) {
-        fprintf(stderr, "load: --fresh-ids cannot look into gzip\n");
+        fprintf(stderr, "load: ids cannot be changed inside gzip\n");
         exit(64);
     }
 }
@@ -681,7 +728,7 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < g.n_conns; i++)
         conn_open(&g.conns[i], ctx);
-    g.start_ns = now_ns();
+    g.start_ns = g.salt = now_ns();
     g.end_ns = g.start_ns + (uint64_t)(g.seconds * 1e9);
     run();
     wall = (double)(now_ns() - g.start_ns) / 1e9;

@@ -16,6 +16,7 @@ import time
 import urllib.request
 
 import durable
+import tail
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("REAL_CACHE", pathlib.Path.home() / ".cache/staunch-real"))
@@ -61,7 +62,7 @@ ROWS = {
     "bulk-logs": ("bulk", "logs500", "h1", [], "≤ 0.8", "0.6"),
 }
 # What stands behind a rig: floor for OTLP, sink for the rest.
-SINKS = {"forward": "floor", "queued": "floor", "durable": "floor", "attributes": "floor", "rw1": "sink", "rw2": "sink", "rw_stopped": "sink", "bulk": "sink", "bulk_gzip": "sink"}
+SINKS = {"forward": "floor", "queued": "floor", "durable": "floor", "attributes": "floor", "rw1": "sink", "rw2": "sink", "rw_stopped": "sink", "bulk": "sink", "bulk_gzip": "sink", "tail": "sink", "tail_big": "sink"}
 STOPPED = "rw-stopped-sink"
 STOPPED_QUEUE = 256  # requests, as rigs/rw_stopped.yaml says
 GATES = {"rw2": ["--feature-gates=exporter.prometheusremotewritexporter.enableSendingRW2"]}
@@ -243,14 +244,15 @@ def kafka(action):
 
 
 def main():
-    names = [a for a in sys.argv[1:] if not a.startswith("--")] or [*ROWS, STOPPED, *durable.ROWS]
+    names = [a for a in sys.argv[1:] if not a.startswith("--")] or [*ROWS, STOPPED, *durable.ROWS, *tail.ROWS]
     if "--list" in sys.argv:
-        print(*ROWS, STOPPED, *durable.ROWS, sep="\n")
+        print(*ROWS, STOPPED, *durable.ROWS, *tail.ROWS, *tail.BY_NAME, sep="\n")
         return
     rows = [n for n in names if n in ROWS]
     if any(n.startswith("kafka") for n in names):
         kafka("start")
     durable.rows(sys.modules[__name__], names)
+    tail.rows(sys.modules[__name__], names)
     if not rows and STOPPED not in names:
         return
     out = ["| row | Staunch | Collector | ratio | pass | floor | × floor | RSS MiB | bad |", "|---|---|---|---|---|---|---|---|---|"]

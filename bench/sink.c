@@ -3,6 +3,7 @@
  * sink PORT: what stands behind the exporters of the rows that write elsewhere than OTLP. HTTP/1.1, one thread.
  *
  *   POST /rw…    remote write: 204; to 2.0 with the Written headers, which are counted from the body
+ *   POST /v1/…   OTLP, uncompressed: 200; its spans are the items
  *   POST /_bulk  Elasticsearch: 200 with an item of status 201 for each action; gzip is inflated
  *   POST /stall  no answer, ever
  *   GET  /stats  {"requests", "bytes": as received, without heads, "raw_bytes": without compression, "items"}
@@ -223,6 +224,36 @@ static void bulk(struct conn *c, const char *body, size_t n)
     answer(c, "200 OK", "Content-Type: application/json\r\nX-Elastic-Product: Elasticsearch\r\n", &out);
 }
 
+/* ---- OTLP --------------------------------------------------------------------------------------------------- */
+
+/* Spans: ResourceSpans(1) > ScopeSpans(2) > Span(2). */
+static uint64_t count_spans(const uint8_t *p, const uint8_t *end, int depth)
+{
+    uint64_t n = 0;
+
+    while (p < end) {
+        uint64_t tag = varint(&p, end), size;
+
+        if ((tag & 7) == 0) {
+            (void)varint(&p, end);
+            continue;
+        }
+        size = (tag & 7) == 1 ? 8 : (tag & 7) == 5 ? 4 : varint(&p, end);
+        if (size > (uint64_t)(end - p))
+            return n;
+        if (tag == (depth == 0 ? 0x0au : 0x12u))
+            n += depth == 2 ? 1 : count_spans(p, p + size, depth + 1);
+        p += size;
+    }
+    return n;
+}
+
+static void otlp(struct conn *c, const char *body, size_t n)
+{
+    n_items += count_spans((const uint8_t *)body, (const uint8_t *)body + n, 0);
+    answer(c, "200 OK", "Content-Type: application/x-protobuf\r\n", NULL);
+}
+
 /* ---- requests ------------------------------------------------------------------------------------------------ */
 
 static void page(struct conn *c)
@@ -256,6 +287,8 @@ static void request(struct conn *c)
         return;
     if (strncmp(c->in.p, "POST /rw", 8) == 0)
         remote_write(c, body, n);
+    else if (strncmp(c->in.p, "POST /v1/", 9) == 0)
+        otlp(c, body, n);
     else
         bulk(c, body, n);
 }

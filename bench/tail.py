@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of tail sampling: CPU from receiving over gRPC to re-emission, and memory of the spans that wait. Started by run.py.
+
+Spans come at a steady rate (TAIL_RATE, 30000 a second) for TAIL_SECONDS (20), ten a trace, with trace ids that were never seen. CPU is
+counted until the last decision is made; the buffer holds the rate times the wait, and memory is the highest RSS less that of the idle
+server. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB) runs only when it is named.
+"""
+import os
+import time
+
+WAIT_S = 5  # decision_wait
+RATE, RUN_S = (float(os.environ.get(k, v)) for k, v in (("TAIL_RATE", "30000"), ("TAIL_SECONDS", "20")))
+BIG_TRACES, BUDGET = int(os.environ.get("TAIL_BIG_TRACES", "1000000")), 8 << 30
+SPANS_A_TRACE, SPANS_A_REQUEST = 10, 100
+SHAPES = {"tail-whole": ["--fresh-ids"], "tail-interleaved": ["--interleave", "10000"]}
+GIANT_SPANS = 100000
+ROWS, BY_NAME = (*SHAPES, "tail-giant"), ("tail-big",)
+
+
+class Peer:
+    """A server with the sink behind it, warm; a context manager."""
+
+    def __init__(self, bench, peer, rig="tail", wait_s=WAIT_S):
+        self.bench, self.peer, self.wait_s = bench, peer, wait_s
+        self.sink = bench.start_sink(rig)
+        env = {**bench.environment(), "DECISION_WAIT": f"{wait_s}s", "BUDGET_BYTES": str(BUDGET)}
+        self.server = bench.Server(bench.SERVER_CORE, bench.peer_argv(peer, rig), bench.GRPC, env, peer)
+
+    def load(self, *how):
+        return self.bench.load(self.bench.GRPC, "traces100", "grpc", [], *how)
+
+    def settle(self):
+        """Until all is decided and gone."""
+        time.sleep(self.wait_s + 2)
+        self.server.idle()
+
+    def rss_kib(self, key="VmRSS"):
+        return self.bench.status_kib(self.server.pid, key)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.stop()
+        self.sink.stop()
+
+
+def measure(bench, peer, shape):
+    with Peer(bench, peer) as p:
+        time.sleep(0.3)
+        idle = p.rss_kib()
+        p.load("--seconds", "1", "--rate", str(RATE / SPANS_A_REQUEST / 4), *shape)
+        p.settle()
+        c0, sunk = bench.cpu_s(p.server.pid), bench.sink_stats()
+        r = p.load("--seconds", str(RUN_S), "--rate", str(RATE / SPANS_A_REQUEST), *shape)
+        p.settle()
+        spans = r["ok"] * SPANS_A_REQUEST
+        r["cpu"] = (bench.cpu_s(p.server.pid) - c0) / spans * 1e6
+        r["rate"] = spans / r["wall_s"]
+        r["waiting"] = r["rate"] * WAIT_S
+        r["bytes_a_span"] = (p.rss_kib("VmHWM") - idle) * 1024 / r["waiting"]
+        now = bench.sink_stats()
+        r["kept"] = (now["items"] - sunk["items"]) / spans
+        r["requests"] = now["requests"] - sunk["requests"]
+        return r
+
+
+def tail_rows(bench, names):
+    print("| row | peer | spans/s | CPU s / M spans | RSS bytes a waiting span | p50 / p99 of the ack ms | kept | requests out | bad |\n|---|---|---|---|---|---|---|---|---|", flush=True)
+    for name in names:
+        results = {}
+        for peer in [p for p in bench.PEERS if p != "floor"]:
+            r = results[peer] = measure(bench, peer, SHAPES[name])
+            print(f"| {name} | {peer} | {r['rate']:.0f} | {r['cpu']:.2f} | {r['bytes_a_span']:.0f} | {r['p50_us'] / 1000:.1f} / {r['p99_us'] / 1000:.1f} | {r['kept']:.1%} | "
+                  f"{r['requests']} | {r['bad']} |", flush=True)
+        if len(results) == 2:
+            s, c = results["staunch"], results["otelcol"]
+            print(f"{name}: CPU {c['cpu'] / s['cpu']:.1f} times less (pass 10, aim 15), memory {c['bytes_a_span'] / s['bytes_a_span']:.1f} times less (pass 6); "
+                  "Staunch alone: pass 1.0 CPU s, aim 0.75; pass 800 bytes, aim 700", flush=True)
+
+
+def tail_giant(bench):
+    """p99 of the ack while one trace of GIANT_SPANS comes among normal ones and is decided, and without it."""
+    for peer in [p for p in bench.PEERS if p != "floor"]:
+        p99 = {}
+        for name, giant in (("without", []), ("with", ["--giant", str(GIANT_SPANS)])):
+            with Peer(bench, peer) as p:
+                p.load("--seconds", "1", "--rate", str(RATE / SPANS_A_REQUEST / 4), "--fresh-ids")
+                r = p.load("--seconds", str(RUN_S), "--rate", str(RATE / SPANS_A_REQUEST), "--fresh-ids", *giant)
+                p99[name] = r["p99_us"] / 1000
+                bad = r["bad"]
+        print(f"tail-giant: {peer} p99 of the ack {p99['with']:.2f} ms with a trace of {GIANT_SPANS} spans, {p99['without']:.2f} without: "
+              f"{p99['with'] / p99['without']:.1f} times (pass 3, aim 1.5), bad {bad}", flush=True)
+
+
+def tail_big(bench):
+    with Peer(bench, "staunch", "tail_big") as p:
+        time.sleep(0.3)
+        idle = p.rss_kib()
+        r = p.load("--requests", str(BIG_TRACES * SPANS_A_TRACE // SPANS_A_REQUEST), "--fresh-ids")
+        spans, used = r["ok"] * SPANS_A_REQUEST, (p.rss_kib("VmHWM") - idle) * 1024
+        print(f"tail-big: {spans // SPANS_A_TRACE} open traces of {SPANS_A_TRACE} spans, {r['bytes'] / spans:.0f} bytes of payload a span: RSS {used / 2**30:.2f} GiB "
+              f"({used / spans:.0f} bytes a span, {used / r['bytes']:.2f} times the payload) of {BUDGET / 2**30:.0f}; {spans / r['wall_s']:.0f} spans/s, "
+              f"p99 of the ack {r['p99_us'] / 1000:.1f} ms, bad {r['bad']}", flush=True)
+
+
+def rows(bench, names):
+    some = [n for n in SHAPES if n in names]
+    if some:
+        tail_rows(bench, some)
+    if "tail-giant" in names:
+        tail_giant(bench)
+    if "tail-big" in names:
+        tail_big(bench)
