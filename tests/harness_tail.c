@@ -367,7 +367,6 @@ void gw_tail_open(struct gw_tail_rig *r, const char *settings)
 
 void gw_tail_close(struct gw_tail_rig *r)
 {
-    rig = r;
     gw_proc_close(&r->p);
     free(r->out);
     free(r->rows);

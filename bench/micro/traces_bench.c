@@ -8,75 +8,10 @@
  */
 #include <unistd.h>
 
-#include "bench/micro/micro.h"
-#include "otlp-proto/json.h"
+#include "bench/micro/spans.h"
 #include "processors/common/traces.h"
 
-enum { N_BATCHES = 64, N_SPANS = 100, A_TRACE = 10, TURNS = 10000, WAITING_STEPS = 2, STEPS = 12, SPAN_BYTES = 615 };
-
-static struct gw_batch *batches[N_BATCHES];
-
-static uint64_t random_state = 7;
-
-/* splitmix64 */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
-
-static void put_span(struct gw_buf *json, unsigned i)
-{
-    gw_buf_printf(json,
-                  "%s{\"traceId\":\"%016llx%016llx\",\"spanId\":\"%016llx\",\"name\":\"GET /cart/%u\",\"kind\":2,"
-                  "\"startTimeUnixNano\":\"17673230450000%05u\",\"endTimeUnixNano\":\"17673230460000%05u\","
-                  "\"attributes\":[",
-                  i ? "," : "", (unsigned long long)next_random(&random_state),
-                  (unsigned long long)next_random(&random_state), (unsigned long long)next_random(&random_state), i, i,
-                  i);
-    for (unsigned k = 0; k < 12; k++)
-        gw_buf_printf(json, "%s{\"key\":\"attribute.number.one.%02u\",\"value\":{\"stringValue\":\"%015llx\"}}",
-                      k ? "," : "", k, (unsigned long long)next_random(&random_state) >> 4);
-    gw_buf_printf(json, "]}");
-}
-
-static void make(unsigned request)
-{
-    struct gw_buf json, wire;
-    struct gw_err err = {""};
-    struct gw_ref at = {0};
-
-    gw_buf_init(&json, 1 << 24);
-    gw_buf_init(&wire, 1 << 24);
-    gw_buf_put_str(&json, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
-                          "\"stringValue\":\"shop\"}}]},\"scopeSpans\":[{\"scope\":{\"name\":\"lib\"},\"spans\":[");
-    for (unsigned i = 0; i < N_SPANS; i++)
-        put_span(&json, i);
-    gw_buf_put_str(&json, "]}]}]}");
-    micro_check(gw_json_to_proto(GW_TRACES, gw_buf_slice(&json), &micro_limits, &wire, &err) == 0, err.text);
-    batches[request] = gw_batch_new(GW_TRACES);
-    micro_check(gw_batch_append(batches[request], gw_buf_slice(&wire), &at) == 0, "memory");
-    micro_check(gw_decode(batches[request], gw_batch_slice(batches[request], at), &micro_limits, NULL, &err) == 0,
-                err.text);
-    micro_check(batches[request]->raw[0].len >= SPAN_BYTES - 8 && batches[request]->raw[0].len <= SPAN_BYTES + 8,
-                "a span is not of the size that is measured");
-    gw_buf_clear(&json);
-    gw_buf_clear(&wire);
-}
-
-static void name(uint8_t id[16], uint64_t trace)
-{
-    uint64_t s = trace + 1;
-
-    for (unsigned i = 0; i < 16; i += 8) {
-        uint64_t x = next_random(&s);
-
-        memcpy(id + i, &x, 8);
-    }
-}
+enum { WAITING_STEPS = 2, STEPS = 12 };
 
 static void put_rows(struct gw_traces *t, const struct gw_batch *b, const uint32_t *rows, uint32_t n)
 {
@@ -103,18 +38,11 @@ static void put(struct gw_traces *t, const struct gw_batch *b)
     gw_traces_end(t);
 }
 
-/* One request: spans i … i + 99 of a stream that began with trace `from`. Making the names is not counted. */
 static double put_request(struct gw_traces *t, uint64_t i, bool by_turns)
 {
-    struct gw_batch *b = batches[i / N_SPANS % N_BATCHES];
-    double begin;
+    struct gw_batch *b = spans_request(i, by_turns);
+    double begin = micro_cpu_ns();
 
-    for (uint64_t k = 0; k < N_SPANS; k++) {
-        uint64_t turn = (i + k) / ((uint64_t)TURNS * A_TRACE), place = (i + k) % TURNS;
-
-        name(b->trace_id[k], by_turns ? turn * TURNS + place : (i + k) / A_TRACE);
-    }
-    begin = micro_cpu_ns();
     put(t, b);
     return micro_cpu_ns() - begin;
 }
@@ -204,14 +132,12 @@ int main(void)
 
     micro_check(env != NULL, "memory");
     gw_buf_init(&out, 64 << 20);
-    for (unsigned i = 0; i < N_BATCHES; i++)
-        make(i);
+    spans_make();
     for (int by_turns = 0; by_turns < 2; by_turns++) {
         speed(env, by_turns, &out);
         memory(env, by_turns, traces, &out);
     }
-    for (unsigned i = 0; i < N_BATCHES; i++)
-        (void)gw_batch_unref(batches[i]);
+    spans_free();
     gw_buf_clear(&out);
     gw_env_real_free(env);
     return 0;

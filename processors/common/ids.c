@@ -171,3 +171,19 @@ uint64_t gw_ids_held_bytes(const struct gw_ids *ids)
 
     return bytes + (ids->max ? ((uint64_t)ids->mask + 1) * sizeof(*ids->heads) : 0);
 }
+
+void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old)
+{
+    struct gw_ids all = *old;
+
+    if (ids->max == old->max) {
+        *old = *ids;
+        *ids = all;
+        return;
+    }
+    for (uint32_t at = old->oldest; at; at = old->entries[at - 1].newer)
+        gw_ids_put(ids, old->entries[at - 1].id, old->entries[at - 1].value);
+    if (old->max)
+        memset(old->heads, 0, (old->mask + 1ull) * sizeof(*old->heads));
+    old->n = old->oldest = old->newest = 0;
+}

@@ -21,6 +21,8 @@ void gw_ids_free(struct gw_ids *ids);
 void gw_ids_put(struct gw_ids *ids, const uint8_t id[16], uint64_t value);
 /** Known? Then it is the one that was asked for last. */
 bool gw_ids_get(struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value);
+/** What `old` knows, as far as there is room, the last ones asked for; old knows nothing afterwards. ids is empty. */
+void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old);
 uint32_t gw_ids_n(const struct gw_ids *ids);
 uint64_t gw_ids_held_bytes(const struct gw_ids *ids);
 

@@ -13,7 +13,7 @@ bool gw_budget_take(struct gw_budget *b, uint64_t bytes)
     struct gw_credit *p = b->process;
     uint64_t used, soft;
 
-    if (b->max_bytes && bytes > b->max_bytes - b->held_bytes)
+    if (b->max_bytes && (b->held_bytes > b->max_bytes || bytes > b->max_bytes - b->held_bytes))
         return false;
     if (p) {
         used = atomic_load_explicit(&p->used_bytes, memory_order_relaxed);

@@ -23,9 +23,9 @@
 #include "core/credit.h"
 
 /**
- * Memory that several pools share. Invariant: held_bytes <= max_bytes. What is held is charged to the process, too, and
- * grows while it is at most GW_BUDGET_SHARE times what is free there below the soft mark, as a queue does: nobody may
- * take the room of all others.
+ * Memory that several pools share. Invariant: held_bytes <= max_bytes, unless that was made less. What is held is
+ * charged to the process, too, and grows while it is at most GW_BUDGET_SHARE times what is free there below the soft
+ * mark, as a queue does: nobody may take the room of all others.
  */
 struct gw_budget {
     uint64_t held_bytes, max_bytes; /* max 0: no limit of its own */

@@ -73,6 +73,12 @@ void gw_traces_free(struct gw_traces *t)
     free(t);
 }
 
+void gw_traces_set_limits(struct gw_traces *t, uint64_t budget_bytes, uint64_t max_traces)
+{
+    t->conf.budget_bytes = t->budget.max_bytes = budget_bytes;
+    t->conf.max_traces = max_traces;
+}
+
 void gw_traces_begin(struct gw_traces *t, const struct gw_batch *b)
 {
     gw_envelopes_begin(&t->envelopes, b);

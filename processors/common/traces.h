@@ -69,6 +69,9 @@ void gw_traces_end(struct gw_traces *t);
  */
 void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
+/** Other limits than it was made with. What is there stays, even if it is more: then nothing is added. */
+void gw_traces_set_limits(struct gw_traces *t, uint64_t budget_bytes, uint64_t max_traces);
+
 struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16]);
 /**
  * A new trace; the id must not be there.

@@ -114,6 +114,14 @@ static void put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t t
     l->at = (l->at + 1) % l->max;
 }
 
+void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old)
+{
+    uint32_t at = old->n == old->max ? old->at : 0;
+
+    for (uint32_t i = 0; i < old->n; i++, at = (at + 1) % old->max)
+        put(l, old->ring[at].id[FROM], old->ring[at].id[TO]);
+}
+
 bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row)
 {
     const struct gw_batch *b = v->batch;

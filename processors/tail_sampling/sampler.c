@@ -171,8 +171,10 @@ void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool
 uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
                         struct gw_ports *out)
 {
-    uint32_t reason = gw_tail_judge(s, t->id, gw_tail_facts(t), cause, now_ns);
+    uint32_t reason;
 
+    gw_tail_ask_again(s, t, out->arena);
+    reason = gw_tail_judge(s, t->id, gw_tail_facts(t), cause, now_ns);
     gw_tail_let_go(s, t, reason, cause != GW_TAIL_BYTES && cause != GW_TAIL_NUM_TRACES, now_ns, out);
     return reason;
 }

@@ -90,6 +90,7 @@ struct gw_tail_facts {
     struct gw_trace_facts f;
     const char *receiver; /* of its first span */
     bool is_linked;       /* a kept trace links to it, or it to one */
+    uint8_t generation;   /* of the policies that were asked */
 };
 
 /** A trace in `body`, in order. */
@@ -105,8 +106,9 @@ struct gw_tail {
     struct gw_ctx ctx;
     const struct gw_tail_conf *conf;
     uint64_t max_traces, max_bytes; /* this worker's share */
+    uint8_t generation;             /* of policies that ask the same of spans */
     struct gw_policies *policies;
-    struct gw_traces *store;
+    struct gw_traces *store;    /* NULL: nothing has come yet, or since drain() */
     struct gw_ids *kept, *gone; /* the decision cache: number of the reason, above it the second of the decision */
     struct gw_reasons *reasons;
     struct gw_tail_links *links; /* NULL: not followed */
@@ -125,6 +127,10 @@ struct gw_tail {
     struct gw_traces_cursor left;
     uint32_t leaving_reason, n_left; /* spans of it that are gone */
 };
+
+/* tail_sampling.c */
+/** False: no memory. */
+bool gw_tail_open_store(struct gw_tail *s);
 
 /* sampler.c */
 static inline struct gw_tail_facts *gw_tail_facts(struct gw_trace *t)
@@ -170,6 +176,11 @@ void gw_tail_mark_row(struct gw_tail *s, struct gw_view *v, uint32_t row, const 
 /** record_policy: of a scope all of whose spans have that reason. */
 void gw_tail_mark_scope(struct gw_tail *s, struct gw_view *v, uint32_t scope, const struct gw_reason *r, bool cached);
 
+/* adopt.c */
+/** After a reload with policies that ask something else: before its facts are added to, or decide. */
+void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *arena);
+int gw_tail_adopt(void *self, void *old);
+
 /* take.c */
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out);
 
@@ -182,6 +193,7 @@ bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row
 bool gw_tail_links_wanted(struct gw_tail *s, const uint8_t id[16]);
 /** A trace is kept: those that wait and are linked with it will be. */
 void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16]);
+void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old);
 uint64_t gw_tail_links_bytes(const struct gw_tail_links *l);
 
 #endif

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "pipeline/host.h"
 #include "processors/tail_sampling/sampler.h"
 #include "values/sampling.h"
 
@@ -160,25 +161,33 @@ static uint64_t share_of(const struct gw_ctx *ctx, uint64_t all)
     return (all + ctx->n_workers - 1) / ctx->n_workers;
 }
 
-static bool make_memory(struct gw_tail *s)
+bool gw_tail_open_store(struct gw_tail *s)
 {
-    const struct gw_tail_conf *c = s->conf;
-    const struct gw_traces_conf store = {
+    const struct gw_traces_conf conf = {
         .env = s->ctx.env,
         .budget_bytes = s->max_bytes,
+        .memory = s->ctx.host ? s->ctx.host->memory : NULL,
         .max_traces = s->max_traces,
         .facts_bytes = sizeof(struct gw_tail_facts),
         .tick_ns = S,
     };
 
-    s->store = gw_traces_new(&store);
+    if (!s->store)
+        s->store = gw_traces_new(&conf);
+    return s->store != NULL;
+}
+
+static bool make_memory(struct gw_tail *s)
+{
+    const struct gw_tail_conf *c = s->conf;
+
     s->kept = gw_ids_new(s->ctx.env, (uint32_t)share_of(&s->ctx, c->cache.sampled));
     s->gone = gw_ids_new(s->ctx.env, (uint32_t)share_of(&s->ctx, c->cache.non_sampled));
     s->reasons = gw_reasons_new();
     s->pool = gw_batch_pool_new(2);
     if (c->follow_links)
         s->links = gw_tail_links_new((uint32_t)share_of(&s->ctx, c->max_links));
-    return s->store && s->kept && s->gone && s->reasons && s->pool && (s->links || !c->follow_links);
+    return s->kept && s->gone && s->reasons && s->pool && (s->links || !c->follow_links);
 }
 
 static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
@@ -211,14 +220,14 @@ static uint64_t held(void *self)
 {
     const struct gw_tail *s = self;
 
-    return gw_traces_n_spans(s->store) - s->n_left;
+    return s->store ? gw_traces_n_spans(s->store) - s->n_left : 0;
 }
 
 static void show(struct gw_tail *s)
 {
-    gw_tail_meter_show(&s->meter, gw_traces_n(s->store),
-                       gw_traces_held_bytes(s->store) + gw_ids_held_bytes(s->kept) + gw_ids_held_bytes(s->gone) +
-                           gw_tail_links_bytes(s->links));
+    gw_tail_meter_show(&s->meter, s->store ? gw_traces_n(s->store) : 0,
+                       (s->store ? gw_traces_held_bytes(s->store) : 0) + gw_ids_held_bytes(s->kept) +
+                           gw_ids_held_bytes(s->gone) + gw_tail_links_bytes(s->links));
 }
 
 /* One call's share of what is to be decided. `next` gives the traces, `decide` takes them. */
@@ -252,8 +261,13 @@ static void decide_due(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, s
 static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
-    uint64_t begin = gw_mono_ns(s->ctx.env), before = gw_traces_n(s->store);
-    bool more = work(s, next_due, decide_due, now_ns, out);
+    uint64_t begin = gw_mono_ns(s->ctx.env), before;
+    bool more;
+
+    if (!s->store)
+        return GW_DONE;
+    before = gw_traces_n(s->store);
+    more = work(s, next_due, decide_due, now_ns, out);
 
     if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before) {
         gw_metric_observe(s->meter.timer_latency, (double)((gw_mono_ns(s->ctx.env) - begin) / 1000000));
@@ -280,8 +294,12 @@ static void decide_last(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, 
 static int drain(void *self, struct gw_ports *out)
 {
     struct gw_tail *s = self;
-    bool more = work(s, next_oldest, decide_last, gw_mono_ns(s->ctx.env), out);
+    bool more = s->store && work(s, next_oldest, decide_last, gw_mono_ns(s->ctx.env), out);
 
+    if (!more) { /* it is charged to the process */
+        gw_traces_free(s->store);
+        s->store = NULL;
+    }
     show(s);
     return more ? GW_MORE : GW_DONE;
 }
@@ -305,4 +323,5 @@ const struct gw_component gw_processor_tail_sampling = {
     .tick = tick,
     .drain = drain,
     .held = held,
+    .adopt = gw_tail_adopt,
 };

@@ -130,6 +130,7 @@ static struct gw_trace *add(struct taking *k, const uint8_t id[16])
         evict(k, oldest);
     }
     gw_tail_facts(t)->receiver = k->v->batch->receiver;
+    gw_tail_facts(t)->generation = s->generation;
     gw_tail_facts(t)->is_linked = s->links && gw_tail_links_wanted(s, id);
     return t;
 }
@@ -224,6 +225,8 @@ static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t
     struct gw_tail_facts alone = {.receiver = k->v->batch->receiver}, *f = t ? gw_tail_facts(t) : &alone;
     enum gw_tail_cause cause;
 
+    if (t)
+        gw_tail_ask_again(k->s, t, k->out->arena);
     note(k, f, rows, n);
     cause = is_enough(k->s, id, f);
     if (cause == GW_TAIL_DUE && ingest(k, id, f, rows, n, ret_reason)) {
@@ -366,7 +369,7 @@ static void finish(struct taking *k)
 /* Everything that may fail before the first row is taken. */
 static int prepare(struct taking *k, struct gw_trace_groups *groups)
 {
-    int rc = gw_traces_flatten(k->v);
+    int rc = gw_tail_open_store(k->s) ? gw_traces_flatten(k->v) : -ENOMEM;
 
     if (rc == 0)
         rc = gw_trace_groups_of(k->v, groups);

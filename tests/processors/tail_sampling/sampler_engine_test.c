@@ -75,6 +75,7 @@ static uint64_t delivered(void)
 static void the_books_balance_at_every_step(void **state)
 {
     struct gw_test_door *d;
+    uint64_t seed = 1;
 
     (void)state;
     gw_test_engine_open(&t, yaml("decision_wait: 2s"), 1, false);
@@ -92,6 +93,7 @@ static void the_books_balance_at_every_step(void **state)
     wait(3);
     assert_int_equal(delivered() + dropped("tail_sampling"), 1200);
     assert_int_equal(delivered() % 2, 0);
+    gw_test_engine_drain(&t, &seed, answer, NULL);
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
@@ -126,7 +128,7 @@ static void the_books_balance_in_a_full_house(void **state)
  */
 static void what_is_due_waits_for_no_second_tick(void **state)
 {
-    uint64_t before;
+    uint64_t before, seed = 1;
 
     (void)state;
     gw_test_engine_open(&t, yaml("decision_wait: 2s"), 1, false);
@@ -141,6 +143,42 @@ static void what_is_due_waits_for_no_second_tick(void **state)
     assert_true(dropped("tail_sampling") > 8192);
     wait(30);
     assert_int_equal(delivered() + dropped("tail_sampling"), 20000);
+    gw_test_engine_drain(&t, &seed, answer, NULL);
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
+ * Scenario: 200 traces wait; a reload with other settings; late spans of traces that were decided before it
+ * Guarantees: nothing is decided by the reload; what waited is decided at its time, and the books balance throughout
+ */
+static void a_reload_decides_nothing(void **state)
+{
+    uint64_t seed = 1, before, gone;
+    struct gw_err err = {""};
+
+    (void)state;
+    gw_test_engine_open(&t, yaml("decision_wait: 2s"), 1, false);
+    sink = gw_test_engine_sink(&t, "scripted");
+    send(0, 100, 1);
+    wait(35);
+    before = delivered();
+    gone = dropped("tail_sampling");
+    assert_int_equal(before + gone, 100);
+    send(1000, 200, 2);
+    if (gw_test_engine_reload(&t, yaml("decision_wait: 4s, num_traces: 1000"), &err) < 0)
+        fail_msg("%s", err.text);
+    for (unsigned i = 0; i < 10; i++) {
+        gw_test_engine_turn(&t, 1, 0);
+        gw_test_engine_balances(&t);
+    }
+    assert_int_equal(delivered() + dropped("tail_sampling"), 100);
+    send(0, 100, 3);
+    wait(3);
+    assert_int_equal(delivered(), 2 * before);
+    assert_int_equal(dropped("tail_sampling"), 2 * gone);
+    wait(35);
+    assert_int_equal(delivered() + dropped("tail_sampling"), 400);
+    gw_test_engine_drain(&t, &seed, answer, NULL);
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
@@ -150,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_books_balance_at_every_step),
         cmocka_unit_test(the_books_balance_in_a_full_house),
         cmocka_unit_test(what_is_due_waits_for_no_second_tick),
+        cmocka_unit_test(a_reload_decides_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

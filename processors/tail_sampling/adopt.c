@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A reload: an instance takes over what its predecessor keeps. Policies that ask something else of spans ask those that
+ * wait when their trace is looked at the next time, one trace at a time, so that no turn is for all of them.
+ */
+#include "otlp-proto/decode.h"
+#include "processors/tail_sampling/sampler.h"
+
+enum { PIECE_SPANS = 4096, PIECE_BYTES = 2 << 20 };
+
+/* ---- asking again ----------------------------------------------------------------------------------------- */
+
+static bool ask(struct gw_tail *s, struct gw_trace_facts *f, struct gw_slice bytes, struct gw_arena *arena)
+{
+    static const struct gw_limits limits = {
+        .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
+    const uint64_t(*bits)[GW_FACT_WORDS] = NULL;
+    struct gw_batch *b = gw_batch_pool_get(s->pool, GW_TRACES);
+    struct gw_view v;
+    struct gw_ref at;
+
+    if (!b)
+        return false;
+    if (gw_batch_append(b, bytes, &at) == 0 && gw_decode(b, gw_batch_slice(b, at), &limits, NULL, NULL) == 0) {
+        gw_view_init(&v, b, arena);
+        bits = gw_policies_ask(s->policies, &v);
+        for (uint32_t row = 0; bits && row < b->n_rows; row++)
+            gw_policies_note(s->policies, f, &v, row, bits[row]);
+        gw_view_clear(&v);
+    }
+    (void)gw_batch_unref(b);
+    return bits != NULL;
+}
+
+/* Bytes were counted as they came, and stay. Without memory it is decided by what could be asked. */
+void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *arena)
+{
+    struct gw_tail_facts *f = gw_tail_facts(t);
+    struct gw_traces_cursor at = {0};
+    struct gw_buf piece;
+    bool ok = true;
+    uint32_t n;
+
+    if (f->generation == s->generation)
+        return;
+    f->generation = s->generation;
+    f->f = (struct gw_trace_facts){.wire_bytes = f->f.wire_bytes};
+    gw_buf_init(&piece, 1u << 30);
+    do {
+        gw_buf_reset(&piece);
+        ok = gw_traces_write_piece(s->store, t, &at, PIECE_SPANS, PIECE_BYTES, &piece, &n) == 0 &&
+             (n == 0 || ask(s, &f->f, gw_buf_slice(&piece), arena));
+    } while (ok && n);
+    gw_buf_clear(&piece);
+    if (!ok)
+        gw_log(&s->ctx.logger, GW_LOG_WARN, "out of memory: a trace that waits is decided by some of its spans");
+}
+
+/* ---- a reload --------------------------------------------------------------------------------------------- */
+
+#define SWAP(a, b)                                                                                                     \
+    do {                                                                                                               \
+        __typeof__(a) c = a;                                                                                           \
+        a = b;                                                                                                         \
+        b = c;                                                                                                         \
+    } while (0)
+
+/* The number of the reasons is in every remembered decision: the table goes along. */
+int gw_tail_adopt(void *self, void *old_self)
+{
+    struct gw_tail *s = self, *old = old_self;
+
+    SWAP(s->store, old->store);
+    SWAP(s->reasons, old->reasons);
+    SWAP(s->leaving, old->leaving);
+    SWAP(s->left, old->left);
+    SWAP(s->leaving_reason, old->leaving_reason);
+    SWAP(s->n_left, old->n_left);
+    if (s->store)
+        gw_traces_set_limits(s->store, s->max_bytes, s->max_traces);
+    gw_ids_adopt(s->kept, old->kept);
+    gw_ids_adopt(s->gone, old->gone);
+    if (s->links && old->links)
+        gw_tail_links_adopt(s->links, old->links);
+    gw_policies_adopt(s->policies, old->policies);
+    s->generation = old->generation + (gw_policies_shape(s->policies) != gw_policies_shape(old->policies));
+    SWAP(s->meter.shown_traces, old->meter.shown_traces);
+    SWAP(s->meter.shown_bytes, old->meter.shown_bytes);
+    return 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tail_sampling at a reload: what waits goes on waiting, what is remembered stays, other policies ask for themselves.
+ */
+#include "tests/harness_tail.h"
+
+static struct gw_tail_rig rigs[2];
+static unsigned at;
+
+#define r rigs[at]
+
+/* The settings are these from now on; what has left stays told. */
+static void reload(const char *settings)
+{
+    struct gw_tail_rig *old = &r, *heir = &rigs[1 - at];
+    struct gw_tail_row *rows;
+
+    gw_tail_open(heir, settings);
+    gw_test_env_advance(&heir->p.te, gw_mono_ns(&old->p.te.env) - gw_mono_ns(&heir->p.te.env));
+    assert_int_equal(heir->p.component->adopt(heir->p.self, old->p.self), 0);
+    gw_tail_drain(old);
+    assert_string_equal(gw_tail_out(old), "");
+    assert_string_equal(gw_tail_drops(old), "");
+    rows = heir->rows;
+    heir->rows = old->rows;
+    heir->n_rows = old->n_rows;
+    old->rows = rows;
+    gw_tail_close(old);
+    at = 1 - at;
+}
+
+/*
+ * Scenario: a reload with the same policies and other times while two traces wait and two are decided
+ * Guarantees: they wait for the time that they were given, new ones for the new one; late spans follow what was decided
+ * before; a trace of both times has all its spans, in their order
+ */
+static void what_waits_goes_on(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 5s");
+    gw_tail_send(&r, "1.1e 2.1");
+    gw_tail_wait(&r, 5);
+    gw_tail_send(&r, "3.1 4.1");
+    (void)gw_tail_out(&r);
+    (void)gw_tail_drops(&r);
+    reload("decision_wait: 2s");
+    assert_int_equal(gw_tail_held(&r), 2);
+    gw_tail_send(&r, "1.2 2.2 3.2e 5.1e");
+    assert_string_equal(gw_tail_out(&r), "1.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "5.1");
+    gw_tail_wait(&r, 3);
+    assert_string_equal(gw_tail_out(&r), "3.1 3.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: a reload with policies that ask for something else, of spans that came before: one trace gets no span more,
+ * one does, one is of 20,000 spans
+ * Guarantees: all are decided by the new policies, with all their spans
+ */
+static void other_policies_ask_for_themselves(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 2s");
+    gw_tail_send(&r, "1.1e 2.1d100 3.1ed100");
+    gw_tail_send_many(&r, 4, 1, 20000, 0);
+    gw_tail_send(&r, "4.20001d200");
+    reload("decision_wait: 2s\npolicies: [{name: slow, type: latency, latency: {threshold_ms: 50}}, {name: long, type: "
+           "span_count, span_count: {min_spans: 20002}}]\nreason_attribute: why");
+    gw_tail_send(&r, "3.2 4.20002");
+    gw_tail_wait(&r, 2);
+    assert_int_equal(r.n_rows, 1 + 2 + 20002);
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_non_null(strstr(gw_tail_out(&r), "2.1{why=slow}"));
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: a reload that makes num_traces, max_bytes, both caches and max_links smaller, then larger again
+ * Guarantees: what is there stays until there is a new trace, for which the oldest are decided; of decisions and links
+ * the last ones are remembered
+ */
+static void limits_follow_a_reload(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 9s\nnum_traces: 10");
+    gw_tail_send(&r, "1.1e 2.1e 3.1 4.1");
+    gw_tail_drain(&r);
+    gw_tail_send(&r, "11.1e 12.1 13.1 14.1");
+    (void)gw_tail_out(&r);
+    (void)gw_tail_drops(&r);
+    reload("decision_wait: 9s\nnum_traces: 2\ndecision_cache: {sampled_cache_size: 1, non_sampled_cache_size: 1}");
+    assert_int_equal(gw_tail_held(&r), 4);
+    gw_tail_send(&r, "15.1");
+    assert_string_equal(gw_tail_out(&r), "11.1");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
+    assert_int_equal(gw_tail_held(&r), 2);
+    reload("decision_wait: 9s\nnum_traces: 10\nmax_bytes: 1048576\ndecision_cache: {sampled_cache_size: 5}");
+    gw_tail_send(&r, "11.2 13.2 1.2 2.2 3.2");
+    assert_string_equal(gw_tail_out(&r), "11.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    assert_int_equal(gw_tail_held(&r), 5);
+    for (unsigned i = 0; i < 30; i++)
+        gw_tail_send_many(&r, 100 + i, 1, 100, 900);
+    assert_true(gw_tail_held(&r) < 1200);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: a reload while a long trace leaves in pieces, and while links are remembered
+ * Guarantees: the rest leaves, each span once; a link of before carries its decision
+ */
+static void what_is_under_way_goes_on(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 1s\nfollow_links: true\npolicies: [{name: a, type: always_sample}]");
+    gw_tail_send_many(&r, 1, 1, 40000, 0);
+    gw_test_env_advance(&r.p.te, 1000000000);
+    assert_int_equal(gw_tail_tick(&r), GW_MORE);
+    (void)gw_tail_out(&r);
+    gw_tail_send(&r, "7.1l8");
+    reload("decision_wait: 1s\nfollow_links: true\nmax_links: 50\npolicies: [{name: b, type: span_count, span_count: "
+           "{min_spans: 2}}]");
+    gw_tail_send(&r, "7.2 8.1 9.1");
+    gw_tail_wait(&r, 2);
+    assert_int_equal(r.n_rows, 40003);
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
+    for (unsigned i = 0; i < 40000; i++)
+        assert_int_equal(r.rows[i].span, i + 1);
+    assert_int_equal(gw_tail_held(&r), 0);
+    gw_tail_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_waits_goes_on),
+        cmocka_unit_test(other_policies_ask_for_themselves),
+        cmocka_unit_test(limits_follow_a_reload),
+        cmocka_unit_test(what_is_under_way_goes_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
