@@ -7,7 +7,7 @@
 
 #include "config/yaml.h"
 #include "net/loop.h"
-#include "runtime/ledger.h"
+#include "runtime/graph.h"
 #include "tests/harness.h"
 
 enum { LOOK_EVERY = 5 };
@@ -162,6 +162,9 @@ uint64_t gw_test_engine_close(struct gw_test_engine *t)
     gw_test_engine_balances(t);
     left = gw_engine_stop(t->engine);
     gw_test_engine_balances(t);
+    for (struct graph *g = t->engine->leaving; g; g = g->next)
+        gw_graph_free_shares(g);
+    gw_graph_free_shares(t->engine->graph); /* processors have memory as long as they live */
     assert_int_equal(gw_engine_memory(t->engine)->used_bytes, 0);
     shut(t);
     assert_int_equal(t->n_configurations, 0);

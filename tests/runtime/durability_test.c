@@ -120,6 +120,77 @@ static void described(const char *fsync, const char *durability, const char *exp
     says(yaml(fsync, durability, exporters), line);
 }
 
+/* A processor that keeps rows, in three places: before exporters, behind a journal, behind a forward connector. */
+static const char *keeping(const char *processor, const char *traces, const char *in, const char *out)
+{
+    static char text[2048];
+
+    (void)snprintf(
+        text, sizeof(text),
+        "extensions: { file_storage: { directory: %s, fsync: true } }\n"
+        "receivers: { scripted: , scripted/b: }\n"
+        "connectors: { forward: , journal/j: { storage: file_storage } }\n"
+        "processors:\n  groupbytrace: { wait_duration: 1s }\n"
+        "  tail_sampling: { decision_wait: 1s, policies: [ { name: all, type: always_sample } ] }\n"
+        "exporters:\n  scripted/disk: { sending_queue: { storage: file_storage } }\n"
+        "  scripted/waits: { sending_queue: { wait_for_result: true } }\n"
+        "service:\n  extensions: [file_storage]\n  pipelines:\n"
+        "    traces: { receivers: [scripted], processors: [%s], exporters: [scripted/disk, scripted/waits]%s }\n"
+        "    traces/in: { receivers: [scripted/b], exporters: [journal/j, forward]%s }\n"
+        "    traces/out: { receivers: [journal/j], processors: [%s], exporters: [scripted/disk]%s }\n"
+        "    traces/next: { receivers: [forward], processors: [%s], exporters: [scripted/disk] }\n",
+        dir, processor, traces, in, processor, out, processor);
+    return text;
+}
+
+static void answer_all(void *arg)
+{
+    while (gw_test_sink_answer(gw_test_engine_sink(arg, "scripted/waits"), &OK))
+        ;
+    while (gw_test_sink_answer(gw_test_engine_sink(arg, "scripted/disk"), &OK))
+        ;
+}
+
+/*
+ * Scenario    groupbytrace and tail_sampling where a level is asked for that needs more than memory; where none is;
+ *             and a request, whose sink never answers
+ * Guarantees  what they cannot promise is refused with what to change; OK means memory, and is said when they have it
+ */
+static void a_processor_that_keeps_rows_answers_from_memory(void **state)
+{
+    static const char *const processors[] = {"groupbytrace", "tail_sampling"};
+    static const char fsync[] = ", durability: fsync";
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct gw_test_engine t;
+        char why[200];
+
+        set_up_dir();
+        (void)snprintf(why, sizeof(why),
+                       "::durability: fsync cannot be met: processor \"%s\" keeps rows in memory; put a journal "
+                       "connector before it, or ask for memory",
+                       processors[i]);
+        is_refused(keeping(processors[i], fsync, "", ""), why);
+        is_refused(keeping(processors[i], "", fsync, ""), why); /* behind forward */
+        is_refused(keeping(processors[i], "", "", fsync), "keeps rows in memory; ask for memory");
+        says(keeping(processors[i], "", "", ""), "traces -> scripted/disk: OK means in memory (lost with the process)");
+        says(keeping(processors[i], "", "", ""),
+             "traces -> scripted/waits: OK means in memory (lost with the process)");
+        says(keeping(processors[i], "", "", ""), "rows of journal/j are done when they are in memory");
+        says(keeping(processors[i], ", durability: memory", "", ""), "traces -> scripted/disk: OK means in memory");
+        gw_test_engine_open(&t, keeping(processors[i], "", "", ""), 1, false);
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, 0, 5, 0);
+        gw_test_engine_turn(&t, 2, 0);
+        assert_int_equal(gw_test_engine_door(&t, "scripted", 0)->n_verdicts, 1);
+        assert_int_equal(gw_test_engine_door(&t, "scripted", 0)->verdicts[0].v.grpc_status, 0);
+        assert_int_equal(gw_test_engine_sink(&t, "scripted/waits")->n_sends, 0);
+        gw_test_engine_drain(&t, &(uint64_t){1}, answer_all, &t);
+        (void)gw_test_engine_close(&t);
+        tear_down_dir();
+    }
+}
+
 /*
  * Scenario    the same exporters with and without `durability`, and with the storage's fsync
  * Guarantees  the matrix says what each edge does; without the key it is the highest that the edge can
@@ -281,9 +352,13 @@ static void levels_differ_in_what_they_survive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_level_that_cannot_be_met_is_refused),      cmocka_unit_test(the_matrix_says_what_ok_means),
-        cmocka_unit_test(what_was_acknowledged_survives_the_process), cmocka_unit_test(orphans_are_named_at_start),
-        cmocka_unit_test(levels_differ_in_what_they_survive),         cmocka_unit_test(a_journal_is_part_of_the_matrix),
+        cmocka_unit_test(a_level_that_cannot_be_met_is_refused),
+        cmocka_unit_test(the_matrix_says_what_ok_means),
+        cmocka_unit_test(what_was_acknowledged_survives_the_process),
+        cmocka_unit_test(orphans_are_named_at_start),
+        cmocka_unit_test(levels_differ_in_what_they_survive),
+        cmocka_unit_test(a_journal_is_part_of_the_matrix),
+        cmocka_unit_test(a_processor_that_keeps_rows_answers_from_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

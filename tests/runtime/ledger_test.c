@@ -447,13 +447,12 @@ static void a_bad_processor_is_caught(void **state)
  *             a picture is taken again and again
  * Guarantees  each one balances to the row, and the books only grow
  */
-static void pictures_of_a_moving_gateway_balance(void **state)
+static unsigned look_at_a_moving_gateway(void)
 {
     struct gw_test_pump *p;
     uint64_t last = 0;
     unsigned moving = 0;
 
-    (void)state;
     gw_test_engine_open(
         &t,
         "receivers: { pump: { requests: 3000, rows: 3 } }\n"
@@ -485,7 +484,6 @@ static void pictures_of_a_moving_gateway_balance(void **state)
         last = r->n[GW_E_IN];
         gw_picture_free(pic);
     }
-    assert_true(moving > 5);
     while (p->n_ok + p->n_refused + p->n_failed < (uint64_t)N_REQUESTS * N_WORKERS)
         gw_loop_turn(t.loop, 1000000);
     gw_engine_quiesce(t.engine);
@@ -493,6 +491,17 @@ static void pictures_of_a_moving_gateway_balance(void **state)
     while (!gw_engine_is_quiet(t.engine) || !gw_engine_is_drained(t.engine))
         gw_loop_turn(t.loop, 1000000);
     assert_int_equal(gw_test_engine_close(&t), 0);
+    return moving;
+}
+
+/* On a busy machine the workers may be done before this thread has looked: then once more. */
+static void pictures_of_a_moving_gateway_balance(void **state)
+{
+    unsigned tries = 0;
+
+    (void)state;
+    while (look_at_a_moving_gateway() <= 5)
+        assert_true(++tries < 20);
 }
 
 /* Scenario: asked on the main loop, by several. Guarantees: each is told once; who forgets is not. */

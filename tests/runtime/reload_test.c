@@ -592,7 +592,7 @@ enum { N_WORKERS = 3, N_REQUESTS = 4000, N_ROWS = 3, N_RELOADS = 60 };
  * Guarantees  each request has one verdict, none is refused; every row that was taken is delivered, by whichever
  *             exporter; all configurations but the last are let go
  */
-static void nothing_is_lost_or_refused_while_workers_go_over(void **state)
+static unsigned reload_under_load(void)
 {
     static const char yaml[] =
         "receivers: { pump: { requests: 4000, rows: 3 } }\n"
@@ -608,7 +608,6 @@ static void nothing_is_lost_or_refused_while_workers_go_over(void **state)
     unsigned n = 0;
     char text[1024];
 
-    (void)state;
     (void)snprintf(text, sizeof(text), yaml, 1u, 5u, "keeper");
     gw_test_engine_open(&t, text, N_WORKERS, /* threads= */ true);
     p = gw_engine_instance(t.engine, GW_RECEIVER, "pump");
@@ -626,12 +625,22 @@ static void nothing_is_lost_or_refused_while_workers_go_over(void **state)
     while (!gw_engine_is_quiet(t.engine) || !gw_engine_is_drained(t.engine))
         gw_loop_turn(t.loop, 5000000);
     assert_ptr_equal(gw_engine_instance(t.engine, GW_RECEIVER, "pump"), p);
-    assert_true(n > 3);
     assert_int_equal(p->n_ok, (uint64_t)N_REQUESTS * N_WORKERS);
     assert_int_equal(p->n_rows_ok, (uint64_t)N_REQUESTS * N_WORKERS * N_ROWS);
     assert_int_equal(sent(&t, "scripted"), p->n_rows_ok);
     assert_int_equal(sent(&t, "scripted/b"), p->n_rows_ok);
     assert_int_equal(gw_test_engine_close(&t), 0);
+    return n;
+}
+
+/* On a busy machine all may be sent before there was another configuration: then once more. */
+static void nothing_is_lost_or_refused_while_workers_go_over(void **state)
+{
+    unsigned tries = 0;
+
+    (void)state;
+    while (reload_under_load() <= 3)
+        assert_true(++tries < 20);
 }
 
 int main(void)
