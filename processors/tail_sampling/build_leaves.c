@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "ottl/ottl.h"
 #include "processors/tail_sampling/build.h"
 #include "values/pattern.h"
 #include "values/sampling.h"
@@ -20,18 +21,23 @@ static bool take_bit(struct gw_build *b, const struct gw_node *n, uint16_t *ret)
     return true;
 }
 
-static struct gw_asked_key *key_of(struct gw_build *b, struct gw_asked_key **list, const char *key)
+static struct gw_asked_key *key_of(struct gw_build *b, struct gw_asked_key **first, const char *key)
 {
-    struct gw_asked_key *k;
+    struct gw_asked_key *k, **list = first;
 
     while (*list && !gw_slice_is((*list)->key, key))
         list = &(*list)->next;
     if (*list)
         return *list;
     k = gw_arena_zalloc(&b->p->arena, sizeof(*k));
-    if (k) {
-        k->key = gw_slice_cstr(key);
-        *list = k;
+    if (!k)
+        return NULL;
+    k->key = gw_slice_cstr(key);
+    *list = k;
+    if (first == &b->p->attributes) {
+        b->p->n_attributes++;
+        k->same_length = b->p->by_length[gw_asked_length(k->key.n)];
+        b->p->by_length[gw_asked_length(k->key.n)] = k;
     }
     return k;
 }
@@ -190,6 +196,57 @@ static void build_flags(struct gw_build *b, struct gw_rule *r, const struct gw_n
     gw_buf_put_str(&b->shape, "\nflags");
 }
 
+static struct gw_ottl **conditions(struct gw_build *b, const struct gw_list *l, enum gw_ottl_context context,
+                                   const struct gw_node *list, unsigned *ret_n)
+{
+    struct gw_ottl **ret = gw_arena_zalloc(&b->p->arena, l->n * sizeof(*ret) + 1);
+    struct gw_ottl_fault fault;
+
+    if (!ret) {
+        gw_build_no_memory(b, list);
+        return NULL;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        const char *text = ((const char **)l->items)[i];
+        int r = gw_ottl_condition_new(gw_slice_cstr(text), context, b->p->env, &ret[*ret_n], &fault);
+
+        if (r == 0)
+            ++*ret_n;
+        else if (r == -ENOMEM)
+            gw_build_no_memory(b, list);
+        else
+            gw_build_wrong(b, gw_build_item(list, i), "%u:%u of the condition: %s", fault.line, fault.column,
+                           fault.text);
+    }
+    return ret;
+}
+
+static void build_conditions(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                             const struct gw_node *block)
+{
+    struct gw_asked_conditions *a = gw_arena_zalloc(&b->p->arena, sizeof(*a));
+
+    if (!a) {
+        gw_build_no_memory(b, block);
+        return;
+    }
+    if (c->ottl_condition.span.n + c->ottl_condition.spanevent.n == 0)
+        gw_build_wrong(b, block, "expected at least one OTTL condition to filter on");
+    a->next = b->p->conditions;
+    b->p->conditions = r->conditions = a;
+    a->propagates = c->ottl_condition.error_mode == GW_RULE_PROPAGATE;
+    a->span = conditions(b, &c->ottl_condition.span, GW_OTTL_SPAN, gw_build_at(block, "span"), &a->n_span);
+    a->event =
+        conditions(b, &c->ottl_condition.spanevent, GW_OTTL_SPANEVENT, gw_build_at(block, "spanevent"), &a->n_event);
+    if (!take_bit(b, block, &a->bit) || (a->propagates && !take_bit(b, block, &a->failed_bit)))
+        return;
+    r->bit = a->bit;
+    gw_buf_printf(&b->shape, "\nottl %d", a->propagates);
+    shape_texts(b, &c->ottl_condition.span);
+    gw_buf_put_str(&b->shape, " event");
+    shape_texts(b, &c->ottl_condition.spanevent);
+}
+
 /* Without an upper bound a trace that was once too long stays so; with one it depends on who asks when. */
 static void build_latency(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
                           const struct gw_node *block)
@@ -296,6 +353,8 @@ void gw_build_leaf(struct gw_build *b, struct gw_rule *r, const struct gw_rule_c
         return build_trace_state(b, r, c, block);
     case GW_RULE_TRACE_FLAGS:
         return build_flags(b, r, block);
+    case GW_RULE_OTTL_CONDITION:
+        return build_conditions(b, r, c, block);
     case GW_RULE_RATE_LIMITING:
         return build_bucket(b, r, c->rate_limiting.spans_per_second, c->rate_limiting.burst_capacity, block);
     case GW_RULE_BYTES_LIMITING:

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "core/hash.h"
+#include "ottl/ottl.h"
 #include "pipeline/component.h"
 #include "processors/tail_sampling/build.h"
 #include "values/pattern.h"
@@ -129,19 +130,24 @@ static void build(struct gw_policies *p, struct gw_diag *diag)
 
 /* ---- the outside ------------------------------------------------------------------------------------------ */
 
-static void free_patterns(struct gw_policies *p)
+static void free_programs(struct gw_ottl **list, unsigned n)
 {
-    for (struct gw_asked_key *k = p->attributes; k; k = k->next)
-        for (struct gw_predicate *q = k->predicates; q; q = q->next)
-            for (unsigned i = 0; i < q->n_patterns; i++)
-                gw_pattern_free(q->patterns[i]);
+    for (unsigned i = 0; i < n; i++)
+        gw_ottl_free(list[i]);
 }
 
 void gw_policies_free(struct gw_policies *p)
 {
     if (!p)
         return;
-    free_patterns(p);
+    for (struct gw_asked_key *k = p->attributes; k; k = k->next)
+        for (struct gw_predicate *q = k->predicates; q; q = q->next)
+            for (unsigned i = 0; i < q->n_patterns; i++)
+                gw_pattern_free(q->patterns[i]);
+    for (struct gw_asked_conditions *a = p->conditions; a; a = a->next) {
+        free_programs(a->span, a->n_span);
+        free_programs(a->event, a->n_event);
+    }
     gw_arena_clear(&p->arena);
     free(p);
 }
@@ -219,7 +225,15 @@ int gw_policies_new(struct gw_env *env, const struct gw_policies_conf *conf, str
 
 unsigned gw_policies_reads(const struct gw_policies *p)
 {
-    return GW_C_ROW | (p->attributes ? GW_C_ATTRS | GW_C_RESOURCE : 0);
+    unsigned ret = GW_C_ROW | (p->attributes ? GW_C_ATTRS | GW_C_RESOURCE : 0);
+
+    for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next) {
+        for (unsigned i = 0; i < a->n_span; i++)
+            ret |= gw_ottl_reads(a->span[i]);
+        for (unsigned i = 0; i < a->n_event; i++)
+            ret |= GW_C_CHILDREN | gw_ottl_reads(a->event[i]);
+    }
+    return ret;
 }
 
 uint64_t gw_policies_shape(const struct gw_policies *p)

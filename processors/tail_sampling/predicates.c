@@ -2,12 +2,13 @@
 #include "processors/tail_sampling/rules.h"
 
 #include "core/hash.h"
+#include "ottl/ottl.h"
 #include "processors/common/trace_state.h"
 #include "values/pattern.h"
 
 /* ---- sets of texts ---------------------------------------------------------------------------------------- */
 
-enum { FEW = 4 }; /* so many are compared one by one */
+enum { FEW = 16 }; /* slots that are looked through one by one */
 
 static struct gw_slice *find(const struct gw_words *w, struct gw_slice text)
 {
@@ -16,6 +17,11 @@ static struct gw_slice *find(const struct gw_words *w, struct gw_slice text)
     while (w->slots[at & (w->n_slots - 1)].n && !gw_slice_eq(w->slots[at & (w->n_slots - 1)], text))
         at++;
     return &w->slots[at & (w->n_slots - 1)];
+}
+
+static uint64_t length_bit(size_t n)
+{
+    return UINT64_C(1) << (n & 63);
 }
 
 bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const *texts, size_t n, size_t max_bytes)
@@ -33,6 +39,7 @@ bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const
             continue;
         slot = find(w, text);
         w->n += slot->n == 0;
+        w->lengths |= length_bit(text.n);
         *slot = text;
     }
     return true;
@@ -40,7 +47,7 @@ bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const
 
 bool gw_words_have(const struct gw_words *w, struct gw_slice text)
 {
-    return text.n && w->n && find(w, text)->n;
+    return text.n && (w->lengths & length_bit(text.n)) && find(w, text)->n;
 }
 
 /* ---- attributes ------------------------------------------------------------------------------------------- */
@@ -108,14 +115,51 @@ static void begin_rows(const struct gw_policies *p, const struct gw_view *v, uin
     }
 }
 
-static void ask_attributes(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+/* Neighbours of one length begin alike (http.route, http.scheme), and end differently. */
+static inline bool is_key_of(const struct gw_asked_key *k, struct gw_slice key)
+{
+    return k->key.n == key.n && (key.n == 0 || (k->key.p[key.n - 1] == key.p[key.n - 1] && gw_slice_eq(k->key, key)));
+}
+
+/* One look at each attribute, however many keys are asked about; of a key that stands twice the first counts. */
+static void ask_row(struct gw_policies *p, const struct gw_batch *b, uint32_t row, uint64_t bits[GW_FACT_WORDS])
+{
+    uint64_t stamp = ++p->stamp;
+
+    for (uint32_t i = b->attr[row].begin; i < b->attr[row].end; i++) {
+        const struct gw_attr *a = &b->attrs[i];
+        struct gw_asked_key *k = p->by_length[gw_asked_length(a->klen)];
+        struct gw_value value;
+
+        while (k && (k->stamp == stamp || !is_key_of(k, gw_attr_key(b, a))))
+            k = k->same_length;
+        if (!k)
+            continue;
+        k->stamp = stamp;
+        value = gw_value_of(b, a->type, a->val);
+        ask_value(k, &value, /* of_resource= */ false, bits);
+    }
+}
+
+static void ask_row_by_key(const struct gw_policies *p, const struct gw_view *v, uint32_t row,
+                           uint64_t bits[GW_FACT_WORDS])
 {
     struct gw_value value;
 
     for (const struct gw_asked_key *k = p->attributes; k; k = k->next)
-        for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1))
-            if (gw_view_attr_get(v, GW_OWN_ROW, row, k->key, &value))
-                ask_value(k, &value, /* of_resource= */ false, ret[row]);
+        if (gw_view_attr_get(v, GW_OWN_ROW, row, k->key, &value))
+            ask_value(k, &value, /* of_resource= */ false, bits);
+}
+
+enum { FEW_KEYS = 2 }; /* so many are found faster one by one */
+
+static void ask_attributes(struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+{
+    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1))
+        if (p->n_attributes <= FEW_KEYS || gw_view_is_patched(v, GW_OWN_ROW, row))
+            ask_row_by_key(p, v, row, ret[row]);
+        else
+            ask_row(p, v->batch, row, ret[row]);
 }
 
 /* ---- trace state ------------------------------------------------------------------------------------------ */
@@ -227,6 +271,55 @@ static void ask_members(const struct gw_policies *p, const struct gw_view *v, ui
     }
 }
 
+/* ---- conditions ------------------------------------------------------------------------------------------- */
+
+enum answer { NO, YES, FAILED, NO_MEMORY };
+
+/* The first that is true, or fails where that counts. */
+static enum answer ask_each(const struct gw_asked_conditions *a, struct gw_ottl *const *list, unsigned n,
+                            const struct gw_view *v, uint32_t row, uint32_t index)
+{
+    struct gw_err err;
+
+    for (unsigned i = 0; i < n; i++) {
+        bool is = false;
+        int r = gw_ottl_test(list[i], v, row, index, &is, &err);
+
+        if (r == -ENOMEM)
+            return NO_MEMORY;
+        if (r < 0 && a->propagates)
+            return FAILED;
+        if (r == 0 && is)
+            return YES;
+    }
+    return NO;
+}
+
+/* A span, then its events. */
+static enum answer ask_span(const struct gw_asked_conditions *a, const struct gw_view *v, uint32_t row)
+{
+    struct gw_range events = v->batch->events_of[row];
+    enum answer ret = ask_each(a, a->span, a->n_span, v, row, row);
+
+    for (uint32_t e = events.begin; ret == NO && a->n_event && e < events.end; e++)
+        ret = ask_each(a, a->event, a->n_event, v, row, e);
+    return ret;
+}
+
+static bool ask_conditions(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
+{
+    for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next)
+        for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1)) {
+            enum answer is = ask_span(a, v, row);
+
+            if (is == NO_MEMORY)
+                return false;
+            if (is != NO)
+                gw_fact_set(ret[row], is == YES ? a->bit : a->failed_bit);
+        }
+    return true;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
 const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v))[GW_FACT_WORDS]
@@ -236,8 +329,11 @@ const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v)
     if (!ret)
         return NULL;
     begin_rows(p, v, ret);
-    ask_attributes(p, v, ret);
+    if (p->attributes)
+        ask_attributes(p, v, ret);
     if (p->members)
         ask_members(p, v, ret);
+    if (!ask_conditions(p, v, ret))
+        return NULL;
     return (const uint64_t(*)[GW_FACT_WORDS])ret;
 }

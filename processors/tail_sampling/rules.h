@@ -17,6 +17,7 @@
 #include "processors/tail_sampling/policy.h"
 
 struct gw_pattern;
+struct gw_ottl;
 
 enum gw_rule_type {
     GW_RULE_ALWAYS_SAMPLE,
@@ -28,6 +29,7 @@ enum gw_rule_type {
     GW_RULE_BOOLEAN_ATTRIBUTE,
     GW_RULE_TRACE_STATE,
     GW_RULE_TRACE_FLAGS,
+    GW_RULE_OTTL_CONDITION,
     GW_RULE_RATE_LIMITING,
     GW_RULE_BYTES_LIMITING,
     GW_RULE_SPAN_COUNT,
@@ -72,10 +74,11 @@ struct gw_allowance {
 struct gw_rule {
     enum gw_rule_type type;
     const char *name;
-    uint16_t bit;       /* of its predicate */
-    bool has_bit;       /* latency: judged while spans come */
-    bool invert;        /* invert_match */
-    uint64_t threshold; /* values/sampling.h: what it reports when it votes to sample */
+    uint16_t bit;                           /* of its predicate */
+    bool has_bit;                           /* latency: judged while spans come */
+    bool invert;                            /* invert_match */
+    struct gw_asked_conditions *conditions; /* ottl_condition */
+    uint64_t threshold;                     /* values/sampling.h: what it reports when it votes to sample */
     struct gw_rule *subs;
     unsigned n_subs;
     union {
@@ -115,6 +118,7 @@ struct gw_policy {
 struct gw_words {
     struct gw_slice *slots; /* a power of two of them, empty ones free: the empty text is never in the set */
     uint32_t n_slots, n;
+    uint64_t lengths; /* bit n % 64: there is one of n bytes */
 };
 /** Errors: false without memory. */
 bool gw_words_init(struct gw_words *w, struct gw_arena *arena, const char *const *texts, size_t n, size_t max_bytes);
@@ -135,7 +139,22 @@ struct gw_predicate {
 struct gw_asked_key {
     struct gw_slice key;
     struct gw_predicate *predicates;
-    struct gw_asked_key *next;
+    struct gw_asked_key *next, *same_length;
+    uint64_t stamp; /* of the row in which it was seen last */
+};
+enum { GW_ASKED_LENGTHS = 64 };
+static inline unsigned gw_asked_length(size_t n)
+{
+    return n < GW_ASKED_LENGTHS ? (unsigned)n : GW_ASKED_LENGTHS - 1;
+}
+
+/** Conditions about a span and its events; a span says yes, or that it cannot be judged, or nothing. */
+struct gw_asked_conditions {
+    struct gw_ottl **span, **event;
+    unsigned n_span, n_event;
+    uint16_t bit, failed_bit;
+    bool propagates; /* the first span that says anything decides; else what fails is no match */
+    struct gw_asked_conditions *next;
 };
 
 struct gw_policies {
@@ -147,6 +166,10 @@ struct gw_policies {
     unsigned n, n_drop;
     unsigned n_bits, n_words; /* of the facts */
     struct gw_asked_key *attributes, *members;
+    struct gw_asked_key *by_length[GW_ASKED_LENGTHS]; /* attributes */
+    uint64_t stamp;                                   /* of the row that is asked */
+    unsigned n_attributes;
+    struct gw_asked_conditions *conditions;
     uint64_t status_bits[4][GW_FACT_WORDS]; /* by status code; 3: any other */
     uint64_t flag_bits[GW_FACT_WORDS];
     struct gw_rule **latencies; /* those with a bit */

@@ -22,6 +22,7 @@ const char *const gw_policy_types[] = {
     [GW_RULE_BOOLEAN_ATTRIBUTE] = "boolean_attribute",
     [GW_RULE_TRACE_STATE] = "trace_state",
     [GW_RULE_TRACE_FLAGS] = "trace_flags",
+    [GW_RULE_OTTL_CONDITION] = "ottl_condition",
     [GW_RULE_RATE_LIMITING] = "rate_limiting",
     [GW_RULE_BYTES_LIMITING] = "bytes_limiting",
     [GW_RULE_SPAN_COUNT] = "span_count",
@@ -76,6 +77,15 @@ static const struct gw_field trace_state[] = {
     {ROW(trace_state, values, GW_F_LIST, NULL, 0, 0, "Its values.")},
     {0},
 };
+static const char *const error_modes[] = {"silent", "ignore", "propagate", NULL};
+static const struct gw_field ottl_condition[] = {
+    {ROW(ottl_condition, error_mode, GW_F_ENUM, "silent", 0, 0,
+         "What fails is no match (silent, ignore), or the policy has no say (propagate)."),
+     .choices = error_modes},
+    {ROW(ottl_condition, span, GW_F_LIST, NULL, 0, 0, "Conditions on spans; one is enough.")},
+    {ROW(ottl_condition, spanevent, GW_F_LIST, NULL, 0, 0, "Conditions on events of spans.")},
+    {0},
+};
 static const struct gw_field rate_limiting[] = {
     {ROW(rate_limiting, spans_per_second, GW_F_U64, "0", 0, MAX_RATE, "Spans a second in the long run.")},
     {ROW(rate_limiting, burst_capacity, GW_F_U64, "0", 0, MAX_RATE, "Spans at once; 0: twice as many.")},
@@ -109,6 +119,7 @@ static const struct gw_field span_count[] = {
         BLOCK(string_attribute, "string_attribute", string_attribute, "By a text."),                                   \
         BLOCK(boolean_attribute, "boolean_attribute", boolean_attribute, "By a boolean."),                             \
         BLOCK(trace_state, "trace_state", trace_state, "By a member of the trace state of any span."),                 \
+        BLOCK(ottl_condition, "ottl_condition", ottl_condition, "By conditions of the transformation language."),      \
         BLOCK(rate_limiting, "rate_limiting", rate_limiting, "As long as there is a rate of spans left."),             \
         BLOCK(bytes_limiting, "bytes_limiting", bytes_limiting, "As long as there is a rate of bytes left."),          \
         BLOCK(span_count, "span_count", span_count, "By the number of spans.")

@@ -40,6 +40,10 @@ struct gw_rule_conf {
         struct gw_list values;
     } trace_state;
     struct {
+        int error_mode;
+        struct gw_list span, spanevent;
+    } ottl_condition;
+    struct {
         uint64_t spans_per_second, burst_capacity;
     } rate_limiting;
     struct {
@@ -63,6 +67,9 @@ struct gw_allocation_conf {
 };
 
 extern const struct gw_field *const gw_rule_fields[GW_N_RULE_PLACES];
+/** error_mode of ottl_condition. */
+enum gw_rule_error_mode { GW_RULE_SILENT, GW_RULE_IGNORE, GW_RULE_PROPAGATE };
+
 /** By enum gw_rule_type, as `type:` and blocks spell them; NULL-ended. */
 extern const char *const gw_policy_types[];
 

@@ -39,6 +39,16 @@ static unsigned possible_bit(const struct outlook *o, const struct gw_rule *r)
     return yes | no;
 }
 
+static unsigned possible_conditions(const struct outlook *o, const struct gw_rule *r)
+{
+    const struct gw_asked_conditions *a = r->conditions;
+    unsigned ret = possible_bit(o, r);
+
+    if (!a->propagates || gw_fact(o->f, a->bit))
+        return ret;
+    return gw_fact(o->f, a->failed_bit) ? FAILED : ret | FAILED;
+}
+
 /* The first `rv` that comes takes the place of the id; no `rv` is too low for all of them. */
 static unsigned possible_share(const struct outlook *o, const struct gw_rule *r)
 {
@@ -115,6 +125,8 @@ static unsigned possible(const struct outlook *o, const struct gw_rule *r)
     case GW_RULE_TRACE_STATE:
     case GW_RULE_TRACE_FLAGS:
         return possible_bit(o, r);
+    case GW_RULE_OTTL_CONDITION:
+        return possible_conditions(o, r);
     case GW_RULE_PROBABILISTIC:
         return possible_share(o, r);
     case GW_RULE_SPAN_COUNT:

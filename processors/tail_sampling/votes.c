@@ -63,6 +63,20 @@ static void note_trace_state(struct gw_trace_facts *f, struct gw_slice text)
         f->randomness = ts.randomness;
 }
 
+/* Where what fails counts, the first span that says anything decides: bits of later ones are not taken. */
+static void note_bits(const struct gw_policies *p, struct gw_trace_facts *f, const uint64_t bits[GW_FACT_WORDS])
+{
+    uint64_t late[GW_FACT_WORDS] = {0};
+
+    for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next)
+        if (a->propagates && (gw_fact(f, a->bit) || gw_fact(f, a->failed_bit))) {
+            gw_fact_set(late, a->bit);
+            gw_fact_set(late, a->failed_bit);
+        }
+    for (unsigned w = 0; w < p->n_words; w++)
+        f->bits[w] |= bits[w] & ~late[w];
+}
+
 static bool is_root(const uint8_t parent[8])
 {
     uint64_t id;
@@ -76,8 +90,7 @@ void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const str
 {
     const struct gw_batch *b = v->batch;
 
-    for (unsigned w = 0; w < p->n_words; w++)
-        f->bits[w] |= bits[w];
+    note_bits(p, f, bits);
     note_latency(p, f, b->time_ns[row], b->end_ns[row]);
     if (p->conf.use_trace_state)
         note_trace_state(f, gw_span_trace_state(v, row));
@@ -210,6 +223,8 @@ static enum gw_vote vote(struct question *q, struct gw_rule *r)
     case GW_RULE_TRACE_STATE:
     case GW_RULE_TRACE_FLAGS:
         return vote_bit(q, r);
+    case GW_RULE_OTTL_CONDITION:
+        return r->conditions->propagates && gw_fact(f, r->conditions->failed_bit) ? GW_VOTE_ERROR : vote_bit(q, r);
     case GW_RULE_PROBABILISTIC:
         return vote_if(gw_share_holds(q->p, r, q->id, f));
     case GW_RULE_RATE_LIMITING:

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong with a list of policies is told at its place, all at once. */
+#include <stdlib.h>
+
+#include "processors/tail_sampling/rules_conf.h"
 #include "tests/processors/tail_sampling/rig.h"
 
 /* `yaml` is the list, from line 2 on; `where` begins with line and column. */
@@ -255,6 +258,36 @@ static void shapes_tell_predicates_apart(void **state)
     assert_true(shape != shape_of(LIST("[a, b], enabled_regex_matching: true", "5"), false));
 }
 
+/* ---- the page --------------------------------------------------------------------------------------------- */
+
+static void is_told_of(const char *page, const struct gw_field *fields)
+{
+    char key[64];
+
+    for (const struct gw_field *f = fields; f->name; f++) {
+        (void)snprintf(key, sizeof(key), "`%s`", f->name);
+        if (!strstr(page, key))
+            fail_msg("docs/sampling-policies.md does not know %s", key);
+        if (f->block)
+            is_told_of(page, f->block);
+    }
+}
+
+static void every_setting_is_in_the_docs(void **state)
+{
+    FILE *f = fopen(GW_SOURCE_DIR "/docs/sampling-policies.md", "r");
+    char *page = calloc(1, 65536);
+
+    (void)state;
+    assert_non_null(f);
+    assert_true(fread(page, 1, 65535, f) > 0);
+    (void)fclose(f);
+    is_told_of(page, gw_rule_fields[GW_AT_TOP]);
+    for (unsigned i = 0; gw_policy_types[i]; i++)
+        is_told_of(page, (const struct gw_field[]){{.name = gw_policy_types[i]}, {0}});
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +301,7 @@ int main(void)
         cmocka_unit_test(there_is_room_for_256_conditions),
         cmocka_unit_test(all_mistakes_are_told_at_once),
         cmocka_unit_test(shapes_tell_predicates_apart),
+        cmocka_unit_test(every_setting_is_in_the_docs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -632,6 +632,62 @@ static void rows_are_asked_as_the_view_has_them(void **state)
     rig_close(&r);
 }
 
+/* Rows without edits are asked another way than those with: keys of one length, twice the same, empty, long. */
+static void edited_rows_answer_as_others(void **state)
+{
+    static const char *const keys[] = {"a",
+                                       "b",
+                                       "c",
+                                       "aa",
+                                       "ab",
+                                       "ba",
+                                       "bb",
+                                       "",
+                                       "abababababababababababababababababababababababababababababababababab"
+                                       "c",
+                                       "abababababababababababababababababababababababababababababababababab"
+                                       "d"};
+    static const char *const values[] = {"1", "2", ""};
+    const struct gw_value other = {.type = GW_V_STRING, .s = GW_SLICE("1")};
+    char attrs[100][1024];
+    struct span spans[100] = {{0}};
+    const uint64_t(*plain)[GW_FACT_WORDS], (*edited)[GW_FACT_WORDS];
+    uint64_t seed = 5, any = 0;
+    struct rig r = {.c.share = 1};
+    struct gw_buf yaml;
+    struct gw_view v;
+
+    (void)state;
+    gw_buf_init(&yaml, 1 << 16);
+    gw_buf_put_str(&yaml, "policies: [");
+    for (unsigned i = 0; i < 20; i++)
+        gw_buf_printf(&yaml, "{name: p%u, type: string_attribute, string_attribute: {key: '%s', values: ['%s']}}, ", i,
+                      keys[i / 2], i % 2 ? "1" : "2");
+    gw_buf_put(&yaml, "]", 2);
+    rig_open(&r, (const char *)yaml.p);
+    for (unsigned i = 0; i < 100; i++) {
+        int at = 0;
+
+        for (uint64_t n = gw_test_random(&seed) % 8; n > 0; n--)
+            at += snprintf(attrs[i] + at, sizeof(attrs[i]) - (size_t)at,
+                           "%s{\"key\":\"%s\",\"value\":{\"stringValue\":\"%s\"}}", at ? "," : "",
+                           keys[gw_test_random(&seed) % 10], values[gw_test_random(&seed) % 3]);
+        spans[i].attrs = at ? attrs[i] : "";
+    }
+    rig_view(&r, spans, 100, &v);
+    plain = gw_policies_ask(r.p, &v);
+    gw_view_attr_set_rows(&v, GW_SLICE("other"), &other, GW_UPSERT);
+    edited = gw_policies_ask(r.p, &v);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(plain[i][0] == edited[i][0]);
+        any |= plain[i][0];
+    }
+    assert_int_equal(any, (1 << 20) - 1);
+    gw_view_clear(&v);
+    rig_close(&r);
+    gw_buf_clear(&yaml);
+}
+
 /* 256 conditions have the last bit of the last word. */
 static void all_bits_are_used(void **state)
 {
@@ -756,6 +812,7 @@ int main(void)
         cmocka_unit_test(inverted_votes_inside_of_others),
         cmocka_unit_test(at_ingest_a_drop_policy_holds_back_all_others),
         cmocka_unit_test(rows_are_asked_as_the_view_has_them),
+        cmocka_unit_test(edited_rows_answer_as_others),
         cmocka_unit_test(all_bits_are_used),
         cmocka_unit_test(facts_say_what_a_trace_is),
         cmocka_unit_test(policies_are_counted),

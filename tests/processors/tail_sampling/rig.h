@@ -25,7 +25,7 @@
 struct span {
     uint64_t start_ns, end_ns;
     unsigned status, flags;
-    const char *state, *attrs, *resource, *parent;
+    const char *state, *attrs, *resource, *parent, *events;
 };
 
 struct rig {
@@ -91,9 +91,9 @@ static inline void rig_span_json(struct gw_buf *json, const struct span *s)
     gw_buf_printf(json,
                   "{\"traceId\":\"0102030405060708090a0b0c0d0e0f10\",\"spanId\":\"0102030405060708\",\"parentSpanId\":"
                   "\"%s\",\"startTimeUnixNano\":\"%llu\",\"endTimeUnixNano\":\"%llu\",\"status\":{\"code\":%u},"
-                  "\"flags\":%u,\"traceState\":\"%s\",\"attributes\":[%s]}",
+                  "\"flags\":%u,\"traceState\":\"%s\",\"attributes\":[%s],\"events\":[%s]}",
                   s->parent ? s->parent : "", (unsigned long long)s->start_ns, (unsigned long long)s->end_ns, s->status,
-                  s->flags, s->state ? s->state : "", s->attrs ? s->attrs : "");
+                  s->flags, s->state ? s->state : "", s->attrs ? s->attrs : "", s->events ? s->events : "");
 }
 
 /* One batch; each span has a resource of its own. */
