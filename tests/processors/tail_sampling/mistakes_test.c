@@ -160,8 +160,7 @@ static void span_ingest_wants_stateless_policies(void **state)
         "type: always_sample",
         "type: latency, latency: {threshold_ms: 1}",
         "type: span_count, span_count: {min_spans: 1}",
-        "type: composite, composite: {max_total_spans_per_second: 1, composite_sub_policy: [{name: s, type: "
-        "always_sample}], rate_allocation: [{policy: s, percent: 1}]}",
+        "type: composite, composite: {composite_sub_policy: [{name: s, type: trace_flags}]}",
     };
     char yaml[512];
 
