@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the branch conditions of log/, or of what settles rows, round one by one; tests must notice.
+"""Turn the branch conditions of log/, of what settles rows, or of sampling policies round one by one; tests must notice.
 
-    mutate.py BUILD log|settling [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
+    mutate.py BUILD log|settling|policies [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
 
 Each condition of an if, while, for or ?: gets a number in copies of the files below BUILD/mutants, and the test programs of
 a release build are linked with those once: which condition is turned round is an environment variable (tools/mutant.c). The
@@ -46,6 +46,11 @@ def settling_files():
         if f.name in some or re.match(r"(places|feed|burial|graves|tries|chunk|wal)", f.name):
             files[f"queue/{f.name}"] = some.get(f.name)
     return files
+
+
+def policy_files():
+    names = ("build", "build_leaves", "limits", "policy", "predicates", "settled", "votes")
+    return {f"processors/tail_sampling/{n}.c": None for n in names}
 
 
 # files, tests: program, arguments, environment
@@ -102,6 +107,8 @@ GROUPS = {
         ("runtime_rot_test", [], {}),
         ("runtime_crash_test", [], {}),
     ]),
+    "policies": (policy_files, [(f"processors_tail_sampling_{t}_test", [], {})
+                                for t in ("policy", "limits", "mistakes", "conditions", "policy_malloc", "settled")]),
 }
 
 

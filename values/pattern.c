@@ -346,6 +346,8 @@ static int translate(struct translation *t)
         default:
             copy(t, 1);
         }
+    if (r == 0 && t->out.starved)
+        return -ENOMEM;
     if (r == 0 && t->out.failed)
         return gw_fail(t->err, -EINVAL, "pattern is longer than %d bytes", PATTERN_BYTES);
     return r;

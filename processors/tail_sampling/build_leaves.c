@@ -96,12 +96,15 @@ static void patterns(struct gw_build *b, struct gw_predicate *p, const struct gw
     }
     for (size_t i = 0; i < l->n; i++) {
         const char *re2 = ((const char **)l->items)[i];
+        int rc = gw_pattern_new(re2, &p->patterns[p->n_patterns], &err);
 
-        if (gw_pattern_new(re2, &p->patterns[p->n_patterns], &err) < 0)
+        if (rc == 0)
+            p->n_patterns++;
+        else if (rc == -ENOMEM)
+            gw_build_no_memory(b, block);
+        else
             gw_build_wrong(b, gw_build_item(gw_build_at(block, "values"), i), "invalid regex `%.120s`: %s", re2,
                            err.text);
-        else
-            p->n_patterns++;
     }
     if (l->n == 0)
         gw_build_odd(b, gw_build_at(block, "values"), "no values: it never matches");

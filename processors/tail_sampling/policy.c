@@ -124,6 +124,8 @@ static void build(struct gw_policies *p, struct gw_diag *diag)
         gw_build_wrong(&b, list, "must be a list of policies: without one no trace would be kept");
     else
         build_list(&b, list);
+    if (b.shape.failed)
+        gw_build_no_memory(&b, list);
     p->shape = gw_hash_stable(gw_buf_slice(&b.shape));
     gw_buf_clear(&b.shape);
 }
@@ -210,9 +212,13 @@ int gw_policies_new(struct gw_env *env, const struct gw_policies_conf *conf, str
         return gw_fail(err, -ENOMEM, "policies: out of memory");
     gw_diag_init(&diag);
     build(p, &diag);
-    for (const struct gw_diag_item *i = diag.first; i && r == 0; i = i->next)
-        if (i->severity == GW_DIAG_ERROR)
+    if (diag.n_errors) /* what is not even told of was for want of memory */
+        r = gw_fail(err, -ENOMEM, "policies: out of memory");
+    for (const struct gw_diag_item *i = diag.first; i && diag.n_errors; i = i->next)
+        if (i->severity == GW_DIAG_ERROR) {
             r = gw_fail(err, strstr(i->text, "out of memory") ? -ENOMEM : -EINVAL, "%s", i->text);
+            break;
+        }
     gw_diag_clear(&diag);
     if (r < 0) {
         gw_policies_free(p);
