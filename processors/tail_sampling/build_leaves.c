@@ -272,31 +272,20 @@ static void build_latency(struct gw_build *b, struct gw_rule *r, const struct gw
 /* ---- the other leaves ------------------------------------------------------------------------------------- */
 
 /*
- * floor(ratio × (2^64 - 1)), the product rounded to 64 significant bits first, half to even, as big.Float does. ratio
- * is mantissa × 2^exponent, so the product is a whole number of 117 bits, shifted.
+ * floor(ratio × (2^64 - 1)). The Collector rounds the product to 64 significant bits first, which changes nothing:
+ * ratio has 53, so what is taken away is less than one of the 64 and more than none.
  */
 static uint64_t hash_threshold(double ratio)
 {
-    int exponent, shift = 0;
-    unsigned __int128 product, half;
+    int exponent;
+    unsigned __int128 product;
 
     if (!(ratio > 0))
         return 0;
     if (ratio >= 1)
         return UINT64_MAX;
     product = (unsigned __int128)(uint64_t)ldexp(frexp(ratio, &exponent), 53) * UINT64_MAX;
-    exponent -= 53;
-    while (product >> shift >> 64)
-        shift++;
-    half = (unsigned __int128)1 << shift >> 1;
-    if (half) {
-        unsigned __int128 rest = product & (2 * half - 1);
-
-        product >>= shift;
-        product += rest > half || (rest == half && (product & 1));
-        exponent += shift;
-    }
-    return exponent <= -128 ? 0 : (uint64_t)(product >> -exponent);
+    return exponent <= 53 - 128 ? 0 : (uint64_t)(product >> (53 - exponent));
 }
 
 static void build_share(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,

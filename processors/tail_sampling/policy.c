@@ -6,7 +6,6 @@
 
 #include "core/hash.h"
 #include "ottl/ottl.h"
-#include "pipeline/component.h"
 #include "processors/tail_sampling/build.h"
 #include "values/pattern.h"
 
@@ -227,19 +226,6 @@ int gw_policies_new(struct gw_env *env, const struct gw_policies_conf *conf, str
     meter_policies(p);
     *ret = p;
     return 0;
-}
-
-unsigned gw_policies_reads(const struct gw_policies *p)
-{
-    unsigned ret = GW_C_ROW | (p->attributes ? GW_C_ATTRS | GW_C_RESOURCE : 0);
-
-    for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next) {
-        for (unsigned i = 0; i < a->n_span; i++)
-            ret |= gw_ottl_reads(a->span[i]);
-        for (unsigned i = 0; i < a->n_event; i++)
-            ret |= GW_C_CHILDREN | gw_ottl_reads(a->event[i]);
-    }
-    return ret;
 }
 
 uint64_t gw_policies_shape(const struct gw_policies *p)

@@ -101,8 +101,6 @@ void gw_policies_decide(struct gw_policies *p, const uint8_t id[16], const struc
  * with span_ingest. The verdict's policy and composite stay too with record_policy, its threshold with use_trace_state.
  */
 bool gw_policies_is_settled(const struct gw_policies *p, const uint8_t id[16], const struct gw_trace_facts *f);
-/** Columns that they look at (enum gw_column_set). */
-unsigned gw_policies_reads(const struct gw_policies *p);
 /**
  * The same number for lists whose predicates are the same: facts noted under one can be decided under the other. Stable
  * over restarts and machines.

@@ -21,6 +21,25 @@ static void any_condition_on_any_span(void **state)
     rig_close(&r);
 }
 
+static void conditions_stand_beside_others(void **state)
+{
+    struct rig r = {.c.share = 1};
+
+    (void)state;
+    rig_open(
+        &r, "policies: [{name: f, type: trace_flags}, {name: a, type: ottl_condition, ottl_condition: {span: ['name == "
+            "\"x\"', 'attributes[\"a\"] == 1']}}, {name: b, type: ottl_condition, ottl_condition: {error_mode: "
+            "propagate, span: ['attributes[\"b\"] == 1']}}]");
+    LOSES(&r, {0});
+    KEEPS(&r, {.flags = 1});
+    assert_string_equal(r.verdict.policy, "f");
+    KEEPS(&r, {.attrs = INT("a", 1)});
+    assert_string_equal(r.verdict.policy, "a");
+    KEEPS(&r, {.attrs = INT("b", 1)});
+    assert_string_equal(r.verdict.policy, "b");
+    rig_close(&r);
+}
+
 static void events_have_conditions_of_their_own(void **state)
 {
     struct rig r = {.c.share = 1};
@@ -79,6 +98,27 @@ static void the_first_span_that_says_something_decides(void **state)
     rig_close(&r);
 }
 
+static void what_failed_is_settled(void **state)
+{
+    struct rig r = {.c.share = 1};
+
+    (void)state;
+    rig_open(&r, ONE("error_mode: propagate, span: [" THREE "]"));
+    LOSES(&r, {.attrs = TEXT("t", "xyz")});
+    assert_false(gw_policies_is_settled(r.p, r.id, &r.facts));
+    LOSES(&r, {.attrs = TEXT("t", "z")});
+    assert_true(gw_policies_is_settled(r.p, r.id, &r.facts)); /* nobody else has a say */
+    rig_close(&r);
+    rig_open(&r,
+             "policies: [{name: c, type: composite, composite: {composite_sub_policy: [{name: o, type: ottl_condition, "
+             "ottl_condition: {error_mode: propagate, span: [" THREE "]}}, {name: a, type: always_sample}]}}]");
+    LOSES(&r, {.attrs = TEXT("t", "xyz")});
+    assert_false(gw_policies_is_settled(r.p, r.id, &r.facts));
+    LOSES(&r, {.attrs = TEXT("t", "z")});
+    assert_true(gw_policies_is_settled(r.p, r.id, &r.facts)); /* a is not asked */
+    rig_close(&r);
+}
+
 /* An error goes up through policies of policies; `and` is not asked for more once a part said no. */
 static void errors_inside_of_others(void **state)
 {
@@ -129,9 +169,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_condition_on_any_span),
+        cmocka_unit_test(conditions_stand_beside_others),
         cmocka_unit_test(events_have_conditions_of_their_own),
         cmocka_unit_test(what_fails_is_no_match_unless_it_propagates),
         cmocka_unit_test(the_first_span_that_says_something_decides),
+        cmocka_unit_test(what_failed_is_settled),
         cmocka_unit_test(errors_inside_of_others),
         cmocka_unit_test(mistakes_are_told_where_they_are),
     };

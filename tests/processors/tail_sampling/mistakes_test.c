@@ -203,6 +203,30 @@ static void there_is_room_for_256_conditions(void **state)
     gw_buf_clear(&yaml);
 }
 
+/* A condition that propagates takes two. */
+static void the_last_condition_may_need_two(void **state)
+{
+    struct rig r = {0};
+    struct gw_buf yaml;
+
+    (void)state;
+    for (unsigned n = 254; n <= 256; n++) {
+        gw_buf_init(&yaml, 1 << 20);
+        gw_buf_put_str(&yaml, "policies:\n");
+        for (unsigned i = 0; i < n; i++)
+            gw_buf_printf(&yaml, "  - {name: p%u, type: trace_flags}\n", i);
+        gw_buf_put_str(&yaml,
+                       "  - {name: x, type: ottl_condition, ottl_condition: {error_mode: propagate, span: ['name == "
+                       "\"\"']}}\n");
+        gw_buf_put_u8(&yaml, 0);
+        (void)rig_read(&r, (const char *)yaml.p);
+        assert_int_equal(r.diag.n_errors, n > 254);
+        gw_diag_clear(&r.diag);
+        gw_arena_clear(&r.conf);
+        gw_buf_clear(&yaml);
+    }
+}
+
 static void all_mistakes_are_told_at_once(void **state)
 {
     struct rig r = {0};
@@ -254,6 +278,9 @@ static void shapes_tell_predicates_apart(void **state)
     assert_true(shape != shape_of(LIST("['a b']", "5"), false));
     assert_true(shape != shape_of(LIST("[a, b]", "6"), false));
     assert_true(shape != shape_of(LIST("[a, b]", "5"), true));
+    assert_true(
+        shape_of("policies: [{name: a, type: ottl_condition, ottl_condition: {span: ['name == \"a\"']}}]", false) !=
+        shape_of("policies: [{name: a, type: ottl_condition, ottl_condition: {span: ['name == \"b\"']}}]", false));
     assert_true(shape != shape_of(LIST("[a, b], enabled_regex_matching: true", "5"), false));
 }
 
@@ -298,6 +325,7 @@ int main(void)
         cmocka_unit_test(composites_are_looked_through),
         cmocka_unit_test(span_ingest_wants_stateless_policies),
         cmocka_unit_test(there_is_room_for_256_conditions),
+        cmocka_unit_test(the_last_condition_may_need_two),
         cmocka_unit_test(all_mistakes_are_told_at_once),
         cmocka_unit_test(shapes_tell_predicates_apart),
         cmocka_unit_test(every_setting_is_in_the_docs),

@@ -141,7 +141,7 @@ static void put_leaf(struct gw_buf *y)
     const char *invert = upto(3) ? "false" : "true";
 
     gw_buf_printf(y, "name: n%u, ", upto(1u << 30));
-    switch (upto(12)) {
+    switch (upto(13)) {
     case 0:
         gw_buf_put_str(y, "type: always_sample");
         break;
@@ -166,6 +166,13 @@ static void put_leaf(struct gw_buf *y)
     case 6:
     case 7:
         gw_buf_printf(y, "type: status_code, status_code: {status_codes: [%s]}", upto(2) ? "ERROR" : "OK");
+        break;
+    case 12: /* fails without a text of two letters */
+        gw_buf_printf(
+            y,
+            "type: ottl_condition, ottl_condition: {error_mode: %s, span: ['Substring(attributes[\"t\"], 0, 2) == "
+            "\"%s\"']}",
+            upto(3) ? "propagate" : "ignore", upto(2) ? "zz" : "zy");
         break;
     case 8:
         gw_buf_printf(y, "type: numeric_attribute, numeric_attribute: {key: n, min_value: %u, invert_match: %s}",
@@ -247,7 +254,9 @@ static void fill_pool(struct span pool[N_POOL])
                                         INT("n", 1),
                                         INT("n", 3) "," BOOL("b", true),
                                         BOOL("b", false),
-                                        TEXT("t", "x") "," INT("n", 2)};
+                                        TEXT("t", "x") "," INT("n", 2),
+                                        TEXT("t", "zz"),
+                                        TEXT("t", "zy")};
     static const char *const states[] = {
         "", "", "", "ot=rv:10000000000000", "ot=rv:f0000000000000", "k=v", "ot=th:8,k=v", "ot=th:0", "=,="};
 
