@@ -48,7 +48,6 @@ const struct gw_planned gw_planned[] = {
 
     P("filter"),
     P("transform"),
-    P("dynamic_sampling"),
     P("queuebatch"),
     P("span"),
     P("redaction"),

@@ -276,7 +276,18 @@ def service_graph():
     shutil.rmtree(d)
 
 
-TESTS = {"service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+def dynamic_sampling():
+    d = pathlib.Path(tempfile.mkdtemp())
+    with Example("dynamic-sampling.yaml", {"ARCHIVE_DIR": str(d), "DECISION_DELAY": "100ms", "INITIAL_RATE": "1"}) as gw:
+        send(("traces",))
+        wait_for("a kept trace", 10, contains(d / "kept.jsonl", "example-span"))
+        text = (d / "kept.jsonl").read_text()
+        check('"stringValue":"routes"' in text and '"traceState":"ot=th:0"' in text, f"rule and rate are on it: {text}")
+        gw.stop()
+    shutil.rmtree(d)
+
+
+TESTS = {"dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}
