@@ -40,8 +40,8 @@ struct gw_ottl_fault {
  * Compile a condition.
  *
  * Shape     limits: 64 KiB of text, nesting of 64; literals, patterns and enums are resolved here
- * Owner     nothing of `text` is kept. env (clock, random numbers of Now() and UUID()) must live as long
- * Errors    -EINVAL (fault says what and where), -ENOMEM
+ * Owner     nothing of `text` is kept. env (clock, random numbers of Now() and UUID()) must live as long; NULL: only to
+ * check Errors    -EINVAL (fault says what and where), -ENOMEM
  */
 int gw_ottl_condition_new(struct gw_slice text, enum gw_ottl_context context, struct gw_env *env, struct gw_ottl **ret,
                           struct gw_ottl_fault *fault);

@@ -74,6 +74,10 @@ def truth(key, value, **more):
     return [policy("boolean_attribute", {"key": key, "value": value, **more})]
 
 
+def ottl(spans=(), events=(), **more):
+    return [policy("ottl_condition", {**({"span": list(spans)} if spans else {}), **({"spanevent": list(events)} if events else {}), **more})]
+
+
 def chance(percent, salt=None):
     return [policy("probabilistic", {"sampling_percentage": percent, **({"hash_salt": salt} if salt else {})})]
 
@@ -208,6 +212,31 @@ CASES = [
     Case("span_count", "range", [SMALL]),
     Case("span_count", "one", [policy("span_count", {"min_spans": 2, "max_spans": 3})]),
     Case("span_count", "large", [policy("span_count", {"min_spans": 3, "max_spans": 300}), policy("latency", {"threshold_ms": 5000})]),
+
+    Case("ottl_condition", "attributes", ottl(['span.attributes["tier"] == "gold"', 'span.attributes["http.response.status_code"] >= 500 and span.kind == SPAN_KIND_SERVER'])),
+    Case("ottl_condition", "resource", ottl(['resource.attributes["tenant"] == "a" or resource.attributes["service.name"] == "mail"'])),
+    Case("ottl_condition", "events", ottl(events=['spanevent.name == "exception" and spanevent.attributes["exception.type"] != "Oops"'])),
+    Case("ottl_condition", "both", ottl(['span.status.code == STATUS_CODE_ERROR and span.attributes["retry"] == true'], ['spanevent.attributes["attempt"] > 2'])),
+    Case("ottl_condition", "functions", ottl(['IsMatch(span.name, "^(GET|POST) /cart")', 'Len(span.name) > 9'])),
+    Case("ottl_condition", "not", ottl(['not (span.attributes["load"] < 0.8) and IsString(span.attributes["tier"])'])),
+    Case("ottl_condition", "null", ottl(['span.attributes["mixed"] != nil and span.attributes["none"] == nil'])),
+    Case("ottl_condition", "times", ottl(['span.end_time_unix_nano - span.start_time_unix_nano > 500000000'])),
+    Case("ottl_condition", "ids", ottl(['IsRootSpan() and span.trace_state["vendor"] == "one"', 'instrumentation_scope.version == "1.2" and span.dropped_attributes_count == 3'])),
+    Case("ottl_condition", "strings", ottl(['Concat([span.attributes["tier"], resource.attributes["tenant"]], "-") == "gold-a"', 'Split(span.name, "/")[1] == "pay"'])),
+    Case("ottl_condition", "case", ottl(['ToUpperCase(span.attributes["tier"]) == "GOLD" and Substring(span.name, 0, 3) != "GET"', 'HasSuffix(span.name, "{id}")'])),
+    Case("ottl_condition", "numbers", ottl(['Double(span.attributes["items"]) * 2.5 - 1 > 9', 'Int(span.attributes["load"]) == 1 or String(span.attributes["items"]) == "-5"'])),
+    Case("ottl_condition", "hash", ottl(['SHA256(span.attributes["tier"]) == "5a4ae4fe9ccb7e40ba8bcf5ac40f4faee3e97a45b9ad4d4f4e7a1aa2b0c4f3f0" or FNV(span.attributes["tier"]) == FNV("tin")'])),
+    Case("ottl_condition", "id_text", ottl(['span.trace_id.string < "8" and span.trace_id.string > "0"', 'span.parent_span_id == SpanID(0x0707070707070707)'])),
+    Case("ottl_condition", "inside", ottl(['span.attributes["map"]["k"] == "v" and span.attributes["list"][1] == 1', 'resource.attributes["limits"]["cpu"] == 2 and resource.attributes["zones"][0] == "us"'])),
+    Case("ottl_condition", "clock", ottl(['UnixMilli(span.start_time) > 1764000020000 and span.start_time < Time("2025-11-24T17:30:00Z", "%Y-%m-%dT%H:%M:%SZ")'])),
+    Case("ottl_condition", "duration", ottl(['span.end_time - span.start_time > Duration("700ms")', 'Milliseconds(span.end_time - span.start_time) == 99'])),
+    Case("ottl_condition", "types", ottl(['IsMap(resource.attributes["limits"]) and resource.attributes["raw"] == 0x0102', 'IsBool(span.attributes["mixed"]) or IsDouble(span.attributes["mixed"])'])),
+    Case("ottl_condition", "words", ottl(['span.kind.string == "Server" and span.status.message == "failed"', 'span.flags == 257 and span.kind == SPAN_KIND_CLIENT'])),
+    Case("ottl_condition", "event_and_span", ottl(events=['spanevent.attributes["attempt"] == span.attributes["items"]', 'spanevent.time == span.start_time and resource.attributes["tenant"] == "b"'])),
+    Case("ottl_condition", "json", ottl(['ParseJSON("{\\"a\\": [1, {\\"b\\": \\"gold\\"}]}")["a"][1]["b"] == span.attributes["tier"]'])),
+    Case("ottl_condition", "error_ignored", ottl(['span.attributes["mixed"] != nil and HasPrefix(span.attributes["mixed"], "no")', 'span.attributes["items"] == 5'], error_mode="ignore")),
+    Case("ottl_condition", "error_propagated", ottl(['span.attributes["mixed"] != nil and HasPrefix(span.attributes["mixed"], "no")', 'span.attributes["items"] == 5'], error_mode="propagate")),
+    Case("ottl_condition", "error_and_next", ottl(['span.attributes["mixed"] != nil and HasPrefix(span.attributes["mixed"], "no")'], error_mode="propagate") + [LATENCY, no(GOLD)]),
 
     Case("and", "two", [sub("and", LATENCY, RETRY)]),
     Case("and", "three", [sub("and", policy("latency", {"threshold_ms": 100}), SMALL, HALF)]),

@@ -159,6 +159,11 @@ static void mistakes_are_told_where_they_are(void **state)
         strstr(r.said, "test.yaml:7:11: error: policies::0::ottl_condition::span::1: 1:1 of the condition: "));
     gw_diag_clear(&r.diag);
     gw_arena_clear(&r.conf);
+    /* what is worked out while compiling needs no clock */
+    (void)rig_read(&r, ONE("span: ['span.start_time < Time(\"2025-11-24\", \"%Y-%m-%d\")']"));
+    assert_string_equal(r.said, "");
+    gw_diag_clear(&r.diag);
+    gw_arena_clear(&r.conf);
     (void)rig_read(&r, "policies: [{name: a, type: ottl_condition, ottl_condition: {error_mode: ignore}}]");
     assert_non_null(strstr(r.said, "policies::0::ottl_condition: expected at least one OTTL condition to filter on"));
     gw_diag_clear(&r.diag);
