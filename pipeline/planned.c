@@ -76,8 +76,6 @@ const struct gw_planned gw_planned[] = {
     C("roundrobin"),
     C("count"),
     C("sum"),
-    C("span_metrics"),
-    C("spanmetrics"),
     C("exceptions"),
     C("signal_to_metrics"),
     C("signaltometrics"),

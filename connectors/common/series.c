@@ -137,6 +137,7 @@ static struct gw_series *add(struct gw_series_table *t, struct gw_series_group *
     memcpy((uint8_t *)gw_series_value(s) + t->conf.value_bytes, key.p, key.n);
     s->key_bytes = (uint32_t)key.n;
     put_slot(t->slots, t->cap, place_hash(g, hash), s);
+    s->link = g->last;
     *g->last = s;
     g->last = &s->next;
     g->n++;
@@ -203,15 +204,13 @@ static void empty_slot(struct gw_series_table *t, const struct gw_series *s)
     t->slots[hole] = (struct gw_series_slot){0};
 }
 
-static void unlink_series(struct gw_series_table *t, struct gw_series **link)
+void gw_series_remove(struct gw_series_table *t, struct gw_series *s)
 {
-    struct gw_series *s = *link;
     struct gw_series_group *g = s->group;
 
     empty_slot(t, s);
-    *link = s->next;
-    if (g->last == &s->next)
-        g->last = link;
+    *s->link = s->next;
+    *(s->next ? &s->next->link : &g->last) = s->link;
     if (g->overflow == s)
         g->overflow = NULL;
     g->n--;
@@ -222,12 +221,11 @@ uint32_t gw_series_expire(struct gw_series_table *t, struct gw_series_group *g, 
 {
     uint32_t n = 0;
 
-    for (struct gw_series **link = &g->first; *link;) {
-        if ((*link)->seen_ns >= before_ns) {
-            link = &(*link)->next;
+    for (struct gw_series *s = g->first, *next; s; s = next) {
+        next = s->next;
+        if (s->seen_ns >= before_ns)
             continue;
-        }
-        unlink_series(t, link);
+        gw_series_remove(t, s);
         n++;
     }
     return n;
@@ -236,10 +234,12 @@ uint32_t gw_series_expire(struct gw_series_table *t, struct gw_series_group *g, 
 void gw_series_drop(struct gw_series_table *t, struct gw_series_group *g)
 {
     while (g->first)
-        unlink_series(t, &g->first);
+        gw_series_remove(t, g->first);
 }
 
-void gw_series_drop_first(struct gw_series_table *t, struct gw_series_group *g)
+void gw_series_uncharge(struct gw_series_table *t)
 {
-    unlink_series(t, &g->first);
+    if (t->conf.credit)
+        gw_credit_give(t->conf.credit, t->bytes);
+    t->conf.credit = NULL;
 }

@@ -21,7 +21,7 @@
 struct gw_series_group;
 
 struct gw_series {
-    struct gw_series *next; /* of the group */
+    struct gw_series *next, **link; /* of the group; link: what points to this one */
     struct gw_series_group *group;
     uint64_t hash; /* of the key */
     uint64_t start_ns, seen_ns;
@@ -77,10 +77,11 @@ struct gw_series *gw_series_find(const struct gw_series_table *t, const struct g
                                  uint64_t hash);
 /** Series that were not seen since before_ns go. Returns how many. */
 uint32_t gw_series_expire(struct gw_series_table *t, struct gw_series_group *g, uint64_t before_ns);
-/** All of them. */
+/** All series of the group. */
 void gw_series_drop(struct gw_series_table *t, struct gw_series_group *g);
-/** The first one, which must be there. */
-void gw_series_drop_first(struct gw_series_table *t, struct gw_series_group *g);
+void gw_series_remove(struct gw_series_table *t, struct gw_series *s);
+/** What is there is given back to the budget, and from now on none is taken: everything is about to end. */
+void gw_series_uncharge(struct gw_series_table *t);
 
 static inline void *gw_series_value(struct gw_series *s)
 {

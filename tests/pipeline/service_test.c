@@ -232,7 +232,7 @@ static void planned_components_are_not_unknown(void **state)
 {
     (void)state;
     says("receivers: {kafka: , otlp: }\nprocessors: {filter: , transform/x: {a: 1}, transfor: , zzz: }\n"
-         "connectors: {spanmetrics: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n" PIPE(
+         "connectors: {failover: }\nexporters: {debug: , logging: }\nextensions: {pprof: }\n" PIPE(
              "traces: {receivers: [otlp, kafka], processors: [filter, transform/x], exporters: [debug]}"),
          "t.yaml:1:13: error: receivers::kafka: the receiver \"kafka\" is planned and not there yet\n"
          "t.yaml:2:14: error: processors::filter: the processor \"filter\" is planned and not there yet\n"
@@ -240,7 +240,7 @@ static void planned_components_are_not_unknown(void **state)
          "t.yaml:2:45: error: processors::transfor: unknown processor type \"transfor\"; \"transform\" is planned "
          "and not there yet\n"
          "t.yaml:2:57: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
-         "t.yaml:3:14: error: connectors::spanmetrics: the connector \"spanmetrics\" is planned and not there yet\n"
+         "t.yaml:3:14: error: connectors::failover: the connector \"failover\" is planned and not there yet\n"
          "t.yaml:4:22: error: exporters::logging: there is no \"logging\" any more; use debug\n"
          "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n");
 }

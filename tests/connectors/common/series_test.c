@@ -81,7 +81,7 @@ static void series_are_found_again(void **state)
     assert_null(there(&t, &g[1], 1));
     assert_int_equal(g[1].n, 0);
     assert_non_null(at(&t, &g[1], 1, 5));
-    gw_series_drop_first(&t, &g[1]);
+    gw_series_remove(&t, g[1].first);
     assert_int_equal(g[1].n, 0);
     assert_true(credit.used_bytes == t.bytes && t.bytes > 0);
     gw_series_clear(&t);

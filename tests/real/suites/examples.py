@@ -115,6 +115,18 @@ def elasticsearch():
             check(any(d.index.startswith(index) and text in d.line.decode() for d in sink.kept), f"{index}: {[d.index for d in sink.kept]}")
 
 
+def span_metrics():
+    d = pathlib.Path(tempfile.mkdtemp())
+    env = {"NEXT_HTTP": "http://127.0.0.1:14318", "METRICS": str(d / "metrics.json"), "FLUSH_INTERVAL": "1s"}
+    with collector() as folder, Example("span-metrics.yaml", env) as gw:
+        send(("traces",))
+        wait_for("span-metrics.yaml: the span", 10, contains(folder / "traces.jsonl", "example-span"))
+        wait_for("span-metrics.yaml: its metrics", 10, contains(d / "metrics.json", "traces.span.metrics.duration"))
+        check(contains(d / "metrics.json", "example-span")(), "a dimension is its name")
+        gw.stop()
+    shutil.rmtree(d)
+
+
 def sampling():
     d = pathlib.Path(tempfile.mkdtemp())
     with Example("sampling.yaml", {"ARCHIVE_DIR": str(d), "SAMPLING_PERCENTAGE": "100"}) as gw:
@@ -287,7 +299,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}
