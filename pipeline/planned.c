@@ -74,7 +74,6 @@ const struct gw_planned gw_planned[] = {
     C("routing"),
     C("failover"),
     C("roundrobin"),
-    C("count"),
     C("sum"),
     C("exceptions"),
     C("signal_to_metrics"),

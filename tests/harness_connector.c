@@ -67,6 +67,7 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
 {
     struct gw_buf *body = &rig->bodies[rig->n_bodies];
 
+    rig->n_changes++;
     (void)out;
     assert_int_equal(port, 0);
     assert_false(v->failed);
@@ -147,6 +148,7 @@ void gw_joint_open(struct gw_joint_rig *r, const char *name, enum gw_signal sign
 
 void gw_joint_forget(struct gw_joint_rig *r)
 {
+    r->n_changes++;
     while (r->n_bodies)
         gw_buf_clear(&r->bodies[--r->n_bodies]);
     r->n_rows = 0;

@@ -41,6 +41,7 @@ struct gw_joint_rig {
     uint32_t n_rows;
     char *json; /* of all bodies, one a line */
     uint32_t settled[GW_REFUSED + 1];
+    unsigned n_changes; /* of bodies; goes on */
 };
 
 /** Read and check the settings; 0 or -EINVAL with r->said. */

@@ -134,7 +134,8 @@ static struct gw_series *add(struct gw_series_table *t, struct gw_series_group *
     }
     *s = (struct gw_series){.group = g, .hash = hash, .start_ns = now_ns, .seen_ns = now_ns};
     memset(gw_series_value(s), 0, t->conf.value_bytes);
-    memcpy((uint8_t *)gw_series_value(s) + t->conf.value_bytes, key.p, key.n);
+    if (key.n)
+        memcpy((uint8_t *)gw_series_value(s) + t->conf.value_bytes, key.p, key.n);
     s->key_bytes = (uint32_t)key.n;
     put_slot(t->slots, t->cap, place_hash(g, hash), s);
     s->link = g->last;

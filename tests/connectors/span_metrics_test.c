@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is counted, and under which names. What becomes of it over time: span_metrics/time_test.c. */
-#include "tests/connectors/span_metrics/rig.h"
+#include "tests/connectors/points.h"
 
 /*
  * Scenario    defaults; a span of 123 ms, a failed one, one that ends before it begins, one without a service

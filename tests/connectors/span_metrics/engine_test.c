@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In a whole gateway: four workers, a reload, the books, and the end. */
-#include "tests/connectors/span_metrics/rig.h"
+#include "tests/connectors/points.h"
 
 #include "otlp-proto/json.h"
 #include "tests/harness_engine.h"

@@ -119,10 +119,11 @@ def span_metrics():
     d = pathlib.Path(tempfile.mkdtemp())
     env = {"NEXT_HTTP": "http://127.0.0.1:14318", "METRICS": str(d / "metrics.json"), "FLUSH_INTERVAL": "1s"}
     with collector() as folder, Example("span-metrics.yaml", env) as gw:
-        send(("traces",))
+        send(("traces", "logs"))
         wait_for("span-metrics.yaml: the span", 10, contains(folder / "traces.jsonl", "example-span"))
         wait_for("span-metrics.yaml: its metrics", 10, contains(d / "metrics.json", "traces.span.metrics.duration"))
         check(contains(d / "metrics.json", "example-span")(), "a dimension is its name")
+        wait_for("span-metrics.yaml: the record, counted", 10, contains(d / "metrics.json", "log.record.count"))
         gw.stop()
     shutil.rmtree(d)
 
