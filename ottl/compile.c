@@ -19,7 +19,7 @@ struct compiler {
     struct gw_ottl_run run; /* for what is constant: its arena is the program's */
     struct gw_err err;
     int error;
-    uint32_t at, line, column; /* where the last node stood: places are counted on from there */
+    uint32_t at, line, line_at; /* how far lines have been counted, and where the last one begins */
 };
 
 #define WRONG(c, offset, ...) fail(c, gw_ottl_wrong((c)->fault, (c)->text, offset, __VA_ARGS__))
@@ -43,18 +43,18 @@ static void *alloc(struct compiler *c, size_t n)
     return p ? p : fail(c, -ENOMEM);
 }
 
+/* Mostly forwards, and back inside of a line. */
 static void go_to(struct compiler *c, uint32_t at)
 {
-    if (at < c->at || c->line == 0) {
-        c->at = 0;
-        c->line = c->column = 1;
+    if (at < c->line_at || c->line == 0) {
+        c->at = c->line_at = 0;
+        c->line = 1;
     }
-    for (; c->at < at; c->at++) {
-        bool ends = c->text.p[c->at] == '\n';
-
-        c->line += ends;
-        c->column = ends ? 1 : c->column + 1;
-    }
+    for (; c->at < at; c->at++)
+        if (c->text.p[c->at] == '\n') {
+            c->line++;
+            c->line_at = c->at + 1;
+        }
 }
 
 static expr *node(struct compiler *c, enum gw_ottl_expr_kind kind, const ast *a)
@@ -67,7 +67,7 @@ static expr *node(struct compiler *c, enum gw_ottl_expr_kind kind, const ast *a)
     e->kind = (uint8_t)kind;
     e->type = kind >= GW_EX_TRUTH ? GW_OT_BOOL : GW_OT_ANY;
     e->line = c->line;
-    e->column = c->column;
+    e->column = a->at - c->line_at + 1;
     return e;
 }
 
@@ -203,10 +203,15 @@ static void *unknown_path(struct compiler *c, const ast *a, enum gw_ottl_context
         return WRONG(c, a->at, "a condition about a %s cannot ask for a %s", gw_ottl_context_name(c->o->context),
                      gw_ottl_context_name(other));
     gw_ottl_path_names(context, names, MAX_NAMES);
-    near = gw_suggest(name, names);
+    near = name.n > 11 && memcmp(name.p, "attributes.", 11) == 0 ? NULL : gw_suggest(name, names);
     if (near)
         return WRONG(c, a->at, "a %s has no path %.*s: did you mean %s?", of, width(name), name.p, near);
-    for (unsigned i = 0; i < GW_OTTL_N_CONTEXTS; i++) { /* span_event.name */
+    if (name.n > 11 && memcmp(name.p, "attributes.", 11) == 0)
+        return WRONG(c, a->at, "an attribute is written attributes[\"%.*s\"]", width(name) - 11, name.p + 11);
+    if (a->n > 1 && gw_ottl_path_find(c->o->context, a->first->text))
+        return WRONG(c, a->at, "%.*s has no part %.*s", width(a->first->text), a->first->text.p, width(a->last->text),
+                     a->last->text.p);
+    for (unsigned i = 0; other == GW_OTTL_N_CONTEXTS && i < GW_OTTL_N_CONTEXTS; i++) { /* span_event.name */
         const char *one[] = {gw_ottl_context_name((enum gw_ottl_context)i), NULL};
 
         if (a->n > 1 && gw_suggest(a->first->text, one))
@@ -315,6 +320,8 @@ static bool match_args(struct compiler *c, const ast *a, const struct gw_ottl_fu
     for (; most < GW_OTTL_MAX_ARGS && f->args[most].name; most++)
         least += !f->args[most].optional;
     if (a->n < least || a->n > most) {
+        if (most == 0)
+            return WRONG(c, a->at, "%s takes no argument", f->name) != NULL;
         if (least == most)
             return WRONG(c, a->at, "%s takes %u argument%s, not %u", f->name, most, most == 1 ? "" : "s", a->n) != NULL;
         return WRONG(c, a->at, "%s takes %u to %u arguments, not %u", f->name, least, most, a->n) != NULL;
@@ -445,6 +452,10 @@ static expr *compile_enum(struct compiler *c, const ast *a)
         return WRONG(c, a->at, "%.*s needs its arguments in brackets", width(a->text), a->text.p);
     gw_ottl_enum_names(c->o->context, names, MAX_NAMES);
     near = gw_suggest(a->text, names);
+    for (const char *const *n = names; !near && *n; n++) /* ERROR for STATUS_CODE_ERROR */
+        if (strlen(*n) > a->text.n + 1 && gw_slice_is(a->text, *n + strlen(*n) - a->text.n) &&
+            (*n)[strlen(*n) - a->text.n - 1] == '_')
+            near = *n;
     return WRONG(c, a->at, "a %s has no enum %.*s%s%s%s", gw_ottl_context_name(c->o->context), width(a->text),
                  a->text.p, near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
 }
@@ -598,8 +609,7 @@ static expr *compile_condition(struct compiler *c, const ast *a)
     case GW_AST_PATH:
         if (!compile_path(c, a))
             return NULL;
-        return WRONG(c, a->at, "a path alone is no condition: compare it, as in %.*s == true", width(a->first->text),
-                     a->first->text.p);
+        return WRONG(c, a->at, "a path alone is no condition: compare it, with == true or != nil");
     case GW_AST_MATH:
     case GW_AST_NEGATE:
     case GW_AST_NIL:

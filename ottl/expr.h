@@ -30,7 +30,7 @@ enum gw_ottl_expr_kind {
 };
 
 struct gw_ottl_expr {
-    uint8_t kind, type, op; /* type: enum gw_ottl_type of what it gives, as far as it is known */
+    uint8_t kind, type, op; /* type: enum gw_ottl_type of what it gives when that is not nil, as far as it is known */
     uint32_t line, column, n, n_keys;
     struct gw_ottl_expr **kids, **keys;
     const char *joins;

@@ -34,13 +34,13 @@
 
 /* clang-format off */
 static const struct gw_ottl_function functions[] = {
-    FN("Bool", ANY, same, TARGET(BOOL_LIKE)),
+    FN("Bool", BOOL, same, TARGET(BOOL_LIKE)),
     FN("Coalesce", ANY, coalesce, {ARG("values", LAZY)}),
     FN("Concat", STRING, concat, {ARG("vals", TEXTS), ARG("delimiter", STRING)}),
     FN("ContainsValue", BOOL, contains_value, {ARG("target", LIST), ARG("item", ANY)}),
     PREPARED("ConvertCase", STRING, convert_case, {ARG("target", STRING), ARG("to_case", LITERAL_STRING)}),
     FN("Day", INT, day, {ARG("time", TIME)}),
-    FN("Double", ANY, same, TARGET(DOUBLE_LIKE)),
+    FN("Double", DOUBLE, same, TARGET(DOUBLE_LIKE)),
     FN("Duration", DURATION, duration, {ARG("duration", STRING)}),
     PREPARED("ExtractPatterns", MAP, extract_patterns, {ARG("target", STRING), ARG("pattern", STRING)}),
     FN("FNV", INT, fnv, TARGET(STRING)),
@@ -51,7 +51,7 @@ static const struct gw_ottl_function functions[] = {
     FN("Hour", INT, hour, {ARG("time", TIME)}),
     FN("Hours", DOUBLE, hours, {ARG("duration", DURATION)}),
     FN("Index", INT, index, {ARG("target", ANY), ARG("value", ANY)}),
-    FN("Int", ANY, same, TARGET(INT_LIKE)),
+    FN("Int", INT, same, TARGET(INT_LIKE)),
     FN("IsBool", BOOL, is_bool, TARGET(ANY)),
     FN("IsDouble", BOOL, is_double, TARGET(ANY)),
     FN("IsEmpty", BOOL, is_empty, TARGET(ANY)),
@@ -80,7 +80,7 @@ static const struct gw_ottl_function functions[] = {
     FN("Seconds", DOUBLE, seconds, {ARG("duration", DURATION)}),
     FN("SpanID", SPAN_ID, span_id, TARGET(BYTES_LIKE)),
     FN("Split", LIST, split, {ARG("target", STRING), ARG("delimiter", STRING)}),
-    FN("String", ANY, same, TARGET(STRING_LIKE)),
+    FN("String", STRING, same, TARGET(STRING_LIKE)),
     FN("Substring", STRING, substring, {ARG("target", STRING), ARG("start", INT), ARG("length", INT),
                                         OPTIONAL("utf8_safe", LITERAL_BOOL)}),
     PREPARED("Time", TIME, time, {ARG("time", STRING), ARG("format", LITERAL_STRING),

@@ -47,7 +47,7 @@ struct gw_ottl_call {
 
 struct gw_ottl_function {
     const char *name;
-    uint8_t type; /* enum gw_ottl_type of what it gives */
+    uint8_t type; /* enum gw_ottl_type of what it gives, when that is not nil */
     bool impure;  /* gives something else each time, or knows the item: never folded */
     bool of_spans;
     struct gw_ottl_arg args[GW_OTTL_MAX_ARGS];

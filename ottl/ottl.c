@@ -9,6 +9,7 @@ enum {
     CHUNK_BYTES = 4 << 10,
     TREE_BYTES = 64 << 20, /* of 64 KiB of text: a node of a hundred bytes a token, at most */
     PROGRAM_BYTES = 64 << 20,
+    SCRATCH_FIRST = 256,
     SCRATCH_BYTES = 4 << 20,
 };
 
@@ -38,7 +39,9 @@ int gw_ottl_condition_new(struct gw_slice text, enum gw_ottl_context context, st
     o->context = context;
     gw_arena_init(&o->arena, CHUNK_BYTES, PROGRAM_BYTES);
     gw_buf_init(&o->buf, SCRATCH_BYTES);
-    r = compile(o, text, fault);
+    r = gw_buf_reserve(&o->buf, SCRATCH_FIRST);
+    if (r == 0)
+        r = compile(o, text, fault);
     if (r < 0)
         gw_ottl_free(o);
     else

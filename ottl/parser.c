@@ -314,8 +314,9 @@ static ast *parse_word(struct parser *p)
         return a;
     }
     if (isupper(word.text.p[0]))
-        return WRONG(p, word.at, "%.*s needs its arguments in brackets", (int)(word.text.n < 60 ? word.text.n : 60),
-                     word.text.p);
+        return WRONG(p, word.at,
+                     "%.*s is no path, which is in lower case, and no call, which has its arguments in brackets",
+                     (int)(word.text.n < 60 ? word.text.n : 60), word.text.p);
     p->lexer = before;
     p->token = word;
     return parse_path(p);

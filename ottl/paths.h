@@ -28,7 +28,7 @@ enum gw_ottl_keys {
 struct gw_ottl_path {
     const char *name; /* "status.code" */
     uint8_t context;  /* enum gw_ottl_context: whose it is */
-    uint8_t field;    /* of paths.c */
+    uint8_t field;    /* enum field of fields.h */
     uint8_t type;     /* enum gw_ottl_type; without keys */
     uint8_t keys;     /* enum gw_ottl_keys */
     uint8_t reads;    /* enum gw_ottl_columns */
@@ -54,6 +54,8 @@ void gw_ottl_enum_names(enum gw_ottl_context c, const char **ret, unsigned room)
 bool gw_ottl_path_get(struct gw_ottl_run *r, const struct gw_ottl_path *p, struct gw_ottl_value *ret);
 /** The parent id of a span, zeros when it has none. */
 void gw_ottl_parent_get(struct gw_ottl_run *r, struct gw_ottl_value *ret);
+/** A span's trace state, whole. */
+void gw_ottl_trace_state(struct gw_ottl_run *r, struct gw_ottl_value *ret);
 /** One member of a span's trace state: "" when it has none of that key, nil when the state is not valid. */
 void gw_ottl_trace_state_get(struct gw_ottl_run *r, struct gw_slice key, struct gw_ottl_value *ret);
 

@@ -436,7 +436,7 @@ static void put_zone(struct gw_buf *out, int32_t offset_s)
     if (offset_s == 0)
         gw_buf_put_str(out, "UTC");
     else
-        put_offset(out, offset_s, offset_s % 3600 ? 2 : 1, "", false);
+        put_offset(out, offset_s, 2, "", false);
 }
 
 static void put_date(struct gw_buf *out, uint8_t c, const struct gw_ottl_civil *t)
@@ -451,8 +451,8 @@ static void put_date(struct gw_buf *out, uint8_t c, const struct gw_ottl_civil *
     case 'm':
         gw_buf_printf(out, "%02u", t->month);
         break;
-    case 'o':
-        gw_buf_printf(out, "%2u", t->month);
+    case 'o': /* meant to be padded with a blank; Go's layouts know that of days only */
+        gw_buf_printf(out, "_%u", t->month);
         break;
     case 'q':
         gw_buf_printf(out, "%u", t->month);

@@ -68,7 +68,8 @@ bool gw_ottl_take_buf(struct gw_ottl_run *r, size_t begin, struct gw_slice *ret)
     bool ok = !r->buf->failed;
 
     if (ok)
-        *ret = gw_arena_dup(r->arena, (struct gw_slice){r->buf->p + begin, r->buf->n - begin});
+        *ret = gw_arena_dup(r->arena,
+                            r->buf->n > begin ? gw_slice_of(r->buf->p + begin, r->buf->n - begin) : GW_SLICE(""));
     r->buf->n = begin;
     r->buf->failed = r->buf->starved = false;
     return (ok && ret->p) || gw_ottl_starve(r);
@@ -232,13 +233,21 @@ bool gw_ottl_map_get(struct gw_ottl_run *r, const struct gw_ottl_value *map, str
 /* Lists of other forms than WIRE may hold what an attribute cannot. */
 static bool put_json(struct gw_ottl_run *r, const struct gw_ottl_value *v, unsigned depth);
 
+/* A pcommon.Map or pcommon.Slice inside []any shows nothing of itself to json.Marshal. */
+static bool is_opaque(const struct gw_ottl_value *v)
+{
+    return v->type == GW_OT_MAP || (v->type == GW_OT_LIST && v->form == GW_OF_WIRE);
+}
+
 static bool put_json_items(struct gw_ottl_run *r, const struct gw_ottl_value *v, unsigned depth)
 {
     gw_buf_put_u8(r->buf, '[');
     for (uint32_t i = 0; i < v->n; i++) {
         if (i)
             gw_buf_put_u8(r->buf, ',');
-        if (!put_json(r, &v->items[i], depth + 1))
+        if (is_opaque(&v->items[i]))
+            gw_buf_put_str(r->buf, "{}");
+        else if (!put_json(r, &v->items[i], depth + 1))
             return false;
     }
     gw_buf_put_u8(r->buf, ']');

@@ -268,6 +268,9 @@ static int group(struct translation *t)
         return named_group(t, 4);
     if (s[2] == '<' && s[3] != '=' && s[3] != '!')
         return named_group(t, 3);
+    if (s[2] == '=' || s[2] == '!' || s[2] == '<')
+        return refuse(t, s,
+                      s[2] == '<' ? "look-behind, which RE2 does not have," : "look-ahead, which RE2 does not have,");
     while (s[n] && strchr("imsU-", s[n]))
         n++;
     if (s[n] != ':' && (s[n] != ')' || n == 2))

@@ -234,7 +234,7 @@ bool gw_parse_double(struct gw_slice s, double *ret)
 
 /* ---- as text ---------------------------------------------------------------------------------------------- */
 
-/* How a value becomes JSON: where pairs are sorted, and whether < > & are escaped as in HTML. */
+/* How a value becomes JSON: where pairs are sorted, and whether < > & are escaped and exponents padded. */
 struct json_style {
     struct gw_arena *arena;
     bool html;
@@ -249,7 +249,7 @@ static void put_json_string(struct gw_buf *out, struct gw_slice s, bool html)
     for (size_t i = 0; i < s.n; i++) {
         const char *name = s.p[i] ? memchr(names, s.p[i], sizeof(names) - 1) : NULL;
 
-        if (name)
+        if (name && (!html || name > names + 1)) /* json.Marshal here is goccy's: \u0008 and \u000c */
             gw_buf_printf(out, "\\%c", letters[name - names]);
         else if (s.p[i] < 0x20 || (html && (s.p[i] == '<' || s.p[i] == '>' || s.p[i] == '&')))
             gw_buf_printf(out, "\\u%04x", s.p[i]);
@@ -415,7 +415,7 @@ static void put_json(struct gw_buf *out, const struct gw_value *v, const struct 
         gw_json_put_i64(out, v->i);
         break;
     case GW_V_DOUBLE:
-        gw_buf_put(out, number, gw_double_text(v->f, GW_DOUBLE_ES6, number));
+        gw_buf_put(out, number, gw_double_text(v->f, style->html ? GW_DOUBLE_JSON : GW_DOUBLE_ES6, number));
         break;
     case GW_V_BYTES:
         gw_buf_put_u8(out, '"');

@@ -20,7 +20,7 @@ int gw_value_from_node(const struct gw_node *n, struct gw_arena *arena, struct g
  */
 bool gw_value_text(const struct gw_value *v, struct gw_arena *arena, struct gw_slice *ret);
 
-/** How JSON escapes: only what must be, or also < > & as \u003c, … (encoding/json for HTML). */
+/** JSON as AsString writes it, or as json.Marshal of goccy/go-json: < > & are \u003c, …, and 1e-7 is 1e-07. */
 enum gw_text_style { GW_TEXT_PLAIN, GW_TEXT_HTML };
 /** gw_value_text behind what `out` holds already; map keys are sorted in `arena`. Errors: out->failed. */
 void gw_value_put_text(struct gw_buf *out, const struct gw_value *v, struct gw_arena *arena, enum gw_text_style how);
