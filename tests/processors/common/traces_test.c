@@ -375,6 +375,81 @@ static void test_counts(void **state)
 }
 
 /*
+ * Scenario: a trace is put off into the past, another to a time behind it.
+ * Guarantees: the first is due at once, whatever the clock was, the other in its tick.
+ */
+static void test_due_in_the_past_is_due_now(void **state)
+{
+    struct gw_traces_conf conf = {.tick_ns = SECOND};
+    struct gw_trace *a, *b;
+    struct gw_test_env te;
+    struct gw_traces *t;
+    uint8_t id[16] = {1};
+
+    (void)state;
+    gw_test_env_init(&te, 1);
+    conf.env = &te.env;
+    t = gw_traces_new(&conf);
+    a = gw_traces_add(t, id, 5000 * SECOND, 5010 * SECOND);
+    id[0] = 2;
+    b = gw_traces_add(t, id, 5000 * SECOND, 5010 * SECOND);
+    assert_null(gw_traces_next_due(t, 5003 * SECOND));
+    gw_traces_set_due(t, a, 7 * SECOND);
+    assert_ptr_equal(gw_traces_next_due(t, 5003 * SECOND), a);
+    gw_traces_set_due(t, a, 5003 * SECOND + 1);
+    assert_null(gw_traces_next_due(t, 5003 * SECOND + 2)); /* within a tick */
+    assert_ptr_equal(gw_traces_next_due(t, 5004 * SECOND), a);
+    gw_traces_drop(t, a);
+    assert_null(gw_traces_next_due(t, 5009 * SECOND));
+    assert_ptr_equal(gw_traces_next_due(t, 9000 * SECOND), b);
+    gw_traces_free(t);
+    gw_test_env_clear(&te);
+}
+
+/*
+ * Scenario: a long trace fills a budget of 1 MiB and is dropped; then only traces without spans come; then a long one again.
+ * Guarantees: the memory that spans had is the traces' now, and back; three quarters of the budget can be used.
+ */
+static void test_reserves_are_no_reason_to_refuse(void **state)
+{
+    struct gw_traces_conf conf = {.budget_bytes = BUDGET, .tick_ns = SECOND};
+    struct gw_batch *b = make(1, 1, 3000, 9);
+    struct gw_test_env te;
+    struct gw_trace *x;
+    struct gw_traces *t;
+    uint8_t id[16] = {0};
+    uint32_t row = 0;
+
+    (void)state;
+    gw_test_env_init(&te, 1);
+    conf.env = &te.env;
+    t = gw_traces_new(&conf);
+    x = gw_traces_add(t, id, 1, 2);
+    gw_traces_begin(t, b);
+    while (gw_traces_keep(t, x, &row, 1) == 0)
+        ;
+    gw_traces_end(t);
+    gw_traces_drop(t, x);
+    for (uint32_t i = 1; i < 100000; i++) {
+        memcpy(id, &i, sizeof(i));
+        if (!gw_traces_add(t, id, 1, 2))
+            break;
+    }
+    assert_true(gw_traces_n(t) * sizeof(*x) > BUDGET * 3 / 4);
+    while (gw_traces_n(t))
+        gw_traces_drop(t, gw_traces_oldest(t));
+    x = gw_traces_add(t, id, 1, 2); /* and back */
+    gw_traces_begin(t, b);
+    while (gw_traces_keep(t, x, &row, 1) == 0)
+        ;
+    gw_traces_end(t);
+    assert_true(x->chain.n_bytes > BUDGET * 3 / 4);
+    gw_traces_free(t);
+    (void)gw_batch_unref(b);
+    gw_test_env_clear(&te);
+}
+
+/*
  * Scenario: a budget of 1 MiB and a client whose every span has a resource of its own, 20,000 of them.
  * Guarantees: all is counted; room is made by dropping the oldest; with the last span the last resource is gone.
  */
@@ -470,6 +545,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_steps_against_a_model),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_due_in_the_past_is_due_now),
+        cmocka_unit_test(test_reserves_are_no_reason_to_refuse),
         cmocka_unit_test(test_a_resource_a_span),
         cmocka_unit_test(test_memory_goes_back),
     };
