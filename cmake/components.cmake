@@ -21,7 +21,7 @@ file(GLOB common CONFIGURE_DEPENDS receivers/common/*.c processors/common/*.c co
 add_library(gw_components STATIC pipeline/registry/registry.c ${component_sources} ${common})
 target_include_directories(gw_components PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_values gw_ottl gw_otlp-proto gw_net ${CRYPT}
-  PkgConfig::libpcre2-8 PkgConfig::libcrypto)
+  PkgConfig::libpcre2-8 PkgConfig::libcrypto PkgConfig::liblz4)
 
 function(gw_component_tests)
   foreach(kind exporters processors connectors)

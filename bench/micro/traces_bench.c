@@ -4,21 +4,26 @@
  * ten written. In two shapes: all spans of a trace together in one request, and spans of 10,000 traces by turns. One
  * JSON line a case: ns of CPU a span (the least of the steps; the first, which meets memory for the first time, by
  * itself) with 20,000 to 30,000 traces waiting, bytes a span with TRACES (100,000) waiting: by the store's own count,
- * and by what the process has grown.
+ * and by what the process has grown; and the same packed, with what packing and writing costs.
+ *
+ * traces_bench [PAYLOADS]: with spans of gen_payloads.py, which pack as real ones do; those made here are random.
  */
 #include <unistd.h>
 
 #include "bench/micro/spans.h"
 #include "processors/common/traces.h"
 
+#define SECOND UINT64_C(1000000000)
 enum { WAITING_STEPS = 2, STEPS = 12 };
+
+static uint64_t now_ns = 1;
 
 static void put_rows(struct gw_traces *t, const struct gw_batch *b, const uint32_t *rows, uint32_t n)
 {
     struct gw_trace *trace = gw_traces_find(t, b->trace_id[rows[0]]);
 
     if (!trace)
-        trace = gw_traces_add(t, b->trace_id[rows[0]], 1, 1000);
+        trace = gw_traces_add(t, b->trace_id[rows[0]], now_ns, now_ns + 1000);
     micro_check(trace && gw_traces_keep(t, trace, rows, n) == 0, "keep");
 }
 
@@ -29,7 +34,9 @@ static void put(struct gw_traces *t, const struct gw_batch *b)
 
     gw_traces_begin(t, b);
     for (uint32_t row = 0, n; row < N_SPANS; row += n) {
-        for (n = 0; row + n < N_SPANS && memcmp(b->trace_id[row], b->trace_id[row + n], 16) == 0; n++) {
+        for (n = 0; row + n < N_SPANS && b->scope[row] == b->scope[row + n] &&
+                    memcmp(b->trace_id[row], b->trace_id[row + n], 16) == 0;
+             n++) {
             rows[n] = row + n;
             gw_traces_ahead(t, row + n);
         }
@@ -124,7 +131,49 @@ static void memory(struct gw_env *env, bool by_turns, uint64_t traces, struct gw
     gw_traces_free(t);
 }
 
-int main(void)
+/* All are written in the end, as if they were kept. */
+static void packed(struct gw_env *env, bool by_turns, uint64_t traces, struct gw_buf *out)
+{
+    struct gw_traces_conf conf = {.env = env, .facts_bytes = 64, .tick_ns = 1000, .compress = true};
+    struct gw_traces *t = gw_traces_new(&conf);
+    double before = rss(), n = (double)(traces * A_TRACE), cool = 0, write, begin, held, grown;
+
+    micro_check(t != NULL, "memory");
+    for (uint64_t i = 0; i < traces * A_TRACE; i += N_SPANS) {
+        (void)put_request(t, i, by_turns);
+        if ((i + N_SPANS) % ((uint64_t)TURNS * A_TRACE) != 0)
+            continue;
+        begin = micro_cpu_ns();
+        (void)gw_traces_cool(t, now_ns += 2 * SECOND, UINT64_MAX);
+        cool += micro_cpu_ns() - begin;
+    }
+    for (unsigned i = 0; i < 100; i++) /* what the last ones had goes back */
+        (void)gw_traces_next_due(t, now_ns += SECOND);
+    held = (double)gw_traces_held_bytes(t);
+    grown = rss() - before;
+    begin = micro_cpu_ns();
+    for (struct gw_trace *x = gw_traces_oldest(t); x; x = gw_traces_newer(t, x)) {
+        gw_buf_reset(out);
+        micro_check(gw_traces_write(t, x, out) == 0, "write");
+    }
+    write = micro_cpu_ns() - begin;
+    printf("{\"bench\":\"traces\",\"case\":\"%s, packed\",\"traces\":%llu,\"held_bytes_per_span\":%.1f,"
+           "\"rss_bytes_per_span\":%.1f,\"cool_ns\":%.1f,\"write_ns\":%.1f}\n",
+           by_turns ? "by turns" : "together", (unsigned long long)traces, held / n, grown / n, cool / n, write / n);
+    gw_traces_free(t);
+    now_ns = 1;
+}
+
+static void load(const char *dir)
+{
+    struct micro_set set;
+
+    micro_load(&set, dir, "traces100", GW_TRACES);
+    for (unsigned i = 0; i < N_BATCHES; i++)
+        batches[i] = set.batches[i];
+}
+
+int main(int argc, char **argv)
 {
     uint64_t traces = getenv("TRACES") ? strtoull(getenv("TRACES"), NULL, 10) / TURNS * TURNS : 100000;
     struct gw_env *env = gw_env_real_new();
@@ -132,10 +181,14 @@ int main(void)
 
     micro_check(env != NULL, "memory");
     gw_buf_init(&out, 64 << 20);
-    spans_make();
+    if (argc > 1)
+        load(argv[1]);
+    else
+        spans_make();
     for (int by_turns = 0; by_turns < 2; by_turns++) {
         speed(env, by_turns, &out);
         memory(env, by_turns, traces, &out);
+        packed(env, by_turns, traces, &out);
     }
     spans_free();
     gw_buf_clear(&out);

@@ -108,6 +108,12 @@ static struct gw_slice take(struct gw_chain_reader *r, uint32_t n)
     const uint8_t *p;
     uint32_t room;
 
+    if (r->flat) {
+        p = r->flat;
+        r->flat += n;
+        r->left -= n;
+        return gw_slice_of(p, n);
+    }
     if (r->at == GW_BLOCK_BYTES) {
         r->block = *gw_slabs_link(&r->b->slabs, r->block);
         r->at = 0;
@@ -122,7 +128,8 @@ static struct gw_slice take(struct gw_chain_reader *r, uint32_t n)
 
 static void prefetch_next(const struct gw_chain_reader *r)
 {
-    uint32_t next = r->left > GW_BLOCK_BYTES - r->at ? *gw_slabs_link(&r->b->slabs, r->block) : 0;
+    bool has_next = !r->flat && r->left > GW_BLOCK_BYTES - r->at;
+    uint32_t next = has_next ? *gw_slabs_link(&r->b->slabs, r->block) : 0;
     const uint8_t *p = next ? gw_slabs_at(&r->b->slabs, next) : NULL;
 
     for (uint32_t at = 0; p && at < GW_BLOCK_BYTES; at += CACHE_LINE)

@@ -47,6 +47,7 @@ void gw_blocks_prefetch_end(const struct gw_blocks *b, const struct gw_chain *c)
 struct gw_chain_reader {
     const struct gw_blocks *b;
     uint32_t block, at, left; /* at: in the block, 0 … GW_BLOCK_BYTES */
+    const uint8_t *flat;      /* these bytes instead, or NULL */
 };
 void gw_chain_begin(const struct gw_blocks *b, const struct gw_chain *c, struct gw_chain_reader *ret);
 /** n bytes into `to`. False when there are fewer: then nothing was taken. */

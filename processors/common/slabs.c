@@ -87,27 +87,44 @@ static struct gw_slab *slab_at(const struct gw_slabs *s, uint32_t id)
     return (struct gw_slab *)(void *)s->at[id];
 }
 
-static void list_add(const struct gw_slabs *s, uint32_t *head, uint32_t id)
+static void list_add_first(const struct gw_slabs *s, struct gw_slab_list *l, uint32_t id)
 {
     struct gw_slab *slab = slab_at(s, id);
 
     slab->before = 0;
-    slab->next = *head;
-    if (*head)
-        slab_at(s, *head - 1)->before = id + 1;
-    *head = id + 1;
+    slab->next = l->first;
+    if (l->first)
+        slab_at(s, l->first - 1)->before = id + 1;
+    else
+        l->last = id + 1;
+    l->first = id + 1;
 }
 
-static void list_remove(const struct gw_slabs *s, uint32_t *head, uint32_t id)
+static void list_add_last(const struct gw_slabs *s, struct gw_slab_list *l, uint32_t id)
+{
+    struct gw_slab *slab = slab_at(s, id);
+
+    slab->before = l->last;
+    slab->next = 0;
+    if (l->last)
+        slab_at(s, l->last - 1)->next = id + 1;
+    else
+        l->first = id + 1;
+    l->last = id + 1;
+}
+
+static void list_remove(const struct gw_slabs *s, struct gw_slab_list *l, uint32_t id)
 {
     struct gw_slab *slab = slab_at(s, id);
 
     if (slab->before)
         slab_at(s, slab->before - 1)->next = slab->next;
     else
-        *head = slab->next;
+        l->first = slab->next;
     if (slab->next)
         slab_at(s, slab->next - 1)->before = slab->before;
+    else
+        l->last = slab->before;
 }
 
 /* A number for one more slab. The last numbers are left out: item + 1 must fit. */
@@ -150,7 +167,7 @@ static int add_slab(struct gw_slabs *s)
         id = s->n_at++;
     }
     s->at[id] = p;
-    list_add(s, &s->empty, id);
+    list_add_first(s, &s->empty, id);
     s->n_slabs++;
     s->n_empty++;
     s->n_free += s->n_items;
@@ -169,7 +186,7 @@ int gw_slabs_reserve(struct gw_slabs *s, uint64_t n)
 static void drop_empty(struct gw_slabs *s, uint32_t keep)
 {
     while (s->n_empty > keep) {
-        uint32_t id = s->empty - 1;
+        uint32_t id = s->empty.last - 1;
 
         list_remove(s, &s->empty, id);
         gw_budget_unmap(s->budget, s->at[id], s->slab_bytes);
@@ -203,10 +220,10 @@ void gw_slabs_release(struct gw_slabs *s, uint32_t n)
 
 void gw_slabs_open(struct gw_slabs *s)
 {
-    uint32_t id = s->empty - 1;
+    uint32_t id = s->empty.first - 1;
 
     list_remove(s, &s->empty, id);
-    list_add(s, &s->partial, id);
+    list_add_first(s, &s->partial, id);
     s->n_empty--;
     s->low_empty = s->low_empty < s->n_empty ? s->low_empty : s->n_empty;
 }
@@ -225,7 +242,7 @@ void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32
     slab->links[gw_slabs_place(s, last)] = slab->free;
     slab->free = first;
     if (slab->n_used == s->n_items)
-        list_add(s, &s->partial, id);
+        list_add_last(s, &s->partial, id);
     slab->n_used -= n;
     s->n_used -= n;
     s->n_free += n;
@@ -233,7 +250,7 @@ void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32
         return;
     slab->free = slab->n_fresh = 0; /* in order of their addresses again */
     list_remove(s, &s->partial, id);
-    list_add(s, &s->empty, id);
+    list_add_first(s, &s->empty, id);
     s->n_empty++;
 }
 

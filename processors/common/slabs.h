@@ -7,8 +7,9 @@
  *   slab   head │ links u32 × n │ items × n             id = slab << shift | place in it, + 1; 0 = none
  *   lists  partial ─► …  the first is filled           empty ─► …  kept while they may be needed again
  *
- * A slab is filled before the next one is begun, and what is given back is taken first: after a peak the others run
- * empty. Empty ones that nobody needed from one gw_slabs_age to the next are too many.
+ * A slab is filled before the next one is begun, and one that gets room waits behind those that have some: so what is
+ * longer-lived comes to lie together, and after a peak the others run empty. Empty ones that nobody needed from one
+ * gw_slabs_age to the next are too many.
  *
  * Threads   one
  */
@@ -50,6 +51,11 @@ struct gw_slab {
     uint32_t links[];
 };
 
+/** Slabs, by number + 1. */
+struct gw_slab_list {
+    uint32_t first, last;
+};
+
 struct gw_slabs {
     struct gw_budget *budget;
     uint32_t item_bytes, n_items /* of a slab */, shift, data_at, slab_bytes;
@@ -57,7 +63,7 @@ struct gw_slabs {
     uint32_t low_empty, n_surplus; /* fewest empty ones since age; how many of them may go */
     uint8_t **at;                  /* slabs by number; of a free number: the next free one, as a pointer */
     uint32_t n_at, cap_at, free_at;
-    uint32_t partial, empty; /* heads of lists: slab + 1 */
+    struct gw_slab_list partial, empty;
     uint64_t n_used, n_free;
 };
 
@@ -106,9 +112,9 @@ static inline uint32_t gw_slabs_take(struct gw_slabs *s)
     uint32_t item, id;
 
     assert(s->n_free > 0);
-    if (!s->partial)
+    if (!s->partial.first)
         gw_slabs_open(s);
-    id = s->partial - 1;
+    id = s->partial.first - 1;
     slab = (struct gw_slab *)(void *)s->at[id];
     item = slab->free;
     if (item)

@@ -67,6 +67,7 @@ void gw_traces_free(struct gw_traces *t)
     gw_index_clear(&t->index);
     gw_slabs_clear(&t->traces);
     gw_slabs_clear(&t->runs);
+    gw_cold_free(t->cold);
     gw_blocks_clear(&t->blocks);
     assert(t->budget.held_bytes == sizeof(*t));
     gw_budget_give(&t->budget, sizeof(*t));
@@ -240,7 +241,7 @@ static void begin_run(struct gw_traces *t, struct gw_trace *trace, uint32_t enve
 {
     uint32_t run = gw_slabs_take(&t->runs);
 
-    *gw_run_at(t, run) = (struct gw_run){.envelope = envelope, .begin = trace->chain.n_bytes};
+    *gw_run_at(t, run) = (struct gw_run){.envelope = envelope, .begin = gw_trace_bytes(trace)};
     if (trace->last_run)
         *gw_slabs_link(&t->runs, trace->last_run) = run;
     else
@@ -269,7 +270,7 @@ int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *
 
     if (n_rows == 0)
         return 0;
-    if (n_rows > UINT32_MAX - trace->n_spans)
+    if (n_rows > UINT32_MAX - trace->n_spans || bytes > UINT32_MAX - gw_trace_bytes(trace))
         return -EOVERFLOW;
     scope = b->scope[rows[0]];
     r = reserve_rows(t, trace, scope, bytes, &envelope);
@@ -282,6 +283,8 @@ int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *
     append_rows(t, &trace->chain, rows, n_rows);
     trace->n_spans += n_rows;
     t->n_spans += n_rows;
+    if (t->conf.compress)
+        gw_trace_touch(t, trace);
     return 0;
 }
 
@@ -353,6 +356,7 @@ void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace)
     gw_index_remove(&t->index, hash_id(t, trace->id), trace->slot);
     drop_runs(t, trace);
     gw_blocks_drop(&t->blocks, &trace->chain);
+    gw_trace_drop_cold(t, trace);
     t->n_spans -= trace->n_spans;
     gw_slabs_give(&t->traces, trace->slot);
 }
@@ -375,5 +379,6 @@ uint64_t gw_traces_held_bytes(const struct gw_traces *t)
 uint64_t gw_traces_count_bytes(const struct gw_traces *t)
 {
     return sizeof(*t) + gw_slabs_held_bytes(&t->traces) + gw_slabs_held_bytes(&t->runs) +
-           gw_index_held_bytes(&t->index) + gw_blocks_slab_bytes(&t->blocks) + gw_envelopes_held_bytes(&t->envelopes);
+           gw_index_held_bytes(&t->index) + gw_blocks_slab_bytes(&t->blocks) +
+           (t->cold ? gw_cold_held_bytes(t->cold) : 0) + gw_envelopes_held_bytes(&t->envelopes);
 }

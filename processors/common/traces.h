@@ -40,12 +40,22 @@ struct gw_trace {
     uint64_t first_ns, due_ns; /* of its first span; when it is to be looked at */
     uint32_t n_spans;
     uint32_t slot;         /* the store's, and so is what follows */
-    struct gw_chain chain; /* n_bytes may be read: the spans' wire bytes, framing included */
+    struct gw_chain chain; /* spans, framing included; those before are in cold, packed */
+    struct gw_chain cold;
+    uint32_t cold_bytes; /* before they were packed */
     uint32_t first_run, last_run, envelope;
     uint32_t older, newer, wheel_before, wheel_next;
-    uint16_t wheel_list;
+    uint32_t warm_before, warm_next, warm_ms, touched_ms;
+    uint16_t wheel_list, dict;
+    bool is_warm;
     _Alignas(8) uint8_t facts[]; /* facts_bytes of the owner, zeroed */
 };
+
+/** Wire bytes of its spans, framing included. */
+static inline uint32_t gw_trace_bytes(const struct gw_trace *t)
+{
+    return t->chain.n_bytes + t->cold_bytes;
+}
 
 struct gw_traces_conf {
     struct gw_env *env;       /* random numbers: the hash's seed */
@@ -53,6 +63,7 @@ struct gw_traces_conf {
     struct gw_credit *memory; /* the process', which is charged for what is held (slabs.h); or NULL */
     uint64_t max_traces;      /* 0 = no limit */
     uint32_t facts_bytes;     /* of the owner, in each trace */
+    bool compress;            /* gw_traces_cool packs */
     uint64_t tick_ns;         /* resolution of due_ns: a second as in the Collector */
 };
 
@@ -94,6 +105,11 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
  * was not needed for 10 to 20 seconds goes to the system here, so call it even when nothing can be due.
  */
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
+/**
+ * Pack traces (lz4) that had no new span for a second and have 2 KiB of them, at most max_bytes of spans in this call.
+ * Costs 400 ns a span, and as much again when it is written. True: there are more. Nothing without conf.compress.
+ */
+bool gw_traces_cool(struct gw_traces *t, uint64_t now_ns, uint64_t max_bytes);
 struct gw_trace *gw_traces_oldest(struct gw_traces *t);
 /** The next younger one, or NULL: to walk over all. */
 struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *trace);

@@ -19,7 +19,7 @@ static uint32_t end_of_run(const struct gw_traces *t, const struct gw_trace *tra
 {
     uint32_t next = *gw_slabs_link(&t->runs, run);
 
-    return next ? gw_run_at(t, next)->begin : trace->chain.n_bytes;
+    return next ? gw_run_at(t, next)->begin : gw_trace_bytes(trace);
 }
 
 /* Bytes of the span that the reader stands at, tag and length included; the reader moves behind it. 0: at the end. */
@@ -78,12 +78,14 @@ int gw_traces_write_piece(const struct gw_traces *t, const struct gw_trace *trac
 
     *ret_spans = 0;
     if (!c->run) {
+        rc = gw_trace_begin(t, trace, &c->at);
+        if (rc < 0)
+            return rc;
         c->run = trace->first_run;
-        gw_chain_begin(&t->blocks, &trace->chain, &c->at);
     }
     while (c->run && c->done == end_of_run(t, trace, c->run) && *gw_slabs_link(&t->runs, c->run))
         c->run = *gw_slabs_link(&t->runs, c->run);
-    if (!c->run || c->done == trace->chain.n_bytes)
+    if (!c->run || c->done == gw_trace_bytes(trace))
         return 0;
     scope = gw_run_at(t, c->run)->envelope;
     resource = gw_envelope_at(&t->envelopes, scope)->resource;

@@ -130,16 +130,16 @@ static void add_piece(struct plan *p, uint32_t piece, uint32_t envelope)
     s->last = piece;
 }
 
-static void sort_runs(struct plan *p, const struct gw_trace *trace)
+static int sort_runs(struct plan *p, const struct gw_trace *trace)
 {
     const struct gw_traces *t = p->t;
     struct gw_chain_reader at;
     uint32_t i = 0;
+    int r = gw_trace_begin(t, trace, &at);
 
-    gw_chain_begin(&t->blocks, &trace->chain, &at);
-    for (uint32_t run = trace->first_run; run; i++) {
+    for (uint32_t run = r < 0 ? 0 : trace->first_run; run; i++) {
         uint32_t next = *gw_slabs_link(&t->runs, run), begin = gw_run_at(t, run)->begin;
-        uint32_t end = next ? gw_run_at(t, next)->begin : trace->chain.n_bytes;
+        uint32_t end = next ? gw_run_at(t, next)->begin : gw_trace_bytes(trace);
 
         p->pieces[i] = (struct piece){at, end - begin, NONE};
         add_piece(p, i, gw_run_at(t, run)->envelope);
@@ -147,6 +147,7 @@ static void sort_runs(struct plan *p, const struct gw_trace *trace)
             (void)gw_chain_skip(&at, end - begin);
         run = next;
     }
+    return r;
 }
 
 static void add_lengths(struct plan *p)
@@ -188,8 +189,9 @@ int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, str
     struct plan plan;
     int r = make_plan(&plan, t, count_runs(t, trace));
 
+    if (r == 0)
+        r = sort_runs(&plan, trace);
     if (r == 0) {
-        sort_runs(&plan, trace);
         add_lengths(&plan);
         r = gw_buf_reserve(out, plan.bytes); /* what follows cannot fail */
     }

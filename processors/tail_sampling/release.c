@@ -153,7 +153,7 @@ static void add_part(struct gw_tail *s, struct gw_trace *t, uint32_t n_spans, ui
 
 bool gw_tail_is_long(const struct gw_trace *t)
 {
-    return t->n_spans > BATCH_SPANS || t->chain.n_bytes > BATCH_BYTES;
+    return t->n_spans > BATCH_SPANS || gw_trace_bytes(t) > BATCH_BYTES;
 }
 
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out)

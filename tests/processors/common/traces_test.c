@@ -103,7 +103,7 @@ struct rig {
     struct gw_traces *t;
     struct gw_batch *batches[N_BATCHES];
     struct model_trace model[N_IDS];
-    uint64_t seed, now_ns, added, refused;
+    uint64_t seed, now_ns, added, refused, packed;
 };
 
 static void name(uint8_t id[16], unsigned i)
@@ -140,7 +140,7 @@ static void check_trace(struct rig *r, const struct gw_trace *trace)
 
     assert_true(m->there);
     assert_int_equal(trace->n_spans, m->spans);
-    assert_int_equal(trace->chain.n_bytes, m->bytes);
+    assert_int_equal(gw_trace_bytes(trace), m->bytes);
     assert_int_equal(trace->due_ns, m->due_ns);
     assert_int_equal(trace->facts[0], (uint8_t)number_of(trace)); /* facts are nobody else's */
     assert_int_equal(trace->facts[39], (uint8_t)(number_of(trace) >> 8));
@@ -244,6 +244,15 @@ static void change_due(struct rig *r)
     gw_traces_set_due(r->t, trace, r->model[i].due_ns);
 }
 
+/* What rests is packed, some of it. */
+static void cool(struct rig *r)
+{
+    r->now_ns += below(r, 3) * SECOND;
+    (void)gw_traces_cool(r->t, r->now_ns, below(r, 100000));
+    for (const struct gw_trace *x = gw_traces_oldest(r->t); x; x = gw_traces_newer(r->t, x))
+        r->packed += x->cold_bytes > 0;
+}
+
 static void check_all(struct rig *r)
 {
     uint64_t n = 0, spans = 0, order = 0;
@@ -275,6 +284,8 @@ static void step(struct rig *r)
         change_due(r);
     else if (what < 95 && (trace = find(r, below(r, N_IDS))) != NULL)
         drop(r, trace);
+    else if (what == 98 && below(r, 4) == 0)
+        cool(r);
     else if (what == 99)
         tick(r);
     assert_int_equal(gw_traces_held_bytes(r->t), gw_traces_count_bytes(r->t));
@@ -288,12 +299,11 @@ static void step(struct rig *r)
  * is due in its tick and not before, and has its own facts; a refusal changes nothing; what is held is what all parts
  * say, never more than the budget, and nothing in the end.
  */
-static void test_random_steps_against_a_model(void **state)
+static void random_steps(bool compress, unsigned steps)
 {
     struct rig *r = calloc(1, sizeof(*r));
-    struct gw_traces_conf conf = {.budget_bytes = BUDGET, .facts_bytes = 40, .tick_ns = SECOND};
+    struct gw_traces_conf conf = {.budget_bytes = BUDGET, .facts_bytes = 40, .tick_ns = SECOND, .compress = compress};
 
-    (void)state;
     gw_test_env_init(&r->te, 1);
     conf.env = &r->te.env;
     r->seed = 42;
@@ -301,12 +311,13 @@ static void test_random_steps_against_a_model(void **state)
     r->t = gw_traces_new(&conf);
     for (unsigned i = 0; i < N_BATCHES; i++)
         r->batches[i] = make(1 + i, 30, i == 5 ? 3000 : 200, i);
-    for (unsigned i = 0; i < STEPS; i++) {
+    for (unsigned i = 0; i < steps; i++) {
         step(r);
         if (i % 256 == 0)
             check_all(r);
     }
     assert_true(r->refused > 100);
+    assert_int_equal(r->packed > 0, compress);
     while (gw_traces_n(r->t))
         drop(r, gw_traces_oldest(r->t));
     assert_int_equal(r->t->blocks.slabs.n_used + r->t->runs.n_used + r->t->envelopes.items.n_used, 0);
@@ -317,7 +328,12 @@ static void test_random_steps_against_a_model(void **state)
     free(r);
 }
 
-/* ---- limits ----------------------------------------------------------------------------------------------- */
+static void test_random_steps_against_a_model(void **state)
+{
+    (void)state;
+    random_steps(/* compress= */ false, STEPS);
+    random_steps(/* compress= */ true, STEPS / 2);
+}
 
 static void put_all(struct gw_traces *t, struct gw_trace *trace, const struct gw_batch *b)
 {
@@ -326,6 +342,78 @@ static void put_all(struct gw_traces *t, struct gw_trace *trace, const struct gw
         assert_int_equal(gw_traces_keep(t, trace, &row, 1), 0);
     gw_traces_end(t);
 }
+
+/* ---- packing ---------------------------------------------------------------------------------------------- */
+
+static uint64_t packed_traces(struct gw_traces *t)
+{
+    uint64_t n = 0;
+
+    for (const struct gw_trace *x = gw_traces_oldest(t); x; x = gw_traces_newer(t, x))
+        n += x->cold_bytes > 0;
+    return n;
+}
+
+/*
+ * Scenario: 100 traces of many like spans, one of them short, one that gets a span every half second.
+ * Guarantees: a second after its last span a trace is packed, at a fraction of its size; not the short one, not the one
+ * that still grows; a call packs no more than it is told and says that there is more. What comes later stands behind,
+ * and is packed in its turn, with the dictionary that the trace has. When all are gone only the last dictionary is
+ * left.
+ */
+static void test_what_rests_is_packed(void **state)
+{
+    struct gw_traces_conf conf = {.tick_ns = SECOND, .compress = true};
+    struct gw_batch *b = make(1, 40, 120, 4);
+    struct gw_trace *all[100];
+    struct gw_test_env te;
+    struct gw_traces *t;
+    uint64_t plain, now = 1000 * SECOND;
+
+    (void)state;
+    gw_test_env_init(&te, 1);
+    conf.env = &te.env;
+    t = gw_traces_new(&conf);
+    for (unsigned i = 0; i < 100; i++) {
+        uint8_t id[16] = {(uint8_t)i, 5};
+        uint32_t row = 0;
+
+        all[i] = gw_traces_add(t, id, now, now + 100 * SECOND);
+        if (i > 0)
+            put_all(t, all[i], b);
+        gw_traces_begin(t, b);
+        assert_int_equal(gw_traces_keep(t, all[i], &row, 1), 0);
+        gw_traces_end(t);
+    }
+    plain = gw_blocks_held_bytes(&t->blocks);
+    assert_false(gw_traces_cool(t, now + SECOND / 2, UINT64_MAX));
+    assert_int_equal(packed_traces(t), 0);
+    put_all(t, all[99], b); /* half a second later */
+    assert_true(gw_traces_cool(t, now + SECOND, 1));
+    assert_true(gw_traces_cool(t, now + SECOND, 1));
+    assert_int_equal(packed_traces(t), 1);
+    assert_false(gw_traces_cool(t, now + SECOND, UINT64_MAX));
+    assert_int_equal(packed_traces(t), 98);
+    assert_true(gw_blocks_held_bytes(&t->blocks) < plain / 2);
+    assert_int_equal(gw_traces_held_bytes(t), gw_traces_count_bytes(t));
+    assert_int_equal(all[0]->cold_bytes, 0);
+    put_all(t, all[50], b);
+    assert_false(gw_traces_cool(t, now + 3 * SECOND, UINT64_MAX));
+    assert_int_equal(packed_traces(t), 99);
+    assert_int_equal(all[50]->chain.n_bytes, 0);
+    assert_int_equal(gw_trace_bytes(all[50]),
+                     gw_trace_bytes(all[49]) + gw_trace_bytes(all[49]) - gw_trace_bytes(all[0]));
+    for (unsigned i = 0; i < 100; i++)
+        gw_traces_drop(t, all[i]);
+    assert_int_equal(t->blocks.slabs.n_used, 0);
+    assert_int_equal(gw_cold_n_dicts(t->cold), 1);
+    assert_int_equal(gw_traces_held_bytes(t), gw_traces_count_bytes(t));
+    gw_traces_free(t);
+    (void)gw_batch_unref(b);
+    gw_test_env_clear(&te);
+}
+
+/* ---- limits ----------------------------------------------------------------------------------------------- */
 
 /*
  * Scenario: no more than three traces; and a trace whose counts are at their ends.
@@ -407,8 +495,8 @@ static void test_due_in_the_past_is_due_now(void **state)
 }
 
 /*
- * Scenario: a long trace fills a budget of 1 MiB and is dropped; then only traces without spans come; then a long one again.
- * Guarantees: the memory that spans had is the traces' now, and back; three quarters of the budget can be used.
+ * Scenario: a long trace fills a budget of 1 MiB and is dropped; then only traces without spans come; then a long one
+ * again. Guarantees: the memory that spans had is the traces' now, and back; three quarters of the budget can be used.
  */
 static void test_reserves_are_no_reason_to_refuse(void **state)
 {
@@ -544,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_steps_against_a_model),
+        cmocka_unit_test(test_what_rests_is_packed),
         cmocka_unit_test(test_counts),
         cmocka_unit_test(test_due_in_the_past_is_due_now),
         cmocka_unit_test(test_reserves_are_no_reason_to_refuse),

@@ -42,7 +42,8 @@ static struct gw_batch *decode(struct gw_slice request)
 
 static struct gw_traces *open_store(struct gw_test_env *te)
 {
-    struct gw_traces_conf conf = {.env = &te->env, .tick_ns = SECOND};
+    struct gw_traces_conf conf = {
+        .env = &te->env, .tick_ns = SECOND, .compress = true}; /* what gw_traces_cool is told */
 
     gw_test_env_init(te, 1);
     return gw_traces_new(&conf);
@@ -171,6 +172,33 @@ static void keep_all(struct gw_traces *t, const struct gw_batch *b, uint64_t *se
     gw_traces_end(t);
 }
 
+static unsigned n_cold(struct gw_traces *t)
+{
+    unsigned n = 0;
+
+    for (const struct gw_trace *x = gw_traces_oldest(t); x; x = gw_traces_newer(t, x))
+        n += x->cold_bytes > 0;
+    return n;
+}
+
+static void write_pieces(struct gw_traces *t, const struct gw_trace *trace, struct spans *to)
+{
+    struct gw_traces_cursor c = {0};
+    uint32_t n, all = 0;
+    struct gw_buf out;
+
+    gw_buf_init(&out, 1 << 24);
+    do {
+        gw_buf_reset(&out);
+        assert_int_equal(gw_traces_write_piece(t, trace, &c, 3, 900, &out, &n), 0);
+        assert_true(n <= 3);
+        all += n;
+        collect(gw_buf_slice(&out), to);
+    } while (n > 0);
+    assert_int_equal(all, trace->n_spans);
+    gw_buf_clear(&out);
+}
+
 static void write_all(struct gw_traces *t, struct spans *to)
 {
     struct gw_trace *trace;
@@ -181,7 +209,10 @@ static void write_all(struct gw_traces *t, struct spans *to)
         gw_buf_reset(&out);
         assert_int_equal(gw_traces_write(t, trace, &out), 0);
         grouped(gw_buf_slice(&out));
-        collect(gw_buf_slice(&out), to);
+        if (trace->slot % 2)
+            collect(gw_buf_slice(&out), to);
+        else
+            write_pieces(t, trace, to);
         gw_traces_drop(t, trace);
     }
     gw_buf_clear(&out);
@@ -189,16 +220,18 @@ static void write_all(struct gw_traces *t, struct spans *to)
 
 /*
  * Scenario: requests with every field of every message at random, what is legal but unusual among it; their spans go to
- * seven traces, one request after the other, the same request sometimes twice.
- * Guarantees: for protobuf-c each span comes out once, with its own resource and scope, schema URLs and unknown fields;
- * the decoder takes what is written, and no scope of a trace stands twice.
+ * seven traces, one request after the other, the same request sometimes twice; in two rounds of three what is there is
+ * packed after each.
+ * Guarantees: written at once, or three spans at a time, for protobuf-c each span comes out once, with its own resource
+ * and scope, schema URLs and unknown fields; the decoder takes what is written, and no scope of a trace stands twice.
  */
 static void test_what_came_in_comes_out(void **state)
 {
     static struct spans in, out;
     struct gw_test_env te;
     struct gw_traces *t = open_store(&te);
-    uint64_t seed = 5;
+    uint64_t seed = 5, now = 10 * SECOND;
+    unsigned n_packed = 0;
     struct gw_buf request;
 
     (void)state;
@@ -216,10 +249,14 @@ static void test_what_came_in_comes_out(void **state)
             b = decode(gw_buf_slice(&request));
             keep_all(t, b, &seed);
             (void)gw_batch_unref(b);
+            if (round % 3 < 2) /* every time, in two rounds; not in the third */
+                (void)gw_traces_cool(t, now += 2 * SECOND, UINT64_MAX);
         }
+        n_packed += n_cold(t);
         write_all(t, &out);
         same(&in, &out);
     }
+    assert_true(n_packed > ROUNDS);
     gw_traces_free(t);
     gw_buf_clear(&request);
     gw_test_env_clear(&te);
