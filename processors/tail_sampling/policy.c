@@ -186,6 +186,8 @@ static void meter_policies(struct gw_policies *p)
         return;
     p->errors = gw_meter_get(p->meter, GW_COUNTER, "otelcol_processor_tail_sampling_sampling_policy_evaluation_error",
                              "Policies that could not be asked about a trace.", NULL, 0);
+    p->given_up = gw_meter_get(p->meter, GW_COUNTER, "staunch_tail_sampling_texts_given_up",
+                               "Texts that were too much work for a pattern of a policy: no match.", NULL, 0);
     for (unsigned i = 0; i < p->n; i++) {
         struct gw_policy *policy = &p->list[i];
         const struct gw_label label = {"policy", policy->label};

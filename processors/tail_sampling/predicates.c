@@ -320,6 +320,25 @@ static bool ask_conditions(const struct gw_policies *p, const struct gw_view *v,
     return true;
 }
 
+/* Patterns that are made to backtrack for ever stop at a limit: the text is no match, and somebody should know. */
+static void tell_given_up(struct gw_policies *p)
+{
+    uint64_t n = 0;
+
+    for (const struct gw_asked_key *k = p->attributes; k; k = k->next)
+        for (const struct gw_predicate *q = k->predicates; q; q = q->next)
+            for (unsigned i = 0; i < q->n_patterns; i++)
+                n += gw_pattern_n_given_up(q->patterns[i]);
+    for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next) {
+        for (unsigned i = 0; i < a->n_span; i++)
+            n += gw_ottl_n_given_up(a->span[i]);
+        for (unsigned i = 0; i < a->n_event; i++)
+            n += gw_ottl_n_given_up(a->event[i]);
+    }
+    gw_metric_add(p->given_up, n - p->n_given_up);
+    p->n_given_up = n;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
 const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v))[GW_FACT_WORDS]
@@ -335,5 +354,6 @@ const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v)
         ask_members(p, v, ret);
     if (!ask_conditions(p, v, ret))
         return NULL;
+    tell_given_up(p);
     return (const uint64_t(*)[GW_FACT_WORDS])ret;
 }

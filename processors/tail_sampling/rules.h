@@ -175,7 +175,8 @@ struct gw_policies {
     struct gw_rule **latencies; /* those with a bit */
     unsigned n_latencies;
     uint64_t shape;
-    struct gw_metric *errors;
+    struct gw_metric *errors, *given_up;
+    uint64_t n_given_up; /* told so far */
 };
 
 /** Reads status, attributes and trace state of the row that it is asked about. Errors: false without memory. */

@@ -171,6 +171,28 @@ static void texts_match_patterns(void **state)
     rig_close(&r);
 }
 
+/* An evil pattern meets a text made for it, in a policy and in a condition. */
+static void what_a_pattern_gives_up_on_is_counted(void **state)
+{
+    char attrs[4200] = "{\"key\":\"k\",\"value\":{\"stringValue\":\"";
+    size_t n = strlen(attrs);
+    struct rig r = {.c.share = 1};
+
+    (void)state;
+    memset(attrs + n, 'a', 4000);
+    strcpy(attrs + n + 4000, "!\"}}");
+    rig_open(&r, "policies: [{name: a, type: string_attribute, string_attribute: {key: k, values: ['^(a|aa)+$'], "
+                 "enabled_regex_matching: true}}, {name: b, type: ottl_condition, ottl_condition: {span: "
+                 "['IsMatch(attributes[\"k\"], \"^(a|aa)+$\")']}}]");
+    KEEPS(&r, {.attrs = TEXT("k", "aaa")});
+    assert_int_equal(rig_metric(&r, "staunch_tail_sampling_texts_given_up"), 0);
+    LOSES(&r, {.attrs = attrs});
+    assert_int_equal(rig_metric(&r, "staunch_tail_sampling_texts_given_up"), 2);
+    LOSES(&r, {0});
+    assert_int_equal(rig_metric(&r, "staunch_tail_sampling_texts_given_up"), 2);
+    rig_close(&r);
+}
+
 static void invert_match_is_true_of_traces_without_it(void **state)
 {
     struct rig r = {.c.share = 1};
@@ -803,6 +825,7 @@ int main(void)
         cmocka_unit_test(booleans_match_their_value),
         cmocka_unit_test(texts_match_exactly),
         cmocka_unit_test(texts_match_patterns),
+        cmocka_unit_test(what_a_pattern_gives_up_on_is_counted),
         cmocka_unit_test(invert_match_is_true_of_traces_without_it),
         cmocka_unit_test(trace_flags_are_of_any_span),
         cmocka_unit_test(spans_are_counted),
