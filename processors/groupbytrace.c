@@ -80,6 +80,21 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
             "store_on_disk: spans wait in memory; a durable queue or a journal before this pipeline keeps them");
 }
 
+/* One worker's part. */
+struct limits {
+    uint64_t traces, bytes;
+};
+
+static struct limits limits_of(const struct gw_ctx *ctx, const struct conf *c)
+{
+    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
+    struct limits l = {(c->num_traces + n - 1) / n, c->max_bytes / n};
+
+    if (l.bytes < GW_TRACES_MIN_BUDGET_BYTES)
+        l.bytes = GW_TRACES_MIN_BUDGET_BYTES;
+    return l;
+}
+
 /* ---- leaving ---------------------------------------------------------------------------------------------- */
 
 /* Rows that were in the store, and do not become a view any more. */
@@ -210,6 +225,22 @@ static int drain(void *self, struct gw_ports *out)
 static uint64_t held(void *self)
 {
     return gw_traces_n_spans(((struct self *)self)->traces);
+}
+
+/* What waits goes on for the time that it was given. Between two turns nothing stands in the body. */
+static int adopt(void *self, void *old_self)
+{
+    struct self *s = self, *old = old_self, was = *s;
+    const struct limits limits = limits_of(&s->ctx, s->conf);
+
+    s->traces = old->traces;
+    s->n_told = old->n_told;
+    s->held_told = old->held_told;
+    old->traces = was.traces;
+    old->n_told = was.n_told;
+    old->held_told = was.held_told;
+    gw_traces_set_limits(s->traces, limits.bytes, limits.traces);
+    return 0;
 }
 
 /* ---- coming ----------------------------------------------------------------------------------------------- */
@@ -363,12 +394,12 @@ static void make_metrics(struct self *s)
 static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
 {
     struct self *s = calloc(1, sizeof(*s));
-    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
     const struct conf *c = conf;
+    struct limits limits = limits_of(ctx, c);
     struct gw_traces_conf t = {.env = ctx->env,
                                .memory = ctx->host ? ctx->host->memory : NULL,
-                               .max_traces = (c->num_traces + n - 1) / n,
-                               .budget_bytes = c->max_bytes / n,
+                               .max_traces = limits.traces,
+                               .budget_bytes = limits.bytes,
                                .facts_bytes = sizeof(struct facts),
                                .compress = c->compress == LZ4,
                                .tick_ns = TICK_NS};
@@ -377,8 +408,6 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return gw_fail(err, -ENOMEM, "out of memory");
     s->ctx = *ctx;
     s->conf = c;
-    if (t.budget_bytes < GW_TRACES_MIN_BUDGET_BYTES)
-        t.budget_bytes = GW_TRACES_MIN_BUDGET_BYTES;
     gw_buf_init(&s->body, MAX_BODY_BYTES);
     s->traces = gw_traces_new(&t);
     s->pool = gw_batch_pool_new(KEEP_BATCHES);
@@ -409,4 +438,5 @@ const struct gw_component gw_processor_groupbytrace = {
     .tick = tick,
     .drain = drain,
     .held = held,
+    .adopt = adopt,
 };
