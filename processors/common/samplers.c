@@ -363,6 +363,16 @@ void gw_sampler_free(struct gw_sampler *s)
     free(s);
 }
 
+bool gw_sampler_is_like(const struct gw_sampler *a, const struct gw_sampler *b)
+{
+    const struct gw_sampler_conf *x = &a->conf, *y = &b->conf;
+
+    return x->kind == y->kind && x->goal == y->goal && x->share == y->share && x->interval_ns == y->interval_ns &&
+           x->lookback_ns == y->lookback_ns && x->weight == y->weight && x->age_out == y->age_out &&
+           x->burst_multiple == y->burst_multiple && x->burst_delay == y->burst_delay &&
+           x->initial_rate == y->initial_rate && x->max_keys == y->max_keys;
+}
+
 /* The key, if there is one or may be a new one. */
 static struct key *key_for(struct gw_sampler *s, struct gw_slice bytes)
 {

@@ -48,6 +48,8 @@ struct gw_sampler_conf {
 /** Errors: NULL without memory. */
 struct gw_sampler *gw_sampler_new(const struct gw_sampler_conf *conf, uint64_t now_ns);
 void gw_sampler_free(struct gw_sampler *s);
+/** Made with the same settings: what one has counted is as good as the other's. */
+bool gw_sampler_is_like(const struct gw_sampler *a, const struct gw_sampler *b);
 /** Count n events of a key; how many of them stand behind one that is kept, at least 1. now_ns never goes back. */
 uint64_t gw_sampler_rate(struct gw_sampler *s, struct gw_slice key, uint64_t n, uint64_t now_ns);
 /** Keys of which something is known, and bursts so far. */

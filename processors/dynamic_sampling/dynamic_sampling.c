@@ -461,6 +461,27 @@ static int drain(void *self, struct gw_ports *out)
     return t ? GW_MORE : GW_DONE;
 }
 
+/*
+ * Traces that wait go on waiting, by the times that held when they came; rates go on where they stood. Decisions of
+ * kept traces name their rule by its place, and are forgotten when places have changed.
+ */
+static int adopt(void *self, void *old_self)
+{
+    struct gw_ds *s = self, *old = old_self;
+    struct gw_traces *store = s->store;
+    uint64_t told = s->n_told, bytes = share_of(&s->ctx, s->conf->max_bytes);
+
+    s->store = old->store;
+    old->store = store;
+    s->n_told = old->n_told;
+    old->n_told = told;
+    gw_traces_set_limits(s->store, bytes > GW_TRACES_MIN_BUDGET_BYTES ? bytes : GW_TRACES_MIN_BUDGET_BYTES, 0);
+    if (gw_ds_rules_adopt(&s->rules, &old->rules))
+        gw_ids_adopt(s->kept, old->kept);
+    gw_ids_adopt(s->gone, old->gone);
+    return 0;
+}
+
 const struct gw_component gw_processor_dynamic_sampling = {
     .kind = GW_PROCESSOR,
     .name = "dynamic_sampling",
@@ -480,4 +501,5 @@ const struct gw_component gw_processor_dynamic_sampling = {
     .tick = tick,
     .drain = drain,
     .held = held,
+    .adopt = adopt,
 };

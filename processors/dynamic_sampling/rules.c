@@ -133,6 +133,42 @@ void gw_ds_rules_clear(struct gw_ds_rules *r)
     gw_buf_clear(&r->key);
 }
 
+/* ---- a reload --------------------------------------------------------------------------------------------- */
+
+static bool has_same_key(const struct gw_ds_sampler_conf *a, const struct gw_ds_sampler_conf *b)
+{
+    if (a->fingerprint.n != b->fingerprint.n || a->trace_length != b->trace_length)
+        return false;
+    for (size_t i = 0; i < a->fingerprint.n; i++)
+        if (strcmp(text_at(&a->fingerprint, i), text_at(&b->fingerprint, i)) != 0)
+            return false;
+    return true;
+}
+
+static void adopt_rule(struct gw_ds_rule *r, struct gw_ds_rule *old)
+{
+    struct gw_sampler *mine = r->sampler;
+
+    if (!mine || !old->sampler || !gw_sampler_is_like(mine, old->sampler) ||
+        !has_same_key(&r->conf->sampler, &old->conf->sampler))
+        return;
+    r->sampler = old->sampler;
+    old->sampler = mine;
+}
+
+bool gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old)
+{
+    bool same = old->n <= r->n;
+
+    for (uint32_t i = 0; i < old->n; i++) {
+        same = same && strcmp(r->list[i].conf->name, old->list[i].conf->name) == 0;
+        for (uint32_t k = 0; k < r->n; k++)
+            if (strcmp(r->list[k].conf->name, old->list[i].conf->name) == 0)
+                adopt_rule(&r->list[k], &old->list[i]);
+    }
+    return same;
+}
+
 /* ---- asking ----------------------------------------------------------------------------------------------- */
 
 /* A condition that fails is not met. */

@@ -73,6 +73,11 @@ struct gw_ds_trace {
 int gw_ds_rules_init(struct gw_ds_rules *r, const struct gw_list *conf, struct gw_env *env, struct gw_meter *meter,
                      double share, struct gw_err *err);
 void gw_ds_rules_clear(struct gw_ds_rules *r);
+/**
+ * At a reload: rules of the same name, sampler and key go on with what was counted. Returns whether all of old's have
+ * their places still, so that a number of old's means the same rule.
+ */
+bool gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old);
 /** Index of the first rule that the trace meets, or -1. */
 int gw_ds_rules_find(struct gw_ds_rules *r, const struct gw_ds_trace *t);
 /**

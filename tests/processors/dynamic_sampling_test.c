@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "tests/harness_processor.h"
+#include "values/sampling.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -14,6 +15,7 @@ static struct gw_proc_rig r;
 static char *all; /* everything that left so far */
 static unsigned n_left;
 static bool only_counted;
+static struct gw_arena reloaded; /* settings of the newest instance */
 
 static const struct gw_ports_ops *rigs;
 
@@ -52,6 +54,7 @@ static void open_rig(const char *yaml)
 static void close_rig(void)
 {
     gw_proc_close(&r);
+    gw_arena_clear(&reloaded);
     free(all);
     all = NULL;
 }
@@ -410,6 +413,68 @@ static void bursts_are_found(void **state)
     }
 }
 
+/* What the runtime does at a reload: another instance, with other settings, takes over. */
+static void reload(const char *yaml)
+{
+    static struct gw_proc_rig next;
+    void *fresh = NULL, *conf;
+
+    if (gw_proc_configure(&next, "dynamic_sampling", yaml) < 0)
+        fail_msg("%s", next.said);
+    assert_int_equal(r.component->create(&fresh, &r.ctx, next.conf, &r.err), 0);
+    assert_int_equal(r.component->adopt(fresh, r.self), 0);
+    r.component->destroy(r.self);
+    r.self = fresh;
+    conf = r.conf; /* the old one's arena stays until the end */
+    r.conf = next.conf;
+    free(conf);
+    gw_diag_clear(&next.diag);
+    gw_arena_clear(&next.arena);
+    gw_test_env_clear(&next.te);
+    gw_arena_clear(&reloaded);
+    reloaded = next.conf_arena;
+}
+
+#define KEYED(name, goal)                                                                                              \
+    "{decision_delay: 1s, rules: [{name: " name ", sampler: {type: dynamic_throughput, goal_throughput: " goal         \
+    ", algorithm: total, adjustment_interval: 5s, fingerprint_attributes: [route]}}]}"
+
+/*
+ * Scenario    a reload while a trace waits, with rates and decisions there: with the same rule, with another goal, with
+ *             another name
+ * Guarantees  the trace waits on, and leaves once; rates go on as they are while nothing of the sampler changes, else
+ * they begin anew; late spans of a kept trace follow while its rule has its place, those of a dropped one always
+ */
+static void a_reload_takes_over(void **state)
+{
+    static const char *const next[] = {KEYED("keyed", "1"), KEYED("keyed", "2"), KEYED("other", "1")};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned trace = 1, kept;
+
+        open_rig(KEYED("keyed", "1"));
+        (void)send_keyed("/home", 100, &trace);
+        (void)send_keyed("/home", 100, &trace); /* by rates: 5 are kept, among them the last, and the first is not */
+        SPAN(.trace = 5000, .id = 2, .parent = 1, .randomness = GW_MAX_RANDOMNESS);
+        reload(next[i]);
+        assert_int_equal(r.component->held(r.self), 1);
+        assert_true(METRIC("traces_active") == 1);
+        (void)tick(2 * SECOND);
+        assert_false(left("t5000s2."));
+        SPAN(.trace = 101, .id = 2, .parent = 1, .randomness = (UINT64_C(1) << 56) / 200);
+        assert_int_equal(r.settled[GW_DROPPED], 1);
+        SPAN(.trace = 200, .id = 2, .parent = 1,
+             .randomness = (UINT64_C(1) << 56) / 100 * 99 + (UINT64_C(1) << 56) / 200);
+        assert_int_equal(left("t200s2."), i < 2);
+        kept = send_keyed("/home", 100, &trace);
+        assert_in_range(kept, i == 0 ? 4 : 100, i == 0 ? 6 : 100);
+        (void)tick(30 * SECOND);
+        assert_int_equal(times("t5000s2."), 1);
+        close_rig();
+    }
+}
+
 /*
  * Scenario    settings that cannot be meant
  * Guarantees  each is refused with the rule's name
@@ -463,6 +528,7 @@ int main(void)
         cmocka_unit_test(rates_follow_the_traffic),
         cmocka_unit_test(keys_are_settings),
         cmocka_unit_test(bursts_are_found),
+        cmocka_unit_test(a_reload_takes_over),
         cmocka_unit_test(mistakes_are_told),
     };
 
