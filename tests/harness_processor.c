@@ -163,7 +163,7 @@ void gw_proc_send_wire(struct gw_proc_rig *r, struct gw_slice request)
     r->ticket.open = b->n_rows;
     b->meta = gw_meta_ref(r->meta);
     b->received_ns = gw_wall_ns(&r->te.env);
-    b->receiver = "otlp";
+    b->receiver = r->receiver ? r->receiver : "otlp";
     gw_view_init(&v, b, &r->arena);
     (void)gw_batch_unref(b);
     if (r->component->consume)

@@ -41,6 +41,7 @@ struct gw_proc_rig {
     struct gw_ledger ledger;
 
     struct gw_meta *meta; /* of the next requests; the rig's reference */
+    const char *receiver; /* of the next requests; NULL: "otlp" */
     struct gw_ticket ticket;
     unsigned posts;
     char *out;      /* JSON of what left port 0; "" when nothing did */

@@ -29,6 +29,7 @@ struct gw_tail_rig {
     uint64_t received_ns; /* of the last batch */
     const char *receiver; /* of the last batch */
     bool has_meta;        /* some batch has one */
+    bool may_fail;        /* memory may run out */
     unsigned n_counts;    /* reasons */
     char reasons[32][64];
     uint64_t counts[32];

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the branch conditions of log/, of what settles rows, or of sampling policies round one by one; tests must notice.
+"""Turn the branch conditions of log/, of what settles rows, or of tail sampling round one by one; tests must notice.
 
-    mutate.py BUILD log|settling|policies [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
+    mutate.py BUILD log|settling|policies|sampler [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
 
 Each condition of an if, while, for or ?: gets a number in copies of the files below BUILD/mutants, and the test programs of
 a release build are linked with those once: which condition is turned round is an environment variable (tools/mutant.c). The
@@ -51,6 +51,12 @@ def settling_files():
 def policy_files():
     names = ("build", "build_leaves", "limits", "policy", "predicates", "settled", "votes")
     return {f"processors/tail_sampling/{n}.c": None for n in names}
+
+
+def sampler_files():
+    """tail_sampling but for its policies."""
+    names = ["adopt", "group", "links", "metrics", "reasons", "release", "sampler", "tail_sampling", "take"]
+    return {"processors/common/traces_pieces.c": None, **{f"processors/tail_sampling/{n}.c": None for n in names}}
 
 
 # files, tests: program, arguments, environment
@@ -109,6 +115,14 @@ GROUPS = {
     ]),
     "policies": (policy_files, [(f"processors_tail_sampling_{t}_test", [], {})
                                 for t in ("policy", "limits", "mistakes", "conditions", "policy_malloc", "settled")]),
+    "sampler": (sampler_files, [
+        ("processors_tail_sampling_test", [], {}),
+        ("processors_tail_sampling_group_test", [], {}),
+        ("processors_tail_sampling_sampler_malloc_test", [], {}),
+        ("processors_tail_sampling_sampler_adopt_test", [], {}),
+        ("processors_tail_sampling_sampler_sim_test", [], {}),
+        ("processors_tail_sampling_sampler_engine_test", [], {}),
+    ]),
 }
 
 

@@ -43,7 +43,7 @@ static struct gw_reason reason_of(const struct gw_verdict *v)
         return r;
     case GW_DROPPED_BY_POLICY:
         r.word = "dropped";
-        r.dropped = v->policy ? v->policy : "tail_sampling";
+        r.dropped = v->policy;
         return r;
     case GW_NOT_SAMPLED:
         break;

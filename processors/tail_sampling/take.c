@@ -350,13 +350,26 @@ static void emit_alone(struct taking *k, const struct followers *f)
     gw_emit(k->out, 0, &own);
 }
 
+/* What is in the store is not the client's any more, even if there is no memory to settle it at once. */
+static void settle(struct taking *k, const uint64_t *rows, enum gw_outcome outcome, const char *why)
+{
+    bool failed = k->v->failed;
+
+    k->v->failed = false;
+    gw_view_settle_rows(k->v, k->out->ledger, rows, outcome, why, NULL);
+    for (uint32_t row = 0; k->v->failed && row < k->v->batch->n_rows; row++)
+        if (rows[row / 64] >> (row % 64) & 1)
+            gw_view_settle_row(k->v, k->out->ledger, row, outcome, why, NULL);
+    k->v->failed = failed;
+}
+
 /* Decided spans from the store leave before those that just came. */
 static void finish(struct taking *k)
 {
     gw_tail_flush(k->s, k->out);
-    gw_view_settle_rows(k->v, k->out->ledger, k->absorbed, GW_ABSORBED, NULL, NULL);
+    settle(k, k->absorbed, GW_ABSORBED, NULL);
     for (const struct gone *g = k->gone; g; g = g->next)
-        gw_view_settle_rows(k->v, k->out->ledger, g->rows, GW_DROPPED, g->why, NULL);
+        settle(k, g->rows, GW_DROPPED, g->why);
     if (k->s->marks)
         for (const struct followers *f = k->followers; f; f = f->next) {
             if (k->s->conf->record_policy)
@@ -364,6 +377,21 @@ static void finish(struct taking *k)
             else
                 mark_followers(k, k->v, f);
         }
+}
+
+/* From here on rows can be taken out of the view without memory. */
+static bool make_bitmap(struct gw_view *v)
+{
+    uint32_t n = v->batch->n_rows;
+
+    if (v->kept)
+        return true;
+    v->kept = gw_arena_zalloc(v->arena, (n / 64 + 1) * sizeof(*v->kept));
+    for (uint32_t i = 0; v->kept && i < n / 64; i++)
+        v->kept[i] = UINT64_MAX;
+    if (v->kept && n % 64)
+        v->kept[n / 64] = UINT64_MAX >> (64 - n % 64);
+    return v->kept != NULL;
 }
 
 /* Everything that may fail before the first row is taken. */
@@ -378,7 +406,7 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
     k->bits = gw_policies_ask(k->s->policies, k->v);
     k->bitmap_bytes = (k->v->batch->n_rows / 64 + 1) * sizeof(uint64_t);
     k->absorbed = gw_arena_zalloc(k->v->arena, k->bitmap_bytes);
-    return k->bits && k->absorbed ? 0 : -ENOMEM;
+    return k->bits && k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
 }
 
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)

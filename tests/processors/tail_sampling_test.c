@@ -38,6 +38,9 @@ static void a_trace_waits_for_its_decision(void **state)
     assert_int_equal(gw_tail_metric(&r, "sampling_trace_removal_age_count"), 3);
     assert_int_equal(gw_tail_metric(&r, "sampling_trace_removal_age_sum"), 30);
     assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"due\"}"), 3);
+    assert_int_equal(gw_tail_metric(&r, "sampling_decision_timer_latency_count"), 15);
+    assert_int_equal(gw_tail_tick(&r), GW_DONE);
+    assert_int_equal(gw_tail_metric(&r, "sampling_decision_timer_latency_count"), 15);
     gw_tail_close(&r);
 }
 
@@ -111,6 +114,30 @@ static void late_spans_follow(void **state)
     assert_int_equal(gw_tail_metric(&r, "sampling_late_span_age_count"), 2);
     assert_int_equal(gw_tail_metric(&r, "sampling_late_span_age_sum"), 6);
     assert_int_equal(gw_tail_metric(&r, "new_trace_id_received"), 2);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: late spans of traces that were dropped by two policies and by none, in one request
+ * Guarantees: each is counted with its own reason
+ */
+static void what_is_dropped_has_its_reason(void **state)
+{
+    (void)state;
+    gw_tail_open(&r,
+                 "decision_wait: 1s\npolicies:\n"
+                 "- {name: no-errors, type: drop, drop: {drop_sub_policy: [{name: e, type: status_code, status_code: "
+                 "{status_codes: [ERROR]}}]}}\n"
+                 "- {name: no-slow, type: drop, drop: {drop_sub_policy: [{name: l, type: latency, latency: "
+                 "{threshold_ms: 50}}]}}\n"
+                 "- {name: long, type: span_count, span_count: {min_spans: 9}}\n");
+    for (unsigned i = 0; i < 2; i++) {
+        gw_tail_send(&r, "1.1e 2.1d100 3.1 1.2 4.1d100");
+        gw_tail_wait(&r, 2);
+        assert_string_equal(gw_tail_drops(&r),
+                            i ? "tail_sampling=1 no-slow=2 no-errors=2" : "no-errors=2 no-slow=2 tail_sampling=1");
+    }
+    assert_int_equal(gw_tail_metric(&r, "global_count_traces_sampled{sampled=\"false\",decision=\"dropped\"}"), 3);
     gw_tail_close(&r);
 }
 
@@ -323,6 +350,80 @@ static void a_long_trace_leaves_in_pieces(void **state)
         assert_int_equal(r.rows[i].span, i);
     assert_int_equal(r.rows[100002].trace, 3);
     assert_int_equal(gw_tail_held(&r), 0);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: two traces of 9,000 spans are decided for their length before any tick
+ * Guarantees: the second makes the first one leave whole; each leaves once
+ */
+static void two_long_traces_leave_one_behind_the_other(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "max_spans_per_trace: 9000\n" ALL);
+    for (unsigned i = 1; i <= 2; i++) {
+        gw_tail_send_many(&r, i, 1, 9000, 0);
+        assert_int_equal(r.n_rows, i == 1 ? 0 : 1);
+        gw_tail_send_many(&r, i, 9001, 1, 0);
+    }
+    assert_int_equal(r.n_rows, 9000 + 2);
+    assert_int_equal(gw_tail_held(&r), 9000);
+    gw_tail_wait(&r, 1);
+    assert_int_equal(r.n_rows, 18002);
+    assert_int_equal(gw_tail_held(&r), 0);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: the process has no memory left for traces
+ * Guarantees: what comes is decided at once, by itself; what was held is charged to the process
+ */
+static void without_room_for_anything_spans_are_decided_alone(void **state)
+{
+    uint64_t used;
+
+    (void)state;
+    gw_tail_open(&r, "");
+    gw_tail_send(&r, "1.1");
+    used = atomic_load(&r.p.memory.used_bytes);
+    assert_true(used > 0);
+    gw_tail_drain(&r);
+    assert_int_equal(atomic_load(&r.p.memory.used_bytes), 0);
+    (void)gw_tail_drops(&r);
+    gw_tail_send(&r, "2.1");
+    atomic_store(&r.p.memory.soft_bytes, 0);
+    for (uint64_t i = 0; i < 3000; i++) /* until what is there has no room either */
+        gw_tail_send_many(&r, 100 + i, 1, 1, 0);
+    gw_tail_send(&r, "3.1e 4.1");
+    gw_tail_send(&r, "5.1e");
+    gw_tail_drain(&r);
+    assert_non_null(strstr(gw_tail_out(&r), "3.1"));
+    assert_int_equal(r.n_rows, 2);
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=3002");
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: block_on_overflow with max_bytes; requests until one is refused; a request that never fits
+ * Guarantees: nothing is decided for want of room, what is refused is not kept; what can never fit is not refused
+ */
+static void a_full_memory_may_refuse(void **state)
+{
+    unsigned i = 0;
+
+    (void)state;
+    gw_tail_open(&r, "max_bytes: 1048576\nblock_on_overflow: true\n" ALL);
+    for (; r.n_counts == 0; i++) {
+        assert_true(i < 30);
+        gw_tail_send_many(&r, 1 + i % 2, 1 + i * 100, 100, 900);
+    }
+    assert_true(i > 5);
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling_full=100");
+    assert_int_equal(gw_tail_held(&r), (i - 1) * 100);
+    assert_int_equal(r.n_rows, 0);
+    gw_tail_send_many(&r, 9, 1, 1200, 900);
+    assert_string_equal(gw_tail_drops(&r), "");
+    assert_true(r.n_rows > 0);
     gw_tail_close(&r);
 }
 
@@ -598,6 +699,11 @@ static void links_carry_decisions(void **state)
     gw_tail_wait(&r, 2);
     assert_string_equal(gw_tail_out(&r), "3.1{why=follow_links} 5.1{why=follow_links}");
     assert_int_equal(gw_tail_ours(&r, "traces_kept_by_link"), 4);
+    gw_tail_send(&r, "9.1");
+    gw_tail_send(&r, "1.3l9"); /* late itself */
+    (void)gw_tail_out(&r);
+    gw_tail_wait(&r, 2);
+    assert_string_equal(gw_tail_out(&r), "9.1{why=follow_links}");
     gw_tail_close(&r);
     gw_tail_open(&r, "follow_links: false\ndecision_wait: 1s");
     gw_tail_send(&r, "1.1el2 2.1");
@@ -665,6 +771,28 @@ static void batches_say_where_they_come_from(void **state)
     assert_string_equal(r.receiver, "otlp");
     assert_int_equal(r.received_ns, arrived);
     gw_tail_close(&r);
+    /* of several traces the first; with several receivers none */
+    gw_tail_open(&r, "decision_wait: 10s\ndecision_wait_after_root_received: 2s\n" ALL);
+    arrived = gw_wall_ns(&r.p.te.env);
+    gw_tail_send(&r, "1.1");
+    gw_test_env_advance(&r.p.te, 1000000000);
+    gw_tail_send(&r, "2.1");
+    gw_test_env_advance(&r.p.te, 200000000);
+    gw_tail_send(&r, "2.2r");
+    gw_test_env_advance(&r.p.te, 300000000);
+    r.p.receiver = "kafka";
+    gw_tail_send(&r, "3.1r");
+    gw_tail_send(&r, "1.2r");
+    gw_test_env_advance(&r.p.te, 3500000000);
+    gw_tail_wait(&r, 0);
+    assert_int_equal(gw_tail_tick(&r), GW_DONE);
+    assert_string_equal(gw_tail_out(&r), "2.1 2.2 3.1 1.1 1.2");
+    assert_null(r.receiver);
+    assert_int_equal(r.received_ns, arrived);
+    gw_tail_send(&r, "4.1 5.1");
+    gw_tail_drain(&r);
+    assert_string_equal(r.receiver, "kafka");
+    gw_tail_close(&r);
 }
 
 /*
@@ -701,6 +829,10 @@ int main(void)
         cmocka_unit_test(a_trace_that_is_too_long_is_decided),
         cmocka_unit_test(a_trace_that_is_too_large_is_dropped),
         cmocka_unit_test(a_long_trace_leaves_in_pieces),
+        cmocka_unit_test(two_long_traces_leave_one_behind_the_other),
+        cmocka_unit_test(without_room_for_anything_spans_are_decided_alone),
+        cmocka_unit_test(a_full_memory_may_refuse),
+        cmocka_unit_test(what_is_dropped_has_its_reason),
         cmocka_unit_test(the_end_decides_what_is_open),
         cmocka_unit_test(span_ingest_judges_what_comes),
         cmocka_unit_test(the_first_match_may_be_enough),
