@@ -71,9 +71,14 @@ static size_t bytes_of(const struct gw_series_table *t, uint32_t key_bytes)
     return sizeof(struct gw_series) + t->conf.value_bytes + key_bytes;
 }
 
+static size_t charge_of(const struct gw_series_table *t, uint32_t key_bytes)
+{
+    return bytes_of(t, key_bytes) + t->conf.behind_bytes;
+}
+
 static void free_series(struct gw_series_table *t, struct gw_series *s)
 {
-    size_t bytes = bytes_of(t, s->key_bytes);
+    size_t bytes = charge_of(t, s->key_bytes);
 
     if (t->conf.clear_value)
         t->conf.clear_value(gw_series_value(s), t->conf.arg);
@@ -119,14 +124,14 @@ struct gw_series *gw_series_find(const struct gw_series_table *t, const struct g
 static struct gw_series *add(struct gw_series_table *t, struct gw_series_group *g, struct gw_slice key, uint64_t hash,
                              uint64_t now_ns)
 {
-    size_t bytes = bytes_of(t, (uint32_t)key.n);
+    size_t bytes = charge_of(t, (uint32_t)key.n);
     struct gw_series *s;
 
     if (2 * (t->n + 1) > t->cap && !grow(t))
         return NULL;
     if (t->conf.credit && !gw_credit_take(t->conf.credit, bytes))
         return NULL;
-    s = malloc(bytes);
+    s = malloc(bytes_of(t, (uint32_t)key.n));
     if (!s) {
         if (t->conf.credit)
             gw_credit_give(t->conf.credit, bytes);

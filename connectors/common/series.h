@@ -9,8 +9,8 @@
  * A group takes `limit` different series; what comes then is counted in one more, whose only attribute is
  * otel.metric.overflow = true. The same happens when the whole table has max_series, or the process' memory is used up.
  *
- * Memory    one malloc a series, taken from `credit`; none for one that is there. Bounded by max_series
- * Threads   one, or a lock of the owner's
+ * Memory    one malloc a series, taken from `credit` with what its value may point to; none for one that is there.
+ * Bounded by max_series Threads   one, or a lock of the owner's
  */
 #ifndef GW_CONNECTORS_SERIES_H
 #define GW_CONNECTORS_SERIES_H
@@ -37,6 +37,7 @@ struct gw_series_group {
 
 struct gw_series_conf {
     size_t value_bytes;
+    size_t behind_bytes;      /* what a value may point to, at most: taken from the credit, too */
     uint32_t limit;           /* of a group; 0 = none */
     uint32_t max_series;      /* of the table, overflow series not counted */
     struct gw_credit *credit; /* or NULL */

@@ -33,12 +33,15 @@ void gw_span_metrics_tables_init(struct tables *t, const struct conf *c, const s
                                              .credit = credit,
                                              .clear_value = clear_resource};
     bool fixed = !c->histogram.disable && !c->histogram.has_exponential;
+    size_t exemplars = c->exemplars.enabled ? c->exemplars.max_per_data_point * sizeof(struct gw_mw_exemplar) : 0;
+    size_t buckets = c->histogram.has_exponential ? c->histogram.exponential.max_size * sizeof(uint64_t) : 0;
 
     *t = (struct tables){.conf = c, .bounds = *bounds};
     gw_series_init(&t->resources, &resources);
     gw_series_group_init(&t->all);
     for (unsigned i = 0; i < N_TABLES; i++) {
         series.value_bytes = sizeof(struct value) + (i != EVENTS && fixed ? gw_explicit_bytes(bounds) : 0);
+        series.behind_bytes = exemplars + (i != EVENTS ? buckets : 0); /* durations are not negative: one half */
         gw_series_init(&t->series[i], &series);
     }
 }

@@ -58,6 +58,7 @@ static void series_are_found_again(void **state)
     (void)state;
     gw_credit_init(&credit, 1 << 30, 1 << 30);
     gw_series_init(&t, &(struct gw_series_conf){.value_bytes = sizeof(struct value),
+                                                .behind_bytes = 100,
                                                 .max_series = 100000,
                                                 .credit = &credit,
                                                 .clear_value = clear_value});
@@ -68,6 +69,7 @@ static void series_are_found_again(void **state)
         for (unsigned k = 0; k < 2; k++)
             at(&t, &g[k], i, i % 3 == 0 ? 1 : 2)->n = i + k * 1000000;
     assert_int_equal(t.n, 2 * N);
+    assert_true(credit.used_bytes > 2 * N * (100 + sizeof(struct gw_series)));
     assert_int_equal(gw_series_expire(&t, &g[0], 2), (N + 2) / 3);
     assert_int_equal(gw_series_expire(&t, &g[0], 2), 0);
     for (unsigned i = 0; i < N; i++) {
