@@ -191,7 +191,9 @@ static bool compare_same_type(struct gw_ottl_run *r, const struct gw_ottl_value 
 bool gw_ottl_compare(struct gw_ottl_run *r, const struct gw_ottl_value *a, unsigned op, const struct gw_ottl_value *b,
                      bool *ret)
 {
-    if (is_nil(a) || is_nil(b))
+    if (a->type == b->type && a->type != GW_OT_BYTES)
+        *ret = compare_same_type(r, a, op, b);
+    else if (is_nil(a) || is_nil(b))
         *ret = is_nil(a) && is_nil(b) ? op == GW_OP_EQ || op == GW_OP_LE || op == GW_OP_GE : op == GW_OP_NE;
     else if (a->type == b->type)
         *ret = compare_same_type(r, a, op, b);

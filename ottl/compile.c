@@ -376,7 +376,7 @@ static expr *compile_arg(struct compiler *c, const ast *a, const struct gw_ottl_
     c->run.error = 0;
     c->err.text[0] = '\0';
     c->run.buf->n = 0;
-    if (!gw_ottl_convert(&c->run, t, &e->value))
+    if (!gw_ottl_convert_constant(&c->run, t, &e->value))
         return WRONG(c, a->at, "%s: %s: %s", f->name, f->args[i].name, c->err.text);
     e->type = e->value.type;
     return e;

@@ -219,15 +219,28 @@ static bool eval_math(struct gw_ottl_run *r, const struct gw_ottl_expr *e, struc
 
 /* ---- conditions ------------------------------------------------------------------------------------------- */
 
+/* The value where it is: one side of nearly every comparison is a constant. */
+static const struct gw_ottl_value *value_of(struct gw_ottl_run *r, const struct gw_ottl_expr *e,
+                                            struct gw_ottl_value *room)
+{
+    if (e->kind == GW_EX_CONST)
+        return &e->value;
+    if (e->kind == GW_EX_ATTRIBUTE)
+        return eval_attribute(r, e, room) ? room : NULL;
+    return gw_ottl_eval(r, e, room) ? room : NULL;
+}
+
 static bool eval_compare(struct gw_ottl_run *r, const struct gw_ottl_expr *e, struct gw_ottl_value *ret)
 {
-    struct gw_ottl_value a, b;
-    bool is;
+    struct gw_ottl_value left, right;
+    const struct gw_ottl_value *a = value_of(r, e->kids[0], &left), *b = a ? value_of(r, e->kids[1], &right) : NULL;
 
-    if (!gw_ottl_eval(r, e->kids[0], &a) || !gw_ottl_eval(r, e->kids[1], &b) || !gw_ottl_compare(r, &a, e->op, &b, &is))
-        return false;
-    *ret = gw_ottl_bool(is);
-    return true;
+    ret->type = GW_OT_BOOL;
+    if (b && a->type == GW_OT_STRING && b->type == GW_OT_STRING && e->op <= GW_OP_NE) {
+        ret->b = gw_slice_eq(a->s, b->s) == (e->op == GW_OP_EQ);
+        return true;
+    }
+    return b && gw_ottl_compare(r, a, e->op, b, &ret->b);
 }
 
 static bool eval_truth(struct gw_ottl_run *r, const struct gw_ottl_expr *e, struct gw_ottl_value *ret)

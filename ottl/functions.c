@@ -52,15 +52,15 @@ static const struct gw_ottl_function functions[] = {
     FN("Hours", DOUBLE, hours, {ARG("duration", DURATION)}),
     FN("Index", INT, index, {ARG("target", ANY), ARG("value", ANY)}),
     FN("Int", INT, same, TARGET(INT_LIKE)),
-    FN("IsBool", BOOL, is_bool, TARGET(ANY)),
-    FN("IsDouble", BOOL, is_double, TARGET(ANY)),
+    FN("IsBool", BOOL, is_bool, TARGET(IF_BOOL)),
+    FN("IsDouble", BOOL, is_double, TARGET(IF_DOUBLE)),
     FN("IsEmpty", BOOL, is_empty, TARGET(ANY)),
-    FN("IsInt", BOOL, is_int, TARGET(ANY)),
+    FN("IsInt", BOOL, is_int, TARGET(IF_INT)),
     FN("IsList", BOOL, is_list, TARGET(ANY)),
-    FN("IsMap", BOOL, is_map, TARGET(ANY)),
+    FN("IsMap", BOOL, is_map, TARGET(IF_MAP)),
     PREPARED("IsMatch", BOOL, is_match, {ARG("target", STRING_LIKE), ARG("pattern", STRING)}),
     {"IsRootSpan", GW_OT_BOOL, true, true, {{NULL, 0, false}}, gw_ottl_run_is_root_span, NULL},
-    FN("IsString", BOOL, is_string, TARGET(ANY)),
+    FN("IsString", BOOL, is_string, TARGET(IF_STRING)),
     FN("Keys", LIST, keys, TARGET(MAP)),
     FN("Len", INT, len, TARGET(ANY)),
     FN("Microseconds", INT, microseconds, {ARG("duration", DURATION)}),
@@ -407,9 +407,32 @@ bool gw_ottl_convert(struct gw_ottl_run *r, enum gw_ottl_arg_type to, struct gw_
     case GW_ARG_DURATION:
         return v->type == GW_OT_DURATION || expected(r, "duration", v);
     case GW_ARG_ANY:
+    case GW_ARG_IF_STRING:
+    case GW_ARG_IF_INT:
+    case GW_ARG_IF_DOUBLE:
+    case GW_ARG_IF_BOOL:
+    case GW_ARG_IF_MAP:
     case GW_ARG_TEXTS:
     case GW_ARG_LAZY:
         break;
     }
     return true;
+}
+
+bool gw_ottl_convert_constant(struct gw_ottl_run *r, enum gw_ottl_arg_type to, struct gw_ottl_value *v)
+{
+    switch ((int)to) {
+    case GW_ARG_IF_STRING:
+        return gw_ottl_convert(r, GW_ARG_STRING, v);
+    case GW_ARG_IF_INT:
+        return gw_ottl_convert(r, GW_ARG_INT, v);
+    case GW_ARG_IF_DOUBLE:
+        return v->type == GW_OT_DOUBLE || expected(r, "float64", v);
+    case GW_ARG_IF_BOOL:
+        return gw_ottl_convert(r, GW_ARG_LITERAL_BOOL, v);
+    case GW_ARG_IF_MAP:
+        return gw_ottl_convert(r, GW_ARG_MAP, v);
+    default:
+        return gw_ottl_convert(r, to, v);
+    }
 }

@@ -24,6 +24,11 @@ enum gw_ottl_arg_type {
     GW_ARG_LIST,
     GW_ARG_TIME,
     GW_ARG_DURATION,
+    GW_ARG_IF_STRING, /* anything; but what is written in the text must be one */
+    GW_ARG_IF_INT,
+    GW_ARG_IF_DOUBLE,
+    GW_ARG_IF_BOOL,
+    GW_ARG_IF_MAP,
     GW_ARG_LITERAL_STRING, /* written in the text */
     GW_ARG_LITERAL_BOOL,
     GW_ARG_TEXTS, /* a list that is written in the text, of STRING_LIKE: ITEMS */
@@ -65,6 +70,8 @@ void gw_ottl_function_missing(struct gw_slice name, char *ret, size_t size);
 
 /** Make what a parameter wants of a value, in place. Errors: false: r->error. */
 bool gw_ottl_convert(struct gw_ottl_run *r, enum gw_ottl_arg_type to, struct gw_ottl_value *v);
+/** The same of a constant. */
+bool gw_ottl_convert_constant(struct gw_ottl_run *r, enum gw_ottl_arg_type to, struct gw_ottl_value *v);
 
 #define GW_OTTL_RUN(name)                                                                                              \
     bool name(struct gw_ottl_run *r, const struct gw_ottl_call *call, const struct gw_ottl_value *args,                \

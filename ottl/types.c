@@ -291,8 +291,9 @@ static bool put_json(struct gw_ottl_run *r, const struct gw_ottl_value *v, unsig
         if (isnan(v->f) || isinf(v->f))
             return gw_ottl_fail(r, -EINVAL, "unsupported type: float64");
         break;
-    case GW_OT_OTHER:
-        return gw_ottl_fail(r, -EINVAL, "unsupported type: %s", gw_ottl_type_name(v));
+    case GW_OT_OTHER: /* as of all that shows nothing of itself */
+        gw_buf_put_str(r->buf, "{}");
+        return true;
     case GW_OT_NIL:
     case GW_OT_BOOL:
     case GW_OT_INT:
