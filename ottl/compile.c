@@ -358,6 +358,12 @@ static bool is_literal(const ast *a, enum gw_ottl_arg_type t)
     return a->kind == GW_AST_LIST;
 }
 
+/* It stands in the text as a value, and is not worked out of others. */
+static bool is_written(const ast *a)
+{
+    return a->kind >= GW_AST_NIL && a->kind <= GW_AST_MAP;
+}
+
 /* An argument with its conversion, of a constant at once. */
 static expr *compile_arg(struct compiler *c, const ast *a, const struct gw_ottl_function *f, unsigned i)
 {
@@ -376,7 +382,7 @@ static expr *compile_arg(struct compiler *c, const ast *a, const struct gw_ottl_
     c->run.error = 0;
     c->err.text[0] = '\0';
     c->run.buf->n = 0;
-    if (!gw_ottl_convert_constant(&c->run, t, &e->value))
+    if (!(is_written(a) ? gw_ottl_convert_constant : gw_ottl_convert)(&c->run, t, &e->value))
         return WRONG(c, a->at, "%s: %s: %s", f->name, f->args[i].name, c->err.text);
     e->type = e->value.type;
     return e;
