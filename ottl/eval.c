@@ -54,6 +54,15 @@ static bool index_by(struct gw_ottl_run *r, const struct gw_ottl_value *key, str
     return gw_ottl_fail(r, -EINVAL, "a %s cannot be indexed", gw_ottl_type_name(&of));
 }
 
+/* A byte is a type of its own in Go: equal to bytes alone. */
+static bool byte_at(struct gw_ottl_run *r, struct gw_slice bytes, int64_t index, struct gw_ottl_value *ret)
+{
+    if (index < 0 || (uint64_t)index >= bytes.n)
+        return gw_ottl_fail(r, -EINVAL, "index %lld out of bounds", (long long)index);
+    *ret = (struct gw_ottl_value){.type = GW_OT_OTHER, .form = GW_OF_PART, .other = {UINT32_MAX, bytes.p[index]}};
+    return true;
+}
+
 /* A key that is missing gives nil, whatever keys follow; in what a converter gave it is an error. */
 static bool apply_keys(struct gw_ottl_run *r, const struct gw_ottl_expr *e, uint32_t from, struct gw_ottl_value *v)
 {
@@ -63,7 +72,8 @@ static bool apply_keys(struct gw_ottl_run *r, const struct gw_ottl_expr *e, uint
     for (uint32_t i = from; i < e->n_keys; i++) {
         if (!gw_ottl_eval(r, e->keys[i], &key))
             return false;
-        if (!index_by(r, &key, v, &missing))
+        if (e->kind == GW_EX_CALL && v->type == GW_OT_BYTES && key.type == GW_OT_INT ? !byte_at(r, v->s, key.i, v)
+                                                                                     : !index_by(r, &key, v, &missing))
             return at_fault(r, e->keys[i], "");
         if (missing && e->kind != GW_EX_CALL)
             return true;
