@@ -19,6 +19,8 @@
 #include "values/sampling.h"
 
 #define S 1000000000ull
+/* The Collector decides a second's traces at once: more of them wait, and requests wait for that. */
+#define TICK_NS (S / 10)
 
 /* Decisions in one tick() or drain(): what is left waits for the next turn, and requests do not wait for it. */
 enum { TICK_SPANS = 16384, TICK_TRACES = 8192, MAX_BODY_BYTES = 1 << 30 };
@@ -38,7 +40,7 @@ static const struct gw_field cache_fields[] = {
 
 static const struct gw_field fields[] = {
     GW_DURATION_FIELD(struct gw_tail_conf, decision_wait_ns, "decision_wait", "30s", 0, 86400e9,
-                      "From a trace's first span to its decision; up to a second more."),
+                      "From a trace's first span to its decision; up to a tenth of a second more."),
     GW_DURATION_FIELD(struct gw_tail_conf, after_root_ns, "decision_wait_after_root_received", "0s", 0, 86400e9,
                       "Decide this long after the span without a parent has come, when that is earlier; 0 = do not."),
     GW_U64_FIELD(struct gw_tail_conf, num_traces, "num_traces", "50000", 1, 4e9,
@@ -169,7 +171,7 @@ bool gw_tail_open_store(struct gw_tail *s)
         .memory = s->ctx.host ? s->ctx.host->memory : NULL,
         .max_traces = s->max_traces,
         .facts_bytes = sizeof(struct gw_tail_facts),
-        .tick_ns = S,
+        .tick_ns = TICK_NS,
     };
 
     if (!s->store)

@@ -11,7 +11,8 @@ static struct gw_tail_rig r;
 
 /*
  * Scenario: two traces come in one request, one with an error; a third comes 5 s later, in two requests
- * Guarantees: each is decided decision_wait after its first span, at the next full second, whole or not at all
+ * Guarantees: each is decided decision_wait after its first span, at the next full tenth of a second, whole or not at
+ * all
  */
 static void a_trace_waits_for_its_decision(void **state)
 {
@@ -41,6 +42,25 @@ static void a_trace_waits_for_its_decision(void **state)
     assert_int_equal(gw_tail_metric(&r, "sampling_decision_timer_latency_count"), 15);
     assert_int_equal(gw_tail_tick(&r), GW_DONE);
     assert_int_equal(gw_tail_metric(&r, "sampling_decision_timer_latency_count"), 15);
+    gw_tail_close(&r);
+}
+
+/*
+ * Scenario: a trace comes 40 ms after a full second
+ * Guarantees: it waits its 10 s and not a full second more
+ */
+static void a_decision_waits_for_a_tenth_at_most(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 10s");
+    gw_tail_wait(&r, 1);
+    gw_test_env_advance(&r.p.te, 40000000);
+    gw_tail_send(&r, "1.1e");
+    gw_tail_wait(&r, 10);
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_test_env_advance(&r.p.te, 60000000);
+    assert_int_equal(gw_tail_tick(&r), GW_DONE);
+    assert_string_equal(gw_tail_out(&r), "1.1");
     gw_tail_close(&r);
 }
 
@@ -817,6 +837,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_trace_waits_for_its_decision),
+        cmocka_unit_test(a_decision_waits_for_a_tenth_at_most),
         cmocka_unit_test(a_root_makes_it_earlier),
         cmocka_unit_test(a_settled_trace_does_not_wait),
         cmocka_unit_test(late_spans_follow),
