@@ -240,6 +240,7 @@ static int adopt(void *self, void *old_self)
     old->n_told = was.n_told;
     old->held_told = was.held_told;
     gw_traces_set_limits(s->traces, limits.bytes, limits.traces);
+    gw_traces_set_compress(s->traces, s->conf->compress == LZ4);
     return 0;
 }
 

@@ -82,6 +82,8 @@ void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
 /** Other limits than it was made with. What is there stays, even if it is more: then nothing is added. */
 void gw_traces_set_limits(struct gw_traces *t, uint64_t budget_bytes, uint64_t max_traces);
+/** From now on; what is packed stays so. */
+void gw_traces_set_compress(struct gw_traces *t, bool compress);
 
 struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16]);
 /**

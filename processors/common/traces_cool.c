@@ -84,13 +84,18 @@ static void pack(struct gw_traces *t, struct gw_trace *trace)
         trace->cold_bytes += n;
 }
 
+void gw_traces_set_compress(struct gw_traces *t, bool compress)
+{
+    t->conf.compress = compress;
+}
+
 bool gw_traces_cool(struct gw_traces *t, uint64_t now_ns, uint64_t max_bytes)
 {
     uint32_t now = ms_of(now_ns);
     uint64_t done = 0;
 
     t->now_ns = now_ns;
-    while (t->warm_first && now - gw_trace_at(t, t->warm_first)->warm_ms >= REST_MS) {
+    while (t->conf.compress && t->warm_first && now - gw_trace_at(t, t->warm_first)->warm_ms >= REST_MS) {
         struct gw_trace *trace = gw_trace_at(t, t->warm_first);
 
         if (done >= max_bytes)

@@ -360,7 +360,7 @@ static void take(struct taking *k, uint32_t row)
         if (rc == 0) {
             set(k->absorbed, row);
             note(k, t, row);
-            if (t->chain.n_bytes > MAX_TRACE_BYTES)
+            if (gw_trace_bytes(t) > MAX_TRACE_BYTES)
                 evict(k, t);
             return;
         }

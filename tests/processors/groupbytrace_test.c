@@ -316,6 +316,38 @@ static void test_a_giant_trace_leaves_in_parts(void **state)
 }
 
 /*
+ * Scenario: a reload with another wait_duration and num_traces; three traces wait, one is packed.
+ * Guarantees: the successor has them, and they leave when they were going to; the new limits hold from the next trace
+ * on; the predecessor has nothing left.
+ */
+static void test_a_reload_keeps_what_waits(void **state)
+{
+    struct gw_proc_rig old, heir;
+
+    (void)state;
+    gw_proc_open(&old, "groupbytrace", GW_TRACES, "{wait_duration: 2s, compress: lz4}");
+    send_many(&old, 7, 20, 500);
+    tick(&old, 1100);
+    send(&old, "a1 b1");
+    gw_proc_open(&heir, "groupbytrace", GW_TRACES, "{wait_duration: 1h, num_traces: 3, max_bytes: 1048576}");
+    gw_test_env_advance(&heir.te, 1100 * MS);
+    assert_int_equal(heir.component->adopt(heir.self, old.self), 0);
+    assert_int_equal(held(&old), 0);
+    assert_int_equal(held(&heir), 22);
+    send(&heir, "a2 c1"); /* the fourth: the oldest leaves */
+    assert_int_equal(heir.n_out, 20);
+    assert_int_equal(held(&heir), 4);
+    assert_int_equal(old.component->drain(old.self, &old.ports), GW_DONE);
+    tick(&heir, 2100);
+    assert_string_equal(left(&heir), "a1 a2 b1");
+    assert_int_equal(held(&heir), 1);
+    assert_int_equal(heir.component->drain(heir.self, &heir.ports), GW_DONE);
+    assert_string_equal(left(&heir), "c1");
+    gw_proc_close(&heir);
+    gw_proc_close(&old);
+}
+
+/*
  * Scenario: settings that make no sense, and store_on_disk, which the Collector refuses as well.
  * Guarantees: each is refused at its place.
  */
@@ -339,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_compress),
         cmocka_unit_test(test_a_tick_is_short),
         cmocka_unit_test(test_a_giant_trace_leaves_in_parts),
+        cmocka_unit_test(test_a_reload_keeps_what_waits),
         cmocka_unit_test(test_settings),
     };
 

@@ -176,6 +176,23 @@ static void test_what_a_peak_took_goes_back(void **state)
 }
 
 /*
+ * Scenario: a budget's limit is lowered below what is held.
+ * Guarantees: nothing is added until enough was given back.
+ */
+static void test_a_lowered_budget(void **state)
+{
+    struct gw_budget budget = {.max_bytes = 100};
+
+    (void)state;
+    assert_true(gw_budget_take(&budget, 80));
+    budget.max_bytes = 50;
+    assert_false(gw_budget_take(&budget, 1));
+    gw_budget_give(&budget, 40);
+    assert_false(gw_budget_take(&budget, 11));
+    assert_true(gw_budget_take(&budget, 10));
+}
+
+/*
  * Scenario: a budget without a limit of its own in a process that has 100 MiB; then others take 60 of them.
  * Guarantees: what is held is charged to the process; it grows to four fifths, and not at all while others need the
  * room; what is given back is given back there, too.
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_block_numbers_do_not_come_around),
         cmocka_unit_test(test_what_a_peak_took_goes_back),
         cmocka_unit_test(test_a_budget_is_a_share_of_the_process),
+        cmocka_unit_test(test_a_lowered_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
