@@ -82,7 +82,7 @@ def chance(percent, salt=None):
     return [policy("probabilistic", {"sampling_percentage": percent, **({"hash_salt": salt} if salt else {})})]
 
 
-def ottl(*span, events=(), **more):
+def asks(*span, events=(), **more):
     return [policy("ottl_condition", {**more, **({"span": list(span)} if span else {}), **({"spanevent": list(events)} if events else {})})]
 
 
@@ -205,16 +205,16 @@ CASES = [
     Case("trace_flags", "and", [sub("and", policy("trace_flags"), HALF)]),
     Case("trace_flags", "drop", [ALWAYS, sub("drop", policy("trace_flags"))]),
 
-    Case("ottl_condition", "span", ottl('attributes["tier"] == "gold"', 'attributes["http.response.status_code"] >= 500 and status.code == STATUS_CODE_ERROR')),
-    Case("ottl_condition", "resource_and_name", ottl('IsMatch(resource.attributes["tenant"], "^[ab]$") and IsMatch(span.name, "^GET /(cart|pay)")')),
-    Case("ottl_condition", "events", ottl(events=['name == "exception" and attributes["exception.type"] == "IO"', 'spanevent.attributes["attempt"] == 3'])),
-    Case("ottl_condition", "both", ottl('attributes["retry"] == true and attributes["items"] > 0', 'IsString(attributes["mixed"])', events=['IsMatch(spanevent.name, "^ret")'])),
-    Case("ottl_condition", "default_mode", ottl(SHORT, 'attributes["retry"] == true')),
-    Case("ottl_condition", "ignore", ottl(SHORT, 'attributes["retry"] == true', error_mode="ignore")),
-    Case("ottl_condition", "propagate", ottl(SHORT, 'attributes["retry"] == true', error_mode="propagate")),
-    Case("ottl_condition", "propagate_inside", [sub("drop", ottl(SHORT, error_mode="propagate")[0]), no(ottl('attributes["items"] > 4', SHORT, error_mode="propagate")[0])]),
-    Case("ottl_condition", "root_and_time", ottl('IsRootSpan() and end_time_unix_nano - start_time_unix_nano > 500000000')),
-    Case("ottl_condition", "types", ottl('attributes["mixed"] == 7 or attributes["mixed"] == true or Int(attributes["items"]) == 5 and trace_state["vendor"] != nil')),
+    Case("ottl_condition", "span", asks('attributes["tier"] == "gold"', 'attributes["http.response.status_code"] >= 500 and status.code == STATUS_CODE_ERROR')),
+    Case("ottl_condition", "resource_and_name", asks('IsMatch(resource.attributes["tenant"], "^[ab]$") and IsMatch(span.name, "^GET /(cart|pay)")')),
+    Case("ottl_condition", "events_io", asks(events=['name == "exception" and attributes["exception.type"] == "IO"', 'spanevent.attributes["attempt"] == 3'])),
+    Case("ottl_condition", "both_attributes", asks('attributes["retry"] == true and attributes["items"] > 0', 'IsString(attributes["mixed"])', events=['IsMatch(spanevent.name, "^ret")'])),
+    Case("ottl_condition", "default_mode", asks(SHORT, 'attributes["retry"] == true')),
+    Case("ottl_condition", "ignore", asks(SHORT, 'attributes["retry"] == true', error_mode="ignore")),
+    Case("ottl_condition", "propagate", asks(SHORT, 'attributes["retry"] == true', error_mode="propagate")),
+    Case("ottl_condition", "propagate_inside", [sub("drop", asks(SHORT, error_mode="propagate")[0]), no(asks('attributes["items"] > 4', SHORT, error_mode="propagate")[0])]),
+    Case("ottl_condition", "root_and_time", asks('IsRootSpan() and end_time_unix_nano - start_time_unix_nano > 500000000')),
+    Case("ottl_condition", "types_mixed", asks('attributes["mixed"] == 7 or attributes["mixed"] == true or Int(attributes["items"]) == 5 and trace_state["vendor"] != nil')),
     Case("rate_limiting", "burst", [policy("rate_limiting", {"spans_per_second": 10, "burst_capacity": 4000})], judge=bucket("spans", 4000, 10)),
     Case("rate_limiting", "burst_default", [policy("rate_limiting", {"spans_per_second": 2500})], judge=bucket("spans", 5000, 2500)),
     Case("rate_limiting", "small_burst", [policy("rate_limiting", {"spans_per_second": 10**9, "burst_capacity": 4})], judge=larger_never("spans", 4)),
