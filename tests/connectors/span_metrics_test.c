@@ -322,6 +322,9 @@ static void points_name_spans(void **state)
     assert_int_equal(FIND(&r, EVENTS).n_exemplars, 1);
     flush(&r);
     assert_int_equal(FIND(&r, CALLS, "span.name=get").n_exemplars, 0);
+    gw_joint_send(&r, 0, SPANS(SERVICE, GET));
+    flush(&r);
+    assert_int_equal(FIND(&r, CALLS, "span.name=get").n_exemplars, 1);
     close_rig(&r);
     open_rig(&r, 1, "{}");
     gw_joint_send(&r, 0, SPANS(SERVICE, GET));

@@ -148,6 +148,13 @@ static void what_is_not_seen_expires(void **state)
     assert_int_equal(FIND(&r, CALLS, "span.name=old").number, 1);
     assert_int_equal(FIND(&r, CALLS, "span.name=old").start, start + 180 * S);
     close_rig(&r);
+    open_rig(&r, 1, "series_expiration: 60s\n");
+    send_named(&r, 0, "of a minute ago");
+    flush(&r);
+    assert_int_equal(FIND(&r, CALLS).times, 1);
+    flush(&r);
+    assert_int_equal(FIND(&r, CALLS).times, 0);
+    close_rig(&r);
     open_rig(&r, 1, "metrics_expiration: 90s\nzero_first_point: false\n");
     gw_joint_send(&r, 0, GET_OF("gone"));
     gw_joint_send(&r, 0, GET_OF("here"));
@@ -159,6 +166,10 @@ static void what_is_not_seen_expires(void **state)
     flush(&r);
     assert_int_equal(FIND(&r, CALLS).times, 1);
     assert_int_equal(FIND(&r, CALLS).number, 4);
+    for (unsigned i = 0; i < 3; i++) { /* a minute without a span, two (then it expires), and the last time */
+        flush(&r);
+        assert_int_equal(FIND(&r, CALLS).times, i < 2);
+    }
     close_rig(&r);
 }
 
@@ -220,6 +231,12 @@ static void series_that_are_too_many_are_one(void **state)
     assert_int_equal(FIND(&r, CALLS, "span.name").n_attrs, 1);
     assert_int_equal(FIND(&r, DURATION, "span.name").count, 3);
     assert_true(gw_joint_has(&r, "{\"key\":\"otel.metric.overflow\",\"value\":{\"boolValue\":true}}"));
+    close_rig(&r);
+    open_rig(&r, 1, "aggregation_cardinality_limit: 1\nexemplars: { enabled: true }\n");
+    gw_joint_send(&r, 0, SPANS(SERVICE, GET "," SPAN("\"name\":\"more\"")));
+    flush(&r);
+    assert_int_equal(FIND(&r, CALLS, "span.name=get").n_exemplars, 1);
+    assert_int_equal(FIND(&r, CALLS, "span.name").n_exemplars, 0);
     close_rig(&r);
     open_rig(&r, 1, "max_series: 3\nzero_first_point: false\n");
     gw_joint_send(&r, 0, GET_OF("1"));
@@ -347,6 +364,7 @@ static void a_reload_resets_nothing(void **state)
     assert_int_equal(gw_joint_drain(&r, b), GW_DONE);
     assert_int_equal(r.n_bodies, 1);
     assert_int_equal(FIND(&r, CALLS).number, 5);
+    assert_int_equal(r.memory.used_bytes, 0);
     close_rig(&r);
 }
 
