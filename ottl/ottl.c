@@ -106,7 +106,7 @@ int gw_ottl_test(struct gw_ottl *o, const struct gw_view *v, uint32_t row, uint3
     locate(&r, o->context, index);
     gw_buf_reset(&o->buf);
     if (!gw_ottl_eval(&r, o->root, &is))
-        return r.error;
+        return r.error ? r.error : -EINVAL;
     *ret = is.b;
     return 0;
 }

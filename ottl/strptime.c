@@ -81,7 +81,7 @@ struct reader {
     int64_t year;
     int month, day, hour, minute, second; /* -1: not said */
     uint32_t ns;
-    bool pm_set, pm, has_offset, two_digit_years;
+    bool pm_set, pm, two_digit_years;
     int32_t offset;
     const char *wrong; /* what was expected */
 };
@@ -168,7 +168,6 @@ static bool offset(struct reader *r, unsigned parts, bool colons, bool zulu)
     skip_blanks(r);
     if (zulu && at(r, 0) == 'Z') {
         skip(r, 1);
-        r->has_offset = true;
         r->offset = 0;
         return true;
     }
@@ -183,7 +182,6 @@ static bool offset(struct reader *r, unsigned parts, bool colons, bool zulu)
     }
     if (sign == 0 || v[0] > 24 || v[1] > 60 || v[2] > 60)
         return false;
-    r->has_offset = true;
     r->offset = sign * (v[0] * 3600 + v[1] * 60 + v[2]);
     skip(r, n);
     return true;
@@ -197,7 +195,6 @@ static bool zone(struct reader *r)
         n++;
     if (n < 3 || !gw_ottl_zone((struct gw_slice){r->s.p, n}, &r->offset))
         return fails(r, "a zone that is known here: UTC, GMT, EST, MST, HST, or an offset (%z)");
-    r->has_offset = true;
     skip(r, n);
     return true;
 }

@@ -2,6 +2,8 @@
 /* Conditions look through the patches of a view, say which columns they look at, and count patterns that give up. */
 #include "tests/ottl/items.h"
 
+#include <stdio.h>
+
 #include "ottl/paths.h"
 #include "pipeline/component.h"
 
@@ -95,6 +97,32 @@ static void test_patched_span(void **state)
     HOLDS(SPAN, 0, "scope.name == \"lib2\" and scope.version == \"1.2\"");
     HOLDS(SPAN, 1, "name == \"root\" and scope.name == \"lib2\"");
     close_view();
+}
+
+/* What the Go library takes for a trace state; of another one no member is there. */
+static void test_trace_states(void **state)
+{
+    static const char *const cases[][2] = {
+        {"a=1,b=2", "\"1\""}, {"b=2,a=1", "\"1\""},    {"b=2", "\"\""},
+        {"", "\"\""},         {"b=2,,a=1,", "\"1\""},  {" a=1 ,b=2", "\"1\""},
+        {"a= 1", "\" 1\""},   {"a=1\t", "\"1\""},      {"a", "nil"},
+        {"a=", "nil"},        {"a=1,a=2", "nil"},      {"a=1,A=2", "nil"},
+        {"a=1,1b=2", "nil"},  {"a=1,1b@c=2", "\"1\""}, {"a=1,b@1c=2", "nil"},
+        {"a=1=2", "nil"},     {"a=1,b@=2", "nil"},     {"a=1,b-*/_=2", "\"1\""},
+        {"a=1,b.=2", "nil"},  {"a=1,=2", "nil"},       {"a=\x7f", "nil"},
+        {"a=1,b =2", "nil"},  {"a=1, ", "nil"},
+    };
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        open_view(GW_TRACES);
+        field(GW_OWN_ROW, 0, 3, 2, cases[i][0], strlen(cases[i][0]));
+        (void)snprintf(text, sizeof(text), "trace_state[\"a\"] == %s", cases[i][1]);
+        if (!holds(GW_OTTL_SPAN, 0, 0, text))
+            fail_msg("%s: %s", cases[i][0], text);
+        close_view();
+    }
 }
 
 static void test_patched_log_and_metric(void **state)
@@ -272,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patched_attributes),
         cmocka_unit_test(test_patched_span),
+        cmocka_unit_test(test_trace_states),
         cmocka_unit_test(test_patched_log_and_metric),
         cmocka_unit_test(test_reads),
         cmocka_unit_test(test_given_up),
