@@ -99,7 +99,7 @@ bool gw_sg_lane_flush(struct gw_sg_lane *l, struct gw_ports *out)
     l->is_new = false;
     if (!l->group.first && !l->spilled.first)
         return true;
-    if (!gw_has_room(out, l->n_points ? l->n_points : 3 * l->series.n, l->n_bytes))
+    if (!gw_has_room(out, l->n_points ? l->n_points : 3 * (l->series.n + l->spill.n), l->n_bytes))
         return false;
     gw_buf_reset(&l->body);
     gw_mw_init(&f.w, &l->body, CUT_BYTES, on_cut, &f);

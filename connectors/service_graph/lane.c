@@ -8,7 +8,12 @@
 #include "connectors/service_graph/texts.h"
 #include "core/hash.h"
 
-enum { MAX_RUN_BYTES = 64 << 20, MAX_BODY_BYTES = 64 << 20 };
+enum {
+    MAX_RUN_BYTES = 64 << 20,
+    MAX_BODY_BYTES = 64 << 20,
+    /* Attributes of a series; a longer one is counted with those that find no place: names come from peers. */
+    MAX_SERIES_BYTES = 4096,
+};
 
 enum record { A_HALF, A_REQUEST, AN_OVERFLOW };
 
@@ -152,6 +157,10 @@ static void on_request(void *arg, const struct gw_request *r)
     if (!write_run(l, r))
         return; /* no memory, not even for a few texts */
     run = gw_buf_slice(&l->run);
+    if (run.n > MAX_SERIES_BYTES) {
+        count_overflow(l, &head);
+        return;
+    }
     hash = gw_hash_table(run);
     to = (unsigned)((hash >> 32) % n_workers(l));
     if (to == l->worker) {

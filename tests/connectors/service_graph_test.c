@@ -22,7 +22,7 @@ enum { MAX_WORKERS = 4, MAX_LINES = 4096 };
 static const struct gw_limits limits = GW_LIMITS_DEFAULT;
 
 struct line {
-    char text[512];
+    char text[4096];
     unsigned worker;
     uint64_t start_ns, time_ns;
 };
@@ -343,7 +343,7 @@ static void put_pairs(char *to, size_t size, const char *pairs)
 
 static void send_span(unsigned worker, struct span s)
 {
-    char json[4096] = "{\"resourceSpans\":[{\"resource\":{\"attributes\":[";
+    char json[8192] = "{\"resourceSpans\":[{\"resource\":{\"attributes\":[";
 
     if (s.service)
         put(json, sizeof(json), "{\"key\":\"service.name\",\"value\":{\"stringValue\":\"%s\"}}", s.service);
@@ -492,10 +492,11 @@ static void who_is_not_heard_is_made_up(void **state)
              .attributes = "net.peer:10.0.0.1,peer.service:pay");
         SPAN("web", .trace = 1, .id = 4, .parent = 1, .kind = CLIENT, .attributes = "net.peer:10.0.0.1");
         SPAN("pay", .trace = 1, .id = 5, .parent = 77, .kind = SERVER);
+        SPAN("web", .trace = 1, .id = 6, .parent = 1, .kind = CLIENT, .attributes = "peer.service:");
         pass(2 * SECOND);
         assert_true(metric("otelcol_connector_servicegraph_expired_edges") == 0); /* not longer than 2s */
         pass(2 * SECOND);
-        assert_true(metric("otelcol_connector_servicegraph_expired_edges") == 5);
+        assert_true(metric("otelcol_connector_servicegraph_expired_edges") == 6);
         pass(56 * SECOND);
         if (again)
             break;
@@ -505,7 +506,7 @@ static void who_is_not_heard_is_made_up(void **state)
         assert_int_equal(r.n_lines, 12);
         assert_non_null(line_of("request_server s" V("user", "web", "client") " n=1 sum=1 0,1,0,0"));
         assert_non_null(line_of("request_client s" V("user", "web", "client") " n=1 sum=0 1,0,0,0"));
-        assert_non_null(line_of("request_client s" V("web", "unknown", "server") " n=1 sum=1e-06 1,0,0,0"));
+        assert_non_null(line_of("request_client s" V("web", "unknown", "server") " n=2 sum=1e-06 2,0,0,0"));
         assert_non_null(line_of("request_total" V("web", "pay", "server") " 1"));
         assert_non_null(line_of("request_total" V("web", "10.0.0.1", "server") " 1"));
 #undef V
@@ -706,6 +707,7 @@ static void no_interval_means_at_once(void **state)
  */
 static void series_are_bounded(void **state)
 {
+    static char name[3001];
     unsigned total = 0, overflow = 0;
 
     (void)state;
@@ -722,6 +724,16 @@ static void series_are_bounded(void **state)
            "request_total{client=\"a\",server=\"v\",connection_type=\"\",failed=false} 1",
            "request_total{client=\"a\",server=\"w\",connection_type=\"\",failed=false} 1",
            "request_total{otel.metric.overflow=true} 3");
+    close_rig();
+
+    open_rig(4, "{" BUCKETS "}"); /* attributes of more than 4 KiB are no series of their own */
+    (void)snprintf(name, sizeof(name), "%03000d", 0);
+    request(1, 2, 1, name, "b");
+    request(2, 3, 2, name, name + 1);
+    pass(SECOND);
+    pass(59 * SECOND);
+    assert_non_null(line_of("request_total{otel.metric.overflow=true} 1"));
+    assert_int_equal(r.n_lines, 6);
     close_rig();
 
     open_rig(4, "{max_series: 8, " BUCKETS "}");
