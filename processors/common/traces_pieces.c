@@ -77,12 +77,14 @@ int gw_traces_write_piece(const struct gw_traces *t, const struct gw_trace *trac
     int rc;
 
     *ret_spans = 0;
-    if (!c->run) {
+    if (!c->run || trace->cold.n_bytes) { /* it may have been packed, and others unpacked, since the last piece */
         rc = gw_trace_begin(t, trace, &c->at);
         if (rc < 0)
             return rc;
-        c->run = trace->first_run;
+        (void)gw_chain_skip(&c->at, c->done);
     }
+    if (!c->run)
+        c->run = trace->first_run;
     while (c->run && c->done == end_of_run(t, trace, c->run) && *gw_slabs_link(&t->runs, c->run))
         c->run = *gw_slabs_link(&t->runs, c->run);
     if (!c->run || c->done == gw_trace_bytes(trace))

@@ -76,8 +76,10 @@ int gw_tail_adopt(void *self, void *old_self)
     SWAP(s->left, old->left);
     SWAP(s->leaving_reason, old->leaving_reason);
     SWAP(s->n_left, old->n_left);
-    if (s->store)
+    if (s->store) {
         gw_traces_set_limits(s->store, s->max_bytes, s->max_traces);
+        gw_traces_set_compress(s->store, s->conf->compress > 0);
+    }
     gw_ids_adopt(s->kept, old->kept);
     gw_ids_adopt(s->gone, old->gone);
     if (s->links && old->links)

@@ -34,7 +34,7 @@ struct gw_tail_conf {
     bool block_on_overflow, sample_on_first_match, drop_pending_traces_on_shutdown;
     bool running_latency, fall_through, invert_decisions, count_spans, count_bytes, decide_early, use_trace_state,
         record_policy, dry_run, follow_links;
-    int strategy, overflow, without_trace_id;
+    int strategy, overflow, without_trace_id, compress;
     struct gw_tail_cache_conf cache;
     const struct gw_node *policies;
     const char *reason_attribute, *tail_storage;

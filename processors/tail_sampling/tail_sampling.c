@@ -24,9 +24,10 @@
 
 /* Decisions in one tick() or drain(): what is left waits for the next turn, and requests do not wait for it. */
 enum { TICK_SPANS = 16384, TICK_TRACES = 8192, MAX_BODY_BYTES = 1 << 30 };
-enum { MIN_BYTES = 1 << 20 };
+enum { MIN_BYTES = 1 << 20, COOL_BYTES = 8 << 20 }; /* to be packed in a tick: 7 ms */
 
 static const char *const strategies[] = {"trace-complete", "span-ingest", NULL};
+static const char *const compressions[] = {"none", "lz4", NULL};
 static const char *const overflows[] = {"decide", "drop", NULL};
 static const char *const idless[] = {"pass", "reject", NULL};
 
@@ -98,6 +99,8 @@ static const struct gw_field fields[] = {
                  "Links between traces that follow_links remembers, the last ones."),
     GW_BOOL_FIELD(struct gw_tail_conf, dry_run, "dry_run", "false",
                   "Keep everything, with what would have become of it in staunch.sampling.decision."),
+    GW_ENUM_FIELD(struct gw_tail_conf, compress, "compress", "none", compressions,
+                  "lz4: pack traces that had no new span for a second; a fifth of the memory, half a µs more a span."),
     GW_ENUM_FIELD(struct gw_tail_conf, without_trace_id, "without_trace_id", "pass", idless,
                   "Spans without a trace id: pass them on, or reject them."),
     {0},
@@ -171,6 +174,7 @@ bool gw_tail_open_store(struct gw_tail *s)
         .memory = s->ctx.host ? s->ctx.host->memory : NULL,
         .max_traces = s->max_traces,
         .facts_bytes = sizeof(struct gw_tail_facts),
+        .compress = s->conf->compress > 0,
         .tick_ns = TICK_NS,
     };
 
@@ -270,7 +274,7 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
         return GW_DONE;
     before = gw_traces_n(s->store);
     more = work(s, next_due, decide_due, now_ns, out);
-
+    (void)gw_traces_cool(s->store, now_ns, COOL_BYTES); /* none with compress: none */
     if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before) {
         gw_metric_observe(s->meter.timer_latency, (double)((gw_mono_ns(s->ctx.env) - begin) / 1000000));
         show(s);

@@ -281,6 +281,36 @@ static void memory_is_bounded_to_the_byte(void **state)
     gw_tail_close(&r);
 }
 
+#define ALL_AFTER_A_MINUTE                                                                                             \
+    "decision_wait: 60s\npolicies: [{name: all, type: always_sample}]\n"                                               \
+    "decision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}\n"
+
+/*
+ * Scenario: 200 traces of 100 spans, one of 9,000, and five seconds more; with compress: lz4 and without
+ * Guarantees: with it less than half is held meanwhile; all spans leave when they are decided, also in pieces
+ */
+static void what_rests_may_be_packed(void **state)
+{
+    double bytes[2];
+
+    (void)state;
+    for (unsigned lz4 = 0; lz4 < 2; lz4++) {
+        gw_tail_open(&r, lz4 ? ALL_AFTER_A_MINUTE "compress: lz4\n" : ALL_AFTER_A_MINUTE);
+        for (unsigned i = 0; i < 200; i++)
+            gw_tail_send_many(&r, i + 1, 1, 100, 500);
+        for (unsigned i = 0; i < 9; i++)
+            gw_tail_send_many(&r, 1000, 1 + i * 1000, 1000, 100);
+        gw_tail_wait(&r, 40);
+        bytes[lz4] = gw_tail_ours(&r, "held_bytes");
+        assert_int_equal(gw_tail_held(&r), 29000);
+        gw_tail_wait(&r, 30);
+        assert_int_equal(gw_tail_held(&r), 0);
+        assert_int_equal(r.n_rows, 29000);
+        gw_tail_close(&r);
+    }
+    assert_true(bytes[1] < bytes[0] * 2 / 3);
+}
+
 /*
  * Scenario: max_bytes of 1 MiB and one trace of 3 MB, in requests of 100 spans
  * Guarantees: when the memory is full it is decided with what is there; the rest follows
@@ -846,6 +876,7 @@ int main(void)
         cmocka_unit_test(a_full_house_may_drop_the_oldest),
         cmocka_unit_test(a_full_house_may_refuse),
         cmocka_unit_test(memory_is_bounded_to_the_byte),
+        cmocka_unit_test(what_rests_may_be_packed),
         cmocka_unit_test(a_trace_larger_than_all_memory_is_decided),
         cmocka_unit_test(a_trace_that_is_too_long_is_decided),
         cmocka_unit_test(a_trace_that_is_too_large_is_dropped),
