@@ -123,12 +123,15 @@ static void end(struct rig *r)
         later(r);
     if (r->f.c.closed || r->f.c.finishing)
         return;
-    if (r->mode & QUIESCE)
+    if (r->mode & QUIESCE) {
+        r->f.c.quiescing = true;
         gw_http1.quiesce(&r->f.c);
-    else if (r->mode & END_OF_INPUT)
+    } else if (r->mode & END_OF_INPUT) {
         gw_http1.eof(&r->f.c);
+    }
     for (int i = 0; i < 3 && r->f.due_ns && !r->f.c.closed && !r->f.c.finishing; i++) {
         r->f.now_ns = r->f.due_ns - (i == 0);
+        r->f.has_input = i == 0; /* told to go, it may have spoken already */
         gw_http1.timeout(&r->f.c);
     }
 }
