@@ -96,7 +96,9 @@ def main():
         print(f"slow_bodies: {sum(c.sent for c in clients) >> 20} MiB came, {sum(c.over for c in clients)} of {CLIENTS} refused, "
               f"at most {most:.0f} MiB resident, slowest honest answer {max(a[1] for a in answers):.3f} s", flush=True)
         check(most < BUDGET_MIB + 64, f"{most:.0f} MiB resident with a budget of {BUDGET_MIB} MiB")
-        check(sum(c.sent for c in clients) > BUDGET_MIB << 20, "the clients have not sent enough to say anything")
+        # Refusals begin at the soft mark, 65 % of the budget; how far past it the bodies come is a matter of who was quicker.
+        check(sum(c.sent for c in clients) > 0.65 * (BUDGET_MIB << 20), "the clients have not sent enough to say anything")
+        check(any(c.over for c in clients), "nobody was refused")
         check({a[0] for a in answers} <= {200, 503}, f"answers beside them: {answers}")
         for c in clients:
             c.s.close()
