@@ -221,3 +221,24 @@ uint64_t gw_test_gather_check(bool in_order)
     free(seen);
     return n;
 }
+
+/* ---- tests ------------------------------------------------------------------------------------------------ */
+
+void gw_test_gather_setup(void)
+{
+    static struct gw_component joint;
+
+    joint = gw_test_gatherer;
+    joint.kind = GW_CONNECTOR;
+    gw_test_own_components[0] = &gw_test_gatherer;
+    gw_test_own_components[1] = &gw_test_collector;
+    gw_test_own_components[2] = &joint;
+    gw_test_spans_a_trace = 5;
+    gw_test_gather_reset();
+}
+
+void gw_test_gather_teardown(void)
+{
+    gw_test_gather_reset();
+    gw_test_spans_a_trace = 1;
+}

@@ -26,6 +26,12 @@ extern const struct gw_component gw_test_gatherer;
 /** `collect`: rows of any trace stay wherever they are, as with keep, and are not noted. */
 extern const struct gw_component gw_test_collector;
 
+/**
+ * The first of gw_test_own_components are gather, collect, and gather as a connector; 5 spans a trace. Everything is
+ * forgotten.
+ */
+void gw_test_gather_setup(void);
+void gw_test_gather_teardown(void);
 /** Forget everything: before an engine is opened, and at the end. */
 void gw_test_gather_reset(void);
 /**

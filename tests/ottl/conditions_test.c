@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every line of conditions.txt, as it is, and a second time: the first leaves nothing behind that changes the answer.
  */
-#include "tests/ottl/items.h"
+#include "tests/ottl/rig.h"
 
 #include <stdio.h>
 
@@ -9,9 +9,6 @@
 
 enum { LINE = 1024 };
 
-static struct gw_test_env te;
-static struct gw_batch *batches[5];
-static struct gw_arena arena;
 static unsigned asked, wrong;
 
 static char ask(enum gw_ottl_context context, uint32_t index, const char *text, char *why, size_t size)
@@ -82,32 +79,9 @@ static void test_conditions(void **state)
     assert_true(asked > 700);
 }
 
-static int setup(void **state)
-{
-    static const enum gw_signal signals[] = {GW_TRACES, GW_LOGS, GW_METRICS};
-
-    (void)state;
-    gw_test_env_init(&te, 1);
-    gw_arena_init(&arena, 64 << 10, 16 << 20);
-    for (unsigned i = 0; i < 3; i++)
-        batches[signals[i]] = items_load(&te.env, signals[i]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < 5; i++)
-        if (batches[i])
-            gw_batch_unref(batches[i]);
-    gw_arena_clear(&arena);
-    gw_test_env_clear(&te);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_conditions)};
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, rig_setup, rig_teardown);
 }

@@ -3,7 +3,7 @@
  * Memory: a condition that was asked once is asked again without an allocation, whatever it is; and when an allocation
  * fails while it is compiled, nothing is left behind.
  */
-#include "tests/ottl/items.h"
+#include "tests/ottl/rig.h"
 
 #include <stdio.h>
 
@@ -11,10 +11,6 @@
 #include "tests/harness_malloc.h"
 
 enum { LINE = 1024 };
-
-static struct gw_test_env te;
-static struct gw_batch *batches[5];
-static struct gw_arena arena;
 
 static void ask(struct gw_ottl *o, enum gw_ottl_context context, uint32_t index)
 {
@@ -93,32 +89,9 @@ static void test_failing_malloc(void **state)
         }
 }
 
-static int setup(void **state)
-{
-    static const enum gw_signal signals[] = {GW_TRACES, GW_LOGS, GW_METRICS};
-
-    (void)state;
-    gw_test_env_init(&te, 1);
-    gw_arena_init(&arena, 64 << 10, 16 << 20);
-    for (unsigned i = 0; i < 3; i++)
-        batches[signals[i]] = items_load(&te.env, signals[i]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (unsigned i = 0; i < 5; i++)
-        if (batches[i])
-            gw_batch_unref(batches[i]);
-    gw_arena_clear(&arena);
-    gw_test_env_clear(&te);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_malloc), cmocka_unit_test(test_failing_malloc)};
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, rig_setup, rig_teardown);
 }

@@ -32,27 +32,18 @@ static const char *yaml(const char *gather, const char *chain)
 #define CHAIN(processors) "traces: { receivers: [scripted], processors: [" processors "], exporters: [scripted] }"
 #define KEEPS             yaml("keep: true, grip: true", CHAIN("gather"))
 
-static struct gw_component joint;
-
 static int setup(void **state)
 {
     (void)state;
-    gw_test_own_components[0] = &gw_test_gatherer;
-    gw_test_own_components[1] = &gw_test_collector;
-    joint = gw_test_gatherer;
-    joint.kind = GW_CONNECTOR;
-    gw_test_own_components[2] = &joint;
-    gw_test_spans_a_trace = 5;
     next_name = 0;
-    gw_test_gather_reset();
+    gw_test_gather_setup();
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    gw_test_gather_reset();
-    gw_test_spans_a_trace = 1;
+    gw_test_gather_teardown();
     return 0;
 }
 

@@ -23,27 +23,18 @@ static uint64_t next_name;
 #define PASSES HEAD "processors: { gather: }\n" PIPELINE("gather")
 #define KEEPS  HEAD "processors: { gather: { keep: true } }\n" PIPELINE("gather")
 
-static struct gw_component joint;
-
 static int setup(void **state)
 {
     (void)state;
-    gw_test_own_components[0] = &gw_test_gatherer;
-    joint = gw_test_gatherer;
-    joint.kind = GW_CONNECTOR;
-    gw_test_own_components[1] = &joint;
-    gw_test_own_components[2] = &gw_test_collector;
-    gw_test_spans_a_trace = 5;
     next_name = 0;
-    gw_test_gather_reset();
+    gw_test_gather_setup();
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    gw_test_gather_reset();
-    gw_test_spans_a_trace = 1;
+    gw_test_gather_teardown();
     return 0;
 }
 
