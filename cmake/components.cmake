@@ -20,7 +20,7 @@ endforeach()
 file(GLOB common CONFIGURE_DEPENDS receivers/common/*.c processors/common/*.c connectors/common/*.c exporters/common/*.c extensions/common/*.c)
 add_library(gw_components STATIC pipeline/registry/registry.c ${component_sources} ${common})
 target_include_directories(gw_components PUBLIC ${PROJECT_SOURCE_DIR})
-target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_values gw_ottl gw_otlp-proto gw_net ${CRYPT}
+target_link_libraries(gw_components PRIVATE gw_flags PUBLIC gw_pipeline gw_series gw_values gw_ottl gw_otlp-proto gw_net ${CRYPT}
   PkgConfig::libpcre2-8 PkgConfig::libcrypto PkgConfig::liblz4)
 
 function(gw_component_tests)

@@ -11,7 +11,7 @@ import sys
 root = pathlib.Path(sys.argv[1])
 top = int(sys.argv[sys.argv.index("--top") + 1]) if "--top" in sys.argv else 0
 rooms = ("core batch otlp-proto net pipeline queue receivers processors connectors extensions exporters config runtime"
-         " log state values ottl tools").split()
+         " log state values ottl series tools").split()
 files, functions, bad = [], [], 0
 
 

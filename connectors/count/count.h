@@ -3,10 +3,10 @@
 #ifndef GW_COUNT_H
 #define GW_COUNT_H
 
-#include "connectors/common/metrics_writer.h"
-#include "connectors/common/series.h"
 #include "ottl/ottl.h"
 #include "pipeline/component.h"
+#include "series/metrics_writer.h"
+#include "series/series.h"
 
 enum { GW_COUNT_KEY_BYTES = 1 << 20, GW_COUNT_CONF_BYTES = 16 << 20 };
 

@@ -14,13 +14,13 @@
 #ifndef GW_CONNECTORS_SERVICE_GRAPH_H
 #define GW_CONNECTORS_SERVICE_GRAPH_H
 
-#include "connectors/common/metrics_writer.h"
-#include "connectors/common/series.h"
 #include "connectors/service_graph/exchange.h"
 #include "connectors/service_graph/pairs.h"
 #include "connectors/service_graph/spans.h"
 #include "pipeline/component.h"
 #include "pipeline/host.h"
+#include "series/metrics_writer.h"
+#include "series/series.h"
 
 struct gw_sg_store_conf {
     uint64_t ttl_ns, max_items, max_bytes;

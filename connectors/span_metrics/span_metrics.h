@@ -17,11 +17,11 @@
 
 #include <pthread.h>
 
-#include "connectors/common/metrics_writer.h"
-#include "connectors/common/series.h"
 #include "core/buf.h"
 #include "pipeline/component.h"
 #include "pipeline/ports.h"
+#include "series/metrics_writer.h"
+#include "series/series.h"
 #include "values/pattern.h"
 
 /* ---- settings (conf.c) -------------------------------------------------------------------------------------- */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connectors/common/metrics_writer.h"
 #include "otlp-proto/decode.h"
 #include "pipeline/ports.h"
+#include "series/metrics_writer.h"
 #include "tests/harness_engine.h"
 
 #define S 1000000000ull

@@ -3,7 +3,7 @@
  * A message's length is not known before its end: one byte is left for it, and what it needs beyond is made by moving
  * the body. Points are short, and the messages around them are moved once in a megabyte.
  */
-#include "connectors/common/metrics_writer.h"
+#include "series/metrics_writer.h"
 
 #include <errno.h>
 

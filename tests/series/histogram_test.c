@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "connectors/common/histogram.h"
+#include "series/histogram.h"
 
 static uint64_t next(uint64_t *x)
 {

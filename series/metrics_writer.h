@@ -10,12 +10,12 @@
  *
  * Attributes are kept encoded, as gw_mw_attr_put writes them: that run is also the key of a series (series.h).
  */
-#ifndef GW_CONNECTORS_METRICS_WRITER_H
-#define GW_CONNECTORS_METRICS_WRITER_H
+#ifndef GW_SERIES_METRICS_WRITER_H
+#define GW_SERIES_METRICS_WRITER_H
 
 #include "batch/view.h"
-#include "connectors/common/histogram.h"
 #include "core/buf.h"
+#include "series/histogram.h"
 
 struct gw_ports;
 struct gw_batch_pool;

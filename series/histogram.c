@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "connectors/common/histogram.h"
+#include "series/histogram.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "connectors/common/metrics_writer.h"
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb-c.h"
+#include "series/metrics_writer.h"
 
 typedef Opentelemetry__Proto__Collector__Metrics__V1__ExportMetricsServiceRequest Request;
 #define UNPACK  opentelemetry__proto__collector__metrics__v1__export_metrics_service_request__unpack

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "connectors/common/metrics_writer.h"
-#include "connectors/common/series.h"
 #include "core/hash.h"
+#include "series/metrics_writer.h"
+#include "series/series.h"
 
 struct value {
     uint64_t n;

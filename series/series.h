@@ -12,8 +12,8 @@
  * Memory    one malloc a series, taken from `credit` with what its value may point to; none for one that is there.
  * Bounded by max_series Threads   one, or a lock of the owner's
  */
-#ifndef GW_CONNECTORS_SERIES_H
-#define GW_CONNECTORS_SERIES_H
+#ifndef GW_SERIES_H
+#define GW_SERIES_H
 
 #include "core/credit.h"
 #include "core/slice.h"

@@ -7,8 +7,8 @@
  * Adding values in any order, in one histogram or in several that are merged, gives the same scale and buckets; only
  * the last bits of the sum depend on it.
  */
-#ifndef GW_CONNECTORS_HISTOGRAM_H
-#define GW_CONNECTORS_HISTOGRAM_H
+#ifndef GW_SERIES_HISTOGRAM_H
+#define GW_SERIES_HISTOGRAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Open addressing, linear probing, at most half full; a hole is closed by moving back what follows it. */
-#include "connectors/common/series.h"
+#include "series/series.h"
 
 #include <stdlib.h>
 #include <string.h>
