@@ -35,6 +35,9 @@ static inline void gw_emit(struct gw_ports *out, unsigned port, struct gw_view *
  * Connectors that make another signal: do the queues behind port 0 have room for such a batch now? Whoever can, waits
  * with what it has until they do. What is emitted without room is dropped as `queue_full`, so that a sink that is away
  * fills no memory.
+ *
+ * Processors that keep rows (`holds`), for what may as well wait there a little longer: would that leave half of the
+ * queues to others? Nothing is dropped for want of it.
  */
 static inline bool gw_has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
 {

@@ -126,6 +126,11 @@ bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool w
 /** Somebody waits for room, and got none yet. */
 bool gw_edge_is_waited_for(const struct gw_edge *e, enum gw_signal s);
 void gw_edge_unreserve(struct gw_edge *e, enum gw_signal s, uint64_t units);
+/**
+ * Room for what can wait elsewhere: with it no more than half of the queue is taken, and memory behind which as much is
+ * free again twice over; or the queue is empty. Nothing is reserved.
+ */
+bool gw_edge_has_slack(const struct gw_edge *e, enum gw_signal s, uint64_t units, uint64_t bytes);
 /** How many units have to leave before so many more fit: 0 when they fit now. */
 uint64_t gw_edge_excess(const struct gw_edge *e, enum gw_signal s, uint64_t units);
 /** Units that have left since the start, for good or for bad: of a bounded queue. */

@@ -55,15 +55,32 @@ static bool take(struct gw_lane *l, uint64_t units)
     return true;
 }
 
+static uint64_t free_bytes(const struct gw_edge *e)
+{
+    uint64_t used = atomic_load_explicit(&e->conf.memory->used_bytes, memory_order_relaxed),
+             soft = atomic_load_explicit(&e->conf.memory->soft_bytes, memory_order_relaxed);
+
+    return used < soft ? soft - used : 0;
+}
+
 /* A queue may grow while it holds no more than SHARE times what is free of the memory: the queues of n dead sinks leave
  * 1 / (1 + n × SHARE) of it to the pipelines that work, whatever their sizes allow. */
 static bool is_greedy(const struct gw_edge *e)
 {
-    uint64_t used = atomic_load_explicit(&e->conf.memory->used_bytes, memory_order_relaxed),
-             soft = atomic_load_explicit(&e->conf.memory->soft_bytes, memory_order_relaxed),
-             held = atomic_load_explicit(&e->held_bytes, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&e->held_bytes, memory_order_relaxed);
 
-    return held > 0 && held / SHARE > (used < soft ? soft - used : 0);
+    return held > 0 && held / SHARE > free_bytes(e);
+}
+
+bool gw_edge_has_slack(const struct gw_edge *e, enum gw_signal s, uint64_t units, uint64_t bytes)
+{
+    uint64_t used = atomic_load_explicit(&gw_edge_lane(e, s)->used, memory_order_relaxed),
+             held = atomic_load_explicit(&e->held_bytes, memory_order_relaxed),
+             size = e->conf.settings.queue.queue_size;
+
+    if (!gw_edge_is_bounded(e))
+        return true;
+    return (used == 0 || used + units <= size / 2) && (held == 0 || (held + bytes) * 2 <= free_bytes(e));
 }
 
 bool gw_edge_reserve(struct gw_edge *e, enum gw_signal s, uint64_t units, bool wait)

@@ -386,7 +386,9 @@ static bool has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
 {
     struct node *n = node_of(out);
 
-    return !n->made || gw_made_has_room(n, rows, bytes);
+    if (n->made)
+        return gw_made_has_room(n, rows, bytes);
+    return !n->chain || !n->chain->behind || gw_made_is_slack(n->chain->behind, rows, bytes);
 }
 
 const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject, .has_room = has_room};

@@ -222,6 +222,7 @@ struct chain {
     struct gw_book *book;
     struct node *nodes;
     unsigned n_nodes;
+    struct route *behind; /* all of it, for those of its nodes that keep rows; NULL: there are none */
 };
 
 /** A worker's part of a graph. */
@@ -459,6 +460,8 @@ void gw_shared_unref(struct shared *s);
 /** What a connector has made goes on to the pipelines behind it; without room in their queues it is dropped. */
 void gw_made_run(struct node *n, struct gw_view *v);
 bool gw_made_has_room(struct node *n, uint32_t rows, size_t bytes);
+/** Would so much leave the queues behind that route half empty? */
+bool gw_made_is_slack(const struct route *rt, uint32_t rows, size_t bytes);
 
 /* share.c */
 int gw_share_build(struct share *sh, struct graph *g, struct worker *w, struct gw_err *err);

@@ -37,6 +37,17 @@ bool gw_made_has_room(struct node *n, uint32_t rows, size_t bytes)
     return true;
 }
 
+bool gw_made_is_slack(const struct route *rt, uint32_t rows, size_t bytes)
+{
+    for (unsigned i = 0; i < rt->n_reach; i++) {
+        const struct reach *r = &rt->reach[i];
+
+        if (!gw_edge_has_slack(r->exporter->edge, r->signal, units_of(r, rows, bytes), bytes * r->times))
+            return false;
+    }
+    return true;
+}
+
 static uint64_t *reserved_of(struct share *sh, const struct reach *r)
 {
     return &sh->reserved[r->index * GW_N_SIGNALS + gw_signal_index(r->signal)];

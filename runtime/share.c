@@ -89,6 +89,17 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     return gw_graph_make(c, &n->ctx, &n->self, err);
 }
 
+static int find_behind(struct share *sh, struct chain *c, unsigned pipeline, struct gw_err *err)
+{
+    struct target *whole = gw_graph_alloc(sh->graph, sizeof(*whole));
+
+    c->behind = gw_graph_alloc(sh->graph, sizeof(*c->behind));
+    if (!whole || !c->behind)
+        return gw_graph_no_memory(err);
+    *whole = (struct target){.kind = TO_PIPELINE, .index = pipeline};
+    return gw_graph_fill_route(sh->graph, c->behind, whole, 1, err);
+}
+
 static int make_chain(struct share *sh, size_t index, struct gw_err *err)
 {
     struct graph *g = sh->graph;
@@ -108,6 +119,8 @@ static int make_chain(struct share *sh, size_t index, struct gw_err *err)
         n->next = c->pipeline->targets;
         n->n_next = c->pipeline->n_targets;
         c->n_nodes++; /* also when it failed: what is half made is destroyed */
+        if (rc == 0 && n->comp->type->holds && !c->behind)
+            rc = find_behind(sh, c, (unsigned)index, err);
         if (rc < 0)
             return rc;
     }

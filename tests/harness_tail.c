@@ -287,6 +287,7 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
         assert_int_equal(again->n_rows, v->n_rows);
         say_rows(r, again);
         r->n_batches++;
+        r->room -= v->n_rows < r->room ? v->n_rows : r->room;
         r->n_most = v->n_rows > r->n_most ? v->n_rows : r->n_most;
         r->received_ns = v->batch->received_ns;
         r->receiver = v->batch->receiver;
@@ -302,7 +303,14 @@ static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const 
     rig_ops->reject(out, v, row, why);
 }
 
-static const struct gw_ports_ops ops = {.emit = emit, .reject = reject};
+static bool has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
+{
+    (void)out;
+    (void)bytes;
+    return !rig->is_narrow || rows <= rig->room;
+}
+
+static const struct gw_ports_ops ops = {.emit = emit, .reject = reject, .has_room = has_room};
 
 static void settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows, enum gw_outcome outcome,
                     const char *reason)
@@ -313,6 +321,7 @@ static void settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows,
     (void)l;
     (void)v;
     r->p.settled[outcome] += rows;
+    r->n_failed += outcome == GW_FAILED ? rows : 0;
     if (outcome == GW_DELIVERED || outcome == GW_ABSORBED)
         return;
     while (i < r->n_counts && strcmp(r->reasons[i], reason) != 0)

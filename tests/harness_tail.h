@@ -30,7 +30,10 @@ struct gw_tail_rig {
     const char *receiver; /* of the last batch */
     bool has_meta;        /* some batch has one */
     bool may_fail;        /* memory may run out */
-    unsigned n_counts;    /* reasons */
+    bool is_narrow;       /* behind it there is room for `room` spans more; else there always is */
+    uint32_t room;
+    uint64_t n_failed; /* settled as failed: lost */
+    unsigned n_counts; /* reasons */
     char reasons[32][64];
     uint64_t counts[32];
 };

@@ -148,6 +148,31 @@ static int reserve_trace(struct gw_traces *t)
     return r < 0 ? r : gw_slabs_reserve(&t->traces, 1);
 }
 
+static void make_newest(struct gw_traces *t, struct gw_trace *trace)
+{
+    trace->older = t->newest;
+    trace->newer = 0;
+    if (t->newest)
+        gw_trace_at(t, t->newest)->newer = trace->slot;
+    else
+        t->oldest = trace->slot;
+    t->newest = trace->slot;
+}
+
+static void take_out(struct gw_traces *t, const struct gw_trace *trace)
+{
+    struct gw_trace *older = gw_trace_at(t, trace->older), *newer = gw_trace_at(t, trace->newer);
+
+    if (older)
+        older->newer = trace->newer;
+    else
+        t->oldest = trace->newer;
+    if (newer)
+        newer->older = trace->older;
+    else
+        t->newest = trace->older;
+}
+
 struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64_t now_ns, uint64_t due_ns)
 {
     struct gw_trace *trace;
@@ -164,12 +189,7 @@ struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64
     trace->first_ns = now_ns;
     trace->due_ns = due_ns;
     trace->slot = slot;
-    trace->older = t->newest;
-    if (t->newest)
-        gw_trace_at(t, t->newest)->newer = slot;
-    else
-        t->oldest = slot;
-    t->newest = slot;
+    make_newest(t, trace);
     t->now_ns = now_ns;
     gw_index_insert(&t->index, hash_id(t, id), slot);
     gw_due_put(&t->due, trace, now_ns);
@@ -297,6 +317,14 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
     gw_due_put(&t->due, trace, t->now_ns);
 }
 
+void gw_traces_set_aside(struct gw_traces *t, struct gw_trace *trace)
+{
+    gw_due_remove(&t->due, trace);
+    trace->is_aside = true;
+    take_out(t, trace);
+    make_newest(t, trace);
+}
+
 /* Memory that nobody needed for a while, a little at a time: a worker that gives back 6 GiB at once stands still. */
 static void give_back(struct gw_traces *t)
 {
@@ -342,17 +370,9 @@ static void drop_runs(struct gw_traces *t, const struct gw_trace *trace)
 
 void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace)
 {
-    struct gw_trace *older = gw_trace_at(t, trace->older), *newer = gw_trace_at(t, trace->newer);
-
-    if (older)
-        older->newer = trace->newer;
-    else
-        t->oldest = trace->newer;
-    if (newer)
-        newer->older = trace->older;
-    else
-        t->newest = trace->older;
-    gw_due_remove(&t->due, trace);
+    take_out(t, trace);
+    if (!trace->is_aside)
+        gw_due_remove(&t->due, trace);
     gw_index_remove(&t->index, hash_id(t, trace->id), trace->slot);
     drop_runs(t, trace);
     gw_blocks_drop(&t->blocks, &trace->chain);

@@ -47,7 +47,7 @@ struct gw_trace {
     uint32_t older, newer, wheel_before, wheel_next;
     uint32_t warm_before, warm_next, warm_ms, touched_ms;
     uint16_t wheel_list, dict;
-    bool is_warm;
+    bool is_warm, is_aside;
     _Alignas(8) uint8_t facts[]; /* facts_bytes of the owner, zeroed */
 };
 
@@ -107,6 +107,8 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
  * was not needed for 10 to 20 seconds goes to the system here, so call it even when nothing can be due.
  */
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
+/** It is due no more, and the youngest: its owner drops it when it likes. Once; no gw_traces_set_due after it. */
+void gw_traces_set_aside(struct gw_traces *t, struct gw_trace *trace);
 /**
  * Pack traces (lz4) that had no new span for a second and have 2 KiB of them, at most max_bytes of spans in this call.
  * Costs 400 ns a span, and as much again when it is written. True: there are more. Nothing without conf.compress.

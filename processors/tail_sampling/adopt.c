@@ -65,6 +65,17 @@ void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *a
         b = c;                                                                                                         \
     } while (0)
 
+/* Something stands there when there was no memory for it. */
+static void swap_body(struct gw_tail *s, struct gw_tail *old)
+{
+    SWAP(s->body, old->body);
+    SWAP(s->n_parts, old->n_parts);
+    SWAP(s->n_spans, old->n_spans);
+    SWAP(s->receiver, old->receiver);
+    SWAP(s->oldest_ns, old->oldest_ns);
+    memcpy(s->parts, old->parts, sizeof(s->parts));
+}
+
 /* The number of the reasons is in every remembered decision: the table goes along. */
 int gw_tail_adopt(void *self, void *old_self)
 {
@@ -73,9 +84,11 @@ int gw_tail_adopt(void *self, void *old_self)
     SWAP(s->store, old->store);
     SWAP(s->reasons, old->reasons);
     SWAP(s->leaving, old->leaving);
+    SWAP(s->leaving_last, old->leaving_last);
     SWAP(s->left, old->left);
-    SWAP(s->leaving_reason, old->leaving_reason);
     SWAP(s->n_left, old->n_left);
+    SWAP(s->n_leaving, old->n_leaving);
+    swap_body(s, old);
     if (s->store) {
         gw_traces_set_limits(s->store, s->max_bytes, s->max_traces);
         gw_traces_set_compress(s->store, s->conf->compress > 0);

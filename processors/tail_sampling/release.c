@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kept traces on their way out: many of them in one batch, with what is written on their spans. */
+#include <errno.h>
+
 #include "otlp-proto/decode.h"
+#include "pipeline/host.h"
 #include "processors/common/trace_state.h"
 #include "processors/tail_sampling/sampler.h"
 #include "values/sampling.h"
 
-enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, KEEP_BYTES = 8 << 20 };
+/* LEAST_SPANS: a piece is not made smaller for the sake of a sink that has little room. */
+enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, KEEP_BYTES = 8 << 20, LEAST_SPANS = 256 };
 
 void gw_tail_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason)
 {
@@ -95,44 +99,73 @@ static void mark_parts(struct gw_tail *s, struct gw_view *v, const struct gw_tai
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-/* One batch of these bytes. False: out of memory. */
-static bool emit(struct gw_tail *s, struct gw_slice bytes, const struct gw_tail_part *parts, uint32_t n_parts,
-                 struct gw_ports *out)
+enum sent { SENT, NO_MEMORY, UNREADABLE };
+
+/* Behind a port it is copied once more: rows that nobody waits for would be lost there. */
+static bool has_memory(const struct gw_tail *s, size_t bytes)
+{
+    const struct gw_credit *c = s->ctx.host ? s->ctx.host->memory : NULL;
+    uint64_t used = c ? atomic_load_explicit(&c->used_bytes, memory_order_relaxed) : 0;
+
+    return !c || used + bytes <= atomic_load_explicit(&c->hard_bytes, memory_order_relaxed);
+}
+
+static int decode(struct gw_tail *s, struct gw_batch *b)
 {
     static const struct gw_limits limits = {
         .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
-    struct gw_batch *b = gw_batch_pool_get(s->pool, GW_TRACES);
-    uint64_t now = gw_mono_ns(s->ctx.env);
     struct gw_err err = {""};
-    struct gw_view v;
     struct gw_ref at;
+    int rc = gw_batch_append(b, gw_buf_slice(&s->body), &at);
 
-    if (!b)
-        return false;
-    if (gw_batch_append(b, bytes, &at) < 0 || gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err) < 0) {
-        gw_log(&s->ctx.logger, GW_LOG_ERROR, "kept spans are lost: %s", *err.text ? err.text : "out of memory");
-        (void)gw_batch_unref(b);
-        return false;
+    if (rc == 0)
+        rc = gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err);
+    if (rc < 0 && rc != -ENOMEM)
+        gw_log(&s->ctx.logger, GW_LOG_ERROR, "kept spans are lost: %s", err.text);
+    return rc;
+}
+
+/* What stands in body, as a batch. */
+static enum sent emit(struct gw_tail *s, struct gw_ports *out)
+{
+    struct gw_batch *b = has_memory(s, s->body.n) ? gw_batch_pool_get(s->pool, GW_TRACES) : NULL;
+    uint64_t now = gw_mono_ns(s->ctx.env);
+    struct gw_view v;
+    int rc = b ? decode(s, b) : -ENOMEM;
+
+    if (rc < 0) {
+        if (b)
+            (void)gw_batch_unref(b);
+        return rc == -ENOMEM ? NO_MEMORY : UNREADABLE;
     }
     b->receiver = s->receiver;
     b->received_ns = gw_wall_ns(s->ctx.env) - (now > s->oldest_ns ? now - s->oldest_ns : 0);
     gw_view_init(&v, b, out->arena);
     (void)gw_batch_unref(b);
     if (s->marks)
-        mark_parts(s, &v, parts, n_parts);
+        mark_parts(s, &v, s->parts, s->n_parts);
+    if (v.failed) {
+        gw_view_clear(&v);
+        return NO_MEMORY;
+    }
     gw_emit(out, 0, &v);
-    return true;
+    return SENT;
 }
 
-void gw_tail_flush(struct gw_tail *s, struct gw_ports *out)
+bool gw_tail_flush(struct gw_tail *s, struct gw_ports *out)
 {
-    if (s->n_spans && !emit(s, gw_buf_slice(&s->body), s->parts, s->n_parts, out))
-        gw_tail_settle(out, s->n_spans, GW_FAILED, "memory_limit");
+    enum sent sent = s->n_spans ? emit(s, out) : SENT;
+
+    if (sent == NO_MEMORY)
+        return false;
+    if (sent == UNREADABLE)
+        gw_tail_settle(out, s->n_spans, GW_FAILED, "unreadable");
     if (s->body.cap > KEEP_BYTES)
         gw_buf_clear(&s->body);
     else
         gw_buf_reset(&s->body);
     s->n_parts = s->n_spans = 0;
+    return true;
 }
 
 static void add_part(struct gw_tail *s, struct gw_trace *t, uint32_t n_spans, uint32_t reason)
@@ -156,10 +189,15 @@ bool gw_tail_is_long(const struct gw_trace *t)
     return t->n_spans > BATCH_SPANS || gw_trace_bytes(t) > BATCH_BYTES;
 }
 
+static bool is_full(const struct gw_tail *s)
+{
+    return s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES;
+}
+
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out)
 {
-    if (s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES)
-        gw_tail_flush(s, out);
+    if (is_full(s) && !gw_tail_flush(s, out))
+        return false;
     if (gw_traces_write(s->store, t, &s->body) < 0) {
         s->body.failed = s->body.starved = false;
         return false;
@@ -168,19 +206,33 @@ bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struc
     return true;
 }
 
-uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, struct gw_traces_cursor *c, uint32_t reason,
-                             struct gw_ports *out)
+/* Spans for which there is room behind, in a few sizes. */
+static uint32_t room_for(const struct gw_tail *s, const struct gw_trace *t, struct gw_ports *out)
 {
-    uint32_t n;
+    uint64_t a_span = gw_trace_bytes(t) / t->n_spans + 1;
+    uint32_t spans = t->n_spans - s->n_left;
 
-    gw_tail_flush(s, out);
-    if (gw_traces_write_piece(s->store, t, c, BATCH_SPANS, BATCH_BYTES, &s->body, &n) < 0) {
+    for (spans = spans < BATCH_SPANS ? spans : BATCH_SPANS;; spans /= 2) {
+        uint64_t bytes = spans * a_span;
+
+        if (gw_has_room(out, spans, bytes < BATCH_BYTES ? bytes : BATCH_BYTES))
+            return spans;
+        if (spans <= LEAST_SPANS)
+            return 0;
+    }
+}
+
+uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, bool as_room, struct gw_ports *out)
+{
+    uint32_t n, spans = as_room ? room_for(s, t, out) : BATCH_SPANS;
+
+    if (!spans || !gw_tail_flush(s, out))
+        return 0;
+    if (gw_traces_write_piece(s->store, t, &s->left, spans, BATCH_BYTES, &s->body, &n) < 0) {
         s->body.failed = s->body.starved = false;
         return 0;
     }
-    if (n) {
-        add_part(s, t, n, reason);
-        gw_tail_flush(s, out);
-    }
+    add_part(s, t, n, gw_tail_facts(t)->reason);
+    (void)gw_tail_flush(s, out); /* else it stands there, and has left the store all the same */
     return n;
 }

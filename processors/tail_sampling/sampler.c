@@ -120,52 +120,84 @@ static void forget(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns)
     gw_traces_drop(s->store, t);
 }
 
-uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, uint64_t now_ns, struct gw_ports *out)
+static void set_aside(struct gw_tail *s, struct gw_trace *t)
+{
+    if (s->leaving)
+        gw_tail_facts(s->leaving_last)->next = t;
+    else
+        s->leaving = t;
+    s->leaving_last = t;
+    s->n_leaving += t->n_spans;
+    gw_traces_set_aside(s->store, t);
+}
+
+static void first_is_gone(struct gw_tail *s, uint64_t now_ns)
 {
     struct gw_trace *t = s->leaving;
-    uint64_t done = 0;
-    uint32_t n = 0;
 
-    while (t && done < spans && (n = gw_tail_write_piece(s, t, &s->left, s->leaving_reason, out)) != 0) {
+    s->leaving = gw_tail_facts(t)->next;
+    s->left = (struct gw_traces_cursor){0};
+    s->n_left = 0;
+    forget(s, t, now_ns);
+}
+
+/* Spans of the first one. 0: no memory or, as asked, no room. */
+static uint32_t leave_some(struct gw_tail *s, bool as_room, uint64_t now_ns, struct gw_ports *out)
+{
+    struct gw_trace *t = s->leaving;
+    uint32_t n;
+
+    if (gw_tail_is_long(t))
+        n = gw_tail_write_piece(s, t, as_room, out);
+    else
+        n = gw_tail_write(s, t, gw_tail_facts(t)->reason, out) ? t->n_spans : 0;
+    s->n_left += n;
+    s->n_leaving -= n;
+    if (s->n_left == t->n_spans)
+        first_is_gone(s, now_ns);
+    return n;
+}
+
+uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, bool as_room, uint64_t now_ns, struct gw_ports *out)
+{
+    uint64_t done = 0;
+    uint32_t n;
+
+    while (s->leaving && done < spans && (n = leave_some(s, as_room, now_ns, out)) != 0)
         done += n;
-        s->n_left += n;
-    }
-    if (t && (n == 0 || s->n_left == t->n_spans)) {
-        gw_tail_settle(out, t->n_spans - s->n_left, GW_FAILED, "memory_limit"); /* usually none */
-        s->leaving = NULL;
-        s->n_left = 0;
-        forget(s, t, now_ns);
-    }
     return done;
 }
 
-static void begin_leaving(struct gw_tail *s, struct gw_trace *t, uint32_t reason)
+bool gw_tail_leave_through(struct gw_tail *s, const struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
 {
-    s->leaving = t;
-    s->left = (struct gw_traces_cursor){0};
-    s->leaving_reason = reason;
-    s->n_left = 0;
+    const struct gw_trace *first;
+
+    do {
+        first = s->leaving;
+        while (s->leaving == first)
+            if (leave_some(s, /* as_room= */ false, now_ns, out) == 0)
+                return false;
+    } while (first != t);
+    return true;
 }
 
 void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool soon, uint64_t now_ns,
                     struct gw_ports *out)
 {
     const struct gw_reason *r = gw_reasons_get(s->reasons, reason);
-    bool stays = r->kept || s->conf->dry_run;
+    bool stays = r->kept || s->conf->dry_run, is_long = stays && gw_tail_is_long(t);
 
-    if (stays && gw_tail_is_long(t)) {
-        if (s->leaving)
-            (void)gw_tail_leave(s, UINT64_MAX, now_ns, out);
-        begin_leaving(s, t, reason);
-        if (!soon)
-            (void)gw_tail_leave(s, UINT64_MAX, now_ns, out);
-        return;
-    }
     if (!stays)
         gw_tail_settle(out, t->n_spans, GW_DROPPED, r->dropped);
-    else if (t->n_spans && !gw_tail_write(s, t, reason, out))
-        gw_tail_settle(out, t->n_spans, GW_FAILED, "memory_limit");
-    forget(s, t, now_ns);
+    if (!stays || t->n_spans == 0 || (!is_long && gw_tail_write(s, t, reason, out))) {
+        forget(s, t, now_ns);
+        return;
+    }
+    gw_tail_facts(t)->is_decided = true;
+    gw_tail_facts(t)->reason = reason;
+    set_aside(s, t);
+    if (is_long && !soon)
+        (void)gw_tail_leave_through(s, t, now_ns, out);
 }
 
 uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,

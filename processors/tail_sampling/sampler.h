@@ -5,9 +5,12 @@
  *   consume ─► group by trace ─┬─ waits ──────────► note facts, keep spans ─┬─ settled, full, too long ─► decide
  *                              └─ decided before ─► follow the decision     │
  *   tick ─► what is due ─► decide ◄─────────────────────────────────────────┘
- *   decide ─► verdict ─► remembered ─► kept: written into `body`, marked, emitted; not kept: settled as dropped
+ *   decide ─► verdict ─► remembered ─┬─ not kept ─► settled as dropped
+ *                                    ├─ kept ─► written into `body` ─► marked, emitted
+ *                                    └─ kept, and long ─► set aside ─► tick: a piece, as there is room behind ─► body
  *
- * Nothing stands in `body` between two calls from outside, so what is held is what the store has.
+ * What finds no memory stays where it is, decided: a trace in the store, set aside, or the spans in body. They are
+ * tried again with each tick. Else nothing stands in body between two calls from outside.
  *
  * Threads   one: an instance has the traces of one worker
  */
@@ -88,9 +91,12 @@ void gw_tail_meter_show(struct gw_tail_meter *m, uint64_t traces, uint64_t bytes
 /** What is kept of a waiting trace beside its spans. */
 struct gw_tail_facts {
     struct gw_trace_facts f;
-    const char *receiver; /* of its first span */
-    bool is_linked;       /* a kept trace links to it, or it to one */
-    uint8_t generation;   /* of the policies that were asked */
+    const char *receiver;  /* of its first span */
+    struct gw_trace *next; /* of those that leave */
+    uint32_t reason;       /* when it is decided */
+    bool is_decided;       /* kept, and on its way out: nothing is added to it */
+    bool is_linked;        /* a kept trace links to it, or it to one */
+    uint8_t generation;    /* of the policies that were asked */
 };
 
 /** A trace in `body`, in order. */
@@ -122,10 +128,12 @@ struct gw_tail {
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks;                /* kept spans are written with something */
 
-    /* A long trace that is decided, and leaves in pieces. At most one: others wait for their decision. */
-    struct gw_trace *leaving;
-    struct gw_traces_cursor left;
-    uint32_t leaving_reason, n_left; /* spans of it that are gone */
+    /* Kept traces that are set aside: long ones, which leave in pieces, and those that found no memory; in order. */
+    struct gw_trace *leaving, *leaving_last;
+    struct gw_traces_cursor left; /* of the first one */
+    uint32_t n_left;              /* spans of it that are gone */
+    uint64_t n_leaving;           /* spans that are not gone yet, of all of them */
+    uint64_t paced_ns, allowance; /* spans that may still leave before the next tick, TICK_NS after this one */
 };
 
 /* tail_sampling.c */
@@ -146,11 +154,17 @@ bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct 
 /** Decide a waiting trace, which is not the one that leaves: its spans leave the store, at once or soon. */
 uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
                         struct gw_ports *out);
-/** It is decided: its spans leave the store. One that is long may take its time, when that is asked for. */
+/** It is decided: its spans leave the store. One that is long may take its time, when that is asked for. Without memory
+ * it stays, set aside. */
 void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool soon, uint64_t now_ns,
                     struct gw_ports *out);
-/** About so many spans more of the trace that leaves. Returns how many. */
-uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, uint64_t now_ns, struct gw_ports *out);
+/**
+ * About so many spans more of those that were set aside; with `as_room` no more than there is room for behind, else
+ * while there is memory. Returns how many.
+ */
+uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, bool as_room, uint64_t now_ns, struct gw_ports *out);
+/** All up to this one. False: out of memory. */
+bool gw_tail_leave_through(struct gw_tail *s, const struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
 /** Lose the oldest trace without a decision, as the Collector does. */
 void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
 /** drop_pending_traces_on_shutdown. */
@@ -164,11 +178,10 @@ bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reaso
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out);
 /** Does it leave in pieces? */
 bool gw_tail_is_long(const struct gw_trace *t);
-/** Its next spans, as a batch of their own. 0: there are none left, or no memory. */
-uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, struct gw_traces_cursor *c, uint32_t reason,
-                             struct gw_ports *out);
-/** What stands in body goes on. */
-void gw_tail_flush(struct gw_tail *s, struct gw_ports *out);
+/** Its next spans, as a batch of their own. 0: no memory, or with as_room no room. */
+uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, bool as_room, struct gw_ports *out);
+/** What stands in body goes on. False: out of memory, it stays. */
+bool gw_tail_flush(struct gw_tail *s, struct gw_ports *out);
 /** Rows that nobody waits for and that are in no view. */
 void gw_tail_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason);
 /** Threshold and attributes of a kept span. */

@@ -226,7 +226,7 @@ static uint64_t held(void *self)
 {
     const struct gw_tail *s = self;
 
-    return s->store ? gw_traces_n_spans(s->store) - s->n_left : 0;
+    return (s->store ? gw_traces_n_spans(s->store) - s->n_left : 0) + s->n_spans;
 }
 
 static void show(struct gw_tail *s)
@@ -241,17 +241,31 @@ static bool work(struct gw_tail *s, struct gw_trace *(*next)(struct gw_tail *s, 
                  void (*decide)(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out),
                  uint64_t now_ns, struct gw_ports *out)
 {
-    uint64_t spans = gw_tail_leave(s, TICK_SPANS, now_ns, out), traces = 0;
+    uint64_t spans = 0, traces = 0;
     struct gw_trace *t;
 
-    while (!s->leaving && spans < TICK_SPANS && traces++ < TICK_TRACES && (t = next(s, now_ns)) != NULL) {
+    while (spans < TICK_SPANS && traces++ < TICK_TRACES && (t = next(s, now_ns)) != NULL) {
         spans += gw_tail_is_long(t) ? 0 : t->n_spans;
         decide(s, t, now_ns, out);
-        if (s->leaving && spans < TICK_SPANS)
-            spans += gw_tail_leave(s, TICK_SPANS - spans, now_ns, out);
     }
-    gw_tail_flush(s, out);
-    return s->leaving || next(s, now_ns);
+    return next(s, now_ns) != NULL;
+}
+
+/*
+ * Those that were set aside do not leave faster than this, so that others find room in the queues behind: a tick's
+ * worth each tick, or a tenth of what is left, when that is more.
+ */
+static bool pace(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    uint64_t done;
+
+    if (now_ns >= s->paced_ns + TICK_NS) {
+        s->paced_ns = now_ns;
+        s->allowance = s->n_leaving / 10 > TICK_SPANS ? s->n_leaving / 10 : TICK_SPANS;
+    }
+    done = gw_tail_leave(s, s->allowance < TICK_SPANS ? s->allowance : TICK_SPANS, /* as_room= */ true, now_ns, out);
+    s->allowance -= done < s->allowance ? done : s->allowance;
+    return s->leaving && done && s->allowance;
 }
 
 static struct gw_trace *next_due(struct gw_tail *s, uint64_t now_ns)
@@ -274,6 +288,8 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
         return GW_DONE;
     before = gw_traces_n(s->store);
     more = work(s, next_due, decide_due, now_ns, out);
+    more |= pace(s, now_ns, out);
+    (void)gw_tail_flush(s, out);
     (void)gw_traces_cool(s->store, now_ns, COOL_BYTES); /* none with compress: none */
     if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before) {
         gw_metric_observe(s->meter.timer_latency, (double)((gw_mono_ns(s->ctx.env) - begin) / 1000000));
@@ -283,10 +299,13 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     return more ? GW_MORE : GW_DONE;
 }
 
+/* Before this all that were set aside have left: those that are now stand behind the others. */
 static struct gw_trace *next_oldest(struct gw_tail *s, uint64_t now_ns)
 {
+    struct gw_trace *t = gw_traces_oldest(s->store);
+
     (void)now_ns;
-    return gw_traces_oldest(s->store);
+    return t && !gw_tail_facts(t)->is_decided ? t : NULL;
 }
 
 static void decide_last(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
@@ -300,8 +319,14 @@ static void decide_last(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, 
 static int drain(void *self, struct gw_ports *out)
 {
     struct gw_tail *s = self;
-    bool more = s->store && work(s, next_oldest, decide_last, gw_mono_ns(s->ctx.env), out);
+    uint64_t now_ns = gw_mono_ns(s->ctx.env);
+    bool more = false;
 
+    if (s->store) {
+        (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
+        more = s->leaving || work(s, next_oldest, decide_last, now_ns, out) || s->leaving;
+    }
+    more |= !gw_tail_flush(s, out);
     if (!more) { /* it is charged to the process */
         gw_traces_free(s->store);
         s->store = NULL;

@@ -105,18 +105,21 @@ static enum gw_tail_cause what_is_full(const struct gw_tail *s)
     return gw_traces_n(s->store) >= s->max_traces ? GW_TAIL_NUM_TRACES : GW_TAIL_BYTES;
 }
 
-/* The oldest trace has waited longest: it is decided now, with what is there of it. */
-static void evict(struct taking *k, struct gw_trace *t)
+/* The oldest trace has waited longest: it is decided now, with what is there of it. False: no memory to let it go. */
+static bool evict(struct taking *k, struct gw_trace *t)
 {
-    if (t == k->s->leaving)
-        (void)gw_tail_leave(k->s, UINT64_MAX, k->now_ns, k->out);
-    else if (k->s->conf->overflow == GW_TAIL_DROP)
+    uint64_t before = gw_traces_n(k->s->store);
+
+    if (gw_tail_facts(t)->is_decided)
+        return gw_tail_leave_through(k->s, t, k->now_ns, k->out);
+    if (k->s->conf->overflow == GW_TAIL_DROP)
         gw_tail_lose(k->s, t, k->now_ns, k->out);
     else
         (void)gw_tail_decide(k->s, t, what_is_full(k->s), k->now_ns, k->out);
+    return gw_traces_n(k->s->store) < before;
 }
 
-/* NULL: not even where all others are gone. */
+/* NULL: not even where all others are gone, or none can go. */
 static struct gw_trace *add(struct taking *k, const uint8_t id[16])
 {
     struct gw_tail *s = k->s;
@@ -125,9 +128,8 @@ static struct gw_trace *add(struct taking *k, const uint8_t id[16])
     gw_metric_add(s->meter.new_ids, 1);
     while (!(t = gw_traces_add(s->store, id, k->now_ns, k->now_ns + s->conf->decision_wait_ns))) {
         oldest = gw_traces_oldest(s->store);
-        if (!oldest)
+        if (!oldest || !evict(k, oldest))
             return NULL;
-        evict(k, oldest);
     }
     gw_tail_facts(t)->receiver = k->v->batch->receiver;
     gw_tail_facts(t)->generation = s->generation;
@@ -143,11 +145,10 @@ static bool keep_run(struct taking *k, struct gw_trace *t, const uint32_t *rows,
 
     while ((rc = gw_traces_keep(k->s->store, t, rows, n)) < 0) {
         oldest = gw_traces_oldest(k->s->store);
-        if (oldest == t || rc == -EOVERFLOW) {
+        if (oldest == t || rc == -EOVERFLOW || !evict(k, oldest)) {
             *ret_reason = gw_tail_decide(k->s, t, GW_TAIL_BYTES, k->now_ns, k->out);
             return false;
         }
-        evict(k, oldest);
     }
     for (uint32_t i = 0; i < n; i++)
         set(k->absorbed, rows[i]);
@@ -258,12 +259,13 @@ static uint32_t end_of_unit(const struct taking *k, const struct gw_trace_group 
 static void take(struct taking *k, const struct gw_trace_group *g)
 {
     struct gw_trace *t = gw_traces_find(k->s->store, g->id);
+    bool is_decided = t && gw_tail_facts(t)->is_decided;
     uint32_t reason;
 
-    if ((!t || t == k->s->leaving) && follow_recalled(k, g))
+    if ((!t || is_decided) && follow_recalled(k, g))
         return;
-    if (t && t == k->s->leaving) { /* and no decision is remembered */
-        follow(k, g->rows, g->n, k->s->leaving_reason, /* cached= */ false);
+    if (is_decided) { /* and the cache has forgotten it */
+        follow(k, g->rows, g->n, gw_tail_facts(t)->reason, /* cached= */ false);
         return;
     }
     if (!t)
@@ -366,7 +368,7 @@ static void settle(struct taking *k, const uint64_t *rows, enum gw_outcome outco
 /* Decided spans from the store leave before those that just came. */
 static void finish(struct taking *k)
 {
-    gw_tail_flush(k->s, k->out);
+    (void)gw_tail_flush(k->s, k->out);
     settle(k, k->absorbed, GW_ABSORBED, NULL);
     for (const struct gone *g = k->gone; g; g = g->next)
         settle(k, g->rows, GW_DROPPED, g->why);

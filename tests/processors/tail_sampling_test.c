@@ -369,62 +369,6 @@ static void a_trace_that_is_too_large_is_dropped(void **state)
 }
 
 /*
- * Scenario: one trace of 100,000 spans in 100 requests, of two services by turns, is due together with two small ones
- * Guarantees: it leaves in order, in batches of at most 8,192 spans, the small ones beside it; one tick is not for all
- * of it; a span that comes meanwhile follows at once, and what waits is told exactly
- */
-static void a_long_trace_leaves_in_pieces(void **state)
-{
-    unsigned n;
-
-    (void)state;
-    gw_tail_open(&r, "decision_wait: 1s\ndecision_cache: {sampled_cache_size: 0}\n" ALL);
-    gw_tail_send(&r, "2.1");
-    for (unsigned i = 0; i < 100; i++) {
-        gw_tail_send_many(&r, 1, 1 + i * 1000, 999, 0);
-        gw_tail_send(&r, i == 0 ? "1.1000s1" : "1.999999s1");
-    }
-    gw_tail_send(&r, "3.1");
-    gw_test_env_advance(&r.p.te, 1000000000);
-    assert_int_equal(gw_tail_tick(&r), GW_MORE);
-    n = r.n_rows;
-    assert_true(n > 10000 && n < 30000);
-    assert_int_equal(gw_tail_held(&r), 100002 - n);
-    gw_tail_send(&r, "1.7");
-    assert_int_equal(r.n_rows, n + 1);
-    gw_tail_wait(&r, 1);
-    assert_int_equal(r.n_rows, 100003);
-    assert_true(r.n_most <= 8192);
-    assert_int_equal(r.rows[0].trace, 2);
-    for (unsigned i = 1; i <= 1000; i++)
-        assert_int_equal(r.rows[i].span, i);
-    assert_int_equal(r.rows[100002].trace, 3);
-    assert_int_equal(gw_tail_held(&r), 0);
-    gw_tail_close(&r);
-}
-
-/*
- * Scenario: two traces of 9,000 spans are decided for their length before any tick
- * Guarantees: the second makes the first one leave whole; each leaves once
- */
-static void two_long_traces_leave_one_behind_the_other(void **state)
-{
-    (void)state;
-    gw_tail_open(&r, "max_spans_per_trace: 9000\n" ALL);
-    for (unsigned i = 1; i <= 2; i++) {
-        gw_tail_send_many(&r, i, 1, 9000, 0);
-        assert_int_equal(r.n_rows, i == 1 ? 0 : 1);
-        gw_tail_send_many(&r, i, 9001, 1, 0);
-    }
-    assert_int_equal(r.n_rows, 9000 + 2);
-    assert_int_equal(gw_tail_held(&r), 9000);
-    gw_tail_wait(&r, 1);
-    assert_int_equal(r.n_rows, 18002);
-    assert_int_equal(gw_tail_held(&r), 0);
-    gw_tail_close(&r);
-}
-
-/*
  * Scenario: the process has no memory left for traces
  * Guarantees: what comes is decided at once, by itself; what was held is charged to the process
  */
@@ -880,8 +824,6 @@ int main(void)
         cmocka_unit_test(a_trace_larger_than_all_memory_is_decided),
         cmocka_unit_test(a_trace_that_is_too_long_is_decided),
         cmocka_unit_test(a_trace_that_is_too_large_is_dropped),
-        cmocka_unit_test(a_long_trace_leaves_in_pieces),
-        cmocka_unit_test(two_long_traces_leave_one_behind_the_other),
         cmocka_unit_test(without_room_for_anything_spans_are_decided_alone),
         cmocka_unit_test(a_full_memory_may_refuse),
         cmocka_unit_test(what_is_dropped_has_its_reason),

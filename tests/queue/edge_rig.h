@@ -121,7 +121,7 @@ static void turn(struct rig *r)
     gw_loop_turn(r->loop, 0);
 }
 
-static void pass(struct rig *r, uint64_t ns)
+static inline void pass(struct rig *r, uint64_t ns)
 {
     gw_test_env_advance(&r->te, ns);
     turn(r);

@@ -72,7 +72,7 @@ static void other_policies_ask_for_themselves(void **state)
     reload("decision_wait: 2s\npolicies: [{name: slow, type: latency, latency: {threshold_ms: 50}}, {name: long, type: "
            "span_count, span_count: {min_spans: 20002}}]\nreason_attribute: why");
     gw_tail_send(&r, "3.2 4.20002");
-    gw_tail_wait(&r, 2);
+    gw_tail_wait(&r, 3);
     assert_int_equal(r.n_rows, 1 + 2 + 20002);
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
     assert_non_null(strstr(gw_tail_out(&r), "2.1{why=slow}"));
@@ -121,8 +121,8 @@ static void what_is_under_way_goes_on(void **state)
     at = 0;
     gw_tail_open(&r, "decision_wait: 1s\nfollow_links: true\npolicies: [{name: a, type: always_sample}]");
     gw_tail_send_many(&r, 1, 1, 40000, 0);
-    gw_test_env_advance(&r.p.te, 1000000000);
-    assert_int_equal(gw_tail_tick(&r), GW_MORE);
+    gw_tail_wait(&r, 1);
+    assert_int_equal(r.n_rows, 16384);
     (void)gw_tail_out(&r);
     gw_tail_send(&r, "7.1l8");
     reload("decision_wait: 1s\nfollow_links: true\nmax_links: 50\npolicies: [{name: b, type: span_count, span_count: "
@@ -131,8 +131,9 @@ static void what_is_under_way_goes_on(void **state)
     gw_tail_wait(&r, 2);
     assert_int_equal(r.n_rows, 40003);
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
-    for (unsigned i = 0; i < 40000; i++)
-        assert_int_equal(r.rows[i].span, i + 1);
+    for (unsigned i = 0, n = 0; i < r.n_rows; i++)
+        if (r.rows[i].trace == 1)
+            assert_int_equal(r.rows[i].span, ++n);
     assert_int_equal(gw_tail_held(&r), 0);
     gw_tail_close(&r);
 }
