@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Aggregates: what many values become. A plan says which of them are wanted; a state is what they need of memory, in
+ * bytes that the caller owns and that begin as zeros, so that a table has it beside its key:
+ *
+ *   specs ─► gw_agg_plan_make ─► plan.state_bytes            state │ count │ total │ min │ … │ pointer to a big one │
+ *   values ─► gw_agg_add ─► state ◄─ gw_agg_merge ─ state    state ─► gw_agg_number, gw_agg_put ─► points
+ *
+ * What several aggregates need (avg and sum; quantiles and the histogram that they are read from) is there once.
+ * Exponential histograms, distinct, top and samples are behind pointers, and nothing is there before the first value;
+ * what they take is counted in a gw_agg_heap.
+ *
+ *   aggregate    bytes    order of adds and merges          error
+ *   count        8        makes no difference               exact; modulo 2^64
+ *   sum, avg     56 (+8)  makes no difference               rounded once (series/total.h)
+ *   min, max     8        makes no difference               exact; -0 is below 0
+ *   last         24       makes no difference               exact; by time, then by order, then by value
+ *   exponential, quantile   8, + up to 16 × size    none but in zero_threshold    series/histogram.h, quantile.h
+ *   distinct     8, + up to 2^precision    makes no difference    1.04 / 2^(precision / 2), relative, one sigma
+ *   top          8, + up to size × item    none up to `size` items; beyond, the same order gives the same    total /
+ * size samples      8, + 56 × size            makes no difference    is a sample
+ *
+ * NaN is counted, and makes sum and avg NaN; min, max, last, histograms and quantiles are of the others. Infinities are
+ * values like others, but not in exponential histograms, which have no bucket for them.
+ *
+ * Threads   one a state
+ */
+#ifndef GW_SERIES_AGGREGATE_H
+#define GW_SERIES_AGGREGATE_H
+
+#include "core/buf.h"
+#include "core/status.h"
+#include "series/heap.h"
+#include "series/metrics_writer.h"
+#include "series/total.h"
+
+enum gw_agg_fn { GW_AGG_COUNT, GW_AGG_SUM, GW_AGG_MIN, GW_AGG_MAX, GW_AGG_AVG, GW_AGG_LAST, GW_AGG_N_FNS };
+/** As in settings, NULL-ended. */
+extern const char *const gw_agg_names[];
+
+struct gw_agg_spec {
+    enum gw_agg_fn fn;
+};
+
+enum gw_agg_part { GW_AGG_P_COUNT, GW_AGG_P_TOTAL, GW_AGG_P_MIN, GW_AGG_P_MAX, GW_AGG_P_LAST, GW_AGG_N_PARTS };
+
+struct gw_agg_plan {
+    unsigned parts;              /* bits by enum gw_agg_part */
+    uint16_t at[GW_AGG_N_PARTS]; /* where each lies */
+    uint32_t state_bytes;        /* a multiple of 8 */
+    bool has_big;                /* states point to memory: gw_agg_clear is needed */
+};
+
+/** Which parts a list needs. Errors: -EINVAL with a sentence. */
+int gw_agg_plan_make(struct gw_agg_plan *p, const struct gw_agg_spec *specs, unsigned n, struct gw_err *err);
+
+struct gw_agg_value {
+    bool is_int;
+    union {
+        double d;
+        int64_t i;
+    };
+    uint64_t n;       /* how many times; 0: nothing is added */
+    uint64_t time_ns; /* of last */
+    uint64_t order;   /* of last, among equal times: the position in a log, say. The higher one is later */
+};
+
+/** state: plan->state_bytes, aligned to 8. Errors: -ENOSPC over the heap's limit, -ENOMEM; then nothing was added. */
+int gw_agg_add(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_agg_value *v);
+/** Errors as gw_agg_add. */
+int gw_agg_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other);
+/** What it points to is freed, and its bytes are zeros. */
+void gw_agg_clear(const struct gw_agg_plan *p, void *state, struct gw_heap *heap);
+
+struct gw_agg_number {
+    bool is_int;
+    union {
+        double d;
+        int64_t i;
+    };
+};
+/** Of a spec that the plan was made of. False: there is none, of no values. */
+bool gw_agg_number(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec,
+                   struct gw_agg_number *ret);
+/** Its metric's type and monotonicity; name and unit are the caller's. Of a delta: what is added up can be again. */
+void gw_agg_metric(const struct gw_agg_spec *spec, struct gw_mw_metric *m);
+/** Its points, of the metric that was opened with it; none when there is nothing to say. */
+void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec, struct gw_mw *w,
+                const struct gw_mw_point *point);
+
+/** For a checkpoint: behind what is in the buffer. The same state gives the same bytes. */
+void gw_agg_save(const struct gw_agg_plan *p, const void *state, struct gw_buf *out);
+/**
+ * Into a state of zeros, of the same plan; *from goes on behind it. Errors: -EBADMSG, -ENOSPC, -ENOMEM; then the state
+ * is zeros.
+ */
+int gw_agg_restore(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, struct gw_slice *from);
+
+#endif
