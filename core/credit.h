@@ -49,6 +49,12 @@ static inline bool gw_credit_take(struct gw_credit *c, uint64_t bytes)
     return gw_credit_take_below(c, bytes, atomic_load_explicit(&c->hard_bytes, memory_order_relaxed));
 }
 
+/** What is there already and only changes hands: no mark is asked. */
+static inline void gw_credit_owe(struct gw_credit *c, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&c->used_bytes, bytes, memory_order_relaxed);
+}
+
 static inline void gw_credit_give(struct gw_credit *c, uint64_t bytes)
 {
     atomic_fetch_sub_explicit(&c->used_bytes, bytes, memory_order_relaxed);

@@ -28,12 +28,14 @@ static void passed(const struct gw_lf_state *s, const struct gw_lf_consumer *c, 
 static bool all_passed(const struct gw_lf *l, uint64_t seq, uint64_t row)
 {
     uint64_t low_row = UINT64_MAX, low_seq = UINT64_MAX;
+    bool any = false;
 
-    if (l->state.n_consumers == 0)
-        return false;
     for (unsigned i = 0; i < l->state.n_consumers; i++)
-        passed(&l->state, l->state.consumers[i], &low_row, &low_seq);
-    return row <= low_row && seq <= low_seq;
+        if (l->state.consumers[i]->name[0] != '#') { /* else it holds notes of the owner's, and reads nothing */
+            passed(&l->state, l->state.consumers[i], &low_row, &low_seq);
+            any = true;
+        }
+    return any && row <= low_row && seq <= low_seq;
 }
 
 static bool reads(const struct gw_lf_consumer *c, enum gw_log_keep keep)

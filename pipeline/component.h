@@ -34,6 +34,7 @@ struct gw_auth_client;
 struct gw_batching;
 struct gw_storage_ops;
 struct gw_listeners;
+struct gw_keep_ops;
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
@@ -91,6 +92,8 @@ struct gw_component {
      * Those without one stay; so do data points. Rows of one trace and one connection keep their order.
      */
     const char *partition_by;
+    /** Connectors with open(): by what rows that come out of it are parted among the workers; as partition_by. */
+    const char *(*partitioned)(const void *conf);
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
     bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */
@@ -149,6 +152,8 @@ struct gw_component {
      * (drain) as its configuration leaves. NULL: as -ENOTSUP.
      */
     int (*adopt)(void *self, void *old);
+    /** Behind a journal what it keeps survives a crash (pipeline/keep.h). NULL: it is in memory alone. */
+    const struct gw_keep_ops *keep;
 
     /**
      * The `batch` processor: how the exporters behind its pipeline shall batch (pipeline/exporter.h). Then the rows

@@ -15,6 +15,7 @@
 
 #include "batch/batch.h"
 #include "core/status.h"
+#include "pipeline/keep.h"
 
 struct gw_intake;
 
@@ -105,6 +106,12 @@ struct gw_intake {
     /* A connector gets one for each pipeline that begins with it; pipeline is NULL for receivers. */
     const char *pipeline;
     struct gw_intake *next;
+    /**
+     * Its pipeline keeps rows, and they survive: NULL when not. Then rows come as pipeline/keep.h says, and the
+     * connector's position is what on_kept (set by it) tells: on the worker, rows before low_seq are not needed again.
+     */
+    const struct gw_intake_keep_ops *keep;
+    void (*on_kept)(void *local, uint64_t low_seq);
     /** Of what a connector submits, in the flight record (log/flight.h); set by it. */
     uint32_t scope;
 };

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "queue/wal.h"
+#include "queue/wal_impl.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "otlp-proto/encode.h"
-#include "queue/account.h"
-#include "queue/edge_impl.h"
 #include "queue/meta_bytes.h"
 
 enum { MAX_META_BYTES = 256 << 10 };
@@ -22,29 +20,6 @@ struct gw_wal {
     struct entry *first, **last; /* whose commit is not done, in order of their numbers */
     uint64_t n_submitted;
     uint64_t end_seq, end_row; /* of the log, as far as commits are done */
-};
-
-/** One view on its way to the log. */
-struct entry {
-    struct gw_log_commit commit;             /* first */
-    struct entry *next, **prev;              /* of those that are not done */
-    uint64_t number;                         /* of the wal's commits */
-    uint64_t cut;                            /* the last picture that its sender has taken part in */
-    struct gw_account *booked[GW_WAL_EDGES]; /* where its rows are in: of those who were there when it was put */
-    unsigned n_booked;
-    struct gw_log_frame frame;
-    struct gw_wal *wal;
-    struct gw_payload *payload;
-    struct gw_meta *meta;
-    uint64_t charged_bytes, requests;
-    struct units {
-        struct gw_edge *edge;
-        uint64_t n;
-    } units[GW_WAL_EDGES]; /* taken of the edges that were there when it was put */
-    unsigned n_units;
-    uint32_t n_receipts;
-    struct gw_receipt receipts[];
-    /* then the bytes of frame.meta */
 };
 
 int gw_wal_new(const struct gw_wal_conf *conf, struct gw_wal **ret)
@@ -461,14 +436,11 @@ static void unlink_entry(struct entry *n)
         n->wal->last = n->prev;
 }
 
-static void on_done(struct gw_log_commit *c, int rc)
+void gw_wal_entry_done(struct entry *n, int rc)
 {
-    struct entry *n = (struct entry *)c;
     struct gw_wal *w = n->wal;
     uint32_t rows = n->frame.rows;
 
-    if (rc < 0)
-        gw_log(&w->conf.logger, GW_LOG_ERROR, "%s (%s)", why_not(rc), strerror(-rc));
     (void)pthread_mutex_lock(&w->lock); /* out of one place, into the next: no picture is between them */
     unlink_entry(n);
     if (rc == 0)
@@ -482,6 +454,41 @@ static void on_done(struct gw_log_commit *c, int rc)
     free_entry(n);
     atomic_fetch_sub(&w->pending_rows, rows);
     atomic_fetch_sub(&w->pending, 1);
+}
+
+void gw_wal_entry_forget(struct entry *n)
+{
+    struct gw_wal *w = n->wal;
+    uint32_t rows = n->frame.rows;
+
+    (void)pthread_mutex_lock(&w->lock);
+    unlink_entry(n);
+    unreserve(n);
+    for (unsigned i = 0; i < n->n_booked; i++)
+        gw_account_add(n->booked[i], n->cut, GW_E_REFUSED, rows);
+    (void)pthread_mutex_unlock(&w->lock);
+    free_entry(n);
+    atomic_fetch_sub(&w->pending_rows, rows);
+    atomic_fetch_sub(&w->pending, 1);
+}
+
+void gw_wal_complain(const struct gw_wal *w, int rc)
+{
+    gw_log(&w->conf.logger, GW_LOG_ERROR, "%s (%s)", why_not(rc), strerror(-rc));
+}
+
+static void on_done(struct gw_log_commit *c, int rc)
+{
+    struct entry *n = (struct entry *)c;
+
+    if (rc < 0)
+        gw_wal_complain(n->wal, rc);
+    gw_wal_entry_done(n, rc);
+}
+
+bool gw_wal_syncs(const struct gw_wal *w)
+{
+    return atomic_load(&w->sync);
 }
 
 /* ---- the ledger ------------------------------------------------------------------------------------------- */
@@ -540,7 +547,7 @@ static struct gw_payload *body_of(const struct gw_view *v, struct gw_buf *scratc
 }
 
 static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t rows, const struct gw_meta *meta,
-                               uint64_t requests, uint32_t max_receipts, uint64_t time_ns)
+                               uint64_t requests, uint32_t max_receipts, uint64_t time_ns, bool staged)
 {
     struct gw_buf bytes;
     struct entry *n = NULL;
@@ -548,7 +555,9 @@ static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t
 
     gw_buf_init(&bytes, MAX_META_BYTES);
     gw_meta_to_bytes(meta, (uint32_t)requests, &bytes);
-    if (!bytes.failed && gw_credit_take(w->conf.memory, pl->n)) {
+    if (staged) /* its rows have left where they were kept: they are not refused any more */
+        gw_credit_owe(w->conf.memory, pl->n);
+    if (!bytes.failed && (staged || gw_credit_take(w->conf.memory, pl->n))) {
         n = malloc(head + bytes.n);
         if (!n)
             gw_credit_give(w->conf.memory, pl->n);
@@ -605,13 +614,26 @@ static void link_entry(struct entry *n)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+static void begin(struct entry *n)
+{
+    atomic_fetch_add(&n->wal->pending, 1);
+    atomic_fetch_add(&n->wal->pending_rows, n->frame.rows);
+    link_entry(n);
+}
+
+/* Nobody hears of it before the commit: who reads the log that they came from will read them again. */
+static void stage(struct entry *n, struct gw_wal_stage *s)
+{
+    begin(n);
+    settle(n, GW_STORED, NULL);
+    gw_wal_stage_add(s, n);
+}
+
 static void submit(struct entry *n)
 {
     struct gw_wal *w = n->wal;
 
-    atomic_fetch_add(&w->pending, 1);
-    atomic_fetch_add(&w->pending_rows, n->frame.rows);
-    link_entry(n);
+    begin(n);
     if (atomic_load(&w->early))
         settle(n, GW_STORED, NULL);
     gw_log_submit(w->conf.log, &n->commit);
@@ -629,16 +651,22 @@ void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *ho
     struct entry *n = NULL;
 
     if (pl)
-        n = new_entry(w, pl, v->n_rows, v->meta, gw_view_requests(v), v->batch->n_segments, v->batch->received_ns);
+        n = new_entry(w, pl, v->n_rows, v->meta, gw_view_requests(v), v->batch->n_segments, v->batch->received_ns,
+                      how->stage != NULL);
     (void)gw_payload_unref(pl);
     if (n) {
         n->cut = how->cut;
         take_units(n, how);
         n->n_receipts = gw_view_receipts(v, n->receipts);
         gw_view_clear(v);
-        submit(n);
+        if (how->stage)
+            stage(n, how->stage);
+        else
+            submit(n);
         return;
     }
+    if (v->n_rows && how->stage)
+        gw_wal_stage_break(how->stage);
     if (v->n_rows)
         refuse(w, v, how->ledger);
     gw_view_clear(v);
@@ -654,7 +682,8 @@ bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice
     if (pl) {
         memcpy(pl->p, body.p, body.n);
         pl->n = (uint32_t)body.n;
-        n = new_entry(w, pl, rows, NULL, 1, from->receipt != NULL, gw_wall_ns(w->conf.env));
+        n = new_entry(w, pl, rows, NULL, 1, from->receipt != NULL, gw_wall_ns(w->conf.env),
+                      /* staged= */ false);
     }
     (void)gw_payload_unref(pl);
     if (!n)

@@ -17,6 +17,7 @@ struct gw_log;
 struct gw_cut;
 struct gw_feed;
 struct gw_inbox_item;
+struct gw_wal_stage;
 
 enum { GW_WAL_EDGES = 16 };
 
@@ -61,6 +62,8 @@ bool gw_wal_heritage(struct gw_wal *w, const struct gw_edge *e, enum gw_wal_heri
  * one that has not retired and is the first of its id: then its configuration was never taken. */
 void gw_wal_remove_edge(struct gw_wal *w, const struct gw_edge *e);
 struct gw_log *gw_wal_log(const struct gw_wal *w);
+/** Stored means synced. Threads: any. */
+bool gw_wal_syncs(const struct gw_wal *w);
 /** Entries whose commit is not done. Threads: any. */
 uint64_t gw_wal_pending(const struct gw_wal *w);
 /** Rows of them. */
@@ -78,7 +81,8 @@ struct gw_wal_put {
     uint64_t *reserved; /* the worker's table of units taken at the door, used up by this */
     const struct gw_wal_way *ways;
     unsigned n_ways;
-    uint64_t cut; /* the last picture that the worker has taken its part in */
+    uint64_t cut;               /* the last picture that the worker has taken its part in */
+    struct gw_wal_stage *stage; /* the rows wait there for its commit, and their tickets do not; or NULL */
 };
 /** Take the view: its rows are settled as stored when they are, or refused. Threads: any worker. */
 void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *how);
@@ -88,6 +92,36 @@ void gw_wal_put(struct gw_wal *w, struct gw_view *v, const struct gw_wal_put *ho
  */
 bool gw_wal_put_bytes(struct gw_wal *w, const struct gw_edge *e, struct gw_slice body, uint32_t rows,
                       const struct gw_put_from *from);
+
+/* ---- stages ------------------------------------------------------------------------------------------------- */
+
+/**
+ * Views that are committed as one, together with how far their source was read: all of them are there after a crash,
+ * with the positions, or none. For rows that can be read again.
+ *
+ * Threads   one, its worker's; done comes on the log's writer
+ */
+struct gw_log_position;
+/** Errors: NULL, no memory. */
+struct gw_wal_stage *gw_wal_stage_new(struct gw_wal *w);
+/** What is there is forgotten: it was never promised to anybody. Not while a commit is under way. */
+void gw_wal_stage_free(struct gw_wal_stage *s);
+/** Of the views that wait, or are being committed. */
+uint64_t gw_wal_stage_bytes(const struct gw_wal_stage *s);
+/** Something was to be put and could not, for want of memory: it must not be committed any more. */
+bool gw_wal_stage_is_broken(const struct gw_wal_stage *s);
+/** The next commit is what was put before; the one before it must be done, and heard. */
+void gw_wal_stage_cut(struct gw_wal_stage *s);
+/**
+ * What was cut, and these positions (of consumers of the wal's log; they must stay until done), one commit at a time:
+ * done tells the worker, which calls heard. rc is gw_log_commit's; when it is negative all of it is still there, to be
+ * committed again. Errors: -ENOMEM, nothing was done.
+ */
+int gw_wal_stage_commit(struct gw_wal_stage *s, const struct gw_log_position *at, unsigned n,
+                        void (*done)(void *arg, int rc), void *arg);
+void gw_wal_stage_heard(struct gw_wal_stage *s);
+/** Something of it is missing: it must not be committed any more. */
+void gw_wal_stage_break(struct gw_wal_stage *s);
 
 /* ---- the ledger (queue/held.h, queue/account.h) ----------------------------------------------------------- */
 

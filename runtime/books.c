@@ -180,6 +180,17 @@ int gw_node_tick(struct node *n, uint64_t now_ns)
     return rc;
 }
 
+int gw_node_advance(struct node *n, uint64_t now_ns, bool rebuilds)
+{
+    uint64_t ended = gw_page_ended(gw_page_of(n->worker, n->book));
+    int rc;
+
+    wake(n);
+    rc = n->comp->type->keep->advance(n->self, now_ns, rebuilds, &n->ports);
+    rest(n, ended);
+    return rc;
+}
+
 /* What becomes of rows inside a queue is the edge's to count; what stays with a component is found there. */
 void gw_book_settled(struct worker *w, uint32_t rows, enum gw_outcome outcome)
 {

@@ -2,7 +2,7 @@
 /* Ways into one pipeline that no receiver has: one for injections, and one for each connector that keeps rows. */
 #include <stdlib.h>
 
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 /* Metrics and dead letters go by the component's id and kind; this says that there is nothing to open or close. */
 const struct gw_component gw_door_type = {.kind = GW_RECEIVER, .name = "replay", .signals = GW_ALL_SIGNALS};
@@ -93,7 +93,7 @@ int gw_doors_build(struct graph *g, struct gw_err *err)
         for (size_t p = 0; p < s->n_pipelines && rc == 0; p++)
             if (is_end(&s->components[i]) && gw_graph_feeds(&s->pipelines[p], &s->components[i]))
                 rc = add(g, p, &s->components[i], err);
-    return rc;
+    return rc < 0 ? rc : gw_keeps_build(g, err);
 }
 
 void gw_doors_free(struct gw_engine *e)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 enum { STACK_BYTES = 512 << 10, MAX_ENGINE_BYTES = 64 << 20, HARD_PERCENT = 80, SOFT_PERCENT = 65 };
 
@@ -118,6 +118,7 @@ void gw_engine_free(struct gw_engine *e)
     if (!e->has_started)
         gw_logs_withdraw(e);
     gw_logs_close(e); /* its last commits' done may still look at edges */
+    gw_keeps_free(e);
     gw_wals_free(e);
     for (struct graph *g = e->leaving, *next; g; g = next) {
         next = g->next;

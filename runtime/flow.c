@@ -63,9 +63,9 @@ static void enter_log(struct worker *w, const struct target *t, struct gw_view *
 
     w->line = w->stage = NULL; /* what is in a log is in its own books */
     w->current = NULL;
-    gw_wal_put(
-        t->wal, v,
-        &(struct gw_wal_put){&w->scratch, &w->ledger, w->running->reserved, t->ways, t->n_ways, .cut = w->cut_seen});
+    gw_wal_put(t->wal, v,
+               &(struct gw_wal_put){&w->scratch, &w->ledger, w->running->reserved, t->ways, t->n_ways,
+                                    .cut = w->cut_seen, .stage = w->running->chains[v->pipeline].staged});
     w->current = before;
 }
 

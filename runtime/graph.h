@@ -44,6 +44,8 @@ struct share;
 struct intake;
 struct log;
 struct flight;
+struct keep;
+struct keeping;
 
 enum phase { STARTING, RUNNING, QUIESCING, DRAINING, STOPPED };
 
@@ -154,7 +156,8 @@ struct door {
     const char *from;                   /* id of the connector; NULL: for injections */
     const struct gw_behind_ops *behind; /* of that connector; or NULL */
     enum gw_signal signal;
-    bool is_counted; /* its metrics were made: with its first use */
+    struct keeping *keeping; /* what its pipeline keeps survives (keep.h); or NULL */
+    bool is_counted;         /* its metrics were made: with its first use */
 };
 
 struct pipeline {
@@ -163,6 +166,7 @@ struct pipeline {
     const struct gw_batching *batching; /* the engine's; or NULL */
     struct target *targets;
     unsigned n_targets;
+    struct keeping *keeping; /* of the door that is its only receiver; or NULL */
 };
 
 enum { N_REASONS = 16, REASON_BYTES = 48 };
@@ -223,6 +227,7 @@ struct chain {
     struct node *nodes;
     unsigned n_nodes;
     struct route *behind; /* all of it, for those of its nodes that keep rows; NULL: there are none */
+    struct gw_wal_stage *staged; /* where its rows wait for their commit (keep.h); or NULL */
 };
 
 /** A worker's part of a graph. */
@@ -270,6 +275,7 @@ struct intake {
     unsigned n_tickets;   /* whose verdicts are still to come */
     bool is_leaving;      /* told to stop taking work */
     struct gw_book *books[GW_N_SIGNALS];
+    struct keep *keep; /* of a door whose pipeline's rows survive; or NULL */
     struct open_batch open[N_OPEN];
     unsigned n_open;
 };
@@ -304,6 +310,7 @@ struct worker {
     unsigned asked;                         /* how many of the main thread's orders were followed */
     struct intake *intakes, **intakes_last; /* open ones */
     struct open_batch *parked, **parked_last;
+    struct keep *keeps;
     struct gw_inbox injected;
     unsigned n_injected;          /* without a verdict */
     uint64_t undecodable_debt_ns; /* monotonic: token bucket of what is kept */
@@ -493,6 +500,7 @@ static inline struct gw_page *gw_page_of(struct worker *w, struct gw_book *b)
 uint64_t gw_page_ended(const struct gw_page *p);
 int gw_node_drain(struct node *n);
 int gw_node_tick(struct node *n, uint64_t now_ns);
+int gw_node_advance(struct node *n, uint64_t now_ns, bool rebuilds);
 /** Rows that a node let go of since `ended_before`, beyond those it was given, are created: if it may do so. */
 void gw_node_surplus(struct node *n, uint64_t ended_before, uint64_t given);
 void gw_book_settled(struct worker *w, uint32_t rows, enum gw_outcome outcome);

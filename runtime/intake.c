@@ -10,6 +10,7 @@
 #include "otlp-proto/decode.h"
 #include "otlp-proto/json.h"
 #include "runtime/intake_impl.h"
+#include "runtime/keep.h"
 
 #define KEEP_BYTES     (1u << 20)
 #define KEEP_BUF_BYTES (4u << 20)
@@ -318,6 +319,7 @@ void gw_intake_aim(struct intake *in, struct share *sh, struct route *to)
     for (unsigned k = 0; k < GW_N_SIGNALS; k++)
         in->base.many |= takes_many(in, &to[k]);
     gw_books_wire_intake(in);
+    gw_keep_aim(in);
 }
 
 /* ---- submit ----------------------------------------------------------------------------------------------- */

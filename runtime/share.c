@@ -73,7 +73,8 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     gw_buf_init(&n->letters, MAX_LETTERS_BYTES);
     gw_graph_fill_ctx(sh->graph, &n->ctx, c, p ? p->id : NULL, signal, w->index);
     node_metrics(n, signal);
-    n->is_partitioned = c->type->partition_by && signal != GW_METRICS && w->engine->n_workers > 1;
+    n->is_partitioned = c->type->partition_by && signal != GW_METRICS && w->engine->n_workers > 1 &&
+                        !(p && sh->graph->pipelines[p->index].keeping); /* then the journal has parted them */
     if (n->is_partitioned)
         sh->graph->is_partitioned = true;
     rc = make_outs(n, err);

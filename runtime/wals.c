@@ -251,7 +251,7 @@ static void name_consumer(void *arg, const struct gw_log_consumer *c)
     const struct orphans *o = arg;
     uint64_t rows = o->st.end_row - c->low_row - c->ahead_rows;
 
-    if (!c->is_open && rows)
+    if (!c->is_open && rows && c->name[0] != '#')
         gw_log(&o->engine->logger, GW_LOG_WARN,
                "queue %s: %llu items wait on disk for \"%s\", which is not an exporter of it any more: they keep their "
                "disk space until it is one again, or \"staunch queue release %s %s\"",

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "runtime/crash.h"
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 enum { MAX_SCRATCH_BYTES = 1u << 30, KEEP_BATCHES = 8 };
 #define WAIT_FOR_OTHERS_NS 5000000000u
@@ -136,6 +136,7 @@ static void on_turn(struct gw_hook *h)
 
     if (!gw_inbox_is_empty(&w->inbox))
         gw_intake_deliver(w);
+    gw_keep_turn(w);
     if (w->parked)
         gw_intake_unpark(w, atomic_load(&w->engine->phase) > QUIESCING);
     gw_inject_run(w, /* give_up= */ false);

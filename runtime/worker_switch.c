@@ -6,7 +6,7 @@
  *   its own receivers idle and closed ─► processors let go what they hold ─► its own connectors idle and closed
  *     ─► dry ─► the last hold is back ─► home
  */
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 enum { POLL_NS = 5000000 };
 
@@ -225,7 +225,7 @@ static bool is_done(const struct intake *in)
 
     return in->n_open == 0 && in->n_tickets == 0 && !gw_intake_is_parked(in) &&
            (!in->base.local || !type->is_idle || type->is_idle(in->base.local)) &&
-           (!behind_of(in) || behind_of(in)->is_idle(&in->base));
+           (!behind_of(in) || behind_of(in)->is_idle(&in->base)) && gw_keep_is_idle(in);
 }
 
 static void close_intake(struct worker *w, struct intake **link)

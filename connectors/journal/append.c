@@ -8,7 +8,7 @@
 #include "connectors/journal/journal.h"
 #include "otlp-proto/encode.h"
 
-enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, KEEP_SCRATCH_BYTES = 4 << 20 };
+enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, TICK_BYTES = 1, KEEP_SCRATCH_BYTES = 4 << 20 };
 
 /* ---- what comes back -------------------------------------------------------------------------------------- */
 
@@ -225,4 +225,28 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
     }
     gw_view_clear(v);
     submit(l, b);
+}
+
+bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns)
+{
+    uint16_t partition = (uint16_t)__builtin_ctzll(l->owned);
+    struct block *b = gw_journal_block_new(l->journal, 1, 1, TICK_BYTES);
+
+    if (!b)
+        return false;
+    b->home = l;
+    b->signal = signal;
+    b->frames[0] = (struct block_frame){.time_ns = time_ns, .partition = partition, .body = {b->payload->p, 0}};
+    b->commit.frames = calloc(1, sizeof(*b->commit.frames));
+    if (!b->commit.frames) {
+        gw_journal_block_unref(b);
+        return false;
+    }
+    b->commit.frames[0] = (struct gw_log_frame){.time_ns = time_ns,
+                                                .topic = (uint16_t)((unsigned)signal >> 1),
+                                                .partition = partition,
+                                                .signal = (uint8_t)signal,
+                                                .body = b->frames[0].body};
+    submit(l, b);
+    return true;
 }

@@ -368,6 +368,11 @@ static int drain(void *self, struct gw_ports *out)
     return atomic_load(&((struct local *)self)->n_pending) ? GW_MORE : GW_DONE;
 }
 
+static const char *partitioned(const void *conf)
+{
+    return ((const struct journal_settings *)conf)->partition_by == BY_TRACE_ID ? "trace_id" : NULL;
+}
+
 const struct gw_component gw_connector_journal = {
     .kind = GW_CONNECTOR,
     .name = "journal",
@@ -375,6 +380,7 @@ const struct gw_component gw_connector_journal = {
     .signals = GW_ALL_SIGNALS,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE,
     .expands = 1,
+    .partitioned = partitioned,
     .fields = fields,
     .conf_size = sizeof(struct journal_settings),
     .check = check,

@@ -94,6 +94,7 @@ struct taken {
     struct taken *next;
     struct block *block;
     uint32_t frame;
+    uint64_t step_ns; /* of a lane that keeps: the step it is in */
 };
 
 struct request; /* send.c */
@@ -108,6 +109,7 @@ struct part {
     uint32_t alone;                           /* so many frames go one by one: one of them is no request */
     bool copy;                                /* the decoder must have a payload of its own */
     uint64_t innocent;                        /* frames below had their trial */
+    uint64_t again;                           /* of a lane that keeps: frames below were consumed before */
 };
 
 /** A commit of positions; one a lane under way at a time. */
@@ -157,6 +159,7 @@ struct lane {
     bool dirty, ended;  /* ended: the log had no more, and nobody said since that it has */
     bool rests;         /* nothing is taken and sent: before its configuration is taken, and when it leaves */
     struct positions positions;
+    struct keeper *keeper; /* the pipeline's rows survive (keep.c); or NULL */
     struct gw_buf merged;
     struct gw_meta *merged_meta; /* without a peer: of the last one that needed it */
     unsigned turn;
@@ -234,11 +237,15 @@ struct journal {
 /* key.c */
 /** What the partitions go by, as text: kept with the data. Appended. */
 void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out);
+/** Of rows with that id, with partition_by: trace_id. */
+uint8_t gw_journal_partition_of_trace(const uint8_t trace_id[16]);
 /** The partition of each kept row. ret: batch->n_rows bytes. Returns the one that all have, or -1. */
 int gw_journal_partition(const struct journal_settings *s, const struct gw_view *v, unsigned spread, uint8_t *ret);
 
 /* append.c */
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out);
+/** A frame without rows. False: no memory. */
+bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns);
 
 /* block.c */
 struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes);
@@ -285,7 +292,7 @@ bool gw_journal_lane_run(struct lane *n);
 void gw_journal_lane_look(struct lane *n);
 bool gw_journal_lane_is_idle(const struct lane *n);
 /** When it wants to run again, monotonic; 0: when something happens. */
-uint64_t gw_journal_lane_due(const struct lane *n);
+uint64_t gw_journal_lane_due(struct lane *n);
 
 /** The oldest frame is done, or not wanted. */
 void gw_journal_lane_drop(struct lane *n, struct part *p);
@@ -317,6 +324,28 @@ uint32_t gw_journal_suspects_begin(struct lane *n, struct part *p, const struct 
 void gw_journal_suspects_end(struct lane *n, struct part *p, uint32_t slot, const struct taken *answered);
 /** p->done has moved. */
 void gw_journal_suspects_passed(struct lane *n, const struct part *p);
+
+/* keep.c */
+/** When in->keep: where it begins. Errors: -ENOMEM, of the pipeline. */
+int gw_journal_keep_open(struct lane *n, struct gw_err *err);
+void gw_journal_keep_close(struct lane *n);
+/** A frame is taken, in the order of the log. */
+void gw_journal_keep_take(struct lane *n, struct taken *t);
+/** May this partition's next frame be sent in this step? */
+bool gw_journal_keep_may_send(const struct lane *n, const struct part *p);
+/** All that may be sent is done: on to the next step, if there is one. True: there is more to do at once. */
+bool gw_journal_keep_run(struct lane *n);
+/** When a tick has to be written, monotonic; 0: not by time. */
+uint64_t gw_journal_keep_due(struct lane *n);
+/** Before it no row is needed again. */
+uint64_t gw_journal_keep_low(const struct lane *n);
+/** Rows of this step were consumed. */
+void gw_journal_keep_news(struct lane *n);
+/** A frame without rows, for time alone. */
+static inline bool is_tick(const struct block_frame *f)
+{
+    return f->rows == 0;
+}
 
 /* positions.c */
 void gw_journal_positions_run(struct lane *n);

@@ -95,6 +95,11 @@ static uint8_t attributes_of(const struct gw_view *v, const struct gw_list *name
     return partition_of(gw_slice_of(k.bytes, k.n));
 }
 
+uint8_t gw_journal_partition_of_trace(const uint8_t trace_id[16])
+{
+    return partition_of(gw_slice_of(trace_id, 16));
+}
+
 static bool has_trace(const struct gw_batch *b, uint32_t row)
 {
     return b->trace_id && !(b->row_flags[row] & (GW_ROW_NO_TRACE_ID | GW_ROW_BAD_TRACE_ID));

@@ -23,6 +23,10 @@ bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
 
     if (f->seq < p->read)
         return true;
+    if (is_tick(f) && !n->keeper) {
+        p->read = f->seq + 1;
+        return true;
+    }
     t = malloc(sizeof(*t));
     if (!t)
         return false;
@@ -33,6 +37,8 @@ bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
         p->unsent = t;
     p->read = f->seq + 1;
     n->bytes += f->body.n;
+    if (n->keeper)
+        gw_journal_keep_take(n, t);
     return true;
 }
 
@@ -139,6 +145,8 @@ bool gw_journal_lane_run(struct lane *n)
 
     take_more(n);
     sent = gw_journal_send_more(n);
+    if (n->keeper)
+        sent |= gw_journal_keep_run(n);
     gw_journal_positions_run(n);
     look(n);
     return sent;
@@ -157,13 +165,15 @@ void gw_journal_lane_look(struct lane *n)
     n->ended = n->ended && !is_behind(n);
 }
 
-uint64_t gw_journal_lane_due(const struct lane *n)
+uint64_t gw_journal_lane_due(struct lane *n)
 {
     uint64_t now = gw_loop_now_ns(n->local->loop), due = n->dirty || n->commit_ns > now ? n->commit_ns : 0, look;
 
     look = n->retry_ns > now                                                                  ? n->retry_ns
            : !lane_rests(n) && ((has_room(n) && is_behind(n)) || gw_journal_suspects_wait(n)) ? now + LOOK_NS
                                                                                               : 0;
+    due = look && (!due || look < due) ? look : due;
+    look = n->keeper ? gw_journal_keep_due(n) : 0;
     return look && (!due || look < due) ? look : due;
 }
 
@@ -216,6 +226,8 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     in->on_verdict = gw_journal_send_verdict;
     in->local = n;
     rc = find_positions(n);
+    if (rc == 0 && in->keep && (rc = gw_journal_keep_open(n, err)) < 0)
+        return rc;
     n->ended = !is_behind(n);
     gw_journal_suspects_open(n);
     return rc < 0 ? gw_fail(err, rc, "pipeline %s: its position is not known: %s", in->pipeline, strerror(-rc)) : 0;
@@ -232,6 +244,7 @@ void gw_journal_lane_close(struct lane *n)
             gw_journal_lane_drop(n, &n->parts[i]);
     }
     gw_journal_suspects_close(n);
+    gw_journal_keep_close(n);
     gw_buf_clear(&n->merged);
     n->merged_meta = gw_meta_unref(n->merged_meta);
 }

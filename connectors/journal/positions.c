@@ -11,6 +11,8 @@ static uint64_t reached(const struct lane *n, const struct part *p)
 {
     uint64_t at = n->next > p->done ? n->next : p->done;
 
+    if (n->keeper)
+        return gw_journal_keep_low(n);
     return p->first ? p->first->block->frames[p->first->frame].seq : at;
 }
 

@@ -143,6 +143,8 @@ static void settle(struct lane *n, struct part *p, struct request *r, const stru
         pause(n, v->retry_after_ns);
         return;
     }
+    if (n->keeper)
+        gw_journal_keep_news(n);
     if (v->grpc_status == 0)
         n->pause_ns = 0;
     else
@@ -191,7 +193,7 @@ static bool in_order(const struct lane *n)
 
 static bool go_together(const struct lane *n, const struct gw_meta *a, const struct gw_meta *b)
 {
-    return in_order(n) ? gw_meta_eq_but_peer(a, b) : gw_meta_eq(a, b);
+    return in_order(n) || n->keeper ? gw_meta_eq_but_peer(a, b) : gw_meta_eq(a, b);
 }
 
 /* How many frames make the next request: of one meta, and no more than JOURNAL_REQUEST_BYTES unless one alone is. A
@@ -207,6 +209,10 @@ static uint32_t count_next(const struct lane *n, const struct part *p)
     for (const struct taken *t = p->unsent; t; t = t->next, count++) {
         size_t bytes = t->block->frames[t->frame].body.n;
 
+        if (count > 0 && n->keeper &&
+            (t->step_ns != p->unsent->step_ns || is_tick(&t->block->frames[t->frame]) ||
+             is_tick(&p->unsent->block->frames[p->unsent->frame])))
+            break;
         if (count > 0 && (p->alone || all + bytes > JOURNAL_REQUEST_BYTES || !go_together(n, t->block->meta, meta) ||
                           gw_journal_is_suspect(n, p, t)))
             break;
@@ -329,7 +335,14 @@ static bool send_next(struct lane *n, struct part *p)
     struct gw_verdict v = {.grpc_status = UNAVAILABLE};
     uint32_t count = count_next(n, p);
     struct request *r = add_request(p, count);
-    int rc = r ? submit(n, p, r, &v) : -ENOMEM;
+    int rc;
+
+    if (r && is_tick(&r->first->block->frames[r->first->frame])) {
+        r->state = DONE;
+        leave(n, p);
+        return true;
+    }
+    rc = r ? submit(n, p, r, &v) : -ENOMEM;
 
     if (rc == 0)
         return true;
@@ -380,6 +393,8 @@ bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buri
 
 static bool may_send(const struct lane *n, const struct part *p)
 {
+    if (n->keeper && !p->n_again && !gw_journal_keep_may_send(n, p))
+        return false;
     return p->n_again || (p->unsent && (!p->requests || (n->intake->many && !in_order(n))) &&
                           !gw_journal_is_suspect(n, p, p->unsent));
 }

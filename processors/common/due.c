@@ -112,3 +112,17 @@ struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns)
             spread(d);
     }
 }
+
+uint64_t gw_due_when(const struct gw_due *d)
+{
+    uint64_t end = d->cursor + GW_DUE_NEAR;
+
+    if (d->n == 0)
+        return UINT64_MAX;
+    if (d->n_near == 0)
+        return (end - d->cursor % GW_DUE_NEAR) * d->tick_ns; /* the next block */
+    for (uint64_t tick = d->cursor; tick < end; tick++)
+        if (d->lists[tick % GW_DUE_NEAR])
+            return tick * d->tick_ns;
+    return d->cursor * d->tick_ns;
+}

@@ -26,6 +26,8 @@ void gw_due_init(struct gw_due *d, const struct gw_slabs *traces, uint64_t tick_
 /** By its due_ns; one that is due in the past is due now. */
 void gw_due_put(struct gw_due *d, struct gw_trace *t, uint64_t now_ns);
 void gw_due_remove(struct gw_due *d, struct gw_trace *t);
+/** When the next one is due, or earlier; UINT64_MAX: none is there. Cost: a look at each near list. */
+uint64_t gw_due_when(const struct gw_due *d);
 /** The first that is due, or NULL. */
 struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns);
 

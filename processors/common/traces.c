@@ -347,6 +347,11 @@ struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns)
     return gw_due_next(&t->due, now_ns);
 }
 
+uint64_t gw_traces_due_when(const struct gw_traces *t)
+{
+    return gw_due_when(&t->due);
+}
+
 struct gw_trace *gw_traces_oldest(struct gw_traces *t)
 {
     return gw_trace_at(t, t->oldest);

@@ -109,6 +109,8 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
 /** It is due no more, and the youngest: its owner drops it when it likes. Once; no gw_traces_set_due after it. */
 void gw_traces_set_aside(struct gw_traces *t, struct gw_trace *trace);
+/** When the next one is due, or earlier than that; UINT64_MAX: none waits. */
+uint64_t gw_traces_due_when(const struct gw_traces *t);
 /**
  * Pack traces (lz4) that had no new span for a second and have 2 KiB of them, at most max_bytes of spans in this call.
  * Costs 400 ns a span, and as much again when it is written. True: there are more. Nothing without conf.compress.

@@ -82,6 +82,7 @@ int gw_tail_adopt(void *self, void *old_self)
     struct gw_tail *s = self, *old = old_self;
 
     SWAP(s->store, old->store);
+    SWAP(s->log, old->log);
     SWAP(s->reasons, old->reasons);
     SWAP(s->leaving, old->leaving);
     SWAP(s->leaving_last, old->leaving_last);

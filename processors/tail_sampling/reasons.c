@@ -103,3 +103,8 @@ const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t numb
 {
     return &r->list[number];
 }
+
+uint32_t gw_reasons_n(const struct gw_reasons *r)
+{
+    return r->n;
+}

@@ -129,7 +129,7 @@ static int decode(struct gw_tail *s, struct gw_batch *b)
 static enum sent emit(struct gw_tail *s, struct gw_ports *out)
 {
     struct gw_batch *b = has_memory(s, s->body.n) ? gw_batch_pool_get(s->pool, GW_TRACES) : NULL;
-    uint64_t now = gw_mono_ns(s->ctx.env);
+    uint64_t now = gw_tail_now_ns(s);
     struct gw_view v;
     int rc = b ? decode(s, b) : -ENOMEM;
 
@@ -139,7 +139,7 @@ static enum sent emit(struct gw_tail *s, struct gw_ports *out)
         return rc == -ENOMEM ? NO_MEMORY : UNREADABLE;
     }
     b->receiver = s->receiver;
-    b->received_ns = gw_wall_ns(s->ctx.env) - (now > s->oldest_ns ? now - s->oldest_ns : 0);
+    b->received_ns = gw_tail_wall_ns(s) - (now > s->oldest_ns ? now - s->oldest_ns : 0);
     gw_view_init(&v, b, out->arena);
     (void)gw_batch_unref(b);
     if (s->marks)

@@ -15,6 +15,8 @@ static uint64_t packed(uint32_t reason, uint64_t now_ns)
 void gw_tail_remember(struct gw_tail *s, const uint8_t id[16], uint32_t reason, uint64_t now_ns)
 {
     gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, packed(reason, now_ns));
+    if (s->log)
+        gw_tail_log_note(s, id, reason);
 }
 
 bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason, uint64_t *ret_decided_s)
@@ -80,7 +82,7 @@ uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_
 
     /* with span-ingest what is not decided when it comes is not sampled */
     if (cause != GW_TAIL_TOO_LARGE && s->conf->strategy == GW_TAIL_COMPLETE)
-        gw_policies_decide(s->policies, id, &f->f, gw_wall_ns(s->ctx.env), &v);
+        gw_policies_decide(s->policies, id, &f->f, gw_tail_wall_ns(s), &v);
     r = reason_of(&v);
     if (cause == GW_TAIL_TOO_LARGE)
         r.dropped = "trace_too_large";
@@ -100,7 +102,7 @@ bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct 
     struct gw_verdict v = {.decision = GW_NOT_SAMPLED};
     struct gw_reason r;
 
-    gw_policies_decide(s->policies, id, f, gw_wall_ns(s->ctx.env), &v);
+    gw_policies_decide(s->policies, id, f, gw_tail_wall_ns(s), &v);
     if (v.decision == GW_NOT_SAMPLED)
         return false;
     r = reason_of(&v);

@@ -73,6 +73,7 @@ void gw_reasons_free(struct gw_reasons *r);
 /** The number of an equal one. Texts are copied. There is room for any configuration's; then for none with names. */
 uint32_t gw_reasons_put(struct gw_reasons *r, const struct gw_reason *reason);
 const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t number);
+uint32_t gw_reasons_n(const struct gw_reasons *r);
 
 /* ---- self-metrics ----------------------------------------------------------------------------------------- */
 
@@ -107,6 +108,8 @@ struct gw_tail_part {
 enum { GW_TAIL_PARTS = 4096 };
 
 struct gw_tail_links;
+struct gw_tail_log;
+struct gw_keep_ops;
 
 struct gw_tail {
     struct gw_ctx ctx;
@@ -118,6 +121,7 @@ struct gw_tail {
     struct gw_ids *kept, *gone; /* the decision cache: number of the reason, above it the second of the decision */
     struct gw_reasons *reasons;
     struct gw_tail_links *links; /* NULL: not followed */
+    struct gw_tail_log *log;     /* behind a journal (kept.c); else NULL */
     struct gw_tail_meter meter;
     struct gw_batch_pool *pool;
     struct gw_buf body, text; /* spans on their way out; scratch */
@@ -139,6 +143,10 @@ struct gw_tail {
 /* tail_sampling.c */
 /** False: no memory. */
 bool gw_tail_open_store(struct gw_tail *s);
+/** Those that are due, a turn's share of them. GW_MORE: there are others. */
+int gw_tail_decide_due(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
+/** The same, and all that is decided leaves the store. */
+int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
 
 /* sampler.c */
 static inline struct gw_tail_facts *gw_tail_facts(struct gw_trace *t)
@@ -193,6 +201,28 @@ void gw_tail_mark_scope(struct gw_tail *s, struct gw_view *v, uint32_t scope, co
 /** After a reload with policies that ask something else: before its facts are added to, or decide. */
 void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *arena);
 int gw_tail_adopt(void *self, void *old);
+
+/* kept.c */
+extern const struct gw_keep_ops gw_tail_keep;
+void gw_tail_log_free(struct gw_tail_log *l);
+uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l);
+/** A decision. */
+void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason);
+/** Rows come that were consumed before a crash. */
+bool gw_tail_log_rebuilds(const struct gw_tail *s);
+/** Those of this trace were part of a decision, or followed one. */
+bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16]);
+
+/** What time it is for traces: monotonic, or of the log. */
+static inline uint64_t gw_tail_now_ns(const struct gw_tail *s)
+{
+    return s->log ? gw_tail_log_now_ns(s->log) : gw_mono_ns(s->ctx.env);
+}
+/** Wall clock, for policies that count by the second. */
+static inline uint64_t gw_tail_wall_ns(const struct gw_tail *s)
+{
+    return s->log ? gw_tail_log_now_ns(s->log) : gw_wall_ns(s->ctx.env);
+}
 
 /* take.c */
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out);

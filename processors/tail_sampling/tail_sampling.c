@@ -154,6 +154,7 @@ static void destroy(void *self)
     gw_ids_free(s->gone);
     gw_reasons_free(s->reasons);
     gw_tail_links_free(s->links);
+    gw_tail_log_free(s->log);
     if (s->pool)
         gw_batch_pool_free(s->pool);
     gw_buf_clear(&s->body);
@@ -278,19 +279,35 @@ static void decide_due(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, s
     (void)gw_tail_decide(s, t, GW_TAIL_DUE, now_ns, out);
 }
 
+int gw_tail_decide_due(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    return s->store && work(s, next_due, decide_due, now_ns, out) ? GW_MORE : GW_DONE;
+}
+
+int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    int rc = gw_tail_decide_due(s, now_ns, out);
+
+    if (s->store)
+        (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
+    return gw_tail_flush(s, out) && !s->leaving ? rc : GW_MORE;
+}
+
 static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
     uint64_t begin = gw_mono_ns(s->ctx.env), before;
-    bool more;
+    bool more = false;
 
     if (!s->store)
         return GW_DONE;
     before = gw_traces_n(s->store);
-    more = work(s, next_due, decide_due, now_ns, out);
-    more |= pace(s, now_ns, out);
-    (void)gw_tail_flush(s, out);
-    (void)gw_traces_cool(s->store, now_ns, COOL_BYTES); /* none with compress: none */
+    if (!s->log) {
+        more = gw_tail_decide_due(s, now_ns, out) == GW_MORE;
+        more |= pace(s, now_ns, out);
+        (void)gw_tail_flush(s, out);
+    }
+    (void)gw_traces_cool(s->store, gw_tail_now_ns(s), COOL_BYTES); /* none with compress: none */
     if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before) {
         gw_metric_observe(s->meter.timer_latency, (double)((gw_mono_ns(s->ctx.env) - begin) / 1000000));
         show(s);
@@ -316,13 +333,26 @@ static void decide_last(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, 
         (void)gw_tail_decide(s, t, GW_TAIL_SHUTDOWN, now_ns, out);
 }
 
+/* The journal has them: they come again. */
+static void leave_to_journal(struct gw_tail *s, struct gw_ports *out)
+{
+    gw_tail_settle(out, (uint32_t)held(s), GW_REFUSED, "in_journal");
+    s->leaving = NULL;
+    s->n_left = 0;
+    s->n_leaving = 0;
+    s->n_parts = s->n_spans = 0;
+    gw_buf_reset(&s->body);
+}
+
 static int drain(void *self, struct gw_ports *out)
 {
     struct gw_tail *s = self;
     uint64_t now_ns = gw_mono_ns(s->ctx.env);
     bool more = false;
 
-    if (s->store) {
+    if (s->store && s->log)
+        leave_to_journal(s, out);
+    else if (s->store) {
         (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
         more = s->leaving || work(s, next_oldest, decide_last, now_ns, out) || s->leaving;
     }
@@ -355,4 +385,5 @@ const struct gw_component gw_processor_tail_sampling = {
     .drain = drain,
     .held = held,
     .adopt = gw_tail_adopt,
+    .keep = &gw_tail_keep,
 };

@@ -256,12 +256,26 @@ static uint32_t end_of_unit(const struct taking *k, const struct gw_trace_group 
     return end;
 }
 
+/* They were consumed before a crash, and what became of them is known. */
+static void leave_out(struct taking *k, const uint32_t *rows, uint32_t n)
+{
+    uint64_t *gone = gone_for(k, "decided_before");
+
+    k->v->failed |= !gone;
+    for (uint32_t i = 0; gone && i < n; i++)
+        set(gone, rows[i]);
+}
+
 static void take(struct taking *k, const struct gw_trace_group *g)
 {
     struct gw_trace *t = gw_traces_find(k->s->store, g->id);
     bool is_decided = t && gw_tail_facts(t)->is_decided;
     uint32_t reason;
 
+    if (!t && gw_tail_log_is_past(k->s, g->id)) {
+        leave_out(k, g->rows, g->n);
+        return;
+    }
     if ((!t || is_decided) && follow_recalled(k, g))
         return;
     if (is_decided) { /* and the cache has forgotten it */
@@ -314,6 +328,10 @@ static void take_idless(struct taking *k, const struct gw_trace_groups *groups)
     static const struct gw_reject why = {
         .rule = "trace_id", .field = "trace_id", .message = "a span without a trace id cannot be sampled by trace"};
 
+    if (gw_tail_log_rebuilds(k->s)) {
+        leave_out(k, groups->without_id, groups->n_without_id);
+        return;
+    }
     gw_metric_add(k->s->meter.without_id, groups->n_without_id);
     for (uint32_t i = 0; k->s->conf->without_trace_id == GW_TAIL_REJECT && i < groups->n_without_id; i++)
         gw_reject_row(k->out, k->v, groups->without_id[i], &why);
@@ -413,7 +431,7 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
 
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
-    struct taking k = {.s = self, .v = v, .out = out, .now_ns = gw_mono_ns(((struct gw_tail *)self)->ctx.env)};
+    struct taking k = {.s = self, .v = v, .out = out, .now_ns = gw_tail_now_ns(self)};
     struct gw_trace_groups groups;
 
     k.followers_last = &k.followers;

@@ -47,6 +47,7 @@ struct rig {
     struct gw_ticket *tickets[MAX_TICKETS];
     unsigned n_tickets, posted;
     uint64_t reserved[MAX_EDGES];
+    struct gw_wal_stage *stage; /* where requests are put; or NULL */
     bool early, sync;
     struct gw_books *books, own_books; /* that the edges keep, the test's own or these; NULL: none */
     uint64_t n_cuts;
@@ -240,7 +241,7 @@ static struct gw_ticket *put_without(struct rig *r, uint64_t first, unsigned n, 
 {
     static const struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_wal_way ways[MAX_EDGES] = {{r->edges[0], 0}, {r->edges[1], 1}, {r->edges[2], 2}};
-    struct gw_wal_put how = {&r->scratch, &r->ledger, r->reserved, ways, r->n_edges, 0};
+    struct gw_wal_put how = {&r->scratch, &r->ledger, r->reserved, ways, r->n_edges, 0, r->stage};
     struct gw_ticket *t = calloc(1, sizeof(*t));
     struct gw_batch *b = gw_batch_new(GW_LOGS);
     struct gw_buf body;

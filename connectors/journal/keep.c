@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane whose pipeline keeps rows that survive (pipeline/keep.h): frames go in steps of a tenth of a second of their
+ * time stamps, which never go back, and a step begins when all of the one before is consumed.
+ *
+ *   log        1 2 3 │ 4 5 6 7 │ 8 9            of the lane's partitions, in the order of the log
+ *   step       ──k── │ ──k+1── │ ──k+2──
+ *                    ▲ barrier: the pipeline decides what is due, and commits {what left it, this place}
+ *
+ *   again      frames below it were consumed before the last start: they come first in their step, and the pipeline
+ *              knows what became of them
+ *   tick       at the end of the log time would stand still: then a frame without rows is written, when the pipeline
+ *              waits for one
+ *
+ * The journal's own position is where the oldest row came that is still kept.
+ */
+#include <stdlib.h>
+
+#include "connectors/journal/journal.h"
+
+enum { IDLE_STEPS = 10 };
+
+struct keeper {
+    uint64_t now_ns;   /* of the step that is consumed; 0: none yet */
+    uint64_t taken_ns; /* of the last frame that was taken */
+    uint64_t low_seq;
+    bool rebuilds, is_between; /* between: the pipeline has not ended the step before */
+    bool has_news;             /* rows were consumed in this step */
+    uint64_t tick_ns;          /* the step of the last tick that was written */
+    struct gw_keep_barrier barrier;
+    uint64_t next_seq[JOURNAL_PARTITIONS];
+};
+
+static bool owns(void *lane, const uint8_t trace_id[16])
+{
+    const struct lane *n = lane;
+
+    return n->local->owned >> gw_journal_partition_of_trace(trace_id) & 1;
+}
+
+static void on_kept(void *lane, uint64_t low_seq)
+{
+    struct lane *n = lane;
+
+    if (low_seq > n->keeper->low_seq) {
+        n->keeper->low_seq = low_seq;
+        n->dirty = true;
+    }
+}
+
+/* Places behind the end are of frames that a power cut took: others have their numbers now. */
+static void find_places(struct lane *n, const struct gw_log_stats *st)
+{
+    uint64_t least = UINT64_MAX, ns = UINT64_MAX;
+
+    for (uint16_t i = 0; i < JOURNAL_PARTITIONS; i++) {
+        struct part *p = &n->parts[i];
+        struct gw_keep_place place;
+
+        if (!(n->local->owned >> i & 1))
+            continue;
+        n->intake->keep->place(n->intake, st->uuid, i, &place);
+        if (place.low_seq > st->end_seq)
+            place.low_seq = st->end_seq;
+        if (place.next_seq > st->end_seq)
+            place.next_seq = st->end_seq;
+        if (place.low_seq > p->read)
+            p->read = p->done = place.low_seq;
+        p->again = place.next_seq;
+        least = p->read < least ? p->read : least;
+        ns = place.low_ns < ns ? place.low_ns : ns;
+    }
+    n->next = least;
+    n->keeper->low_seq = least;
+    n->keeper->taken_ns = ns;
+}
+
+int gw_journal_keep_open(struct lane *n, struct gw_err *err)
+{
+    const struct gw_keep_owner owner = {owns, n};
+    struct gw_log_stats st;
+
+    n->keeper = calloc(1, sizeof(*n->keeper));
+    if (!n->keeper)
+        return gw_fail(err, -ENOMEM, "out of memory");
+    gw_log_stats(n->local->journal->log, &st);
+    find_places(n, &st);
+    n->intake->on_kept = on_kept;
+    return n->intake->keep->begin(n->intake, st.uuid, n->local->owned, &owner, err);
+}
+
+void gw_journal_keep_close(struct lane *n)
+{
+    free(n->keeper);
+    n->keeper = NULL;
+}
+
+uint64_t gw_journal_keep_low(const struct lane *n)
+{
+    return n->keeper->low_seq;
+}
+
+void gw_journal_keep_take(struct lane *n, struct taken *t)
+{
+    uint64_t ns = t->block->frames[t->frame].time_ns;
+
+    ns -= ns % GW_KEEP_STEP_NS;
+    if (ns > n->keeper->taken_ns)
+        n->keeper->taken_ns = ns;
+    t->step_ns = n->keeper->taken_ns;
+}
+
+static uint64_t seq_of(const struct taken *t)
+{
+    return t->block->frames[t->frame].seq;
+}
+
+static bool comes_again(const struct part *p)
+{
+    return seq_of(p->unsent) < p->again;
+}
+
+bool gw_journal_keep_may_send(const struct lane *n, const struct part *p)
+{
+    return p->unsent && !n->keeper->is_between && p->unsent->step_ns <= n->keeper->now_ns &&
+           comes_again(p) == n->keeper->rebuilds;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------ */
+
+/* What is taken and not sent: the first frame of all, and whether some of this step comes again, or does not. */
+struct waiting {
+    const struct taken *first;
+    bool now, again;
+};
+
+static struct waiting look(const struct lane *n, uint64_t step_ns)
+{
+    struct waiting w = {NULL, false, false};
+
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
+        const struct part *p = &n->parts[i];
+
+        if (!p->unsent)
+            continue;
+        if (!w.first || seq_of(p->unsent) < seq_of(w.first))
+            w.first = p->unsent;
+        if (p->unsent->step_ns <= step_ns) {
+            w.now |= !comes_again(p);
+            w.again |= comes_again(p);
+        }
+    }
+    return w;
+}
+
+static void set_barrier(struct lane *n, const struct waiting *w)
+{
+    struct keeper *k = n->keeper;
+    struct waiting in = *w;
+    bool is_first = w->first->step_ns > k->now_ns;
+
+    if (is_first) {
+        k->now_ns = w->first->step_ns;
+        k->has_news = false;
+        in = look(n, k->now_ns);
+    }
+    k->rebuilds = is_first ? in.again : !k->rebuilds;
+    k->barrier = (struct gw_keep_barrier){.now_ns = k->now_ns,
+                                          .seq = seq_of(w->first),
+                                          .next_seq = k->next_seq,
+                                          .partitions = n->local->owned,
+                                          .rebuilds = k->rebuilds,
+                                          .is_first = is_first};
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
+        k->next_seq[i] = n->parts[i].again > k->barrier.seq ? n->parts[i].again : k->barrier.seq;
+}
+
+/* True when the pipeline has ended the step. */
+static bool advance(struct lane *n)
+{
+    struct keeper *k = n->keeper;
+
+    k->is_between = n->intake->keep->advance(n->intake, &k->barrier) == GW_MORE;
+    return !k->is_between;
+}
+
+static bool is_done(const struct lane *n)
+{
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
+        if (n->parts[i].requests)
+            return false;
+    return n->n_under_way == 0;
+}
+
+/* ---- ticks ------------------------------------------------------------------------------------------------ */
+
+/* When the pipeline wants to hear what time it is, wall clock; UINT64_MAX: it does not. */
+static uint64_t wanted_ns(struct lane *n)
+{
+    struct keeper *k = n->keeper;
+    uint64_t due = n->intake->keep->due_ns(n->intake), idle = k->now_ns + IDLE_STEPS * GW_KEEP_STEP_NS;
+
+    if (k->has_news && idle < due)
+        due = idle;
+    if (due < k->now_ns + GW_KEEP_STEP_NS)
+        due = k->now_ns + GW_KEEP_STEP_NS;
+    return due;
+}
+
+static uint64_t wall_ns(const struct lane *n)
+{
+    return gw_wall_ns(n->local->journal->ctx.env);
+}
+
+static bool is_at_end(const struct lane *n)
+{
+    return n->ended && !n->fetch.under_way && !lane_rests(n) && is_done(n);
+}
+
+static void tick(struct lane *n)
+{
+    uint64_t wall = wall_ns(n), want;
+
+    if (!is_at_end(n) || wall < n->keeper->tick_ns + GW_KEEP_STEP_NS)
+        return;
+    want = wanted_ns(n);
+    if (want != UINT64_MAX && wall >= want && gw_journal_tick(n->local, n->signal, wall))
+        n->keeper->tick_ns = wall - wall % GW_KEEP_STEP_NS;
+}
+
+uint64_t gw_journal_keep_due(struct lane *n)
+{
+    uint64_t now = gw_loop_now_ns(n->local->loop), wall, want;
+
+    if (n->keeper->is_between)
+        return now + GW_KEEP_STEP_NS / 20;
+    if (!is_at_end(n))
+        return 0;
+    want = wanted_ns(n);
+    wall = wall_ns(n);
+    if (want < n->keeper->tick_ns + GW_KEEP_STEP_NS)
+        want = n->keeper->tick_ns + GW_KEEP_STEP_NS;
+    if (want == UINT64_MAX)
+        return 0;
+    return now + (want > wall ? want - wall : GW_KEEP_STEP_NS / 20);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------------------- */
+
+bool gw_journal_keep_run(struct lane *n)
+{
+    struct keeper *k = n->keeper;
+    struct waiting w;
+
+    if (n->rests)
+        return false;
+    if (k->is_between)
+        return advance(n);
+    w = look(n, k->now_ns);
+    if (!is_done(n))
+        return false;
+    if (!w.first) {
+        tick(n);
+        return false;
+    }
+    if (k->rebuilds ? w.again : w.now)
+        return false; /* it is only not sent yet */
+    set_barrier(n, &w);
+    return advance(n);
+}
+
+void gw_journal_keep_news(struct lane *n)
+{
+    n->keeper->has_news = true;
+}

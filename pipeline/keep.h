@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is kept survives: a processor that keeps rows, in a pipeline that begins with a journal and ends in a log (the
+ * queue on disk before its exporters). The journal's rows are its state; written down is only what was decided, and how
+ * far it has come.
+ *
+ *   journal   … │ 41 42 43 │ 44 45 │ 46 …                 frames; a step is a tenth of a second of their time stamps
+ *               ▲          ▲ barrier: all before it was consumed, nothing behind it
+ *               low: before it is no row that is still kept
+ *
+ *   barrier   advance() to the step's time: what is due is decided and emitted
+ *             save(): what was decided since the last save, for the decisions' log
+ *             one commit: {rows emitted since the last one, low, barrier, end of the decisions}, all or nothing
+ *   crash     restore() the decisions up to that end; rows of [low, barrier) come again with `rebuilds`, and whose
+ *             decision is known are left out; behind the barrier it goes on as if nothing had been
+ *
+ * Time is that of the journal's frames, in steps; so the result is a function of what the journal holds.
+ *
+ * Threads   all of it on the instance's worker
+ */
+#ifndef GW_PIPELINE_KEEP_H
+#define GW_PIPELINE_KEEP_H
+
+#include "core/buf.h"
+
+struct gw_ports;
+struct gw_intake;
+struct gw_err;
+
+#define GW_KEEP_STEP_NS 100000000ull
+
+/** Whose trace is it, that of this worker's partitions? */
+struct gw_keep_owner {
+    bool (*owns)(void *arg, const uint8_t trace_id[16]);
+    void *arg;
+};
+
+/** A processor's, beside component.h's. */
+struct gw_keep_ops {
+    /** Once, before anything else: time comes from advance() from now on, and nothing is decided by tick or drain. */
+    int (*begin)(void *self);
+    /** Records of save(), in order. Those of other owners are left out. Errors: -EBADMSG, -ENOMEM. */
+    int (*restore)(void *self, struct gw_slice record, const struct gw_keep_owner *owner);
+    /** GW_MORE: again, soon. With `rebuilds` rows come that were consumed before: nothing is due. */
+    int (*advance)(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
+    /**
+     * What was decided since the last one, or with `whole` all that is remembered: appended. *ret_oldest_ns: the time
+     * at which the oldest row came that is kept; UINT64_MAX: none is. GW_MORE: not at this moment. Errors: -ENOMEM.
+     */
+    int (*save)(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns);
+    /** When something is due; UINT64_MAX: nothing is. */
+    uint64_t (*due_ns)(const void *self);
+};
+
+/** Where a partition is. All zeros: at its begin. */
+struct gw_keep_place {
+    uint64_t low_seq, next_seq;
+    uint64_t low_ns; /* time of the step that begins with low_seq */
+};
+
+struct gw_keep_barrier {
+    uint64_t now_ns;          /* time of the step that begins */
+    uint64_t seq;             /* its first frame */
+    const uint64_t *next_seq; /* by partition: what was consumed; at or behind seq */
+    uint64_t partitions;      /* whose they are: bit per partition */
+    bool rebuilds;            /* rows before next_seq come again */
+    bool is_first;            /* of the step; else only `rebuilds` has changed */
+};
+
+/** The pipeline's side, for the journal (pipeline/intake.h). */
+struct gw_intake_keep_ops {
+    /** log_id: of the journal's log. Places in another log of that name are not known. */
+    void (*place)(struct gw_intake *in, const uint8_t log_id[16], uint16_t partition, struct gw_keep_place *ret);
+    /** Decisions, before the first row. Errors: of the log, -ENOMEM; err is a sentence. */
+    int (*begin)(struct gw_intake *in, const uint8_t log_id[16], uint64_t partitions, const struct gw_keep_owner *owner,
+                 struct gw_err *err);
+    /** GW_MORE: nothing must be sent; again in the next turn. */
+    int (*advance)(struct gw_intake *in, const struct gw_keep_barrier *b);
+    uint64_t (*due_ns)(struct gw_intake *in);
+};
+
+#endif
