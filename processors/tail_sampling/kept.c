@@ -216,8 +216,10 @@ static void read_reason(struct gw_tail *s, struct reading *r)
 {
     char room[4][TEXT_BYTES];
     uint32_t number = (uint32_t)get_number(r, 4);
-    struct gw_reason reason = {.kept = get_number(r, 1) != 0, .has_threshold = get_number(r, 1) != 0};
+    struct gw_reason reason = {0};
 
+    reason.kept = get_number(r, 1) != 0;
+    reason.has_threshold = get_number(r, 1) != 0;
     reason.threshold = get_number(r, 8);
     reason.policy = get_text(r, room[0]);
     reason.composite = get_text(r, room[1]);
