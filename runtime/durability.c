@@ -12,8 +12,11 @@ static enum gw_durability level_of(const struct graph *g, const char *storage)
     return st.sync ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
 }
 
-static bool holds_rows(const struct gw_service_pipeline *p)
+/* Behind a journal that may survive (keep.h). */
+static bool holds_rows(const struct graph *g, const struct gw_service_pipeline *p)
 {
+    if (g->pipelines[p->index].keeping)
+        return false;
     for (size_t i = 0; i < p->n_processors; i++)
         if (p->processors[i]->type->holds)
             return true;
@@ -28,7 +31,7 @@ static enum gw_durability level(const struct graph *g, const struct gw_service_p
     const struct gw_edge *edge = gw_wals_edge(g, c);
     const char *storage = gw_service_storage_of(c);
 
-    if (holds_rows(p))
+    if (holds_rows(g, p))
         return GW_DURABILITY_MEMORY;
     if (c->kind == GW_CONNECTOR && c->type->makes)
         return GW_DURABILITY_MEMORY; /* as counts and sums */
