@@ -226,7 +226,7 @@ struct chain {
     struct gw_book *book;
     struct node *nodes;
     unsigned n_nodes;
-    struct route *behind; /* all of it, for those of its nodes that keep rows; NULL: there are none */
+    struct route *behind;        /* all of it, for those of its nodes that keep rows; NULL: there are none */
     struct gw_wal_stage *staged; /* where its rows wait for their commit (keep.h); or NULL */
 };
 

@@ -350,9 +350,9 @@ static int drain(void *self, struct gw_ports *out)
     uint64_t now_ns = gw_mono_ns(s->ctx.env);
     bool more = false;
 
-    if (s->store && s->log)
+    if (s->store && s->log) {
         leave_to_journal(s, out);
-    else if (s->store) {
+    } else if (s->store) {
         (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
         more = s->leaving || work(s, next_oldest, decide_last, now_ns, out) || s->leaving;
     }
