@@ -16,6 +16,8 @@ struct gw_ports_ops {
     void (*reject)(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why);
     /** May be NULL: there always is. */
     bool (*has_room)(struct gw_ports *out, uint32_t rows, size_t bytes);
+    /** May be NULL: all are. */
+    bool (*is_wired)(struct gw_ports *out, unsigned port);
 };
 
 /** First member of the runtime's struct. */
@@ -42,6 +44,12 @@ static inline void gw_emit(struct gw_ports *out, unsigned port, struct gw_view *
 static inline bool gw_has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
 {
     return !out->ops->has_room || out->ops->has_room(out, rows, bytes);
+}
+
+/** Does the port lead anywhere? What is emitted to one that does not is dropped as `no_target`. */
+static inline bool gw_port_is_wired(struct gw_ports *out, unsigned port)
+{
+    return !out->ops->is_wired || out->ops->is_wired(out, port);
 }
 
 /** Why a row is bad. All texts are copied before reject returns. */

@@ -391,7 +391,15 @@ static bool has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
     return !n->chain || !n->chain->behind || gw_made_is_slack(n->chain->behind, rows, bytes);
 }
 
-const struct gw_ports_ops gw_flow_ports_ops = {.emit = emit, .reject = reject, .has_room = has_room};
+static bool is_wired(struct gw_ports *out, unsigned port)
+{
+    const struct node *n = node_of(out);
+
+    return port == 0 || (port <= n->n_ports && n->n_outs[port - 1] > 0);
+}
+
+const struct gw_ports_ops gw_flow_ports_ops = {
+    .emit = emit, .reject = reject, .has_room = has_room, .is_wired = is_wired};
 
 static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason);
 

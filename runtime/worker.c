@@ -184,7 +184,7 @@ static bool tick_nodes(struct share *sh, uint64_t now)
         struct node *n = sh->joints[i];
 
         if (n && n->comp->type->tick && !gw_keeps_rows(n->comp))
-            gw_node_tick(n, now);
+            more |= gw_node_tick(n, now) == GW_MORE;
     }
     gw_flow_flush_letters(w);
     w->running = w->share;

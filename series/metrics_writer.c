@@ -198,15 +198,22 @@ static void open_scope(struct gw_mw *w)
     scope = begin(w->out, 1);
     put_text(w->out, 1, w->scope_name);
     put_text(w->out, 2, w->scope_version);
+    put_run(w->out, 3, w->scope_attrs);
     end(w->out, scope);
 }
 
-void gw_mw_scope(struct gw_mw *w, struct gw_slice name, struct gw_slice version)
+void gw_mw_scope_with(struct gw_mw *w, struct gw_slice name, struct gw_slice version, struct gw_slice attrs)
 {
     close_to(w, SCOPE);
     w->scope_name = name;
     w->scope_version = version;
+    w->scope_attrs = attrs;
     open_scope(w);
+}
+
+void gw_mw_scope(struct gw_mw *w, struct gw_slice name, struct gw_slice version)
+{
+    gw_mw_scope_with(w, name, version, GW_SLICE(""));
 }
 
 /* Field numbers of Metric.data, by type. */

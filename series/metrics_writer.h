@@ -56,7 +56,7 @@ struct gw_mw {
     unsigned depth;
     uint32_t points;
     int rc;
-    struct gw_slice resource, schema_url, scope_name, scope_version; /* borrowed until the next one */
+    struct gw_slice resource, schema_url, scope_name, scope_version, scope_attrs; /* borrowed until the next one */
     struct gw_mw_metric metric;
 };
 
@@ -65,6 +65,7 @@ void gw_mw_init(struct gw_mw *w, struct gw_buf *out, size_t cut_bytes, gw_mw_cut
 /** attrs: a run, or empty. All slices must stay until the next call of the same function, or the end. */
 void gw_mw_resource(struct gw_mw *w, struct gw_slice attrs, struct gw_slice schema_url);
 void gw_mw_scope(struct gw_mw *w, struct gw_slice name, struct gw_slice version);
+void gw_mw_scope_with(struct gw_mw *w, struct gw_slice name, struct gw_slice version, struct gw_slice attrs);
 void gw_mw_metric(struct gw_mw *w, const struct gw_mw_metric *m);
 /** Of a gauge or a sum. */
 void gw_mw_int(struct gw_mw *w, const struct gw_mw_point *p, int64_t value);

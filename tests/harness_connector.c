@@ -11,6 +11,7 @@
 #include "otlp-proto/json.h"
 
 static struct gw_joint_rig *rig; /* the one that is at work */
+enum gw_kind gw_joint_kind = GW_CONNECTOR;
 
 static const struct gw_limits limits = GW_LIMITS_DEFAULT;
 
@@ -25,7 +26,7 @@ int gw_joint_configure(struct gw_joint_rig *r, const char *name, const char *yam
     gw_diag_init(&r->diag);
     gw_arena_init(&r->conf_arena, 64 << 10, 64 << 20);
     gw_arena_init(&r->arena, 64 << 10, 256 << 20);
-    r->component = gw_component_find(GW_CONNECTOR, gw_slice_cstr(name), &old);
+    r->component = gw_component_find(gw_joint_kind, gw_slice_cstr(name), &old);
     assert_non_null(r->component);
     node = gw_yaml_parse(gw_slice_cstr(yaml), "test.yaml", &r->conf_arena, &r->diag);
     r->conf = calloc(1, r->component->conf_size + 1);
@@ -49,18 +50,32 @@ static void settled(struct gw_ledger *l, const struct gw_view *v, uint32_t rows,
     rig->settled[outcome] += rows;
 }
 
-static void keep_json(enum gw_signal signal, struct gw_slice body)
+static void keep_json(enum gw_signal signal, struct gw_slice body, char **text)
 {
-    size_t before = strlen(rig->json);
+    size_t before = strlen(*text);
     struct gw_buf json;
 
     gw_buf_init(&json, 256 << 20);
     assert_int_equal(gw_proto_to_json(signal, body, &json), 0);
-    rig->json = realloc(rig->json, before + json.n + 2);
-    assert_non_null(rig->json);
-    memcpy(rig->json + before, json.p, json.n);
-    strcpy(rig->json + before + json.n, "\n");
+    *text = realloc(*text, before + json.n + 2);
+    assert_non_null(*text);
+    memcpy(*text + before, json.p, json.n);
+    strcpy(*text + before + json.n, "\n");
     gw_buf_clear(&json);
+}
+
+static void emit_side(struct gw_view *v)
+{
+    struct gw_buf body;
+
+    assert_false(v->failed || rig->unwired);
+    gw_buf_init(&body, 256 << 20);
+    assert_int_equal(gw_encode(v, &body), 0);
+    keep_json(v->batch->signal, gw_buf_slice(&body), &rig->side);
+    gw_buf_clear(&body);
+    rig->n_side += v->n_rows;
+    gw_view_settle_all(v, &rig->ledger, GW_DELIVERED, NULL, NULL);
+    gw_view_clear(v);
 }
 
 static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
@@ -69,19 +84,24 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
 
     rig->n_changes++;
     (void)out;
-    assert_int_equal(port, 0);
+    if (port) {
+        emit_side(v);
+        return;
+    }
     assert_false(v->failed);
-    assert_int_equal(v->batch->signal, rig->component->makes);
+    assert_int_equal(v->batch->signal, rig->component->makes ? rig->component->makes : rig->ctx[0].signal);
     assert_true(rig->n_bodies < GW_JOINT_BODIES);
     if (v->n_rows) {
         gw_buf_init(body, 256 << 20);
         assert_int_equal(gw_encode(v, body), 0);
-        keep_json(v->batch->signal, gw_buf_slice(body));
+        keep_json(v->batch->signal, gw_buf_slice(body), &rig->json);
         rig->n_bodies++;
         rig->n_rows += v->n_rows;
     }
     for (uint32_t i = 0; i < v->batch->n_segments; i++)
         assert_null(v->batch->segments[i].ticket);
+    if (rig->is_sending && gw_joint_kind == GW_PROCESSOR)
+        gw_view_settle_all(v, &rig->ledger, GW_DELIVERED, NULL, NULL);
     gw_view_clear(v);
 }
 
@@ -92,7 +112,18 @@ static bool has_room(struct gw_ports *out, uint32_t rows, size_t bytes)
     return !rig->full;
 }
 
-static const struct gw_ports_ops ops = {.emit = emit, .has_room = has_room};
+static void reject(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why)
+{
+    gw_view_settle_row(v, out->ledger, row, GW_REJECTED, why->rule, why->message);
+}
+
+static bool is_wired(struct gw_ports *out, unsigned port)
+{
+    (void)out;
+    return port == 0 || !rig->unwired;
+}
+
+static const struct gw_ports_ops ops = {.emit = emit, .reject = reject, .has_room = has_room, .is_wired = is_wired};
 
 static struct gw_ctx context(struct gw_joint_rig *r, enum gw_signal signal, unsigned worker)
 {
@@ -139,6 +170,7 @@ void gw_joint_open(struct gw_joint_rig *r, const char *name, enum gw_signal sign
     r->ledger.settled = settled;
     r->ports = (struct gw_ports){.ops = &ops, .ledger = &r->ledger, .arena = &r->arena};
     r->json = calloc(1, 1);
+    r->side = calloc(1, 1);
     r->shared_ctx = context(r, signal, 0);
     if (r->component->create_shared && r->component->create_shared(&r->shared, &r->shared_ctx, r->conf, &r->err) < 0)
         fail_msg("%s", r->err.text);
@@ -153,7 +185,8 @@ void gw_joint_forget(struct gw_joint_rig *r)
         gw_buf_clear(&r->bodies[--r->n_bodies]);
     r->n_rows = 0;
     if (r->json)
-        r->json[0] = '\0';
+        r->json[0] = r->side[0] = '\0';
+    r->n_side = 0;
     memset(r->settled, 0, sizeof(r->settled));
 }
 
@@ -167,6 +200,7 @@ void gw_joint_close(struct gw_joint_rig *r)
     gw_joint_forget(r);
     assert_int_equal(r->memory.used_bytes, 0);
     free(r->json);
+    free(r->side);
     free(r->conf);
     gw_meter_free(r->meter);
     gw_diag_clear(&r->diag);
@@ -195,7 +229,9 @@ void gw_joint_send_wire(struct gw_joint_rig *r, unsigned i, struct gw_slice requ
     before += b->n_rows;
     gw_view_init(&v, b, &r->arena);
     (void)gw_batch_unref(b);
+    r->is_sending = true;
     r->component->consume(r->self[i], &v, &r->ports);
+    r->is_sending = false;
     for (unsigned k = 0; k <= GW_REFUSED; k++)
         after += r->settled[k];
     assert_int_equal(after, before);

@@ -34,16 +34,23 @@ struct gw_joint_rig {
     unsigned n_workers;
     struct gw_ports ports;
     struct gw_ledger ledger;
-    bool full; /* there is no room behind port 0 */
+    bool full;    /* there is no room behind port 0 */
+    bool unwired; /* the other ports lead nowhere */
+    bool is_sending;
     /* Since the last gw_joint_forget: */
     struct gw_buf bodies[GW_JOINT_BODIES]; /* what was emitted, each encoded again */
     unsigned n_bodies;
     uint32_t n_rows;
     char *json; /* of all bodies, one a line */
     uint32_t settled[GW_REFUSED + 1];
+    uint32_t n_side;    /* rows out of the other ports: settled as delivered */
+    char *side;         /* those, as JSON */
     unsigned n_changes; /* of bodies; goes on */
 };
 
+/** What is opened from now on; a processor's rows that pass by port 0 are settled as delivered. At first: GW_CONNECTOR.
+ */
+extern enum gw_kind gw_joint_kind;
 /** Read and check the settings; 0 or -EINVAL with r->said. */
 int gw_joint_configure(struct gw_joint_rig *r, const char *name, const char *yaml);
 /** Configure, and make what is shared and the instances; fails the test when that fails. */

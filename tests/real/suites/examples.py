@@ -115,6 +115,16 @@ def elasticsearch():
             check(any(d.index.startswith(index) and text in d.line.decode() for d in sink.kept), f"{index}: {[d.index for d in sink.kept]}")
 
 
+def rollup():
+    d = pathlib.Path(tempfile.mkdtemp())
+    with Example("rollup.yaml", {"ROLLUPS": str(d / "rollups.json"), "LATE": str(d / "late.json")}) as gw:
+        send()
+        wait_for("rollup.yaml: what is not selected", 10, contains(d / "rollups.json", "example.metric"))
+        gw.stop()  # what is open is told
+    check(contains(d / "rollups.json", "latency.count")() or contains(d / "late.json", "example-span")(), "the span is somewhere")
+    shutil.rmtree(d)
+
+
 def span_metrics():
     d = pathlib.Path(tempfile.mkdtemp())
     env = {"NEXT_HTTP": "http://127.0.0.1:14318", "METRICS": str(d / "metrics.json"), "FLUSH_INTERVAL": "1s"}
@@ -300,7 +310,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"rollup.yaml": rollup, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/rollup/rollup.h"
+
+#define S_NS 1e9
+
+static const char *const window_types[] = {"tumbling", "hopping", NULL};
+static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
+static const char *const marks[] = {"ingest", "event", NULL};
+
+static const struct gw_field keys_fields[] = {
+    GW_STRINGS_FIELD(struct gw_ru_keys, resource, "resource", "Attributes of the resource that stay."),
+    GW_STRINGS_FIELD(struct gw_ru_keys, scope, "scope",
+                     "Attributes of the scope that stay; with any, its name and version do, too."),
+    GW_STRINGS_FIELD(struct gw_ru_keys, attributes, "attributes",
+                     "Attributes of the point, span or log record that stay."),
+    {0},
+};
+static const struct gw_field value_fields[] = {
+    GW_ENUM_FIELD(struct gw_ru_value, from, "from", "auto", froms,
+                  "What is aggregated. auto: of data points their value (metric), of spans how long they took, in "
+                  "seconds (duration), of log records nothing but their number (count)."),
+    GW_STRING_FIELD(struct gw_ru_value, name, "name", "",
+                    "The attribute, or the field of a body that is a map (empty: the body itself)."),
+    {0},
+};
+static const struct gw_field window_fields[] = {
+    GW_ENUM_FIELD(struct gw_ru_window_conf, type, "type", "tumbling", window_types,
+                  "tumbling: one behind the other; hopping: of `size`, one every `slide`."),
+    GW_DURATION_FIELD(struct gw_ru_window_conf, size_ns, "size", "10s", 1e6, 31 * 86400 * S_NS, "How long it is."),
+    GW_DURATION_FIELD(struct gw_ru_window_conf, slide_ns, "slide", NULL, 0, 31 * 86400 * S_NS,
+                      "hopping: how far one begins behind the other."),
+    {0},
+};
+static const struct gw_field time_fields[] = {
+    GW_ENUM_FIELD(struct gw_ru_time, watermark, "watermark", "ingest", marks,
+                  "What the watermark follows: when records came in, or what they say themselves."),
+    GW_DURATION_FIELD(struct gw_ru_time, bounded_delay_ns, "bounded_delay", "5s", 0, 86400 * S_NS,
+                      "How far the watermark stays behind that."),
+    GW_DURATION_FIELD(struct gw_ru_time, max_future_ns, "max_future", "10s", 0, 365 * 86400 * S_NS,
+                      "A record whose time is further ahead of its coming is rejected, as `timestamp_future`."),
+    GW_DURATION_FIELD(struct gw_ru_time, idle_timeout_ns, "idle_timeout", "1s", 1e6, 3600 * S_NS,
+                      "A source from which nothing came for so long holds the watermark back no more."),
+    {0},
+};
+const struct gw_field gw_ru_fields[] = {
+    GW_OPTIONAL_BLOCK_FIELD(struct gw_ru_conf, keys, has_keys, "keys", keys_fields, GW_FF_NULL_IS_ON,
+                            "What tells series apart; the rest is dropped. Without it all attributes stay."),
+    GW_STRING_FIELD(struct gw_ru_conf, where, "where", "",
+                    "An OTTL condition (of a data point, span or log record) that must hold."),
+    GW_BLOCK_FIELD(struct gw_ru_conf, value, "value", value_fields, "What is aggregated."),
+    GW_STRING_FIELD(struct gw_ru_conf, name, "name", "",
+                    "What results are called, before `.count` and the like. Of data points: their metric's name, "
+                    "of spans \"span\", of log records \"log.record\"."),
+    GW_STRING_FIELD(struct gw_ru_conf, unit, "unit", "", "Unit of the results; of data points: their metric's."),
+    GW_LIST_FIELD(struct gw_ru_conf, windows, "windows", struct gw_ru_window_conf, window_fields,
+                  "One or more; 10s tumbling, if there is none."),
+    GW_STRINGS_FIELD(struct gw_ru_conf, aggregates, "aggregates",
+                     "Any of count, sum, min, max, avg; if there is none: count, sum, min and max, or count when that "
+                     "is all."),
+    GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
+    GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
+                      "How long a window waits for records when the watermark has passed its end."),
+    GW_U64_FIELD(struct gw_ru_conf, max_series, "max_series", "200000", 1, 100000000,
+                 "What comes beyond is aggregated as one series, otel.metric.overflow."),
+    GW_U64_FIELD(struct gw_ru_conf, max_bytes, "max_bytes", "268435456", 4 << 20, 1e15,
+                 "Memory of all that is open; what finds no room goes the same way."),
+    {0},
+};
+
+static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *at = gw_node_get(node, "aggregates");
+
+    for (size_t i = 0; i < c->aggregates.n; i++) {
+        const char *name = ((const char *const *)c->aggregates.items)[i];
+        const char *near = gw_suggest(gw_slice_cstr(name), gw_ru_fn_names);
+        bool known = false;
+
+        for (unsigned f = 0; f < GW_RU_N_FNS; f++)
+            known |= strcmp(name, gw_ru_fn_names[f]) == 0;
+        if (!known)
+            gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: there is no \"%.100s\"%s%s%s", name,
+                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+}
+
+static void check_window(const struct gw_ru_window_conf *w, const struct gw_node *at, struct gw_diag *diag)
+{
+    if (w->type == GW_RU_TUMBLING && w->slide_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "windows: a tumbling window has no slide; \"type: hopping\" has");
+    if (w->type == GW_RU_TUMBLING)
+        return;
+    if (w->slide_ns == 0 || w->slide_ns > w->size_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "windows: a hopping window needs a slide, at most its size");
+    else if (gw_ru_gcd(w->size_ns, w->slide_ns) < 1000000 ||
+             w->size_ns / gw_ru_gcd(w->size_ns, w->slide_ns) > GW_RU_MAX_PANES)
+        gw_diag_add(diag, GW_DIAG_ERROR, &at->place,
+                    "windows: size and slide have no common divisor of at least 1ms and 1/%u of the size",
+                    GW_RU_MAX_PANES);
+}
+
+static void check_windows(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *list = gw_node_get(node, "windows"), *at = list;
+    const struct gw_ru_window_conf *w = c->windows.items;
+
+    if (list && list->type == GW_NODE_LIST)
+        at = list->first;
+    if (c->windows.n > GW_RU_MAX_WINDOWS)
+        gw_diag_add(diag, GW_DIAG_ERROR, &list->place, "windows: at most %u", GW_RU_MAX_WINDOWS);
+    for (size_t i = 0; i < c->windows.n && i < GW_RU_MAX_WINDOWS; i++) {
+        check_window(&w[i], at ? at : node, diag);
+        for (size_t k = 0; k < i; k++)
+            if (w[k].size_ns == w[i].size_ns && w[k].slide_ns == w[i].slide_ns)
+                gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : &node->place, "windows: one stands twice");
+        at = at ? at->next : NULL;
+    }
+}
+
+static void check_where(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    static const enum gw_ottl_context contexts[] = {GW_OTTL_DATAPOINT, GW_OTTL_SPAN, GW_OTTL_LOG};
+    struct gw_ottl_fault fault, first = {0};
+    bool fits = !*c->where;
+
+    for (unsigned i = 0; i < 3 && !fits; i++) {
+        struct gw_ottl *o = NULL;
+
+        fits = gw_ottl_condition_new(gw_slice_cstr(c->where), contexts[i], NULL, &o, &fault) == 0;
+        gw_ottl_free(o);
+        if (i == 0)
+            first = fault;
+    }
+    if (!fits)
+        gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "where")->place, "where: %s", first.text);
+}
+
+void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_ru_conf *c = conf;
+
+    check_aggregates(c, node, diag);
+    check_windows(c, node, diag);
+    check_where(c, node, diag);
+    if (c->value.from == GW_RU_ATTRIBUTE && !*c->value.name)
+        gw_diag_add(diag, GW_DIAG_ERROR, node ? &node->place : NULL, "value: from: attribute needs the name of one");
+}

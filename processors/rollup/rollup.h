@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of rollup. A row becomes a key (input.c), a time and a value; the key a series, in one of the shards; the
+ * time a pane of each window:
+ *
+ *   worker ── consume() ─► rows {key, time, value} ─┬─► shard 0 ─┐
+ *   worker ── consume() ─► rows {key, time, value} ─┼─► shard 1 ─┼─ tick() of any worker: what the watermark has passed
+ * ─► metrics └─► late rows      └─► …       ─┘
+ *
+ *   shard    slots ─► series {key} ─► pane ─► pane ─► …          pane {window, number, state}
+ *
+ * A pane is as wide as the greatest common divisor of a window's size and slide: a hopping window is put together from
+ * panes when it ends, so that a row is added once however much its windows overlap.
+ *
+ * State is shared by all workers (create_shared): one series is one series, whichever connection its points come by.
+ * A batch takes each shard's lock at most once (docs/decisions/0013).
+ *
+ * Threads   a shard under its mutex; what an instance has is its worker's. Time is an argument everywhere
+ */
+#ifndef GW_ROLLUP_H
+#define GW_ROLLUP_H
+
+#include <pthread.h>
+
+#include "core/buf.h"
+#include "ottl/ottl.h"
+#include "pipeline/component.h"
+#include "pipeline/ports.h"
+#include "processors/common/slabs.h"
+#include "processors/rollup/watermark.h"
+#include "series/metrics_writer.h"
+
+/* ---- settings (conf.c) -------------------------------------------------------------------------------------- */
+
+enum { GW_RU_TUMBLING, GW_RU_HOPPING };
+enum { GW_RU_AUTO, GW_RU_METRIC, GW_RU_COUNT, GW_RU_DURATION, GW_RU_ATTRIBUTE, GW_RU_BODY };
+enum { GW_RU_INGEST, GW_RU_EVENT };
+enum { GW_RU_N_SHARDS = 16, GW_RU_MAX_WINDOWS = 16, GW_RU_MAX_PANES = 10000 };
+
+struct gw_ru_keys {
+    struct gw_list resource, scope, attributes;
+};
+struct gw_ru_value {
+    int from;
+    const char *name;
+};
+struct gw_ru_window_conf {
+    int type;
+    uint64_t size_ns, slide_ns;
+};
+struct gw_ru_time {
+    int watermark;
+    uint64_t bounded_delay_ns, max_future_ns, idle_timeout_ns;
+};
+struct gw_ru_conf {
+    bool has_keys;
+    struct gw_ru_keys keys;
+    struct gw_ru_value value;
+    struct gw_ru_time time;
+    struct gw_list windows, aggregates;
+    uint64_t allowed_lateness_ns, max_series, max_bytes;
+    const char *where, *name, *unit;
+};
+
+extern const struct gw_field gw_ru_fields[];
+void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *diag);
+
+/* ---- windows ------------------------------------------------------------------------------------------------- */
+
+struct gw_ru_window {
+    uint64_t size_ns, slide_ns, pane_ns; /* tumbling: all equal */
+    char text[32];                       /* "10s", or "5m/30s": an attribute when there are several */
+};
+uint64_t gw_ru_gcd(uint64_t a, uint64_t b);
+/** End of the last window that a time belongs to. */
+static inline uint64_t gw_ru_last_end(const struct gw_ru_window *w, uint64_t ns)
+{
+    return ns / w->slide_ns * w->slide_ns + w->size_ns;
+}
+/** End of the first one. */
+static inline uint64_t gw_ru_first_end(const struct gw_ru_window *w, uint64_t ns)
+{
+    uint64_t last = gw_ru_last_end(w, ns), first = last - (last - ns - 1) / w->slide_ns * w->slide_ns;
+
+    return first < w->size_ns ? w->size_ns : first; /* no window begins before 1970 */
+}
+
+/* ---- what is aggregated (measure.c) --------------------------------------------------------------------------- */
+
+enum gw_ru_fn { GW_RU_FN_COUNT, GW_RU_FN_SUM, GW_RU_FN_MIN, GW_RU_FN_MAX, GW_RU_FN_AVG, GW_RU_N_FNS };
+extern const char *const gw_ru_fn_names[];
+
+/** The state of numbers. Sums are compensated: their order makes no difference beyond the last bit. */
+struct gw_ru_state {
+    uint64_t count;
+    double sum, lost; /* lost: what did not fit into sum */
+    double min, max;
+};
+void gw_ru_state_add(struct gw_ru_state *s, double v);
+void gw_ru_state_merge(struct gw_ru_state *s, const struct gw_ru_state *other);
+static inline double gw_ru_state_sum(const struct gw_ru_state *s)
+{
+    return s->sum + s->lost;
+}
+
+/* ---- state (state.c) ------------------------------------------------------------------------------------------ */
+
+struct gw_ru_pane {
+    uint64_t id; /* window << 56 | number */
+    struct gw_ru_state state;
+};
+
+struct gw_ru_series { /* an item of slabs */
+    uint64_t hash;    /* seeded */
+    uint8_t *key;     /* malloced */
+    uint32_t key_bytes;
+    uint32_t panes; /* a chain of items by their links; the one that came last is first */
+};
+
+struct gw_ru_shard {
+    pthread_mutex_t lock;
+    struct gw_budget budget;
+    struct gw_slabs series, panes;
+    struct {
+        uint32_t tag, series;
+    } * slots;
+    uint32_t n_slots, n;
+    uint64_t fired_ns;   /* all windows that end (with lateness) until then have left */
+    uint64_t told_bytes; /* of the budget, that are part of held_bytes */
+};
+
+struct gw_ru_row {
+    uint64_t hash, time_ns;
+    double value;
+    uint32_t row, key_at, key_bytes, next; /* next: of the same shard, + 1 */
+};
+
+enum gw_ru_fate { GW_RU_TAKEN, GW_RU_LATE, GW_RU_FULL };
+
+struct gw_ru_shared {
+    const struct gw_ctx *ctx;
+    const struct gw_ru_conf *conf;
+    struct gw_ru_window windows[GW_RU_MAX_WINDOWS];
+    unsigned n_windows;
+    unsigned fns; /* bit by enum gw_ru_fn */
+    struct gw_watermark_conf mark_conf;
+    struct gw_watermarks *marks;
+    pthread_mutex_t fire_lock; /* of what follows */
+    unsigned n_instances, n_drained;
+    uint64_t fire_ns; /* the watermark that is being fired, or was last */
+    unsigned fire_at; /* shard that comes next; GW_RU_N_SHARDS: none is due */
+    struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes;
+    _Atomic uint64_t n_series, n_panes, held_bytes;
+    struct gw_ru_shard shards[GW_RU_N_SHARDS];
+};
+
+int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all);
+void gw_ru_shard_clear(struct gw_ru_shard *s);
+/** Under its lock: the row goes into a pane of every window that is still open at that watermark. */
+enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
+                                const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed);
+/** Memory that has not been needed for a while goes back; all that is free, at the end. */
+void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end);
+/** Lets the lock go, and tells what the shard holds. */
+void gw_ru_shard_unlock(struct gw_ru_shared *all, struct gw_ru_shard *s);
+/** Under its lock: the series has no panes any more. */
+void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series);
+static inline unsigned gw_ru_shard_of(uint64_t stable_hash)
+{
+    return (unsigned)(stable_hash >> 60);
+}
+static inline uint32_t gw_ru_next(const struct gw_slabs *s, uint32_t item)
+{
+    return *gw_slabs_link(s, item);
+}
+
+/* ---- keys (input.c) ------------------------------------------------------------------------------------------- */
+
+/*
+ * A key: u32 length, resource attributes │ u32 length, scope: name NUL version NUL attributes │ u32 length, metric:
+ * type and unit, name │ attributes. Equal bytes, equal series; sorted by bytes, what shares a resource stands together.
+ */
+struct gw_ru_key_parts {
+    struct gw_slice resource, scope, metric, attrs;
+};
+struct gw_ru_key_parts gw_ru_key_split(struct gw_slice key);
+
+/** A view on its way into shards. Rows live in the turn's arena, keys in `keys`. */
+struct gw_ru_input {
+    const struct gw_ru_shared *all;
+    const struct gw_view *v;
+    struct gw_ottl *where;
+    struct gw_buf *keys;
+    struct gw_ru_row *rows;
+    uint32_t n_rows;
+    uint32_t heads[GW_RU_N_SHARDS]; /* row + 1 */
+    bool passes_on;
+    uint64_t top_ns; /* the latest time of a row that is not in the future */
+    uint64_t n_where_failed;
+};
+/** False: no memory. */
+bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out);
+/** The key of what found no room, behind the others in in->keys. False: no memory. */
+bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r);
+
+/* ---- firing (fire.c) ------------------------------------------------------------------------------------------ */
+
+/**
+ * Under fire_lock: results of at most one shard that the watermark has passed, out of port 0. with end: of all that is
+ * open. Returns GW_MORE or GW_DONE.
+ */
+int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns, uint64_t wall_ns);
+
+/* ---- the component (engine.c) --------------------------------------------------------------------------------- */
+
+int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
+void gw_ru_destroy_shared(void *shared);
+int gw_ru_create(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
+void gw_ru_destroy(void *self);
+/** passes_on: what is not selected, or has no number to add, leaves by port 0; otherwise it ends here. */
+void gw_ru_consume(void *self, struct gw_view *v, struct gw_ports *out, bool passes_on);
+int gw_ru_tick(void *self, uint64_t now_ns, struct gw_ports *out);
+int gw_ru_drain(void *self, struct gw_ports *out);
+extern const char *const gw_ru_ports[];
+
+#endif

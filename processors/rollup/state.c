@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots: open addressing, linear probing, at most three quarters full; a hole is closed by moving back what follows. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/hash.h"
+#include "pipeline/host.h"
+#include "processors/rollup/rollup.h"
+
+enum { FIRST_SLOTS = 64, MALLOC_BYTES = 16 /* what malloc takes beside */ };
+
+uint64_t gw_ru_gcd(uint64_t a, uint64_t b)
+{
+    while (b) {
+        uint64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all)
+{
+    s->budget = (struct gw_budget){.max_bytes = all->conf->max_bytes / GW_RU_N_SHARDS,
+                                   .process = all->ctx->host ? all->ctx->host->memory : NULL};
+    gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
+    gw_slabs_init(&s->panes, &s->budget, sizeof(struct gw_ru_pane));
+    return pthread_mutex_init(&s->lock, NULL) ? -ENOMEM : 0;
+}
+
+static struct gw_ru_series *series_at(const struct gw_ru_shard *s, uint32_t id)
+{
+    return gw_slabs_at(&s->series, id);
+}
+
+static struct gw_ru_pane *pane_at(const struct gw_ru_shard *s, uint32_t id)
+{
+    return gw_slabs_at(&s->panes, id);
+}
+
+void gw_ru_shard_clear(struct gw_ru_shard *s)
+{
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        struct gw_ru_series *x;
+
+        if (!s->slots[i].series)
+            continue;
+        x = series_at(s, s->slots[i].series);
+        gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
+        free(x->key);
+    }
+    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
+    free(s->slots);
+    gw_slabs_clear(&s->series);
+    gw_slabs_clear(&s->panes);
+    (void)pthread_mutex_destroy(&s->lock);
+}
+
+/* ---- series --------------------------------------------------------------------------------------------------- */
+
+static uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+static bool grow(struct gw_ru_shard *s)
+{
+    uint32_t n = s->n_slots ? s->n_slots * 2 : FIRST_SLOTS, mask = n - 1;
+    size_t bytes = n * sizeof(*s->slots);
+    typeof(s->slots) slots;
+
+    if (!gw_budget_take(&s->budget, bytes))
+        return false;
+    slots = calloc(n, sizeof(*slots));
+    if (!slots) {
+        gw_budget_give(&s->budget, bytes);
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n_slots; i++) {
+        uint32_t at;
+
+        if (!s->slots[i].series)
+            continue;
+        at = (uint32_t)series_at(s, s->slots[i].series)->hash & mask;
+        while (slots[at].series)
+            at = (at + 1) & mask;
+        slots[at] = s->slots[i];
+    }
+    free(s->slots);
+    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
+    s->slots = slots;
+    s->n_slots = n;
+    return true;
+}
+
+static uint32_t find(const struct gw_ru_shard *s, const uint8_t *key, uint32_t key_bytes, uint64_t hash)
+{
+    uint32_t mask = s->n_slots - 1;
+
+    if (!s->n_slots)
+        return 0;
+    for (uint32_t i = (uint32_t)hash & mask; s->slots[i].series; i = (i + 1) & mask) {
+        const struct gw_ru_series *x;
+
+        if (s->slots[i].tag != tag_of(hash))
+            continue;
+        x = series_at(s, s->slots[i].series);
+        if (x->key_bytes == key_bytes && memcmp(x->key, key, key_bytes) == 0)
+            return s->slots[i].series;
+    }
+    return 0;
+}
+
+/* 0: no memory. */
+static uint32_t add(struct gw_ru_shard *s, const uint8_t *key, uint32_t key_bytes, uint64_t hash)
+{
+    uint64_t bytes = key_bytes + MALLOC_BYTES;
+    struct gw_ru_series *x;
+    uint32_t id, i;
+    uint8_t *copy;
+
+    if ((uint64_t)(s->n + 1) * 4 > (uint64_t)s->n_slots * 3 && !grow(s))
+        return 0;
+    if (gw_slabs_reserve(&s->series, 1) < 0 || !gw_budget_take(&s->budget, bytes))
+        return 0;
+    copy = malloc(key_bytes);
+    if (!copy) {
+        gw_budget_give(&s->budget, bytes);
+        return 0;
+    }
+    memcpy(copy, key, key_bytes);
+    id = gw_slabs_take(&s->series);
+    x = series_at(s, id);
+    *x = (struct gw_ru_series){.hash = hash, .key = copy, .key_bytes = key_bytes};
+    i = (uint32_t)hash & (s->n_slots - 1);
+    while (s->slots[i].series)
+        i = (i + 1) & (s->n_slots - 1);
+    s->slots[i].tag = tag_of(hash);
+    s->slots[i].series = id;
+    s->n++;
+    return id;
+}
+
+static void empty_slot(struct gw_ru_shard *s, uint32_t hole)
+{
+    uint32_t mask = s->n_slots - 1;
+
+    for (uint32_t i = (hole + 1) & mask; s->slots[i].series; i = (i + 1) & mask) {
+        uint32_t home = (uint32_t)series_at(s, s->slots[i].series)->hash & mask;
+
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue; /* it would stand before its home */
+        s->slots[hole] = s->slots[i];
+        hole = i;
+    }
+    s->slots[hole].series = 0;
+}
+
+void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series)
+{
+    struct gw_ru_series *x = series_at(s, series);
+    uint32_t mask = s->n_slots - 1, at = (uint32_t)x->hash & mask;
+
+    while (s->slots[at].series != series)
+        at = (at + 1) & mask;
+    empty_slot(s, at);
+    gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
+    free(x->key);
+    gw_slabs_give(&s->series, series);
+    s->n--;
+    atomic_fetch_sub(&all->n_series, 1);
+}
+
+void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
+{
+    if (!is_end) {
+        gw_slabs_age(&s->panes);
+        gw_slabs_age(&s->series);
+        gw_slabs_release(&s->panes, UINT32_MAX);
+        gw_slabs_release(&s->series, UINT32_MAX);
+        return;
+    }
+    if (s->n)
+        return;
+    gw_slabs_clear(&s->panes);
+    gw_slabs_clear(&s->series);
+    gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
+    gw_slabs_init(&s->panes, &s->budget, sizeof(struct gw_ru_pane));
+    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
+    free(s->slots);
+    s->slots = NULL;
+    s->n_slots = 0;
+}
+
+void gw_ru_shard_unlock(struct gw_ru_shared *all, struct gw_ru_shard *s)
+{
+    atomic_fetch_add_explicit(&all->held_bytes, s->budget.held_bytes - s->told_bytes, memory_order_relaxed);
+    s->told_bytes = s->budget.held_bytes;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- panes ---------------------------------------------------------------------------------------------------- */
+
+/* 0: no memory. */
+static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
+{
+    struct gw_ru_pane *p;
+    uint32_t item;
+
+    for (item = x->panes; item; item = gw_ru_next(&s->panes, item)) {
+        p = pane_at(s, item);
+        if (p->id == id)
+            return p;
+    }
+    item = gw_slabs_take(&s->panes); /* there is room: the caller saw to it */
+    p = pane_at(s, item);
+    *p = (struct gw_ru_pane){.id = id};
+    *gw_slabs_link(&s->panes, item) = x->panes;
+    x->panes = item;
+    atomic_fetch_add_explicit(&all->n_panes, 1, memory_order_relaxed);
+    return p;
+}
+
+/* All or nothing: a row that found room in one window and not in another would be counted twice, or never. */
+static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r, const uint8_t *key,
+                     bool is_overflow, uint32_t *ret)
+{
+    *ret = find(s, key, r->key_bytes, r->hash);
+    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0)
+        return false;
+    if (*ret)
+        return true;
+    if (atomic_fetch_add(&all->n_series, 1) >= all->conf->max_series && !is_overflow) {
+        atomic_fetch_sub(&all->n_series, 1);
+        return false;
+    }
+    *ret = add(s, key, r->key_bytes, r->hash);
+    if (!*ret)
+        atomic_fetch_sub(&all->n_series, 1);
+    return *ret != 0;
+}
+
+enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
+                                const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
+{
+    uint64_t lateness = all->conf->allowed_lateness_ns;
+    unsigned open = 0;
+    uint32_t series;
+
+    for (unsigned i = 0; i < all->n_windows; i++)
+        open += gw_ru_last_end(&all->windows[i], r->time_ns) + lateness > mark_ns;
+    *ret_missed = all->n_windows - open;
+    if (open == 0)
+        return GW_RU_LATE;
+    if (!has_room(all, s, r, key, is_overflow, &series))
+        return GW_RU_FULL;
+    for (unsigned i = 0; i < all->n_windows; i++) {
+        const struct gw_ru_window *w = &all->windows[i];
+
+        if (gw_ru_last_end(w, r->time_ns) + lateness > mark_ns)
+            gw_ru_state_add(&pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
+                            r->value);
+    }
+    return GW_RU_TAKEN;
+}
