@@ -14,6 +14,7 @@ enum {
     FEED_BYTES = 8 * 1024, /* pushed in at once: an attack is noticed, and its answers are out, before the next piece */
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
+    FEW_FRAMES = 8,          /* that may wait for the end of the turn */
     BODY_BYTES_PER_S = 1024, /* slower ones are cut off, however steadily they come (after body_idle_timeout) */
 };
 static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
@@ -294,6 +295,15 @@ static size_t next_piece(struct gw_h2_session *x, struct gw_slice in)
     return n;
 }
 
+/**
+ * What input leaves to be said, windows mostly, goes with the answer, which often comes in the same turn: each write
+ * wakes the peer. But what an attack makes us say is out before the next piece.
+ */
+static bool may_wait(const struct gw_h2_session *x)
+{
+    return !x->doom && !x->c->closed && x->n_out == 0 && nghttp2_session_get_outbound_queue_size(x->ng) <= FEW_FRAMES;
+}
+
 static size_t input(struct gw_hs_conn *c, struct gw_slice in)
 {
     struct gw_h2_session *x = c->session;
@@ -318,9 +328,13 @@ static size_t input(struct gw_hs_conn *c, struct gw_slice in)
         }
         at += (size_t)k;
         charge_untold(x, n);
-        pump(x);
+        if (!may_wait(x))
+            pump(x);
     }
-    flush(c);
+    if (may_wait(x))
+        gw_conn_dirty(c);
+    else
+        flush(c);
     return in.n;
 }
 

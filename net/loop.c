@@ -36,6 +36,9 @@ struct gw_loop {
     int n_events, event_at; /* the round of foreign events that is being told */
 };
 
+/* The loop whose turn this thread is in. */
+static _Thread_local const struct gw_loop *turning;
+
 /* ---- foreign descriptors ---------------------------------------------------------------------------------- */
 
 static uint32_t to_epoll(unsigned events)
@@ -131,7 +134,8 @@ static void on_wake(h2o_socket_t *sock, const char *err)
 
 /*
  * The loop says "sleeping", then looks at `woken`; a waker sets `woken`, then looks at "sleeping". Both in one total
- * order, so at least one of them sees the other.
+ * order, so at least one of them sees the other. Who wakes its own loop, from a call-back of the turn, is not asleep,
+ * whatever the loop said before it looked for events: the turn's hooks come still, or the next turn does not wait.
  */
 void gw_loop_wake(struct gw_loop *l)
 {
@@ -139,7 +143,7 @@ void gw_loop_wake(struct gw_loop *l)
 
     if (atomic_exchange(&l->woken, true))
         return;
-    if (atomic_load(&l->sleeping))
+    if (turning != l && atomic_load(&l->sleeping))
         while (write(l->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
             ;
 }
@@ -256,9 +260,11 @@ static void catch_up(struct gw_loop *l, uint64_t before_ns)
 
 void gw_loop_turn(struct gw_loop *l, uint64_t max_wait_ns)
 {
+    const struct gw_loop *outer = turning;
     uint64_t before_ns = l->now_ns;
     int32_t ms = wait_ms(l, max_wait_ns);
 
+    turning = l;
     if (ms > 0) {
         atomic_store(&l->sleeping, true);
         if (atomic_load(&l->woken))
@@ -273,6 +279,7 @@ void gw_loop_turn(struct gw_loop *l, uint64_t max_wait_ns)
     catch_up(l, before_ns);
     gw_wheel_advance(&l->wheel, gw_loop_now_ns(l));
     run_hooks(l);
+    turning = outer;
 }
 
 void gw_loop_run(struct gw_loop *l)

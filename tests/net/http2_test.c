@@ -58,6 +58,45 @@ static void a_request_is_heard_whole_and_answered_with_trailers(void **state)
     assert_int_equal(rig.heard.n_gone, 1);
 }
 
+/* Segments with data that came in, from the kernel's struct tcp_info, which is longer than the C library's. */
+static uint32_t segments_in(int fd)
+{
+    enum { DATA_SEGS_IN_AT = 152 };
+    uint8_t info[DATA_SEGS_IN_AT + sizeof(uint32_t)];
+    socklen_t n = sizeof info;
+    uint32_t segments;
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &n), 0);
+    assert_int_equal(n, sizeof info);
+    memcpy(&segments, info + DATA_SEGS_IN_AT, sizeof segments);
+    return segments;
+}
+
+static void answer_now(struct gw_timer *t)
+{
+    (void)t;
+    rig_answer(&rig);
+}
+
+/* Scenario: a request of 40 KB, which needs a wider window on its way, is answered in the turn that reads it, later.
+ * Guarantees: the window and the answer are one write: each costs the peer a wake. */
+static void windows_go_with_the_answer(void **state)
+{
+    struct gw_timer after = {.fire = answer_now};
+    uint32_t before;
+
+    (void)state;
+    talk(&rig, &client, 3);
+    before = segments_in(client.fd);
+    client_post(&client, "/later", 40000);
+    client_send(&client);
+    gw_timer_arm(rig.loop, &after, 1);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(rig.heard.n_body, 40000);
+    assert_true(client.windows[0] > 0);
+    assert_int_equal(segments_in(client.fd), before + 1);
+}
+
 /* Scenario: an answer with trailers and no body.
  * Guarantees: it is one header block (Trailers-Only), and the stream ends cleanly. */
 static void an_answer_without_a_body_is_trailers_only(void **state)
@@ -675,6 +714,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CASE(a_request_is_heard_whole_and_answered_with_trailers),
+        CASE(windows_go_with_the_answer),
         CASE(an_answer_without_a_body_is_trailers_only),
         CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
         CASE(a_window_grows_only_for_a_body_that_needs_it),

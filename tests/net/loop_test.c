@@ -190,6 +190,48 @@ static void a_wake_ends_a_sleep_and_is_not_lost_before_it(void **state)
     assert_true(real_ns() - t0 >= 15 * MS);
 }
 
+static void wake_own(h2o_socket_t *sock, const char *err)
+{
+    (void)err;
+    h2o_socket_read_stop(sock);
+    gw_loop_wake(loop);
+}
+
+struct counted {
+    struct gw_hook h;
+    unsigned n;
+};
+static void count_hook(struct gw_hook *h)
+{
+    ((struct counted *)h)->n++;
+}
+
+/* Scenario: what a socket brings wakes the loop that reads it.
+ * Guarantees: the hooks of that turn come, and the next turn sleeps: nothing was written for it, nothing is read. */
+static void a_loop_that_wakes_itself_needs_no_turn_for_it(void **state)
+{
+    struct counted c = {.h.run = count_hook};
+    h2o_socket_t *sock;
+    uint64_t t0;
+    int p[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p), 0);
+    sock = h2o_evloop_socket_create(gw_loop_h2o(loop), p[0], H2O_SOCKET_FLAG_DONT_READ);
+    h2o_socket_read_start(sock, wake_own);
+    gw_loop_add_hook(loop, &c.h);
+    assert_int_equal(write(p[1], "x", 1), 1);
+    gw_loop_turn(loop, 60000 * MS);
+    assert_int_equal(c.n, 1);
+    t0 = real_ns();
+    gw_loop_turn(loop, 20 * MS);
+    assert_true(real_ns() - t0 >= 15 * MS);
+    gw_loop_remove_hook(loop, &c.h);
+    h2o_socket_close(sock);
+    gw_loop_turn(loop, 0);
+    close(p[1]);
+}
+
 enum { ROUNDS = 20000 };
 static _Atomic unsigned posted, seen;
 
@@ -508,6 +550,7 @@ int main(void)
         CASE(a_timer_that_arms_itself_for_the_past_fires_once_a_turn),
         CASE(a_turn_waits_no_longer_than_the_next_timer),
         CASE(a_wake_ends_a_sleep_and_is_not_lost_before_it),
+        CASE(a_loop_that_wakes_itself_needs_no_turn_for_it),
         CASE(no_wake_is_lost_in_the_race_with_falling_asleep),
         CASE(a_foreign_descriptor_can_be_removed_by_another_in_the_same_turn),
         CASE(interest_in_a_foreign_descriptor_can_change),
