@@ -105,6 +105,11 @@ struct gw_component {
     size_t conf_size;
     /** Rules between settings, after defaults: one gw_diag_add per mistake, at the key's place. May be NULL. */
     void (*check)(const void *conf, const struct gw_node *node, struct gw_diag *diag);
+    /**
+     * Of settings that are kept as trees (GW_F_ANY): the same, before check(), also when other keys are wrong, which
+     * are at their defaults then. So that all mistakes are told at once. May be NULL.
+     */
+    void (*check_trees)(const void *conf, const struct gw_node *node, struct gw_diag *diag);
 
     /**
      * Processors and connectors with consume(): what the instances of all workers have in common (ctx->shared), one for

@@ -205,6 +205,8 @@ static void fill(struct gw_build *b, struct gw_service_component *c)
     c->conf = conf;
     c->extra = extra;
     rc = gw_schema_fill_tables(tables, n, c->node, &b->s->arena, b->diag);
+    if (t->check_trees)
+        t->check_trees(conf, c->node, b->diag);
     if (rc < 0)
         return;
     if (queued && b->extra->finish)

@@ -32,6 +32,8 @@ int gw_joint_configure(struct gw_joint_rig *r, const char *name, const char *yam
     r->conf = calloc(1, r->component->conf_size + 1);
     if (node)
         (void)gw_schema_fill(r->component->fields, r->component->conf_size, node, r->conf, &r->conf_arena, &r->diag);
+    if (r->component->check_trees && node)
+        r->component->check_trees(r->conf, node, &r->diag);
     if (r->component->check && !r->diag.n_errors)
         r->component->check(r->conf, node, &r->diag);
     gw_buf_init(&text, sizeof(r->said));

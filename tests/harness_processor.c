@@ -30,6 +30,8 @@ int gw_proc_configure(struct gw_proc_rig *r, const char *name, const char *yaml)
     r->conf = calloc(1, r->component->conf_size + 1);
     if (node)
         (void)gw_schema_fill(r->component->fields, r->component->conf_size, node, r->conf, &r->conf_arena, &r->diag);
+    if (r->component->check_trees && node)
+        r->component->check_trees(r->conf, node, &r->diag);
     if (r->component->check && !r->diag.n_errors)
         r->component->check(r->conf, node, &r->diag);
     gw_buf_init(&text, sizeof(r->said));

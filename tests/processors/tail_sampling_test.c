@@ -807,6 +807,29 @@ static void mistakes_are_told(void **state)
     REFUSES(ALL "decision_wate: 1s", "decision_wait");
 }
 
+/*
+ * Scenario: a key of the processor is misspelt, and one of a policy, and a policy has no name; then `policies` itself
+ * Guarantees: all mistakes are told at once; that there are no policies is none then
+ */
+static void mistakes_do_not_hide_each_other(void **state)
+{
+    struct gw_proc_rig p;
+
+    (void)state;
+    assert_true(gw_proc_configure(&p, "tail_sampling",
+                                  "decision_wate: 1s\nmax_bytes: x\npolicies:\n- {name: a, type: latency, latency: "
+                                  "{threshold: 5}}\n- {type: always_sample}") < 0);
+    assert_int_equal(p.diag.n_errors, 4);
+    assert_non_null(strstr(p.said, "test.yaml:1:1: error: unknown key \"decision_wate\""));
+    assert_non_null(strstr(p.said, "max_bytes"));
+    assert_non_null(strstr(p.said, "test.yaml:4:38: error: unknown key \"threshold\" in policies::0::latency"));
+    assert_non_null(strstr(p.said, "policies::1: policy name cannot be empty"));
+    gw_proc_close(&p);
+    assert_true(gw_proc_configure(&p, "tail_sampling", "polices: [{name: a, type: always_sample}]") < 0);
+    assert_int_equal(p.diag.n_errors, 1);
+    gw_proc_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -843,6 +866,7 @@ int main(void)
         cmocka_unit_test(spans_without_a_trace_id_are_no_trace),
         cmocka_unit_test(batches_say_where_they_come_from),
         cmocka_unit_test(mistakes_are_told),
+        cmocka_unit_test(mistakes_do_not_hide_each_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
