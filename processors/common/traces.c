@@ -129,8 +129,8 @@ struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16])
     return NULL;
 }
 
-/* What is kept in reserve anywhere goes before anything is refused. False: there was nothing. */
-static bool make_room(struct gw_traces *t)
+/* Before anything is refused. */
+bool gw_traces_trim(struct gw_traces *t)
 {
     uint64_t before = t->budget.held_bytes;
 
@@ -180,7 +180,7 @@ struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64
 
     if (t->conf.max_traces && t->traces.n_used >= t->conf.max_traces)
         return NULL;
-    if (reserve_trace(t) < 0 && (!make_room(t) || reserve_trace(t) < 0))
+    if (reserve_trace(t) < 0 && (!gw_traces_trim(t) || reserve_trace(t) < 0))
         return NULL;
     slot = gw_slabs_take(&t->traces);
     trace = gw_slabs_at(&t->traces, slot);
@@ -294,7 +294,7 @@ int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *
         return -EOVERFLOW;
     scope = b->scope[rows[0]];
     r = reserve_rows(t, trace, scope, bytes, &envelope);
-    if (r == -ENOSPC && make_room(t))
+    if (r == -ENOSPC && gw_traces_trim(t))
         r = reserve_rows(t, trace, scope, bytes, &envelope);
     if (r < 0)
         return r;

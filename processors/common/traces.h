@@ -82,6 +82,8 @@ void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
 /** Other limits than it was made with. What is there stays, even if it is more: then nothing is added. */
 void gw_traces_set_limits(struct gw_traces *t, uint64_t budget_bytes, uint64_t max_traces);
+/** What is kept in reserve goes to the system. False: there was nothing. Cost: 50 µs a slab. */
+bool gw_traces_trim(struct gw_traces *t);
 /** From now on; what is packed stays so. */
 void gw_traces_set_compress(struct gw_traces *t, bool compress);
 

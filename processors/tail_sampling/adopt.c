@@ -44,7 +44,7 @@ void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *a
     if (f->generation == s->generation)
         return;
     f->generation = s->generation;
-    f->f = (struct gw_trace_facts){.wire_bytes = f->f.wire_bytes};
+    f->f = (struct gw_trace_facts){.wire_bytes = f->f.wire_bytes, .framed_bytes = f->f.framed_bytes};
     gw_buf_init(&piece, 1u << 30);
     do {
         gw_buf_reset(&piece);
@@ -64,6 +64,15 @@ void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *a
         a = b;                                                                                                         \
         b = c;                                                                                                         \
     } while (0)
+
+void gw_tail_limit(struct gw_tail *s)
+{
+    uint64_t bytes = gw_traces_held_bytes(s->store), n = gw_traces_n(s->store);
+    bool more_bytes = !s->log && s->max_bytes && bytes > s->max_bytes, more_traces = !s->log && n > s->max_traces;
+
+    s->shrinks = more_bytes || more_traces;
+    gw_traces_set_limits(s->store, more_bytes ? bytes : s->max_bytes, more_traces ? n : s->max_traces);
+}
 
 /* Something stands there when there was no memory for it. */
 static void swap_body(struct gw_tail *s, struct gw_tail *old)
@@ -89,9 +98,10 @@ int gw_tail_adopt(void *self, void *old_self)
     SWAP(s->left, old->left);
     SWAP(s->n_left, old->n_left);
     SWAP(s->n_leaving, old->n_leaving);
+    SWAP(s->leaving_bytes, old->leaving_bytes);
     swap_body(s, old);
     if (s->store) {
-        gw_traces_set_limits(s->store, s->max_bytes, s->max_traces);
+        gw_tail_limit(s);
         gw_traces_set_compress(s->store, s->conf->compress > 0);
     }
     gw_ids_adopt(s->kept, old->kept);

@@ -311,8 +311,9 @@ static void build_bucket(struct gw_build *b, struct gw_rule *r, uint64_t per_sec
 {
     if (per_second == 0 && burst == 0)
         gw_build_odd(b, block, "a rate of 0: it never samples");
-    gw_bucket_init(&r->bucket, (double)per_second * b->p->conf.share,
-                   burst ? (int64_t)burst : (int64_t)(per_second > INT64_MAX / 2 ? INT64_MAX : per_second * 2));
+    gw_bucket_init(&r->bucket, (double)per_second,
+                   burst ? (int64_t)burst : (int64_t)(per_second > INT64_MAX / 2 ? INT64_MAX : per_second * 2),
+                   b->p->conf.share);
 }
 
 static void build_count(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,

@@ -4,6 +4,9 @@
 #include <errno.h>
 
 #include "core/hash.h"
+#include "otlp-proto/wire.h"
+
+enum { PARENT_ID = 4 }; /* field of a span */
 
 struct grouping {
     const struct gw_batch *b;
@@ -91,13 +94,21 @@ int gw_trace_groups_of(const struct gw_view *v, struct gw_trace_groups *ret)
 
 /* ---- sizes ------------------------------------------------------------------------------------------------ */
 
-static uint64_t field_bytes(uint64_t n)
+static uint64_t framed(uint64_t n)
 {
-    uint64_t all = 2 + n;
+    return 1 + gw_varint_size(n) + n;
+}
 
-    for (uint64_t len = n; len >= 0x80; len >>= 7)
-        all++;
-    return all;
+/* A span without a parent may say so, or not; what pdata writes is an empty field. */
+static uint64_t parent_excess(struct gw_slice span)
+{
+    struct gw_wire_walk w = gw_wire_walk(span);
+    struct gw_wire_field f;
+
+    while (gw_wire_next(&w, &f) > 0)
+        if (f.number == PARENT_ID)
+            return framed(f.val.n);
+    return 0;
 }
 
 /* A span of the SDKs that leave an empty status out is two bytes longer when pdata has written it. */
@@ -116,24 +127,35 @@ static uint64_t span_bytes(const struct gw_batch *b, uint32_t row)
     uint64_t n = b->raw[row].len;
 
     if (memcmp(b->parent_id[row], (const uint8_t[8]){0}, 8) == 0)
-        n += 2;
-    return field_bytes(n + (has_status(b, row) ? 0 : 2));
+        n = n + 2 - parent_excess(gw_batch_slice(b, b->raw[row]));
+    return framed(n + (has_status(b, row) ? 0 : 2));
 }
 
-uint64_t gw_trace_wire_bytes(const struct gw_batch *b, const uint32_t *rows, uint32_t n)
+static uint64_t scope_bytes(const struct gw_batch *b, const uint32_t *rows, uint32_t n)
 {
-    uint64_t all = 0, in_scope = 0;
+    uint64_t all = framed(b->scopes[b->scope[rows[0]]].raw.len);
 
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t scope = b->scope[rows[i]], before = i ? b->scope[rows[i - 1]] : UINT32_MAX;
+    for (uint32_t i = 0; i < n; i++)
+        all += span_bytes(b, rows[i]);
+    return all;
+}
 
-        if (scope != before) {
-            all += i ? field_bytes(in_scope) : 0;
-            in_scope = field_bytes(b->scopes[scope].raw.len);
-            if (i == 0 || b->scopes[scope].resource != b->scopes[before].resource)
-                all += field_bytes(b->resources[b->scopes[scope].resource].raw.len);
+struct gw_trace_bytes gw_trace_bytes_of(const struct gw_batch *b, const uint32_t *rows, uint32_t n)
+{
+    struct gw_trace_bytes ret = {0, 0};
+    uint32_t at = 0, end;
+
+    while (at < n) {
+        uint32_t resource = gw_batch_resource_of(b, rows[at]);
+        uint64_t bytes = framed(b->resources[resource].raw.len);
+
+        for (; at < n && gw_batch_resource_of(b, rows[at]) == resource; at = end) {
+            for (end = at + 1; end < n && b->scope[rows[end]] == b->scope[rows[at]];)
+                end++;
+            bytes += framed(scope_bytes(b, rows + at, end - at));
         }
-        in_scope += span_bytes(b, rows[i]);
+        ret.bare += bytes;
+        ret.framed += framed(bytes);
     }
-    return all + (n ? field_bytes(in_scope) : 0);
+    return ret;
 }

@@ -20,9 +20,13 @@ struct gw_trace_groups {
 int gw_trace_groups_of(const struct gw_view *v, struct gw_trace_groups *ret);
 
 /**
- * Bytes of these rows of one trace as the Collector counts them: of a ResourceSpans message for each resource, as
- * its pdata would write it.
+ * Bytes of these rows of one trace as the Collector counts them: of a ResourceSpans message for each resource, as its
+ * pdata would write it; alone (maximum_trace_size_bytes, count_bytes_sampled), and as fields of a request
+ * (bytes_limiting).
  */
-uint64_t gw_trace_wire_bytes(const struct gw_batch *b, const uint32_t *rows, uint32_t n);
+struct gw_trace_bytes {
+    uint64_t bare, framed;
+};
+struct gw_trace_bytes gw_trace_bytes_of(const struct gw_batch *b, const uint32_t *rows, uint32_t n);
 
 #endif

@@ -25,8 +25,9 @@ struct gw_trace_facts {
     uint64_t bits[GW_FACT_WORDS];      /* predicate i was true of some span */
     uint64_t min_start_ns, max_end_ns; /* of spans that have a start; 0: none yet */
     uint64_t running_start_ns;         /* as the Collector's loop has it, for which a start of 0 is none */
-    uint64_t wire_bytes;               /* as the Collector counts it: bytes_limiting, maximum_trace_size_bytes */
-    uint64_t randomness;               /* of the first `ot=rv`; without one the trace id says */
+    uint64_t wire_bytes;   /* as the Collector counts it for maximum_trace_size_bytes and count_bytes_sampled */
+    uint64_t framed_bytes; /* and for bytes_limiting: with the frames of the resources */
+    uint64_t randomness;   /* of the first `ot=rv`; without one the trace id says */
     uint32_t n_spans;
     uint8_t has_root; /* a span without a parent */
     uint8_t has_randomness;
@@ -38,7 +39,7 @@ struct gw_trace_facts {
 struct gw_policies_conf {
     const struct gw_node *policies; /* `policies:` */
     const char *instance;           /* what stands behind the slash of the component's id, or "": in the label policy */
-    double share;     /* of all traces that this instance sees: 0 < share <= 1; per-second limits are divided */
+    double share;     /* of all traces that this instance sees: 0 < share <= 1; limits and bursts are divided */
     bool span_ingest; /* sampling_strategy: stateless policies only; see gw_policies_decide */
     bool sample_on_first_match;
     bool use_trace_state;          /* probabilistic by `ot=rv` where spans bring it; verdicts have a threshold */
@@ -83,7 +84,7 @@ void gw_policies_free(struct gw_policies *p);
  * Cost      a column at a time; attributes are looked up once a key, resources once a resource
  */
 const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v))[GW_FACT_WORDS];
-/** A row that joins a trace: rows in order of arrival. wire_bytes is the caller's to add. */
+/** A row that joins a trace: rows in order of arrival. Bytes are the caller's to add. */
 void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v, uint32_t row,
                       const uint64_t bits[GW_FACT_WORDS]);
 /**

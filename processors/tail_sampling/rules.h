@@ -53,14 +53,20 @@ enum gw_vote {
 
 /* ---- limits.c --------------------------------------------------------------------------------------------- */
 
-/** A token bucket as golang.org/x/time/rate has it: full at first, filled with the time that passes. */
+/**
+ * A token bucket as golang.org/x/time/rate has it: full at first, filled with the time that passes. Where several
+ * instances share a limit each has its part of the rate and of the burst, so that it asks nobody, and decides the same
+ * when its input comes again. A trace that is larger than the part, and not than the burst, is let through by a full
+ * bucket, which owes the rest then: as much is kept in the long run, and at once more only for such a one.
+ */
 struct gw_bucket {
-    double per_second, tokens;
-    int64_t burst;
-    uint64_t last_ns; /* of the last take that succeeded */
+    double per_second, size, tokens; /* tokens: below 0 it owes */
+    int64_t burst;                   /* of all instances */
+    uint64_t last_ns;                /* of the last take that succeeded */
     bool begun;
 };
-void gw_bucket_init(struct gw_bucket *b, double per_second, int64_t burst);
+/** per_second and burst of all instances; share: this one's part, at most 1. */
+void gw_bucket_init(struct gw_bucket *b, double per_second, int64_t burst, double share);
 /** AllowN: takes n tokens, or none and false. */
 bool gw_bucket_take(struct gw_bucket *b, uint64_t now_ns, int64_t n);
 

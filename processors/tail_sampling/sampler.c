@@ -130,6 +130,7 @@ static void set_aside(struct gw_tail *s, struct gw_trace *t)
         s->leaving = t;
     s->leaving_last = t;
     s->n_leaving += t->n_spans;
+    s->leaving_bytes += gw_trace_bytes(t);
     gw_traces_set_aside(s->store, t);
 }
 
@@ -140,6 +141,7 @@ static void first_is_gone(struct gw_tail *s, uint64_t now_ns)
     s->leaving = gw_tail_facts(t)->next;
     s->left = (struct gw_traces_cursor){0};
     s->n_left = 0;
+    s->leaving_bytes -= gw_trace_bytes(t);
     forget(s, t, now_ns);
 }
 
@@ -202,15 +204,21 @@ void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool
         (void)gw_tail_leave_through(s, t, now_ns, out);
 }
 
-uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
-                        struct gw_ports *out)
+static uint32_t decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, bool soon, uint64_t now_ns,
+                       struct gw_ports *out)
 {
     uint32_t reason;
 
     gw_tail_ask_again(s, t, out->arena);
     reason = gw_tail_judge(s, t->id, gw_tail_facts(t), cause, now_ns);
-    gw_tail_let_go(s, t, reason, cause != GW_TAIL_BYTES && cause != GW_TAIL_NUM_TRACES, now_ns, out);
+    gw_tail_let_go(s, t, reason, soon, now_ns, out);
     return reason;
+}
+
+uint32_t gw_tail_decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
+                        struct gw_ports *out)
+{
+    return decide(s, t, cause, cause != GW_TAIL_BYTES && cause != GW_TAIL_NUM_TRACES, now_ns, out);
 }
 
 static void lose(struct gw_tail *s, struct gw_trace *t, const char *why, uint64_t now_ns, struct gw_ports *out)
@@ -223,6 +231,15 @@ void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct
 {
     gw_metric_add(s->meter.dropped_too_early, 1);
     lose(s, t, "dropped_too_early", now_ns, out);
+}
+
+void gw_tail_give_up(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
+                     struct gw_ports *out)
+{
+    if (s->conf->overflow == GW_TAIL_DROP)
+        gw_tail_lose(s, t, now_ns, out);
+    else
+        (void)decide(s, t, cause, /* soon= */ true, now_ns, out);
 }
 
 void gw_tail_abandon(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)

@@ -131,12 +131,14 @@ struct gw_tail {
     uint64_t oldest_ns;        /* when the first span of body came */
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks;                /* kept spans are written with something */
+    bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
 
     /* Kept traces that are set aside: long ones, which leave in pieces, and those that found no memory; in order. */
     struct gw_trace *leaving, *leaving_last;
     struct gw_traces_cursor left; /* of the first one */
     uint32_t n_left;              /* spans of it that are gone */
     uint64_t n_leaving;           /* spans that are not gone yet, of all of them */
+    uint64_t leaving_bytes;       /* of all of them, in the store */
     uint64_t paced_ns, allowance; /* spans that may still leave before the next tick, TICK_NS after this one */
 };
 
@@ -173,6 +175,9 @@ void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool
 uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, bool as_room, uint64_t now_ns, struct gw_ports *out);
 /** All up to this one. False: out of memory. */
 bool gw_tail_leave_through(struct gw_tail *s, const struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
+/** The same, for the sake of room that nobody waits for: a long one takes its time, or it is lost (overflow). */
+void gw_tail_give_up(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause cause, uint64_t now_ns,
+                     struct gw_ports *out);
 /** Lose the oldest trace without a decision, as the Collector does. */
 void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
 /** drop_pending_traces_on_shutdown. */
@@ -201,6 +206,8 @@ void gw_tail_mark_scope(struct gw_tail *s, struct gw_view *v, uint32_t scope, co
 /** After a reload with policies that ask something else: before its facts are added to, or decide. */
 void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *arena);
 int gw_tail_adopt(void *self, void *old);
+/** The store's limits are the settings', or what is there, when that is more; behind a journal ticks decide nothing. */
+void gw_tail_limit(struct gw_tail *s);
 
 /* kept.c */
 extern const struct gw_keep_ops gw_tail_keep;

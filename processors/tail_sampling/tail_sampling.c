@@ -130,13 +130,23 @@ static struct gw_policies_conf policies_conf(const struct gw_tail_conf *c, const
 static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
 {
     const struct gw_tail_conf *c = conf;
-    const struct gw_policies_conf p = policies_conf(c, NULL);
     const struct gw_node *at = gw_node_get(node, "max_bytes");
 
     if (c->max_bytes && c->max_bytes < MIN_BYTES)
         gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : &node->place,
                     "max_bytes must be 0 (no limit) or at least %u", (unsigned)MIN_BYTES);
-    gw_policies_check(&p, diag);
+}
+
+/* Without policies, where a key is unknown, they may be meant by it, and that is told already. */
+static void check_trees(const void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_policies_conf p = policies_conf(conf, NULL);
+    bool has_unknown = false;
+
+    for (const struct gw_node *c = node->type == GW_NODE_MAP ? node->first : NULL; c; c = c->next)
+        has_unknown |= gw_field_find(fields, c->key) == NULL;
+    if (p.policies || !has_unknown)
+        gw_policies_check(&p, diag);
 }
 
 /* ---- the instance ----------------------------------------------------------------------------------------- */
@@ -293,6 +303,28 @@ int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
     return gw_tail_flush(s, out) && !s->leaving ? rc : GW_MORE;
 }
 
+/* The oldest one, while more is there than a reload has left room for; what is about to leave does not count. */
+static struct gw_trace *next_excess(struct gw_tail *s, uint64_t now_ns)
+{
+    struct gw_trace *t = gw_traces_oldest(s->store);
+    bool many = gw_traces_n(s->store) > s->max_traces;
+
+    (void)now_ns;
+    if (s->max_bytes && gw_traces_held_bytes(s->store) > s->max_bytes)
+        (void)gw_traces_trim(s->store);
+    gw_tail_limit(s);
+    if (!many && s->shrinks && gw_traces_held_bytes(s->store) <= s->max_bytes + s->leaving_bytes)
+        return NULL;
+    return s->shrinks && t && !gw_tail_facts(t)->is_decided ? t : NULL;
+}
+
+static void decide_excess(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
+{
+    bool many = gw_traces_n(s->store) > s->max_traces;
+
+    gw_tail_give_up(s, t, many ? GW_TAIL_NUM_TRACES : GW_TAIL_BYTES, now_ns, out);
+}
+
 static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
@@ -304,6 +336,8 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     before = gw_traces_n(s->store);
     if (!s->log) {
         more = gw_tail_decide_due(s, now_ns, out) == GW_MORE;
+        if (s->shrinks)
+            more |= work(s, next_excess, decide_excess, now_ns, out);
         more |= pace(s, now_ns, out);
         (void)gw_tail_flush(s, out);
     }
@@ -378,6 +412,7 @@ const struct gw_component gw_processor_tail_sampling = {
     .fields = fields,
     .conf_size = sizeof(struct gw_tail_conf),
     .check = check,
+    .check_trees = check_trees,
     .create = create,
     .destroy = destroy,
     .consume = gw_tail_consume,

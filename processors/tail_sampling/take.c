@@ -172,6 +172,14 @@ static uint32_t keep(struct taking *k, struct gw_trace *t, const uint32_t *rows,
 
 /* ---- a trace ---------------------------------------------------------------------------------------------- */
 
+static void add_bytes(const struct taking *k, struct gw_trace_facts *f, const uint32_t *rows, uint32_t n)
+{
+    struct gw_trace_bytes bytes = gw_trace_bytes_of(k->v->batch, rows, n);
+
+    f->wire_bytes += bytes.bare;
+    f->framed_bytes += bytes.framed;
+}
+
 static void note(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -179,7 +187,7 @@ static void note(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows
         if (k->s->links && gw_tail_links_note(k->s, k->v, rows[i]))
             f->is_linked = true;
     }
-    f->f.wire_bytes += gw_trace_wire_bytes(k->v->batch, rows, n);
+    add_bytes(k, &f->f, rows, n);
 }
 
 /* GW_TAIL_DUE: it waits. */
@@ -204,7 +212,8 @@ static void move_up(struct taking *k, struct gw_trace *t)
         gw_traces_set_due(k->s->store, t, due);
 }
 
-/* span-ingest judges what came by itself: these rows, with the counts of the whole trace. */
+/* span-ingest judges what came by itself: these rows, with the counts of the whole trace; bytes_limiting goes by the
+ * rows'. */
 static bool ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
                    uint32_t n, uint32_t *ret_reason)
 {
@@ -214,6 +223,7 @@ static bool ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_
         return false;
     for (uint32_t i = 0; i < n; i++)
         gw_policies_note(k->s->policies, &f, k->v, rows[i], k->bits[rows[i]]);
+    add_bytes(k, &f, rows, n);
     f.n_spans = all->f.n_spans;
     f.wire_bytes = all->f.wire_bytes;
     return gw_tail_judge_ingest(k->s, id, &f, k->now_ns, ret_reason);

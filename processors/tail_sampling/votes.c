@@ -230,7 +230,7 @@ static enum gw_vote vote(struct question *q, struct gw_rule *r)
     case GW_RULE_RATE_LIMITING:
         return vote_if(gw_bucket_take(&r->bucket, q->now_ns, f->n_spans));
     case GW_RULE_BYTES_LIMITING:
-        return vote_if(gw_bucket_take(&r->bucket, q->now_ns, (int64_t)f->wire_bytes));
+        return vote_if(gw_bucket_take(&r->bucket, q->now_ns, (int64_t)f->framed_bytes));
     case GW_RULE_SPAN_COUNT:
         return vote_if(f->n_spans >= r->count.min && (r->count.max == 0 || f->n_spans <= r->count.max));
     case GW_RULE_AND:

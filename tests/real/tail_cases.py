@@ -97,7 +97,7 @@ class Book:
     roots: set  # traces that have one
     odd: set  # traces with times that no clock gives
 
-    workers: int = 1  # each has a bucket of its own
+    workers: int = 1  # each has a part of the bucket
 
     def of_gateway(self, workers):
         """It passes what has no trace id."""
@@ -105,27 +105,27 @@ class Book:
         return Book(spans, sizes, self.roots, self.odd, workers)
 
 
-def bucket(what, burst, per_second, error=0.0):
-    """A token bucket that starts full: no trace larger than it; in all not more than it (one for each worker) and what flowed in, and so much that the smallest
-    trace that was refused did not fit in any more. error: of the gateway's bytes, which are without the heads of a trace's parts."""
+def bucket(what, burst, per_second):
+    """A token bucket that starts full: no trace larger than it; in all not more than it (and for each worker what a trace had more than its part) and what flowed
+    in, and so much that the smallest trace that was refused did not fit in any more, with any of them."""
     def judge(book, kept, seconds):
         weights = getattr(book, what)
         largest, total = max((weights[t] for t in kept), default=0), sum(weights[t] for t in kept)
-        least = burst - min((n for t, n in weights.items() if t not in kept), default=0)
-        if largest > burst * (1 + error):
+        least = burst - book.workers * min((n for t, n in weights.items() if t not in kept), default=0)
+        if largest > burst:
             return f"a trace of {largest} {what} is larger than the bucket of {burst}"
-        most = book.workers * burst * (1 + error) + per_second * seconds
+        most = burst + book.workers * max(0, largest - burst / book.workers) + per_second * seconds
         if not least <= total <= most:
             return f"{total} {what}, not between {least} and {most:.0f} ({seconds:.1f} s)"
         return ""
     return judge
 
 
-def larger_never(what, burst, error=0.0):
+def larger_never(what, burst):
     """The bucket fills faster than it can be emptied: what is larger than it is not kept, and of the rest most is."""
     def judge(book, kept, seconds):
         weights = getattr(book, what)
-        fitting = {t for t, n in weights.items() if n <= burst * (1 + error)}
+        fitting = {t for t, n in weights.items() if n <= burst}
         if kept - fitting:
             return f"{len(kept - fitting)} traces are larger than the bucket of {burst}"
         return "" if kept else "nothing kept"
@@ -220,9 +220,9 @@ CASES = [
     Case("rate_limiting", "small_burst", [policy("rate_limiting", {"spans_per_second": 10**9, "burst_capacity": 4})], judge=larger_never("spans", 4)),
     Case("rate_limiting", "never_empty", [sub("and", policy("rate_limiting", {"spans_per_second": 10**6, "burst_capacity": 10**9}), GOLD)]),
 
-    Case("bytes_limiting", "burst", [policy("bytes_limiting", {"bytes_per_second": 1000, "burst_capacity": 2_000_000})], judge=bucket("bytes", 2_000_000, 1000, 0.01)),
-    Case("bytes_limiting", "burst_default", [policy("bytes_limiting", {"bytes_per_second": 1_000_000})], judge=bucket("bytes", 2_000_000, 1_000_000, 0.01)),
-    Case("bytes_limiting", "small_burst", [policy("bytes_limiting", {"bytes_per_second": 10**12, "burst_capacity": 1500})], judge=larger_never("bytes", 1500, 0.01)),
+    Case("bytes_limiting", "burst", [policy("bytes_limiting", {"bytes_per_second": 1000, "burst_capacity": 2_000_000})], judge=bucket("bytes", 2_000_000, 1000)),
+    Case("bytes_limiting", "burst_default", [policy("bytes_limiting", {"bytes_per_second": 1_000_000})], judge=bucket("bytes", 2_000_000, 1_000_000)),
+    Case("bytes_limiting", "small_burst", [policy("bytes_limiting", {"bytes_per_second": 10**12, "burst_capacity": 1500})], judge=larger_never("bytes", 1500)),
     Case("bytes_limiting", "never_empty", [sub("and", policy("bytes_limiting", {"bytes_per_second": 10**9, "burst_capacity": 10**12}), GOLD)]),
 
     Case("span_count", "min", [policy("span_count", {"min_spans": 6})]),

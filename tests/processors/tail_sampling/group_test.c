@@ -37,7 +37,8 @@ static struct gw_batch *decoded(const char *hex)
 /*
  * Scenario: spans with and without a parent and a status, an empty one and one followed by flags, in one scope of one
  * resource
- * Guarantees: as pdata's ResourceSpansSize: a parent's and a status' empty field are two bytes each, whoever wrote them
+ * Guarantees: as pdata's ResourceSpansSize: a parent's and a status' empty field are two bytes each, whoever wrote
+ * them; and as TracesSize, with the frame of the resource
  */
 static void bytes_are_those_of_pdata(void **state)
 {
@@ -53,6 +54,8 @@ static void bytes_are_those_of_pdata(void **state)
         {SPAN("07", PARENT "7a00850101000000"), 46, 46},
         {SPAN("07", PARENT "850101000000"), 44, 46},
         {SPAN("07", PARENT "7a03120161"), 43, 43},
+        {SPAN("07", "22007a00"), 32, 32},
+        {SPAN("07", "22080000000000000000"), 38, 32},
     };
 
     (void)state;
@@ -68,7 +71,8 @@ static void bytes_are_those_of_pdata(void **state)
                        "12%02x%s",
                        t[i].len + 8, t[i].len + 4, t[i].len, t[i].span);
         b = decoded(hex);
-        assert_int_equal(gw_trace_wire_bytes(b, &row, 1), t[i].counted + 2 + 2 + 2 + 2);
+        assert_int_equal(gw_trace_bytes_of(b, &row, 1).bare, t[i].counted + 2 + 2 + 2 + 2);
+        assert_int_equal(gw_trace_bytes_of(b, &row, 1).framed, t[i].counted + 2 + 2 + 2 + 2 + 2);
         (void)gw_batch_unref(b);
     }
 }
@@ -100,8 +104,9 @@ static void rows_are_grouped_by_trace(void **state)
     assert_int_equal(g.list[0].rows[2], 3);
     assert_int_equal(g.list[1].rows[0], 1);
     /* resource 2 + scope spans (2 + 2 + 44), then resource 2 + twice that */
-    assert_int_equal(gw_trace_wire_bytes(b, g.list[0].rows, 3), (2 + 48) + (2 + 48 + 48));
-    assert_int_equal(gw_trace_wire_bytes(b, g.list[0].rows, 0), 0);
+    assert_int_equal(gw_trace_bytes_of(b, g.list[0].rows, 3).bare, (2 + 48) + (2 + 48 + 48));
+    assert_int_equal(gw_trace_bytes_of(b, g.list[0].rows, 3).framed, 2 + (2 + 48) + 2 + (2 + 48 + 48));
+    assert_int_equal(gw_trace_bytes_of(b, g.list[0].rows, 0).framed, 0);
     gw_view_clear(&v);
     (void)gw_batch_unref(b);
     gw_arena_clear(&arena);

@@ -27,7 +27,7 @@ static void buckets_are_those_of_go(void **state)
         struct gw_bucket b;
         uint64_t seed = i + 1, now = 1700000000 * S;
 
-        gw_bucket_init(&b, cases[i].per_second, cases[i].burst);
+        gw_bucket_init(&b, cases[i].per_second, cases[i].burst, 1);
         for (unsigned k = 0; k < 4 * 64; k++) {
             int64_t n;
 
@@ -48,7 +48,7 @@ static void a_bucket_is_full_at_first_and_fills_with_time(void **state)
     uint64_t now = 1700000000 * S;
 
     (void)state;
-    gw_bucket_init(&b, 10, 20);
+    gw_bucket_init(&b, 10, 20, 1);
     assert_false(gw_bucket_take(&b, now, 21)); /* more than it ever holds */
     assert_true(gw_bucket_take(&b, now, 20));
     assert_false(gw_bucket_take(&b, now, 1));
@@ -84,26 +84,27 @@ static void spans_and_bytes_are_limited(void **state)
     rig_open(&r, "policies: [{name: a, type: bytes_limiting, bytes_limiting: {bytes_per_second: 100, burst_capacity: "
                  "250}}]");
     ADD(&r, {0});
-    r.facts.wire_bytes = 251;
+    r.facts.framed_bytes = 251;
     assert_int_equal(rig_decide(&r), GW_NOT_SAMPLED);
-    r.facts.wire_bytes = 250;
+    r.facts.framed_bytes = 250;
     assert_int_equal(rig_decide(&r), GW_SAMPLED);
-    r.facts.wire_bytes = 1;
+    r.facts.framed_bytes = 1;
     assert_int_equal(rig_decide(&r), GW_NOT_SAMPLED);
     r.now_ns += S;
-    r.facts.wire_bytes = 100;
+    r.facts.framed_bytes = 100;
     assert_int_equal(rig_decide(&r), GW_SAMPLED);
     rig_close(&r);
 }
 
-/* Four instances see a quarter each: together they keep what one would. A burst stays: a trace is never split. */
+/* Four instances see a quarter each: together they keep what one would, at once and in the long run. */
 static void a_share_divides_what_is_per_second(void **state)
 {
     struct rig r = {.c.share = 0.25};
 
     (void)state;
     rig_open(&r, "policies: [{name: a, type: rate_limiting, rate_limiting: {spans_per_second: 4}}]");
-    KEEPS(&r, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0});
+    KEEPS(&r, {0}, {0});
+    LOSES(&r, {0});
     r.now_ns += S;
     LOSES(&r, {0}, {0});
     KEEPS(&r, {0});
@@ -116,6 +117,28 @@ static void a_share_divides_what_is_per_second(void **state)
     LOSES(&r, {0}, {0}, {0});
     KEEPS(&r, {0}, {0});
     rig_close(&r);
+}
+
+/*
+ * A burst of 8, a rate of 4, a quarter of each: a trace of 8 spans is larger than the part. It passes when the part is
+ * full, and is paid by the time that it takes; one of 9 never passes.
+ */
+static void a_trace_larger_than_the_part_of_a_burst_is_owed(void **state)
+{
+    uint64_t now = 1700000000 * S;
+    struct gw_bucket b;
+
+    (void)state;
+    gw_bucket_init(&b, 4, 8, 0.25);
+    assert_false(gw_bucket_take(&b, now, 9));
+    assert_true(gw_bucket_take(&b, now, 8)); /* 2 were there: it owes 6 */
+    assert_false(gw_bucket_take(&b, now + 6 * S, 1));
+    assert_true(gw_bucket_take(&b, now + 7 * S, 1));
+    assert_false(gw_bucket_take(&b, now + 8 * S, 8)); /* it is not full */
+    assert_true(gw_bucket_take(&b, now + 9 * S, 8));
+    now += 9 * S;
+    for (unsigned i = 1; i <= 1000; i++) /* one a second in the long run */
+        assert_int_equal(gw_bucket_take(&b, now + i * S, 8), i % 8 == 0);
 }
 
 #define COMPOSITE                                                                                                      \
@@ -215,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_bucket_is_full_at_first_and_fills_with_time),
         cmocka_unit_test(spans_and_bytes_are_limited),
         cmocka_unit_test(a_share_divides_what_is_per_second),
+        cmocka_unit_test(a_trace_larger_than_the_part_of_a_burst_is_owed),
         cmocka_unit_test(a_composite_counts_by_the_second),
         cmocka_unit_test(fall_through_asks_the_next_one),
         cmocka_unit_test(another_list_takes_over_what_limiters_hold),

@@ -81,8 +81,8 @@ static void other_policies_ask_for_themselves(void **state)
 
 /*
  * Scenario: a reload that makes num_traces, max_bytes, both caches and max_links smaller, then larger again
- * Guarantees: what is there stays until there is a new trace, for which the oldest are decided; of decisions and links
- * the last ones are remembered
+ * Guarantees: what is there is too much from then on: a new trace makes the oldest one go, and the next tick those that
+ * are too many; of decisions and links the last ones are remembered
  */
 static void limits_follow_a_reload(void **state)
 {
@@ -98,8 +98,11 @@ static void limits_follow_a_reload(void **state)
     assert_int_equal(gw_tail_held(&r), 4);
     gw_tail_send(&r, "15.1");
     assert_string_equal(gw_tail_out(&r), "11.1");
+    assert_int_equal(gw_tail_held(&r), 4);
+    gw_tail_wait(&r, 1);
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
     assert_int_equal(gw_tail_held(&r), 2);
+    assert_int_equal(gw_tail_ours(&r, "decisions{cause=\"num_traces\"}"), 3);
     reload("decision_wait: 9s\nnum_traces: 10\nmax_bytes: 1048576\ndecision_cache: {sampled_cache_size: 5}");
     gw_tail_send(&r, "11.2 13.2 1.2 2.2 3.2");
     assert_string_equal(gw_tail_out(&r), "11.2");
@@ -109,6 +112,44 @@ static void limits_follow_a_reload(void **state)
         gw_tail_send_many(&r, 100 + i, 1, 100, 900);
     assert_true(gw_tail_held(&r) < 1200);
     gw_tail_close(&r);
+}
+
+/*
+ * Scenario: 8,000 traces wait, of 3 spans, and one of 20,000; a reload leaves room for 1,000; then for 7 MiB
+ * Guarantees: no request and no tick is for all of them, the oldest go first, each span once
+ */
+static void a_large_cut_is_made_bit_by_bit(void **state)
+{
+#define WAIT                                                                                                           \
+    "decision_wait: 60s\ndecision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}\n"                         \
+    "policies: [{name: a, type: always_sample}]\n"
+    const unsigned sent = 20000 + 8000 * 3 + 1;
+
+    (void)state;
+    for (unsigned cut = 0; cut < 2; cut++) {
+        unsigned calls = 0;
+
+        at = 0;
+        gw_tail_open(&r, WAIT);
+        gw_tail_send_many(&r, 90000, 1, 20000, 0);
+        for (unsigned i = 0; i < 8000; i++)
+            gw_tail_send_many(&r, i + 1, 1, 3, 0);
+        reload(cut ? WAIT "max_bytes: 7340032" : WAIT "num_traces: 1000");
+        gw_tail_send(&r, "95000.1");
+        assert_true(r.n_rows <= 20000); /* the oldest one made room */
+        gw_test_env_advance(&r.p.te, 100000000);
+        for (unsigned before = r.n_rows; gw_tail_tick(&r) == GW_MORE; before = r.n_rows, calls++)
+            assert_true(r.n_rows - before <= 16384 + 16384 + 8192); /* of both: those that go, and those set aside */
+        assert_true(cut || calls > 0);
+        gw_tail_wait(&r, 2); /* the rest of the long one */
+        assert_int_equal(r.n_rows + gw_tail_held(&r), sent);
+        assert_true(gw_tail_held(&r) > 900);
+        if (cut)
+            assert_true(gw_tail_ours(&r, "held_bytes") <= 7340032);
+        else
+            assert_int_equal(gw_tail_held(&r), 999 * 3 + 1);
+        gw_tail_close(&r);
+    }
 }
 
 /*
@@ -138,12 +179,38 @@ static void what_is_under_way_goes_on(void **state)
     gw_tail_close(&r);
 }
 
+/*
+ * Scenario: kept spans that found no memory, some made ready and some in the store; a reload; memory comes back
+ * Guarantees: they leave then, each once
+ */
+static void what_found_no_memory_goes_along(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 1s");
+    gw_tail_send_many(&r, 2, 1, 10000, 0);
+    gw_tail_send(&r, "1.1e 2.10001e 1.2");
+    atomic_store(&r.p.memory.hard_bytes, 0);
+    gw_tail_wait(&r, 2);
+    assert_int_equal(gw_tail_held(&r), 10003);
+    reload("decision_wait: 2s\nreason_attribute: why");
+    assert_int_equal(gw_tail_held(&r), 10003);
+    gw_tail_wait(&r, 2);
+    assert_int_equal(gw_tail_held(&r), 0);
+    assert_int_equal(r.n_rows, 10003);
+    assert_int_equal(r.n_failed, 0);
+    assert_non_null(strstr(gw_tail_out(&r), "1.1{why=errors} 1.2{why=errors}"));
+    gw_tail_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_goes_on),
         cmocka_unit_test(other_policies_ask_for_themselves),
         cmocka_unit_test(limits_follow_a_reload),
+        cmocka_unit_test(a_large_cut_is_made_bit_by_bit),
+        cmocka_unit_test(what_found_no_memory_goes_along),
         cmocka_unit_test(what_is_under_way_goes_on),
     };
 
