@@ -32,26 +32,63 @@
 #include "core/status.h"
 #include "series/heap.h"
 #include "series/metrics_writer.h"
+#include "series/picks.h"
 #include "series/total.h"
 
-enum gw_agg_fn { GW_AGG_COUNT, GW_AGG_SUM, GW_AGG_MIN, GW_AGG_MAX, GW_AGG_AVG, GW_AGG_LAST, GW_AGG_N_FNS };
+enum gw_agg_fn {
+    GW_AGG_COUNT,
+    GW_AGG_SUM,
+    GW_AGG_MIN,
+    GW_AGG_MAX,
+    GW_AGG_AVG,
+    GW_AGG_LAST,
+    GW_AGG_EXPONENTIAL,
+    GW_AGG_QUANTILE,
+    GW_AGG_DISTINCT,
+    GW_AGG_TOP,
+    GW_AGG_SAMPLES, /* no points of its own: gw_agg_exemplars */
+    GW_AGG_N_FNS
+};
 /** As in settings, NULL-ended. */
 extern const char *const gw_agg_names[];
 
 struct gw_agg_spec {
     enum gw_agg_fn fn;
+    /**
+     * exponential, quantile: buckets (GW_EXP_DEFAULT_SIZE); distinct: precision; top: counters (500); samples: how many
+     * (4). 0: as in brackets. All specs of a plan that share a part say the same.
+     */
+    unsigned size;
+    double q;                 /* quantile: 0 to 1 */
+    unsigned show;            /* top: how many are written; 0: 10 */
+    struct gw_slice item_key; /* top: the attribute that the item is written as */
 };
 
-enum gw_agg_part { GW_AGG_P_COUNT, GW_AGG_P_TOTAL, GW_AGG_P_MIN, GW_AGG_P_MAX, GW_AGG_P_LAST, GW_AGG_N_PARTS };
+enum gw_agg_part {
+    GW_AGG_P_COUNT,
+    GW_AGG_P_TOTAL,
+    GW_AGG_P_MIN,
+    GW_AGG_P_MAX,
+    GW_AGG_P_LAST,
+    GW_AGG_P_EXPONENTIAL, /* from here on: pointers */
+    GW_AGG_P_DISTINCT,
+    GW_AGG_P_TOP,
+    GW_AGG_P_SAMPLES,
+    GW_AGG_N_PARTS
+};
 
 struct gw_agg_plan {
     unsigned parts;              /* bits by enum gw_agg_part */
     uint16_t at[GW_AGG_N_PARTS]; /* where each lies */
-    uint32_t state_bytes;        /* a multiple of 8 */
-    bool has_big;                /* states point to memory: gw_agg_clear is needed */
+    uint32_t size[GW_AGG_N_PARTS];
+    uint32_t number_bytes; /* of the state: what is no pointer, and comes first */
+    uint32_t state_bytes;  /* a multiple of 8 */
+    bool has_big;          /* states point to memory: gw_agg_clear is needed */
 };
 
-/** Which parts a list needs. Errors: -EINVAL with a sentence. */
+/** Which parts a list needs. Errors: -EINVAL with a sentence: a size or quantile beyond its limits, or sizes that
+ * differ.
+ */
 int gw_agg_plan_make(struct gw_agg_plan *p, const struct gw_agg_spec *specs, unsigned n, struct gw_err *err);
 
 struct gw_agg_value {
@@ -60,13 +97,32 @@ struct gw_agg_value {
         double d;
         int64_t i;
     };
-    uint64_t n;       /* how many times; 0: nothing is added */
-    uint64_t time_ns; /* of last */
-    uint64_t order;   /* of last, among equal times: the position in a log, say. The higher one is later */
+    uint64_t n;                   /* how many times; 0: nothing is added */
+    uint64_t time_ns;             /* of last */
+    uint64_t order;               /* of last, among equal times: the position in a log, say. The higher one is later */
+    const struct gw_slice *item;  /* of distinct and top; NULL: none */
+    const struct gw_pick *sample; /* of samples; NULL: none */
 };
 
-/** state: plan->state_bytes, aligned to 8. Errors: -ENOSPC over the heap's limit, -ENOMEM; then nothing was added. */
+/**
+ * state: plan->state_bytes, aligned to 8; zeros: empty. Of what is in a histogram the buckets go over the heap's limit
+ * by one at most.
+ *
+ * Errors    -ENOSPC over the heap's limit, -ENOMEM: what is behind pointers may lack the value; the numbers have it
+ */
 int gw_agg_add(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_agg_value *v);
+/**
+ * The values of a histogram, which gw_exponential_is_sane, with min and max (gw_exponential_guess_range): in count,
+ * sum, min, max, avg, exponential and quantile. Errors as gw_agg_add.
+ */
+int gw_agg_add_exponential(const struct gw_agg_plan *p, void *state, struct gw_heap *heap,
+                           const struct gw_exponential *h);
+/**
+ * The same of an explicit one; min and max NaN when they are not known. exponential and quantile lose what
+ * gw_exponential_add_explicit says. Errors also -EINVAL: bounds that cannot be.
+ */
+int gw_agg_add_explicit(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_bounds *b,
+                        const struct gw_explicit *h, double min, double max);
 /** Errors as gw_agg_add. */
 int gw_agg_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other);
 /** What it points to is freed, and its bytes are zeros. */
@@ -87,6 +143,9 @@ void gw_agg_metric(const struct gw_agg_spec *spec, struct gw_mw_metric *m);
 /** Its points, of the metric that was opened with it; none when there is nothing to say. */
 void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec, struct gw_mw *w,
                 const struct gw_mw_point *point);
+
+/** Samples, for the points of the others; how many. Borrowed. */
+unsigned gw_agg_exemplars(const struct gw_agg_plan *p, const void *state, struct gw_mw_exemplar *ret, unsigned n);
 
 /** For a checkpoint: behind what is in the buffer. The same state gives the same bytes. */
 void gw_agg_save(const struct gw_agg_plan *p, const void *state, struct gw_buf *out);

@@ -40,7 +40,7 @@ void gw_explicit_merge(struct gw_explicit *h, const struct gw_bounds *b, const s
 
 /* ---- which bucket ----------------------------------------------------------------------------------------- */
 
-enum { MAX_SCALE = 20, MIN_SCALE = -10, FRACTION_BITS = 52, MIN_EXPONENT = -1022, MAX_EXPONENT = 1023 };
+enum { MAX_SCALE = GW_EXP_MAX_SCALE, FRACTION_BITS = 52, MIN_EXPONENT = -1022, MAX_EXPONENT = 1023 };
 #define FRACTION_MASK ((UINT64_C(1) << FRACTION_BITS) - 1)
 
 static uint64_t bits_of(double v)
@@ -274,13 +274,16 @@ static void note_range(struct gw_exponential *h, double min, double max)
 
 bool gw_exponential_add(struct gw_exponential *h, double value, uint64_t n)
 {
+    bool is_zero;
+
     if (n == 0 || !isfinite(value))
         return true;
-    if (value != 0 && !count_into(h, value > 0 ? &h->positive : &h->negative, fabs(value), n))
+    is_zero = fabs(value) <= h->zero_threshold;
+    if (!is_zero && !count_into(h, value > 0 ? &h->positive : &h->negative, fabs(value), n))
         return false;
     note_range(h, value, value);
     h->count += n;
-    h->zero_count += value == 0 ? n : 0;
+    h->zero_count += is_zero ? n : 0;
     h->sum += value * (double)n;
     return true;
 }
@@ -323,13 +326,40 @@ static void add_half(struct gw_exp_half *mine, const struct gw_exp_half *theirs,
         mine->counts[((theirs->start + (int32_t)i) >> by) - mine->start] += theirs->counts[i];
 }
 
-bool gw_exponential_merge(struct gw_exponential *h, const struct gw_exponential *other)
+/* Buckets move to the front of the memory. */
+static void forget_first(struct gw_exp_half *b, uint32_t n)
 {
+    if (n)
+        memmove(b->counts, b->counts + n, b->n * sizeof(*b->counts));
+}
+
+/* Both have one zero threshold: `other` is a copy, whose buckets are borrowed. */
+static void align_zeros(struct gw_exponential *h, struct gw_exponential *other)
+{
+    double zero = gw_exponential_common_zero(h, other);
+    uint32_t positive, negative;
+
+    gw_exponential_raise_zero(h, zero, &positive, &negative);
+    forget_first(&h->positive, positive);
+    forget_first(&h->negative, negative);
+    gw_exponential_raise_zero(other, zero, &positive, &negative);
+    if (positive)
+        other->positive.counts += positive;
+    if (negative)
+        other->negative.counts += negative;
+}
+
+bool gw_exponential_merge(struct gw_exponential *h, const struct gw_exponential *from)
+{
+    struct gw_exponential copy = *from;
+    const struct gw_exponential *other = &copy;
     int32_t scale = h->scale < other->scale ? h->scale : other->scale;
     int by, by_negative;
 
     if (other->count == 0)
         return true;
+    if (h->zero_threshold != copy.zero_threshold)
+        align_zeros(h, &copy);
     by = excess_of(h, &h->positive, other, &other->positive, scale);
     by_negative = excess_of(h, &h->negative, other, &other->negative, scale);
     scale -= by > by_negative ? by : by_negative;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 enum { GW_MAX_BOUNDS = 1024, GW_EXP_MIN_SIZE = 2, GW_EXP_DEFAULT_SIZE = 160, GW_EXP_MAX_SIZE = 16384 };
+enum { GW_EXP_MIN_SCALE = -10, GW_EXP_MAX_SCALE = 20 };
 
 /* ---- explicit --------------------------------------------------------------------------------------------- */
 
@@ -49,8 +50,9 @@ struct gw_exp_half {
 
 struct gw_exponential {
     uint64_t count, zero_count;
-    double sum, min, max; /* min and max: when count > 0 */
-    int32_t scale;        /* of the buckets; see gw_exponential_scale */
+    double sum, min, max;  /* min and max: when count > 0 */
+    double zero_threshold; /* what is not above it is counted in zero_count */
+    int32_t scale;         /* of the buckets; see gw_exponential_scale */
     uint32_t max_size;
     struct gw_exp_half positive, negative;
 };
@@ -63,11 +65,27 @@ void gw_exponential_clear(struct gw_exponential *h);
 void gw_exponential_reset(struct gw_exponential *h);
 /** n times the value. NaN and infinities are left out. False: no memory. */
 bool gw_exponential_add(struct gw_exponential *h, double value, uint64_t n);
-/** False: no memory; then nothing has changed but the resolution. */
+/**
+ * Of different zero thresholds the higher one holds for both, up to the end of the bucket that it goes through: only
+ * then the order of merging may make a difference. False: no memory; then nothing has changed but the resolution and
+ * the zero threshold.
+ */
 bool gw_exponential_merge(struct gw_exponential *h, const struct gw_exponential *other);
 /** What is written: 0 when there are only zeros. */
 int32_t gw_exponential_scale(const struct gw_exponential *h);
 /** Bucket of a positive, finite value. */
 int32_t gw_exponential_index(double value, int32_t scale);
+/** The end of a bucket, which belongs to it. */
+double gw_exponential_upper(int32_t index, int32_t scale);
+/** Whether one that was made of what others sent may be merged: its scale and its buckets are some that can be. */
+bool gw_exponential_is_sane(const struct gw_exponential *h);
+
+/* ---- zero thresholds (zero.c) ------------------------------------------------------------------------------- */
+
+/** The lowest one that both can have. */
+double gw_exponential_common_zero(const struct gw_exponential *a, const struct gw_exponential *b);
+/** So many of the first buckets are zeros now: `start` and `n` say so, `counts` is left as it was. */
+void gw_exponential_raise_zero(struct gw_exponential *h, double threshold, uint32_t *ret_positive,
+                               uint32_t *ret_negative);
 
 #endif

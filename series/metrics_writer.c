@@ -394,6 +394,8 @@ void gw_mw_exponential(struct gw_mw *w, const struct gw_mw_point *p, const struc
         put_double(w->out, 12, h->min);
         put_double(w->out, 13, h->max);
     }
+    if (h->zero_threshold != 0)
+        put_double(w->out, 14, h->zero_threshold);
     end(w->out, body);
 }
 

@@ -196,6 +196,17 @@ static int take_over(struct gw_top *t, struct gw_heap *heap, uint64_t hash, stru
     return 0;
 }
 
+/* Not within a character of UTF-8. */
+static struct gw_slice shortened(struct gw_slice s)
+{
+    if (s.n <= GW_TOP_ITEM_BYTES)
+        return s;
+    s.n = GW_TOP_ITEM_BYTES;
+    while (s.n > GW_TOP_ITEM_BYTES - 4 && (s.p[s.n] & 0xc0) == 0x80)
+        s.n--;
+    return s;
+}
+
 int gw_top_add(struct gw_top **top, struct gw_heap *heap, unsigned size, struct gw_slice item, uint64_t n)
 {
     struct counter *c;
@@ -206,7 +217,7 @@ int gw_top_add(struct gw_top **top, struct gw_heap *heap, unsigned size, struct 
         return 0;
     if (!*top && !(*top = make(heap, size)))
         return -errno;
-    item.n = item.n < GW_TOP_ITEM_BYTES ? item.n : GW_TOP_ITEM_BYTES;
+    item = shortened(item);
     hash = gw_hash_stable(item);
     c = find(*top, hash, item);
     if (c)

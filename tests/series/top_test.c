@@ -133,7 +133,43 @@ static void items_are_any_bytes(void **state)
     assert_int_equal(item[0].count + item[1].count + item[2].count, 6);
     assert_int_equal(gw_top_add(&a, &heap, 8, GW_SLICE("y"), 0), 0);
     assert_int_equal(gw_top_read(a, item, 8), 3);
+    memcpy(text + 254, "\xe2\x82\xac", 3); /* of a character, all or nothing is kept */
+    assert_int_equal(gw_top_add(&a, &heap, 8, gw_slice_of(text, 300), 9), 0);
+    assert_int_equal(gw_top_read(a, item, 1), 1);
+    assert_int_equal(item[0].bytes.n, 254);
     assert_int_equal(gw_top_read(NULL, item, 8), 0);
+    gw_top_free(&a, &heap);
+    gw_top_free(&b, &heap);
+}
+
+static uint64_t count_of(struct gw_top *t, const char *item, uint64_t *ret_error)
+{
+    struct gw_top_item items[4];
+
+    for (unsigned i = gw_top_read(t, items, 4); i-- > 0;)
+        if (gw_slice_is(items[i].bytes, item)) {
+            *ret_error = items[i].error;
+            return items[i].count;
+        }
+    return 0;
+}
+
+/* Scenario: an item that the other side had, and gave up. Guarantees: it counts as that side's smallest, and its error
+ * says so. */
+static void what_was_given_up_is_in_the_error(void **state)
+{
+    struct gw_heap heap = {0};
+    struct gw_top *a = NULL, *b = NULL;
+    uint64_t error = 0;
+
+    (void)state;
+    assert_int_equal(gw_top_add(&a, &heap, 2, GW_SLICE("x"), 10), 0);
+    assert_int_equal(gw_top_add(&b, &heap, 2, GW_SLICE("x"), 5), 0);
+    assert_int_equal(gw_top_add(&b, &heap, 2, GW_SLICE("p"), 10), 0);
+    assert_int_equal(gw_top_add(&b, &heap, 2, GW_SLICE("q"), 6), 0);
+    assert_true(count_of(b, "q", &error) == 11 && error == 5);
+    assert_int_equal(gw_top_merge(&a, &heap, b), 0);
+    assert_true(count_of(a, "x", &error) == 20 && error == 10);
     gw_top_free(&a, &heap);
     gw_top_free(&b, &heap);
 }
@@ -213,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_frequent_are_there),
         cmocka_unit_test(items_are_any_bytes),
+        cmocka_unit_test(what_was_given_up_is_in_the_error),
         cmocka_unit_test(memory_is_limited),
         cmocka_unit_test(bytes_are_restored),
     };
