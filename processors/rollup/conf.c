@@ -3,6 +3,7 @@
 
 #define S_NS 1e9
 
+const char *const gw_ru_fn_names[] = {"count", "sum", "min", "max", "avg", "last", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
 static const char *const marks[] = {"ingest", "event", NULL};
@@ -54,9 +55,10 @@ const struct gw_field gw_ru_fields[] = {
     GW_STRING_FIELD(struct gw_ru_conf, unit, "unit", "", "Unit of the results; of data points: their metric's."),
     GW_LIST_FIELD(struct gw_ru_conf, windows, "windows", struct gw_ru_window_conf, window_fields,
                   "One or more; 10s tumbling, if there is none."),
-    GW_STRINGS_FIELD(struct gw_ru_conf, aggregates, "aggregates",
-                     "Any of count, sum, min, max, avg; if there is none: count, sum, min and max, or count when that "
-                     "is all."),
+    GW_STRINGS_FIELD(
+        struct gw_ru_conf, aggregates, "aggregates",
+        "Any of count, sum, min, max, avg, last; if there is none: count, sum, min and max, or count when that "
+        "is all."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
                       "How long a window waits for records when the watermark has passed its end."),
@@ -76,8 +78,11 @@ static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *n
         const char *near = gw_suggest(gw_slice_cstr(name), gw_ru_fn_names);
         bool known = false;
 
-        for (unsigned f = 0; f < GW_RU_N_FNS; f++)
+        for (unsigned f = 0; f < GW_RU_MAX_SPECS; f++)
             known |= strcmp(name, gw_ru_fn_names[f]) == 0;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(name, ((const char *const *)c->aggregates.items)[k]) == 0)
+                gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: \"%.100s\" stands twice", name);
         if (!known)
             gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: there is no \"%.100s\"%s%s%s", name,
                         near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");

@@ -42,18 +42,18 @@ static void set_windows(struct gw_ru_shared *all)
     }
 }
 
-static void set_fns(struct gw_ru_shared *all)
+static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
 {
     const struct gw_ru_conf *c = all->conf;
     bool counts = c->value.from == GW_RU_COUNT || (c->value.from == GW_RU_AUTO && all->ctx->signal == GW_LOGS);
 
-    for (size_t i = 0; i < c->aggregates.n; i++)
-        for (unsigned f = 0; f < GW_RU_N_FNS; f++)
+    for (size_t i = 0; i < c->aggregates.n && i < GW_RU_MAX_SPECS; i++)
+        for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_LAST; f++)
             if (strcmp(((const char *const *)c->aggregates.items)[i], gw_ru_fn_names[f]) == 0)
-                all->fns |= 1u << f;
-    if (!all->fns)
-        all->fns = counts ? 1u << GW_RU_FN_COUNT
-                          : 1u << GW_RU_FN_COUNT | 1u << GW_RU_FN_SUM | 1u << GW_RU_FN_MIN | 1u << GW_RU_FN_MAX;
+                all->specs[all->n_specs++].fn = f;
+    for (enum gw_agg_fn f = GW_AGG_COUNT; !c->aggregates.n && f <= (counts ? GW_AGG_COUNT : GW_AGG_MAX); f++)
+        all->specs[all->n_specs++].fn = f;
+    return gw_agg_plan_make(&all->plan, all->specs, all->n_specs, err);
 }
 
 static void set_metrics(struct gw_ru_shared *all)
@@ -93,6 +93,10 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
     all->fire_at = GW_RU_N_SHARDS;
     all->mark_conf = (struct gw_watermark_conf){all->conf->time.bounded_delay_ns, all->conf->time.idle_timeout_ns};
     (void)pthread_mutex_init(&all->fire_lock, NULL);
+    if (set_specs(all, err) < 0) {
+        free(all);
+        return -EINVAL;
+    }
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
         rc |= gw_ru_shard_init(&all->shards[i], all);
     all->marks = calloc(1, sizeof(*all->marks) + n * sizeof(all->marks->of[0]));
@@ -102,7 +106,6 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
     }
     all->marks->n = n;
     set_windows(all);
-    set_fns(all);
     set_metrics(all);
     *ret = all;
     return 0;

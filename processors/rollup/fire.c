@@ -13,8 +13,8 @@ enum { MAX_BODY_BYTES = 1 << 30, CUT_BYTES = 1 << 20, POINT_BYTES = 200 };
 struct result {
     const struct gw_ru_series *series;
     uint64_t end_ns;
-    unsigned window;
-    struct gw_ru_state state;
+    uint32_t window;
+    uint32_t at; /* of its state, in units of it */
 };
 
 struct fire {
@@ -23,6 +23,7 @@ struct fire {
     struct gw_ports *out;
     uint64_t mark_ns, wall_ns;
     struct gw_buf results; /* struct result */
+    struct gw_buf states;
     struct gw_mw w;
     struct gw_buf attrs, text;
     struct gw_buf bodies, lengths; /* requests, one behind the other, and how long they are (size_t) */
@@ -34,6 +35,11 @@ static struct gw_ru_pane *pane_at(const struct fire *f, uint32_t item)
 }
 
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
+
+static void *state_of(const struct fire *f, const struct result *r)
+{
+    return f->states.p + (size_t)r->at * f->all->plan.state_bytes;
+}
 
 static bool is_due(const struct fire *f, uint64_t end_ns)
 {
@@ -49,7 +55,13 @@ static struct result *result_of(struct fire *f, const struct gw_ru_series *x, un
     for (size_t i = n; i-- > first;)
         if (r[i].window == window && r[i].end_ns == end_ns)
             return &r[i];
-    gw_buf_put(&f->results, &(struct result){.series = x, .end_ns = end_ns, .window = window}, sizeof(*r));
+    gw_buf_put(&f->results, &(struct result){.series = x, .end_ns = end_ns, .window = window, .at = (uint32_t)n},
+               sizeof(*r));
+    if (gw_buf_reserve(&f->states, f->all->plan.state_bytes) < 0)
+        f->results.failed = true;
+    else
+        memset(f->states.p + f->states.n, 0, f->all->plan.state_bytes);
+    f->states.n += f->all->plan.state_bytes;
     return f->results.failed ? NULL : &((struct result *)(void *)f->results.p)[n];
 }
 
@@ -70,7 +82,7 @@ static void spread(struct fire *f, const struct gw_ru_series *x, const struct gw
             continue;
         r = result_of(f, x, window, end, first);
         if (r)
-            gw_ru_state_merge(&r->state, &p->state);
+            (void)gw_agg_merge(&f->all->plan, state_of(f, r), /* heap= */ NULL, p->state);
     }
 }
 
@@ -135,18 +147,6 @@ static struct gw_slice until_nul(struct gw_slice *rest)
     return part;
 }
 
-static void put_value(struct fire *f, enum gw_ru_fn fn, const struct gw_ru_state *s, const struct gw_mw_point *p)
-{
-    if (fn == GW_RU_FN_COUNT)
-        gw_mw_int(&f->w, p, (int64_t)s->count);
-    else
-        gw_mw_double(&f->w, p,
-                     fn == GW_RU_FN_SUM   ? gw_ru_state_sum(s)
-                     : fn == GW_RU_FN_MIN ? s->min
-                     : fn == GW_RU_FN_MAX ? s->max
-                                          : gw_ru_state_sum(s) / (double)s->count);
-}
-
 /* All results of one metric, window and end: one metric for each aggregate. */
 static void put_metric(struct fire *f, const struct result *r, size_t n)
 {
@@ -155,19 +155,17 @@ static void put_metric(struct fire *f, const struct result *r, size_t n)
     bool grows = key.metric.p[0];
     struct gw_slice name = {key.metric.p + 1, key.metric.n - 1}, unit = until_nul(&name);
 
-    for (enum gw_ru_fn fn = 0; fn < GW_RU_N_FNS; fn++) {
-        bool is_sum = fn == GW_RU_FN_COUNT || fn == GW_RU_FN_SUM;
+    for (unsigned k = 0; k < f->all->n_specs; k++) {
+        const struct gw_agg_spec *spec = &f->all->specs[k];
+        struct gw_mw_metric m = {.unit = spec->fn == GW_AGG_COUNT ? GW_SLICE("1") : unit};
 
-        if (!(f->all->fns >> fn & 1))
-            continue;
         gw_buf_reset(&f->text);
         gw_buf_put_slice(&f->text, name);
-        gw_buf_printf(&f->text, ".%s", gw_ru_fn_names[fn]);
-        gw_mw_metric(&f->w, &(struct gw_mw_metric){.name = gw_buf_slice(&f->text),
-                                                   .unit = fn == GW_RU_FN_COUNT ? GW_SLICE("1") : unit,
-                                                   .type = is_sum ? GW_M_SUM : GW_M_GAUGE,
-                                                   .temporality = is_sum ? GW_T_DELTA : GW_T_UNSPECIFIED,
-                                                   .monotonic = fn == GW_RU_FN_COUNT || (is_sum && grows)});
+        gw_buf_printf(&f->text, ".%s", gw_ru_fn_names[spec->fn]);
+        m.name = gw_buf_slice(&f->text);
+        gw_agg_metric(spec, &m);
+        m.monotonic |= spec->fn == GW_AGG_SUM && grows;
+        gw_mw_metric(&f->w, &m);
         for (size_t i = 0; i < n; i++) {
             struct gw_slice attrs = gw_ru_key_split((struct gw_slice){r[i].series->key, r[i].series->key_bytes}).attrs;
             struct gw_mw_point p = {.start_ns = r[i].end_ns - w->size_ns, .time_ns = r[i].end_ns, .attrs = attrs};
@@ -178,7 +176,7 @@ static void put_metric(struct fire *f, const struct result *r, size_t n)
                 gw_mw_attr_put_str(&f->attrs, GW_SLICE("rollup.window"), gw_slice_cstr(w->text));
                 p.attrs = gw_buf_slice(&f->attrs);
             }
-            put_value(f, fn, &r[i].state, &p);
+            gw_agg_put(&f->all->plan, state_of(f, &r[i]), spec, &f->w, &p);
         }
     }
 }
@@ -259,10 +257,9 @@ static int fire_shard(struct fire *f, bool *ret)
             find_results(f, gw_slabs_at(&f->s->series, f->s->slots[i].series), &order);
     gw_buf_clear(&order);
     if (f->results.failed)
-        return gw_buf_error(&f->results);
+        return gw_buf_error(&f->results) ? gw_buf_error(&f->results) : -ENOMEM;
     n = f->results.n / sizeof(struct result);
-    *ret = n == 0 || gw_has_room(f->out, (uint32_t)n * (unsigned)__builtin_popcount(all->fns),
-                                 n * POINT_BYTES * (size_t)__builtin_popcount(all->fns));
+    *ret = n == 0 || gw_has_room(f->out, (uint32_t)n * all->n_specs, n * POINT_BYTES * all->n_specs);
     if (!*ret)
         return 0;
     if (n > 1)
@@ -302,6 +299,7 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
 
     f.s = &all->shards[all->fire_at];
     gw_buf_init(&f.results, MAX_BODY_BYTES);
+    gw_buf_init(&f.states, MAX_BODY_BYTES);
     gw_buf_init(&f.attrs, 1 << 20);
     gw_buf_init(&f.text, 1 << 16);
     gw_buf_init(&f.bodies, MAX_BODY_BYTES);
@@ -312,6 +310,7 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
     if (rc == 0)
         rc = emit(&f);
     gw_buf_clear(&f.results);
+    gw_buf_clear(&f.states);
     gw_buf_clear(&f.attrs);
     gw_buf_clear(&f.text);
     gw_buf_clear(&f.bodies);

@@ -175,21 +175,22 @@ static void put_metric(const struct gw_ru_input *in, uint32_t row)
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
-static bool number_of(const struct gw_value *v, double *ret)
+static bool number_of(const struct gw_value *v, struct gw_agg_number *ret)
 {
+    ret->is_int = v->type == GW_V_INT || v->type == GW_V_BOOL;
     if (v->type == GW_V_INT)
-        *ret = (double)v->i;
+        ret->i = v->i;
     else if (v->type == GW_V_DOUBLE)
-        *ret = v->f;
+        ret->d = v->f;
     else if (v->type == GW_V_BOOL)
-        *ret = v->b;
+        ret->i = v->b;
     else
-        return v->type == GW_V_STRING && gw_parse_double(v->s, ret);
+        return v->type == GW_V_STRING && gw_parse_double(v->s, &ret->d);
     return true;
 }
 
 /* NULL, or why it has none. A point of a counter that goes on from its start says nothing by itself. */
-static const char *point_value(const struct gw_batch *b, uint32_t row, double *ret)
+static const char *point_value(const struct gw_batch *b, uint32_t row, struct gw_agg_number *ret)
 {
     const struct gw_metric_desc *m = &b->metrics[b->metric[row]];
 
@@ -197,11 +198,12 @@ static const char *point_value(const struct gw_batch *b, uint32_t row, double *r
         return "not_a_number";
     if (m->type == GW_M_SUM && m->monotonic && m->temporality == GW_T_CUMULATIVE)
         return "cumulative";
-    *ret = b->number_type[row] == GW_N_INT ? (double)b->number[row].i64 : b->number[row].f64;
+    ret->is_int = b->number_type[row] == GW_N_INT;
+    ret->i = b->number[row].i64; /* or the double's bits */
     return NULL;
 }
 
-static bool body_value(const struct gw_view *v, uint32_t row, const char *field, double *ret)
+static bool body_value(const struct gw_view *v, uint32_t row, const char *field, struct gw_agg_number *ret)
 {
     struct gw_value body = gw_value_of(v->batch, v->batch->body_type[row], v->batch->body[row]), value;
     struct gw_slice rest = body.s, key;
@@ -221,7 +223,7 @@ static double seconds_of(const struct gw_batch *b, uint32_t row)
     return b->end_ns[row] > b->time_ns[row] ? (double)(b->end_ns[row] - b->time_ns[row]) / 1e9 : 0;
 }
 
-static const char *value_of(const struct gw_ru_input *in, uint32_t row, double *ret)
+static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct gw_agg_number *ret)
 {
     const struct gw_ru_value *c = &in->all->conf->value;
     const struct gw_batch *b = in->v->batch;
@@ -230,11 +232,11 @@ static const char *value_of(const struct gw_ru_input *in, uint32_t row, double *
 
     if (from == GW_RU_AUTO)
         from = b->signal == GW_METRICS ? GW_RU_METRIC : b->signal == GW_TRACES ? GW_RU_DURATION : GW_RU_COUNT;
-    *ret = 1;
+    *ret = (struct gw_agg_number){.is_int = true, .i = 1};
     if (from == GW_RU_METRIC)
         return point_value(b, row, ret);
     if (from == GW_RU_DURATION)
-        *ret = seconds_of(b, row);
+        *ret = (struct gw_agg_number){.d = seconds_of(b, row)};
     else if (from == GW_RU_BODY)
         return body_value(in->v, row, c->name, ret) ? NULL : "no_value";
     else if (from == GW_RU_ATTRIBUTE)
@@ -339,7 +341,7 @@ static bool look_at(struct gw_ru_input *in, struct gw_view *v, uint32_t row, str
         return false;
     }
     why = value_of(in, row, &ret->value);
-    if (!why && isnan(ret->value))
+    if (!why && !ret->value.is_int && isnan(ret->value.d))
         why = "nan";
     if (why && in->passes_on)
         return false;

@@ -28,7 +28,7 @@
 #include "pipeline/ports.h"
 #include "processors/common/slabs.h"
 #include "processors/rollup/watermark.h"
-#include "series/metrics_writer.h"
+#include "series/aggregate.h"
 
 /* ---- settings (conf.c) -------------------------------------------------------------------------------------- */
 
@@ -85,29 +85,16 @@ static inline uint64_t gw_ru_first_end(const struct gw_ru_window *w, uint64_t ns
     return first < w->size_ns ? w->size_ns : first; /* no window begins before 1970 */
 }
 
-/* ---- what is aggregated (measure.c) --------------------------------------------------------------------------- */
+/* ---- what is aggregated --------------------------------------------------------------------------------------- */
 
-enum gw_ru_fn { GW_RU_FN_COUNT, GW_RU_FN_SUM, GW_RU_FN_MIN, GW_RU_FN_MAX, GW_RU_FN_AVG, GW_RU_N_FNS };
-extern const char *const gw_ru_fn_names[];
-
-/** The state of numbers. Sums are compensated: their order makes no difference beyond the last bit. */
-struct gw_ru_state {
-    uint64_t count;
-    double sum, lost; /* lost: what did not fit into sum */
-    double min, max;
-};
-void gw_ru_state_add(struct gw_ru_state *s, double v);
-void gw_ru_state_merge(struct gw_ru_state *s, const struct gw_ru_state *other);
-static inline double gw_ru_state_sum(const struct gw_ru_state *s)
-{
-    return s->sum + s->lost;
-}
+enum { GW_RU_MAX_SPECS = 6 };
+extern const char *const gw_ru_fn_names[]; /* by enum gw_agg_fn, NULL-ended */
 
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
 struct gw_ru_pane {
-    uint64_t id; /* window << 56 | number */
-    struct gw_ru_state state;
+    uint64_t id;      /* window << 56 | number */
+    uint64_t state[]; /* plan.state_bytes (series/aggregate.h) */
 };
 
 struct gw_ru_series { /* an item of slabs */
@@ -131,7 +118,7 @@ struct gw_ru_shard {
 
 struct gw_ru_row {
     uint64_t hash, time_ns;
-    double value;
+    struct gw_agg_number value;
     uint32_t row, key_at, key_bytes, next; /* next: of the same shard, + 1 */
 };
 
@@ -142,7 +129,9 @@ struct gw_ru_shared {
     const struct gw_ru_conf *conf;
     struct gw_ru_window windows[GW_RU_MAX_WINDOWS];
     unsigned n_windows;
-    unsigned fns; /* bit by enum gw_ru_fn */
+    struct gw_agg_spec specs[GW_RU_MAX_SPECS];
+    unsigned n_specs;
+    struct gw_agg_plan plan;
     struct gw_watermark_conf mark_conf;
     struct gw_watermarks *marks;
     pthread_mutex_t fire_lock; /* of what follows */

@@ -20,12 +20,28 @@ uint64_t gw_ru_gcd(uint64_t a, uint64_t b)
     return a;
 }
 
+static uint32_t pane_bytes(const struct gw_ru_shared *all)
+{
+    return (uint32_t)sizeof(struct gw_ru_pane) + all->plan.state_bytes;
+}
+
+/* Slabs of an eighth of the usual size: there are two pools in each of many shards, and their last slabs are half
+ * empty. */
+static void init_slabs(struct gw_ru_shard *s, uint32_t bytes_of_pane)
+{
+    uint64_t max_bytes = s->budget.max_bytes;
+
+    s->budget.max_bytes /= 8;
+    gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
+    gw_slabs_init(&s->panes, &s->budget, bytes_of_pane);
+    s->budget.max_bytes = max_bytes;
+}
+
 int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all)
 {
     s->budget = (struct gw_budget){.max_bytes = all->conf->max_bytes / GW_RU_N_SHARDS,
                                    .process = all->ctx->host ? all->ctx->host->memory : NULL};
-    gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
-    gw_slabs_init(&s->panes, &s->budget, sizeof(struct gw_ru_pane));
+    init_slabs(s, pane_bytes(all));
     return pthread_mutex_init(&s->lock, NULL) ? -ENOMEM : 0;
 }
 
@@ -174,6 +190,8 @@ void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
 
 void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
 {
+    uint32_t bytes_of_pane = s->panes.item_bytes;
+
     if (!is_end) {
         gw_slabs_age(&s->panes);
         gw_slabs_age(&s->series);
@@ -185,8 +203,7 @@ void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
         return;
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->series);
-    gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
-    gw_slabs_init(&s->panes, &s->budget, sizeof(struct gw_ru_pane));
+    init_slabs(s, bytes_of_pane);
     gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
     free(s->slots);
     s->slots = NULL;
@@ -215,7 +232,8 @@ static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *
     }
     item = gw_slabs_take(&s->panes); /* there is room: the caller saw to it */
     p = pane_at(s, item);
-    *p = (struct gw_ru_pane){.id = id};
+    p->id = id;
+    memset(p->state, 0, all->plan.state_bytes);
     *gw_slabs_link(&s->panes, item) = x->panes;
     x->panes = item;
     atomic_fetch_add_explicit(&all->n_panes, 1, memory_order_relaxed);
@@ -245,6 +263,7 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
 {
     uint64_t lateness = all->conf->allowed_lateness_ns;
+    struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
     unsigned open = 0;
     uint32_t series;
 
@@ -255,12 +274,16 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
         return GW_RU_LATE;
     if (!has_room(all, s, r, key, is_overflow, &series))
         return GW_RU_FULL;
+    value.i = r->value.i;
     for (unsigned i = 0; i < all->n_windows; i++) {
         const struct gw_ru_window *w = &all->windows[i];
 
-        if (gw_ru_last_end(w, r->time_ns) + lateness > mark_ns)
-            gw_ru_state_add(&pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
-                            r->value);
+        if (gw_ru_last_end(w, r->time_ns) + lateness <= mark_ns)
+            continue;
+        /* It takes no memory, and cannot fail. */
+        (void)gw_agg_add(&all->plan,
+                         pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
+                         /* heap= */ NULL, &value);
     }
     return GW_RU_TAKEN;
 }

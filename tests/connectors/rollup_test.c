@@ -184,15 +184,18 @@ static void spans_and_records_have_values(void **state)
     IS_TOLD("latency.max", 20, 0.75);
     assert_string_equal(TOLD("latency.sum", 10).metric->unit, "s");
     close_rollup();
-    open_rollup(GW_TRACES,
-                NOW_OR_NEVER "value: { from: attribute, name: bytes }\nunit: By\naggregates: [sum, avg]\nkeys:", 1);
+    open_rollup(
+        GW_TRACES,
+        NOW_OR_NEVER "value: { from: attribute, name: bytes }\nunit: By\naggregates: [sum, avg, last]\nkeys:", 1);
+    span(5.5, 1, INT("bytes", "20"));
     span(5, 1, INT("bytes", "10"));
-    span(5, 1, INT("bytes", "20"));
     span(5, 1, STR("bytes", "many"));
     assert_int_equal(r.settled[GW_DROPPED], 1);
     until(13.1);
     IS_TOLD("span.sum", 10, 30);
     IS_TOLD("span.avg", 10, 15);
+    IS_TOLD("span.last", 10, 20);
+    assert_int_equal(TOLD("span.sum", 10).point->as_int, 30); /* whole numbers stay whole */
     assert_string_equal(TOLD("span.sum", 10).metric->unit, "By");
     close_rollup();
     open_rollup(GW_LOGS, NOW_OR_NEVER "where: severity_number >= 17\nkeys: { resource: [service.name] }", 1);
@@ -352,6 +355,7 @@ static void settings_are_checked(void **state)
 {
     (void)state;
     gw_joint_refuses("rollup", "aggregates: [summ]", "did you mean \"sum\"");
+    gw_joint_refuses("rollup", "aggregates: [sum, sum]", "twice");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 10s } ]", "needs a slide");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 10s, slide: 11s } ]", "needs a slide");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 86400s, slide: 7s } ]", "common divisor");

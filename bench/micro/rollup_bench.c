@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What rollup costs a data point beyond decoding: requests of 500 points of different series, decoded before, through
+ * consume(), in windows of 10 s. One JSON line a case: nanoseconds of CPU a point for series that are there (the least
+ * of some rounds), bytes a series beside its key, and what a result costs.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "config/yaml.h"
+#include "core/credit.h"
+#include "otlp-proto/decode.h"
+#include "otlp-proto/json.h"
+#include "pipeline/component.h"
+#include "pipeline/host.h"
+#include "pipeline/ports.h"
+#include "processors/rollup/rollup.h"
+
+enum { N_POINTS = 500, MAX_REQUESTS = 2000, ROUNDS = 5 };
+
+static const struct gw_limits limits = GW_LIMITS_DEFAULT;
+static struct gw_batch *batches[MAX_REQUESTS];
+static struct gw_arena arena;
+static struct gw_env *env;
+static uint64_t n_results, now_ns;
+
+static void need(bool ok, const char *what)
+{
+    if (!ok) {
+        fprintf(stderr, "rollup_bench: %s\n", what);
+        exit(1);
+    }
+}
+
+static void make(unsigned request)
+{
+    struct gw_buf json, wire;
+    struct gw_err err = {""};
+    struct gw_ref at = {0};
+    struct gw_batch *b = gw_batch_new(GW_METRICS);
+
+    gw_buf_init(&json, 1 << 24);
+    gw_buf_init(&wire, 1 << 24);
+    gw_buf_printf(&json, "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+                         "\"stringValue\":\"shop\"}}]},\"scopeMetrics\":[{\"scope\":{\"name\":\"lib\"},\"metrics\":[{"
+                         "\"name\":\"requests\",\"sum\":{\"aggregationTemporality\":1,\"isMonotonic\":true,"
+                         "\"dataPoints\":[");
+    for (unsigned i = 0; i < N_POINTS; i++)
+        gw_buf_printf(
+            &json,
+            "%s{\"timeUnixNano\":\"%llu\",\"asInt\":\"%u\",\"attributes\":[{\"key\":\"http.route\",\"value\":{"
+            "\"stringValue\":\"/cart/%u\"}},{\"key\":\"pod\",\"value\":{\"stringValue\":\"pod-%u\"}}]}",
+            i ? "," : "", (unsigned long long)now_ns, i, request, i);
+    gw_buf_put_str(&json, "]}}]}]}]}");
+    need(gw_json_to_proto(GW_METRICS, gw_buf_slice(&json), &limits, &wire, &err) == 0, err.text);
+    need(gw_batch_append(b, gw_buf_slice(&wire), &at) == 0, "out of memory");
+    need(gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err) == 0, err.text);
+    b->received_ns = now_ns;
+    b->receiver = "otlp";
+    batches[request] = b;
+    gw_buf_clear(&json);
+    gw_buf_clear(&wire);
+}
+
+static void emit(struct gw_ports *ports, unsigned port, struct gw_view *v)
+{
+    (void)ports;
+    need(port == 0, "a late point");
+    n_results += v->n_rows;
+    gw_view_clear(v);
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static double feed(const struct gw_component *c, void *self, struct gw_ports *ports, unsigned n)
+{
+    uint64_t begin = cpu_ns();
+
+    for (unsigned i = 0; i < n; i++) {
+        struct gw_view v;
+
+        gw_view_init(&v, batches[i], &arena);
+        c->consume(self, &v, ports);
+        gw_arena_reset(&arena, 1 << 20);
+    }
+    return (double)(cpu_ns() - begin) / n / N_POINTS;
+}
+
+static uint64_t key_bytes(const struct gw_ru_shared *all)
+{
+    uint64_t n = 0;
+
+    for (unsigned s = 0; s < GW_RU_N_SHARDS; s++)
+        for (uint32_t i = 0; i < all->shards[s].n_slots; i++)
+            if (all->shards[s].slots[i].series)
+                n += ((struct gw_ru_series *)gw_slabs_at(&all->shards[s].series, all->shards[s].slots[i].series))
+                         ->key_bytes;
+    return n;
+}
+
+static void run(const char *name, const char *yaml, unsigned n_requests)
+{
+    static const struct gw_ports_ops ops = {.emit = emit};
+    bool old;
+    const struct gw_component *c = gw_component_find(GW_CONNECTOR, GW_SLICE("rollup"), &old);
+    struct gw_meter *meter = gw_meter_new();
+    struct gw_credit memory;
+    struct gw_host host = {.memory = &memory};
+    struct gw_log_sink sink = {.env = env};
+    struct gw_ctx ctx = {.env = env,
+                         .id = c->name,
+                         .signal = GW_METRICS,
+                         .meter = meter,
+                         .n_workers = 1,
+                         .host = &host,
+                         .logger = {.sink = &sink}};
+    struct gw_ports ports = {.ops = &ops, .arena = &arena};
+    void *conf = calloc(1, c->conf_size), *self = NULL;
+    struct gw_arena conf_arena;
+    struct gw_diag diag;
+    struct gw_err err = {""};
+    double least = 1e9, first, told;
+    uint64_t bytes, keys, n = (uint64_t)n_requests * N_POINTS;
+
+    gw_credit_init(&memory, UINT64_C(4) << 30, UINT64_C(4) << 30);
+    gw_diag_init(&diag);
+    gw_arena_init(&conf_arena, 4096, 1 << 20);
+    need(gw_schema_fill(c->fields, c->conf_size, gw_yaml_parse(gw_slice_cstr(yaml), "bench", &conf_arena, &diag), conf,
+                        &conf_arena, &diag) == 0,
+         "settings");
+    need(c->create_shared(&ctx.shared, &ctx, conf, &err) == 0 && c->create(&self, &ctx, conf, &err) == 0, err.text);
+    first = feed(c, self, &ports, n_requests);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        double ns = feed(c, self, &ports, n_requests);
+
+        least = ns < least ? ns : least;
+    }
+    bytes = memory.used_bytes;
+    keys = key_bytes(ctx.shared);
+    n_results = 0;
+    told = (double)cpu_ns();
+    while (c->drain(self, &ports) == GW_MORE)
+        ;
+    told = (double)cpu_ns() - told;
+    printf("{\"bench\":\"rollup\",\"case\":\"%s\",\"series\":%llu,\"ns_per_point\":%.1f,\"ns_first\":%.1f,"
+           "\"bytes_per_series\":%.1f,\"key_bytes\":%.1f,\"mib\":%.1f,\"ns_per_result\":%.0f}\n",
+           name, (unsigned long long)n, least, first, (double)(bytes - keys) / (double)n, (double)keys / (double)n,
+           (double)bytes / (1 << 20), told / (double)n_results);
+    c->destroy(self);
+    c->destroy_shared(ctx.shared);
+    gw_arena_clear(&conf_arena);
+    gw_diag_clear(&diag);
+    gw_meter_free(meter);
+    free(conf);
+}
+
+int main(void)
+{
+    env = gw_env_real_new();
+    now_ns = gw_wall_ns(env);
+    gw_arena_init(&arena, 256 << 10, 64 << 20);
+    for (unsigned i = 0; i < MAX_REQUESTS; i++)
+        make(i);
+    run("1000 series, all attributes", "max_series: 2000000", 2);
+    run("100000 series, all attributes", "max_series: 2000000", 200);
+    run("100000 series, two keys",
+        "max_series: 2000000\nkeys: { resource: [service.name], attributes: [http.route, pod] }", 200);
+    run("200 series of 100000", "keys: { resource: [service.name], attributes: [http.route] }", 200);
+    run("1000000 series, two keys",
+        "max_series: 2000000\nmax_bytes: 1073741824\nkeys: { resource: [service.name], attributes: [http.route, pod] }",
+        2000);
+    for (unsigned i = 0; i < MAX_REQUESTS; i++)
+        gw_batch_unref(batches[i]);
+    gw_arena_clear(&arena);
+    gw_env_real_free(env);
+    return 0;
+}
