@@ -14,6 +14,8 @@ struct gw_reject;
 struct gw_ports_ops {
     void (*emit)(struct gw_ports *out, unsigned port, struct gw_view *v);
     void (*reject)(struct gw_ports *out, struct gw_view *v, uint32_t row, const struct gw_reject *why);
+    /** May be NULL: nobody counts. */
+    void (*found)(struct gw_ports *out, uint32_t rows);
     /** May be NULL: there always is. */
     bool (*has_room)(struct gw_ports *out, uint32_t rows, size_t bytes);
     /** May be NULL: all are. */
@@ -50,6 +52,16 @@ static inline bool gw_has_room(struct gw_ports *out, uint32_t rows, size_t bytes
 static inline bool gw_port_is_wired(struct gw_ports *out, unsigned port)
 {
     return !out->ops->is_wired || out->ops->is_wired(out, port);
+}
+
+/**
+ * A component that keeps rows beyond the process: it has so many that an earlier one had settled, and that are in no
+ * book of this one. They count as created.
+ */
+static inline void gw_found(struct gw_ports *out, uint32_t rows)
+{
+    if (out->ops->found)
+        out->ops->found(out, rows);
 }
 
 /** Why a row is bad. All texts are copied before reject returns. */

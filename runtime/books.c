@@ -139,6 +139,14 @@ void gw_node_surplus(struct node *n, uint64_t before, uint64_t given)
         add(n->worker, p, GW_E_OUT, given - ended);
 }
 
+/* In its pipeline, too; also while it is given others. */
+void gw_node_found(struct node *n, uint32_t rows)
+{
+    gw_page_of(n->worker, n->book)->n[GW_E_CREATED] += rows;
+    if (n->chain)
+        gw_page_of(n->worker, n->chain->book)->n[GW_E_CREATED] += rows;
+}
+
 /* A component that is not given anything works on what it has. */
 static void wake(struct node *n)
 {

@@ -398,8 +398,13 @@ static bool is_wired(struct gw_ports *out, unsigned port)
     return port == 0 || (port <= n->n_ports && n->n_outs[port - 1] > 0);
 }
 
+static void found(struct gw_ports *out, uint32_t rows)
+{
+    gw_node_found(node_of(out), rows);
+}
+
 const struct gw_ports_ops gw_flow_ports_ops = {
-    .emit = emit, .reject = reject, .has_room = has_room, .is_wired = is_wired};
+    .emit = emit, .reject = reject, .found = found, .has_room = has_room, .is_wired = is_wired};
 
 static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason);
 

@@ -503,6 +503,8 @@ int gw_node_tick(struct node *n, uint64_t now_ns);
 int gw_node_advance(struct node *n, uint64_t now_ns, bool rebuilds);
 /** Rows that a node let go of since `ended_before`, beyond those it was given, are created: if it may do so. */
 void gw_node_surplus(struct node *n, uint64_t ended_before, uint64_t given);
+/** It keeps rows of an earlier process (gw_found). */
+void gw_node_found(struct node *n, uint32_t rows);
 void gw_book_settled(struct worker *w, uint32_t rows, enum gw_outcome outcome);
 
 /* ledger.c */

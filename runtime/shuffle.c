@@ -30,7 +30,7 @@ static unsigned owner_of(const struct worker *w, const uint8_t id[16])
 
     if (memcmp(id, zeros, 16) == 0)
         return w->index;
-    return (unsigned)((gw_hash_stable((struct gw_slice){id, 16}) >> 32) * w->engine->n_workers >> 32);
+    return gw_hash_deal(gw_slice_of(id, 16), w->engine->n_workers);
 }
 
 /* Owner and number of rows by worker. Spans of one trace often come one behind the other: one hash for all of them. */

@@ -9,6 +9,7 @@
 #include "otlp-proto/encode.h"
 #include "otlp-proto/json.h"
 
+struct gw_proc_world *gw_proc_world;
 static struct gw_proc_rig *rig; /* the one that is at work */
 
 static const struct gw_limits limits = GW_LIMITS_DEFAULT;
@@ -88,9 +89,36 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
 
 static const struct gw_ports_ops ops = {.emit = emit, .reject = reject};
 
-int gw_proc_start(struct gw_proc_rig *r, enum gw_signal signal)
+static int enter_world(struct gw_proc_rig *r, struct gw_proc_world *w)
 {
     int e = 0;
+
+    if (!w)
+        return 0;
+    r->host.ops = w->host;
+    r->ctx.worker = w->worker;
+    r->ctx.n_workers = w->n_workers;
+    if (w->n_open == 0 && r->component->create_shared)
+        e = r->component->create_shared(&w->shared, &r->ctx, r->conf, &r->err);
+    if (e == 0) {
+        r->world = w;
+        r->ctx.shared = w->shared;
+        w->n_open++;
+    }
+    return e;
+}
+
+static void leave_world(struct gw_proc_rig *r)
+{
+    struct gw_proc_world *w = r->world;
+
+    if (w && --w->n_open == 0 && r->component->destroy_shared && w->shared)
+        r->component->destroy_shared(w->shared);
+}
+
+int gw_proc_start(struct gw_proc_rig *r, enum gw_signal signal)
+{
+    int e;
 
     rig = r;
     r->sink = (struct gw_log_sink){.env = &r->te.env, .level = GW_LOG_DEBUG};
@@ -107,7 +135,8 @@ int gw_proc_start(struct gw_proc_rig *r, enum gw_signal signal)
                              .host = &r->host};
     r->ledger.settled = settled;
     r->ports = (struct gw_ports){.ops = &ops, .ledger = &r->ledger, .arena = &r->arena};
-    if (r->component->create)
+    e = enter_world(r, gw_proc_world);
+    if (e == 0 && r->component->create)
         e = r->component->create(&r->self, &r->ctx, r->conf, &r->err);
     if (e == 0 && r->component->start)
         e = r->component->start(r->self, &r->err);
@@ -126,6 +155,7 @@ void gw_proc_close(struct gw_proc_rig *r)
 {
     if (r->component->destroy && r->self)
         r->component->destroy(r->self);
+    leave_world(r);
     free(r->conf);
     free(r->out);
     (void)gw_meta_unref(r->meta);

@@ -18,6 +18,15 @@
 
 enum { GW_PROC_REJECTS = 64 };
 
+/** What is around the next instances that are opened, when not one worker alone without a host's calls. */
+struct gw_proc_world {
+    const struct gw_host_ops *host;
+    unsigned worker, n_workers;
+    void *shared; /* of all instances that are open; made with the first, destroyed with the last, which is that one */
+    unsigned n_open;
+};
+extern struct gw_proc_world *gw_proc_world; /* NULL, at first */
+
 struct gw_proc_reject {
     uint32_t row;
     char rule[64], field[128], value[128], message[256];
@@ -29,6 +38,7 @@ struct gw_proc_rig {
     struct gw_meter *meter;
     struct gw_credit memory;
     struct gw_host host;
+    struct gw_proc_world *world;
     struct gw_arena conf_arena, arena;
     struct gw_diag diag;
     char said[8192]; /* what reading the settings found */

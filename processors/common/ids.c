@@ -160,6 +160,12 @@ bool gw_ids_get(struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value)
     return true;
 }
 
+void gw_ids_each(const struct gw_ids *ids, void (*each)(void *arg, const uint8_t id[16], uint64_t value), void *arg)
+{
+    for (uint32_t at = ids->oldest; at; at = ids->entries[at - 1].newer)
+        each(arg, ids->entries[at - 1].id, ids->entries[at - 1].value);
+}
+
 uint32_t gw_ids_n(const struct gw_ids *ids)
 {
     return ids->n;
@@ -186,10 +192,4 @@ void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old)
     if (old->max)
         memset(old->heads, 0, (old->mask + 1ull) * sizeof(*old->heads));
     old->n = old->oldest = old->newest = 0;
-}
-
-void gw_ids_each(const struct gw_ids *ids, void (*each)(void *arg, const uint8_t id[16], uint64_t value), void *arg)
-{
-    for (uint32_t at = ids->oldest; at; at = ids->entries[at - 1].newer)
-        each(arg, ids->entries[at - 1].id, ids->entries[at - 1].value);
 }

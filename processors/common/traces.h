@@ -142,6 +142,13 @@ struct gw_traces_cursor {
  */
 int gw_traces_write_piece(const struct gw_traces *t, const struct gw_trace *trace, struct gw_traces_cursor *c,
                           uint32_t max_spans, uint32_t max_bytes, struct gw_buf *out, uint32_t *ret_spans);
+struct gw_spool_writer;
+/**
+ * The whole of it into a spool (spool.h), with the owner's facts, as it is at now_ns. Errors: -ENOMEM: what is missing
+ * is missing in the spool, and its owner must give the spool up.
+ */
+int gw_traces_spool(const struct gw_traces *t, const struct gw_trace *trace, struct gw_slice facts, uint64_t now_ns,
+                    struct gw_spool_writer *w);
 /** Forget it. */
 void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace);
 

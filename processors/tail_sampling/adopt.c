@@ -3,6 +3,8 @@
  * A reload: an instance takes over what its predecessor keeps. Policies that ask something else of spans ask those that
  * wait when their trace is looked at the next time, one trace at a time, so that no turn is for all of them.
  */
+#include <errno.h>
+
 #include "otlp-proto/decode.h"
 #include "processors/tail_sampling/sampler.h"
 
@@ -90,6 +92,9 @@ int gw_tail_adopt(void *self, void *old_self)
 {
     struct gw_tail *s = self, *old = old_self;
 
+    if (gw_tail_is_owed(old) && s->ctx.shared != old->ctx.shared) /* it takes it up, and lets it go */
+        return -ENOTSUP;
+    s->is_taken_up = old->is_taken_up && s->ctx.shared == old->ctx.shared;
     SWAP(s->store, old->store);
     SWAP(s->log, old->log);
     SWAP(s->reasons, old->reasons);

@@ -114,12 +114,28 @@ static void put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t t
     l->at = (l->at + 1) % l->max;
 }
 
+void gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16])
+{
+    put(l, from, to);
+}
+
+void gw_tail_links_each(const struct gw_tail_links *l,
+                        void (*each)(void *arg, const uint8_t from[16], const uint8_t to[16]), void *arg)
+{
+    uint32_t at = l->n == l->max ? l->at : 0;
+
+    for (uint32_t i = 0; i < l->n; i++, at = (at + 1) % l->max)
+        each(arg, l->ring[at].id[FROM], l->ring[at].id[TO]);
+}
+
+static void adopt(void *arg, const uint8_t from[16], const uint8_t to[16])
+{
+    put(arg, from, to);
+}
+
 void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old)
 {
-    uint32_t at = old->n == old->max ? old->at : 0;
-
-    for (uint32_t i = 0; i < old->n; i++, at = (at + 1) % old->max)
-        put(l, old->ring[at].id[FROM], old->ring[at].id[TO]);
+    gw_tail_links_each(old, adopt, l);
 }
 
 bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row)

@@ -110,4 +110,13 @@ uint64_t gw_policies_shape(const struct gw_policies *p);
 /** Take over what limiters and composites of an older list hold, by the names of policies. */
 void gw_policies_adopt(struct gw_policies *p, const struct gw_policies *old);
 
+struct gw_buf;
+/** What limiters and composites hold, as bytes that gw_policies_load reads, under whatever policies there are then. */
+void gw_policies_save(const struct gw_policies *p, struct gw_buf *out);
+/**
+ * The same as adopt, of what `of` instances have saved, each of which had 1 / of of the traffic: the i-th of them.
+ * Buckets are as full as those were on average. Bytes that make no sense are left alone.
+ */
+void gw_policies_load(struct gw_policies *p, struct gw_slice saved, unsigned i, unsigned of);
+
 #endif

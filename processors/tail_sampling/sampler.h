@@ -40,7 +40,7 @@ struct gw_tail_conf {
     int strategy, overflow, without_trace_id, compress;
     struct gw_tail_cache_conf cache;
     const struct gw_node *policies;
-    const char *reason_attribute, *tail_storage;
+    const char *reason_attribute, *tail_storage, *storage;
 };
 
 /* ---- why and what ----------------------------------------------------------------------------------------- */
@@ -132,6 +132,10 @@ struct gw_tail {
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks;                /* kept spans are written with something */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
+    bool is_taken_up;          /* what an earlier process has left; or there is no storage */
+    bool is_spooled;           /* what is remembered is on disk, and what waited then */
+    bool is_spool_given_up;    /* the disk does not take it: what waits is decided */
+    uint64_t n_spooled;        /* spans that wait on disk now */
 
     /* Kept traces that are set aside: long ones, which leave in pieces, and those that found no memory; in order. */
     struct gw_trace *leaving, *leaving_last;
@@ -231,6 +235,18 @@ static inline uint64_t gw_tail_wall_ns(const struct gw_tail *s)
     return s->log ? gw_tail_log_now_ns(s->log) : gw_wall_ns(s->ctx.env);
 }
 
+/* spool.c: what waits, over the end of the process */
+int gw_tail_new_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
+void gw_tail_free_shared(void *shared);
+/** All that waits and what is remembered goes to disk, if the gateway leaves. False: it is to be decided. */
+bool gw_tail_spool(struct gw_tail *s, uint64_t now_ns);
+/** The other way, once, before anything else comes in. out NULL: nothing can leave to make room. */
+void gw_tail_take_up(struct gw_tail *s, struct gw_ports *out);
+/** Other workers have begun to, and have its part in their hands. */
+bool gw_tail_is_owed(const struct gw_tail *s);
+/** It goes with what it has: the gateway could not wait for it. */
+void gw_tail_spool_rest(struct gw_tail *s);
+
 /* take.c */
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out);
 
@@ -244,6 +260,10 @@ bool gw_tail_links_wanted(struct gw_tail *s, const uint8_t id[16]);
 /** A trace is kept: those that wait and are linked with it will be. */
 void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16]);
 void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old);
+void gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16]);
+/** The oldest first. */
+void gw_tail_links_each(const struct gw_tail_links *l,
+                        void (*each)(void *arg, const uint8_t from[16], const uint8_t to[16]), void *arg);
 uint64_t gw_tail_links_bytes(const struct gw_tail_links *l);
 
 #endif

@@ -103,6 +103,9 @@ static const struct gw_field fields[] = {
                   "lz4: pack traces that had no new span for a second; a fifth of the memory, half a µs more a span."),
     GW_ENUM_FIELD(struct gw_tail_conf, without_trace_id, "without_trace_id", "pass", idless,
                   "Spans without a trace id: pass them on, or reject them."),
+    GW_ID_FIELD(struct gw_tail_conf, storage, "storage", 1u << GW_EXTENSION,
+                "A file_storage to which goes at the end what waits and what is remembered, for the next start; empty: "
+                "it is decided."),
     {0},
 };
 
@@ -135,6 +138,9 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     if (c->max_bytes && c->max_bytes < MIN_BYTES)
         gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : &node->place,
                     "max_bytes must be 0 (no limit) or at least %u", (unsigned)MIN_BYTES);
+    if (*c->storage && c->drop_pending_traces_on_shutdown)
+        gw_diag_add(diag, GW_DIAG_ERROR, &node->place,
+                    "drop_pending_traces_on_shutdown drops what storage would keep: one of them");
 }
 
 /* Without policies, where a key is unknown, they may be meant by it, and that is told already. */
@@ -157,6 +163,7 @@ static void destroy(void *self)
 
     if (!s)
         return;
+    gw_tail_spool_rest(s);
     gw_tail_meter_show(&s->meter, 0, 0);
     gw_traces_free(s->store);
     gw_policies_free(s->policies);
@@ -237,7 +244,7 @@ static uint64_t held(void *self)
 {
     const struct gw_tail *s = self;
 
-    return (s->store ? gw_traces_n_spans(s->store) - s->n_left : 0) + s->n_spans;
+    return (s->store ? gw_traces_n_spans(s->store) - s->n_left : 0) + s->n_spans + s->n_spooled;
 }
 
 static void show(struct gw_tail *s)
@@ -329,8 +336,9 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
     uint64_t begin = gw_mono_ns(s->ctx.env), before;
-    bool more = false;
+    bool more = false, was_taken_up = s->is_taken_up;
 
+    gw_tail_take_up(s, out);
     if (!s->store)
         return GW_DONE;
     before = gw_traces_n(s->store);
@@ -342,7 +350,7 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
         (void)gw_tail_flush(s, out);
     }
     (void)gw_traces_cool(s->store, gw_tail_now_ns(s), COOL_BYTES); /* none with compress: none */
-    if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before) {
+    if (now_ns / S != s->shown_ns / S || gw_traces_n(s->store) != before || !was_taken_up) {
         gw_metric_observe(s->meter.timer_latency, (double)((gw_mono_ns(s->ctx.env) - begin) / 1000000));
         show(s);
         s->shown_ns = now_ns;
@@ -378,18 +386,26 @@ static void leave_to_journal(struct gw_tail *s, struct gw_ports *out)
     gw_buf_reset(&s->body);
 }
 
+/* What is decided leaves, what waits goes to disk or is decided. True: there is more of it. */
+static bool let_all_go(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    if (s->store)
+        (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
+    if (s->leaving)
+        return true;
+    return !gw_tail_spool(s, now_ns) && s->store && (work(s, next_oldest, decide_last, now_ns, out) || s->leaving);
+}
+
 static int drain(void *self, struct gw_ports *out)
 {
     struct gw_tail *s = self;
-    uint64_t now_ns = gw_mono_ns(s->ctx.env);
     bool more = false;
 
-    if (s->store && s->log) {
+    gw_tail_take_up(s, out);
+    if (!s->log)
+        more = let_all_go(s, gw_mono_ns(s->ctx.env), out);
+    else if (s->store)
         leave_to_journal(s, out);
-    } else if (s->store) {
-        (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
-        more = s->leaving || work(s, next_oldest, decide_last, now_ns, out) || s->leaving;
-    }
     more |= !gw_tail_flush(s, out);
     if (!more) { /* it is charged to the process */
         gw_traces_free(s->store);
@@ -397,6 +413,12 @@ static int drain(void *self, struct gw_ports *out)
     }
     show(s);
     return more ? GW_MORE : GW_DONE;
+}
+
+static void consume(void *self, struct gw_view *v, struct gw_ports *out)
+{
+    gw_tail_take_up(self, out);
+    gw_tail_consume(self, v, out);
 }
 
 const struct gw_component gw_processor_tail_sampling = {
@@ -413,9 +435,11 @@ const struct gw_component gw_processor_tail_sampling = {
     .conf_size = sizeof(struct gw_tail_conf),
     .check = check,
     .check_trees = check_trees,
+    .create_shared = gw_tail_new_shared,
+    .destroy_shared = gw_tail_free_shared,
     .create = create,
     .destroy = destroy,
-    .consume = gw_tail_consume,
+    .consume = consume,
     .tick = tick,
     .drain = drain,
     .held = held,

@@ -148,16 +148,23 @@ def sampling():
 
 
 def tail_sampling():
-    """A trace with an error is there when it is decided, and says why."""
+    """A trace with an error is there when it is decided, and says why; one that waits at the end is there after the next start."""
     d = pathlib.Path(tempfile.mkdtemp())
     failed = ExportTraceServiceRequest()
     s = failed.resource_spans.add().scope_spans.add().spans.add()
     s.trace_id, s.span_id, s.name, s.status.code = b"\1" * 16, b"\2" * 8, "failed-span", 2
-    with Example("tail-sampling.yaml", {"ARCHIVE_DIR": str(d), "DECISION_WAIT": "1s"}) as gw:
+    env = {"ARCHIVE_DIR": str(d), "DECISION_WAIT": "1s", "STAUNCH_DATA": str(d / "data")}
+    with Example("tail-sampling.yaml", env) as gw:
         status, _, answer = post("http://127.0.0.1:4318/v1/traces", failed.SerializeToString(), {"Content-Type": "application/x-protobuf"})
         equal(status, 200, f"{answer!r}")
         wait_for("the decision", 10, contains(d / "traces.jsonl", "failed-span"))
         check(contains(d / "traces.jsonl", "staunch.sampling.policy")(), "the span says which policy kept it")
+        s.trace_id, s.name = b"\3" * 16, "waiting-span"
+        equal(post("http://127.0.0.1:4318/v1/traces", failed.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
+        gw.stop()
+        check(not contains(d / "traces.jsonl", "waiting-span")(), "it waits on disk")
+    with Example("tail-sampling.yaml", env) as gw:
+        wait_for("the decision after the start", 10, contains(d / "traces.jsonl", "waiting-span"))
         gw.stop()
 
 
