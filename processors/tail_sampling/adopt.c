@@ -79,6 +79,7 @@ void gw_tail_limit(struct gw_tail *s)
 /* Something stands there when there was no memory for it. */
 static void swap_body(struct gw_tail *s, struct gw_tail *old)
 {
+    SWAP(s->payload, old->payload);
     SWAP(s->body, old->body);
     SWAP(s->n_parts, old->n_parts);
     SWAP(s->n_spans, old->n_spans);

@@ -9,7 +9,9 @@
 #include "values/sampling.h"
 
 /* LEAST_SPANS: a piece is not made smaller for the sake of a sink that has little room. */
-enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, KEEP_BYTES = 8 << 20, LEAST_SPANS = 256 };
+enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, LEAST_SPANS = 256 };
+/* BODY_BYTES: of a batch, unless one trace or piece needs more. They are a class of the stock: used again, warm. */
+enum { BODY_BYTES = (1 << 20) - GW_PAYLOAD_PAD, MAX_BODY_BYTES = 1 << 30 };
 
 void gw_tail_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason)
 {
@@ -97,6 +99,39 @@ static void mark_parts(struct gw_tail *s, struct gw_view *v, const struct gw_tai
     }
 }
 
+/* ---- body ------------------------------------------------------------------------------------------------- */
+
+void gw_tail_drop_body(struct gw_tail *s)
+{
+    s->payload = gw_payload_unref(s->payload);
+    s->body = (struct gw_buf){0};
+}
+
+/* A payload, or one of twice the size. False: no memory, or it is as large as any may be. */
+static bool grow_body(struct gw_tail *s)
+{
+    size_t n = s->body.n, bytes = s->payload ? 2 * (size_t)s->payload->cap : BODY_BYTES;
+
+    if (bytes > MAX_BODY_BYTES)
+        return false;
+    if (s->payload) {
+        s->payload->n = (uint32_t)n;
+        if (gw_payload_reserve(s->payload, bytes - n) < 0)
+            return false;
+    } else if (!(s->payload = gw_payload_new(bytes))) {
+        return false;
+    }
+    s->body = (struct gw_buf){.p = s->payload->p, .n = n, .cap = s->payload->cap, .max_bytes = s->payload->cap};
+    return true;
+}
+
+/* What is to be written did not fit. What stands there goes on; when nothing does, body grows. */
+static bool make_room(struct gw_tail *s, struct gw_ports *out)
+{
+    s->body.failed = s->body.starved = false;
+    return s->n_spans ? gw_tail_flush(s, out) : grow_body(s);
+}
+
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
 enum sent { SENT, NO_MEMORY, UNREADABLE };
@@ -110,16 +145,17 @@ static bool has_memory(const struct gw_tail *s, size_t bytes)
     return !c || used + bytes <= atomic_load_explicit(&c->hard_bytes, memory_order_relaxed);
 }
 
+/* The batch has the bytes where they were written. */
 static int decode(struct gw_tail *s, struct gw_batch *b)
 {
     static const struct gw_limits limits = {
         .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
     struct gw_err err = {""};
-    struct gw_ref at;
-    int rc = gw_batch_append(b, gw_buf_slice(&s->body), &at);
+    int rc;
 
-    if (rc == 0)
-        rc = gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err);
+    s->payload->n = (uint32_t)s->body.n;
+    gw_batch_set_payload(b, gw_payload_ref(s->payload));
+    rc = gw_decode(b, gw_buf_slice(&s->body), &limits, NULL, &err);
     if (rc < 0 && rc != -ENOMEM)
         gw_log(&s->ctx.logger, GW_LOG_ERROR, "kept spans are lost: %s", err.text);
     return rc;
@@ -160,10 +196,7 @@ bool gw_tail_flush(struct gw_tail *s, struct gw_ports *out)
         return false;
     if (sent == UNREADABLE)
         gw_tail_settle(out, s->n_spans, GW_FAILED, "unreadable");
-    if (s->body.cap > KEEP_BYTES)
-        gw_buf_clear(&s->body);
-    else
-        gw_buf_reset(&s->body);
+    gw_tail_drop_body(s);
     s->n_parts = s->n_spans = 0;
     return true;
 }
@@ -191,17 +224,21 @@ bool gw_tail_is_long(const struct gw_trace *t)
 
 static bool is_full(const struct gw_tail *s)
 {
-    return s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES;
+    return s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS;
 }
 
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out)
 {
+    int rc;
+
     if (is_full(s) && !gw_tail_flush(s, out))
         return false;
-    if (gw_traces_write(s->store, t, &s->body) < 0) {
-        s->body.failed = s->body.starved = false;
+    do {
+        rc = gw_traces_write(s->store, t, &s->body);
+    } while (rc == -E2BIG && make_room(s, out));
+    s->body.failed = s->body.starved = false;
+    if (rc < 0)
         return false;
-    }
     add_part(s, t, t->n_spans, reason);
     return true;
 }
@@ -225,13 +262,16 @@ static uint32_t room_for(const struct gw_tail *s, const struct gw_trace *t, stru
 uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, bool as_room, struct gw_ports *out)
 {
     uint32_t n, spans = as_room ? room_for(s, t, out) : BATCH_SPANS;
+    int rc;
 
     if (!spans || !gw_tail_flush(s, out))
         return 0;
-    if (gw_traces_write_piece(s->store, t, &s->left, spans, BATCH_BYTES, &s->body, &n) < 0) {
-        s->body.failed = s->body.starved = false;
+    do {
+        rc = gw_traces_write_piece(s->store, t, &s->left, spans, BATCH_BYTES, &s->body, &n);
+    } while (rc == -E2BIG && make_room(s, out));
+    s->body.failed = s->body.starved = false;
+    if (rc < 0)
         return 0;
-    }
     add_part(s, t, n, gw_tail_facts(t)->reason);
     (void)gw_tail_flush(s, out); /* else it stands there, and has left the store all the same */
     return n;

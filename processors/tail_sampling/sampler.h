@@ -124,7 +124,8 @@ struct gw_tail {
     struct gw_tail_log *log;     /* behind a journal (kept.c); else NULL */
     struct gw_tail_meter meter;
     struct gw_batch_pool *pool;
-    struct gw_buf body, text; /* spans on their way out; scratch */
+    struct gw_payload *payload; /* body's memory, of the worker's stock; or NULL */
+    struct gw_buf body, text;   /* spans on their way out; scratch */
     struct gw_tail_part parts[GW_TAIL_PARTS];
     uint32_t n_parts, n_spans; /* in body */
     const char *receiver;      /* of all of body; NULL when they differ */
@@ -197,6 +198,8 @@ bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struc
 bool gw_tail_is_long(const struct gw_trace *t);
 /** Its next spans, as a batch of their own. 0: no memory, or with as_room no room. */
 uint32_t gw_tail_write_piece(struct gw_tail *s, struct gw_trace *t, bool as_room, struct gw_ports *out);
+/** Forget what stands in body. */
+void gw_tail_drop_body(struct gw_tail *s);
 /** What stands in body goes on. False: out of memory, it stays. */
 bool gw_tail_flush(struct gw_tail *s, struct gw_ports *out);
 /** Rows that nobody waits for and that are in no view. */

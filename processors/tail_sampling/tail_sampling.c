@@ -23,7 +23,7 @@
 #define TICK_NS (S / 10)
 
 /* Decisions in one tick() or drain(): what is left waits for the next turn, and requests do not wait for it. */
-enum { TICK_SPANS = 16384, TICK_TRACES = 8192, MAX_BODY_BYTES = 1 << 30 };
+enum { TICK_SPANS = 16384, TICK_TRACES = 8192 };
 enum { MIN_BYTES = 1 << 20, COOL_BYTES = 8 << 20 }; /* to be packed in a tick: 7 ms */
 
 static const char *const strategies[] = {"trace-complete", "span-ingest", NULL};
@@ -174,7 +174,7 @@ static void destroy(void *self)
     gw_tail_log_free(s->log);
     if (s->pool)
         gw_batch_pool_free(s->pool);
-    gw_buf_clear(&s->body);
+    gw_tail_drop_body(s);
     gw_buf_clear(&s->text);
     free(s);
 }
@@ -230,7 +230,6 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     if (s->max_bytes && s->max_bytes < GW_TRACES_MIN_BUDGET_BYTES)
         s->max_bytes = GW_TRACES_MIN_BUDGET_BYTES;
     s->marks = s->conf->use_trace_state || s->conf->record_policy || s->conf->dry_run || *s->conf->reason_attribute;
-    gw_buf_init(&s->body, MAX_BODY_BYTES);
     gw_buf_init(&s->text, GW_TRACE_STATE_BYTES);
     gw_tail_meter_init(&s->meter, ctx->meter);
     p = policies_conf(s->conf, ctx);

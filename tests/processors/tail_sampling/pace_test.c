@@ -142,6 +142,37 @@ static void a_heap_leaves_faster(void **state)
     gw_tail_close(&r);
 }
 
+/* ---- batches ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Scenario: 20 traces of 100 KB are due at once, and one of 3 MB
+ * Guarantees: the many leave in batches of a MiB; the large one is not divided, and all leave whole and in order
+ */
+static void batches_are_of_a_mib_and_a_trace_of_less_than_four_is_one(void **state)
+{
+    (void)state;
+    gw_tail_open(&r, "decision_wait: 1s\n" ALL);
+    for (unsigned i = 1; i <= 20; i++)
+        gw_tail_send_many(&r, i, 1, 100, 1000);
+    gw_test_env_advance(&r.p.te, SECOND);
+    while (gw_tail_held(&r))
+        assert_true(one_tick() > 0);
+    assert_int_equal(r.n_rows, 2000);
+    assert_true(r.n_batches >= 2 && r.n_batches <= 3);
+    assert_true(r.n_most >= 800 && r.n_most * 1000 < 1 << 20);
+    for (unsigned i = 0; i < 6; i++)
+        gw_tail_send_many(&r, 21, 1 + i * 500, 500, 1000);
+    r.n_batches = 0;
+    gw_test_env_advance(&r.p.te, SECOND);
+    while (gw_tail_held(&r))
+        assert_true(one_tick() > 0);
+    assert_int_equal(r.n_batches, 1);
+    assert_int_equal(r.n_most, 3000);
+    for (unsigned i = 1; i <= 21; i++)
+        assert_int_equal(in_order(i), i <= 20 ? 100 : 3000);
+    gw_tail_close(&r);
+}
+
 /* ---- room ------------------------------------------------------------------------------------------------- */
 
 /*
@@ -297,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_long_trace_leaves_at_a_pace),
         cmocka_unit_test(long_traces_leave_one_behind_the_other),
         cmocka_unit_test(a_heap_leaves_faster),
+        cmocka_unit_test(batches_are_of_a_mib_and_a_trace_of_less_than_four_is_one),
         cmocka_unit_test(a_long_trace_waits_for_room),
         cmocka_unit_test(a_full_house_does_not_wait_for_room),
         cmocka_unit_test(the_end_does_not_wait_for_room),
