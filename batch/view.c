@@ -34,6 +34,7 @@ static uint32_t owner_count(const struct gw_batch *b, enum gw_owner o)
     case GW_OWN_ROW:
         return b->n_rows;
     case GW_OWN_METRIC:
+    case GW_OWN_DATA:
         return b->n_metrics;
     case GW_N_OWNERS:
         break;
@@ -252,6 +253,7 @@ static inline struct gw_range range_of(const struct gw_view *v, enum gw_owner o,
         return b->attr[index];
     case GW_OWN_METRIC:
         return b->metrics[index].metadata;
+    case GW_OWN_DATA:
     case GW_N_OWNERS:
         break;
     }

@@ -14,8 +14,8 @@
 #include "batch/batch.h"
 #include "core/arena.h"
 
-/** What an attribute or a field belongs to. */
-enum gw_owner { GW_OWN_RESOURCE, GW_OWN_SCOPE, GW_OWN_ROW, GW_OWN_METRIC, GW_N_OWNERS };
+/** What an attribute or a field belongs to. DATA, by the metric's index: its Gauge, Sum, … message; fields only. */
+enum gw_owner { GW_OWN_RESOURCE, GW_OWN_SCOPE, GW_OWN_ROW, GW_OWN_METRIC, GW_OWN_DATA, GW_N_OWNERS };
 
 enum gw_patch_op {
     GW_P_ATTR_SET,    /* attribute `key` = value; at attr when it existed in the batch, else appended */

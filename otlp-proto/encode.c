@@ -48,13 +48,13 @@ static uint32_t metrics_from(const struct gw_batch *b, uint32_t scope)
 static bool scope_is_whole(const struct gw_enc *e, uint32_t scope)
 {
     const struct gw_batch *b = e->b;
-    const uint32_t *heads = e->v->heads[GW_OWN_METRIC];
+    const uint32_t *heads = e->v->heads[GW_OWN_METRIC], *data = e->v->heads[GW_OWN_DATA];
 
     if (gw_view_is_patched(e->v, GW_OWN_SCOPE, scope) || !rows_are_whole(e, b->scopes[scope].rows))
         return false;
-    if (heads)
+    if (heads || data)
         for (uint32_t m = metrics_from(b, scope); m < b->n_metrics && b->metrics[m].scope == scope; m++)
-            if (heads[m])
+            if ((heads && heads[m]) || (data && data[m]))
                 return false;
     return true;
 }
@@ -117,20 +117,26 @@ static void put_children(struct gw_enc *e, struct gw_wire_walk *w, const struct 
     w->p = e->b->base + last->off + last->len;
 }
 
-static void put_metric_data(struct gw_enc *e, unsigned field, const struct gw_metric_desc *m)
+static void put_metric_data(struct gw_enc *e, unsigned field, uint32_t metric)
 {
+    const struct gw_metric_desc *m = &e->b->metrics[metric];
+    bool patched = gw_view_is_patched(e->v, GW_OWN_DATA, metric);
     struct gw_wire_walk w = gw_wire_walk(gw_batch_slice(e->b, m->data));
     size_t at = gw_enc_open(e, field, m->data.len);
     struct gw_wire_field f;
     bool done = false;
 
     while (gw_wire_next(&w, &f) > 0) {
-        if (f.number != 1)
+        if (f.number != 1 && patched)
+            gw_enc_field(e, GW_OWN_DATA, metric, &f, w.p);
+        else if (f.number != 1)
             gw_enc_put(e, f.at, (size_t)(w.p - f.at));
         else if (!done)
             put_children(e, &w, &f, m->rows);
         done |= f.number == 1;
     }
+    if (patched)
+        gw_enc_appended(e, GW_OWN_DATA, metric);
     gw_enc_close(e, at, m->data.len);
 }
 
@@ -142,14 +148,14 @@ static void put_metric(struct gw_enc *e, uint32_t metric)
     struct gw_wire_field f;
     size_t at;
 
-    if (!patched && rows_are_whole(e, m->rows)) {
+    if (!patched && !gw_view_is_patched(e->v, GW_OWN_DATA, metric) && rows_are_whole(e, m->rows)) {
         put_message(e, 2, m->raw);
         return;
     }
     at = gw_enc_open(e, 2, m->raw.len);
     while (gw_wire_next(&w, &f) > 0) {
         if (f.val.p == e->b->base + m->data.off && f.wire == GW_LEN && f.number >= 5 && f.number <= 11)
-            put_metric_data(e, f.number, m);
+            put_metric_data(e, f.number, metric);
         else if (patched)
             gw_enc_field(e, GW_OWN_METRIC, metric, &f, w.p);
         else
@@ -357,6 +363,27 @@ static size_t expected_bytes(const struct gw_view *v)
     return (size_t)(wire + v->n_patches * UINT64_C(64) + 64);
 }
 
+static void forget_kvs(struct gw_enc *e, struct gw_enc_kv *kvs)
+{
+    e->kvs = kvs;
+    for (unsigned i = 0; i < GW_N_KVS; i++)
+        kvs[i].edit = kvs[i].turn = 0; /* their bytes need no clearing */
+}
+
+int gw_encode_segment(const struct gw_view *v, uint32_t segment, struct gw_buf *out)
+{
+    const struct gw_segment *s = &v->batch->segments[segment];
+    struct gw_enc_kv kvs[GW_N_KVS + 1];
+    struct gw_enc e;
+
+    if (v->failed)
+        return -ENOMEM;
+    gw_enc_begin(&e, v, out, s->wire.len + (size_t)64);
+    forget_kvs(&e, kvs);
+    put_segment(&e, s);
+    return gw_enc_finish(&e);
+}
+
 int gw_encode(const struct gw_view *v, struct gw_buf *out)
 {
     struct gw_enc_kv kvs[GW_N_KVS + 1];
@@ -365,9 +392,7 @@ int gw_encode(const struct gw_view *v, struct gw_buf *out)
     if (v->failed)
         return -ENOMEM; /* half edited: not to be sent */
     gw_enc_begin(&e, v, out, expected_bytes(v));
-    e.kvs = kvs;
-    for (unsigned i = 0; i < GW_N_KVS; i++)
-        kvs[i].edit = kvs[i].turn = 0; /* their bytes need no clearing */
+    forget_kvs(&e, kvs);
     if (gw_view_is_untouched(v)) {
         put_wire(&e);
     } else {

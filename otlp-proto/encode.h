@@ -17,6 +17,8 @@
  * Cost      an untouched view is one memcpy; 10 ns a span regrouped, 20 with one attribute out and one in
  */
 int gw_encode(const struct gw_view *v, struct gw_buf *out);
+/** The same of the request of one segment alone; nothing when it has no kept row. */
+int gw_encode_segment(const struct gw_view *v, uint32_t segment, struct gw_buf *out);
 /**
  * One row alone, in the envelope of its resource and scope: what a dead letter keeps. The row need not be kept. Costs
  * as much for one of many rows as for one of few; unknown fields of an envelope that stand between its children are

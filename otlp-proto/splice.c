@@ -195,6 +195,8 @@ unsigned gw_enc_attr_field(const struct gw_batch *b, enum gw_owner o, uint32_t i
         return 3;
     case GW_OWN_METRIC:
         return 12;
+    case GW_OWN_DATA:
+        return 0; /* has none */
     case GW_OWN_ROW:
     case GW_N_OWNERS:
         break;

@@ -88,8 +88,9 @@ struct gw_component {
     unsigned reads, writes;     /* OR of enum gw_column_set */
     unsigned makes; /* connectors: the one signal that leaves by port 0, whatever came in; 0 = the one that came in */
     /**
-     * "trace_id", or NULL: rows of equal trace id meet in the instance of one worker, whichever worker they came to.
-     * Those without one stay; so do data points. Rows of one trace and one connection keep their order.
+     * "trace_id", "series", or NULL: rows of equal trace id, or data points of one series, meet in the instance of one
+     * worker, whichever worker they came to. Spans and records without a trace id stay; so does what has no such key
+     * at all. Rows of one key and one connection keep their order.
      */
     const char *partition_by;
     /** Connectors with open(): by what rows that come out of it are parted among the workers; as partition_by. */

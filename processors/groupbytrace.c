@@ -340,7 +340,7 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
     struct self *s = self;
     uint64_t *absorbed;
 
-    if (gw_traces_flatten(v) < 0)
+    if (gw_view_flatten(v) < 0)
         v->failed = true;
     absorbed = gw_arena_zalloc(v->arena, (v->batch->n_rows / 64 + 1) * sizeof(*absorbed));
     if (!absorbed)

@@ -62,6 +62,12 @@ static void node_metrics(struct node *n, enum gw_signal signal)
         n->duration->scale = 1e-9; /* the sum is kept in ns */
 }
 
+/* Data points have no trace, spans and records no series. */
+static bool is_partitioned(const struct gw_component *c, enum gw_signal signal, unsigned n_workers)
+{
+    return c->partition_by && n_workers > 1 && (signal == GW_METRICS) == (strcmp(c->partition_by, "series") == 0);
+}
+
 static int make_node(struct share *sh, struct node *n, const struct gw_service_component *c,
                      const struct gw_service_pipeline *p, enum gw_signal signal, struct gw_err *err)
 {
@@ -73,7 +79,7 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     gw_buf_init(&n->letters, MAX_LETTERS_BYTES);
     gw_graph_fill_ctx(sh->graph, &n->ctx, c, p ? p->id : NULL, signal, w->index);
     node_metrics(n, signal);
-    n->is_partitioned = c->type->partition_by && signal != GW_METRICS && w->engine->n_workers > 1 &&
+    n->is_partitioned = is_partitioned(c->type, signal, w->engine->n_workers) &&
                         !(p && sh->graph->pipelines[p->index].keeping); /* then the journal has parted them */
     if (n->is_partitioned)
         sh->graph->is_partitioned = true;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "batch/series_hash.h"
 #include "core/hash.h"
 #include "log/flight.h"
 #include "queue/held.h"
@@ -31,6 +32,18 @@ static unsigned owner_of(const struct worker *w, const uint8_t id[16])
     if (memcmp(id, zeros, 16) == 0)
         return w->index;
     return gw_hash_deal(gw_slice_of(id, 16), w->engine->n_workers);
+}
+
+/* Data points, by their series. */
+static void find_owners_of_points(const struct worker *w, const struct gw_view *v, uint16_t *owners, uint32_t *counts)
+{
+    struct gw_series_hash h;
+
+    gw_series_hash_begin(&h, v);
+    for (uint32_t r = gw_view_next(v, 0); r < v->batch->n_rows; r = gw_view_next(v, r + 1)) {
+        owners[r] = (uint16_t)((gw_series_hash_row(&h, r) >> 32) * w->engine->n_workers >> 32);
+        counts[owners[r]]++;
+    }
 }
 
 /* Owner and number of rows by worker. Spans of one trace often come one behind the other: one hash for all of them. */
@@ -234,7 +247,10 @@ void gw_shuffle_split(struct node *n, struct gw_view *v)
         refuse(w, v);
         return;
     }
-    find_owners(w, v, owners, counts);
+    if (v->batch->signal == GW_METRICS)
+        find_owners_of_points(w, v, owners, counts);
+    else
+        find_owners(w, v, owners, counts);
     n_parts = count_owners(w, counts);
     if (n_parts == 0)
         return;

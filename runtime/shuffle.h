@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows on their way from one worker to another. A component that names `partition_by` sees all rows of equal key in
- * the instance of one worker, their owner. Whoever has rows of others in front of such a node hands them over:
+ * Rows on their way from one worker to another. A component that names `partition_by` sees all rows of equal key (trace
+ * id; of data points: series, batch/series_hash.h) in the instance of one worker, their owner. Whoever has rows of
+ * others in front of such a node hands them over:
  *
  *   worker A   view ─┬─ its own rows ─► consume()
  *                    └─ parts {batch, rows, node} ─► outbox ─► end of the turn ─► inbox of B, woken once

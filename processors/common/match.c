@@ -6,7 +6,7 @@
 #include "values/pattern.h"
 #include "values/value.h"
 
-static const struct gw_field regexp_fields[] = {
+const struct gw_field gw_match_regexp_fields[] = {
     {GW_FIELD_(struct gw_match_regexp_conf, cache_enabled, "cacheenabled", GW_F_BOOL, "false", 0, 0,
                "The Collector's cache of results; patterns are compiled to machine code here."),
      .flags = GW_FF_NO_EFFECT},
@@ -35,7 +35,7 @@ static const struct gw_field severity_fields[] = {
 #define C struct gw_match_conf
 const struct gw_field gw_match_fields[] = {
     GW_STRING_FIELD(C, match_type, "match_type", "", "strict (equal) or regexp (RE2, somewhere in the text)."),
-    GW_OPTIONAL_BLOCK_FIELD(C, regexp, has_regexp, "regexp", regexp_fields, 0, "Options of regexp."),
+    GW_OPTIONAL_BLOCK_FIELD(C, regexp, has_regexp, "regexp", gw_match_regexp_fields, 0, "Options of regexp."),
     GW_STRINGS_FIELD(C, services, "services", "service.name of the resource. Spans."),
     GW_STRINGS_FIELD(C, span_names, "span_names", "Names of spans."),
     GW_STRINGS_FIELD(C, span_kinds, "span_kinds", "SPAN_KIND_SERVER and the like."),

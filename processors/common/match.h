@@ -40,6 +40,7 @@ struct gw_match_conf {
     struct gw_match_severity_conf severity;
 };
 extern const struct gw_field gw_match_fields[];
+extern const struct gw_field gw_match_regexp_fields[];
 
 struct gw_match;
 

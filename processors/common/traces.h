@@ -28,6 +28,7 @@
 #include "core/buf.h"
 #include "core/env.h"
 #include "processors/common/blocks.h"
+#include "processors/common/flatten.h"
 
 struct gw_traces;
 
@@ -95,7 +96,7 @@ struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16]);
  */
 struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64_t now_ns, uint64_t due_ns);
 /**
- * Keep these rows of the batch for a trace: rows[] ascending, all of one scope, none patched (gw_traces_flatten).
+ * Keep these rows of the batch for a trace: rows[] ascending, all of one scope, none patched (gw_view_flatten).
  *
  * Errors    -ENOSPC no room; -ENOMEM; -EOVERFLOW: this trace has 4 GiB or 2^32 - 1 spans, whatever else is decided.
  *           Nothing is kept then
@@ -157,13 +158,5 @@ uint64_t gw_traces_n_spans(const struct gw_traces *t);
 uint64_t gw_traces_held_bytes(const struct gw_traces *t);
 /** The same, asked of every part anew: for tests, must be equal. */
 uint64_t gw_traces_count_bytes(const struct gw_traces *t);
-
-/**
- * The same rows without patches: a view whose batch is the encoded rows decoded again, a segment for each request that
- * has rows left. An unpatched view comes back as it is. Takes v; the tickets go along.
- *
- * Errors    -ENOMEM, -E2BIG, -EBADMSG: v is as it was
- */
-int gw_traces_flatten(struct gw_view *v);
 
 #endif

@@ -399,7 +399,7 @@ static bool prepare(struct taking *k)
 {
     size_t bytes;
 
-    if (gw_traces_flatten(k->v) < 0)
+    if (gw_view_flatten(k->v) < 0)
         return false;
     bytes = (k->v->batch->n_rows / 64 + 1) * sizeof(uint64_t);
     k->absorbed = gw_arena_zalloc(k->v->arena, bytes);

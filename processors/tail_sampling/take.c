@@ -427,7 +427,7 @@ static bool make_bitmap(struct gw_view *v)
 /* Everything that may fail before the first row is taken. */
 static int prepare(struct taking *k, struct gw_trace_groups *groups)
 {
-    int rc = gw_tail_open_store(k->s) ? gw_traces_flatten(k->v) : -ENOMEM;
+    int rc = gw_tail_open_store(k->s) ? gw_view_flatten(k->v) : -ENOMEM;
 
     if (rc == 0)
         rc = gw_trace_groups_of(k->v, groups);

@@ -6,7 +6,8 @@
 
 static const char *field_of(struct gw_validation *t, enum gw_owner o, struct gw_slice key)
 {
-    static const char *const where[GW_N_OWNERS] = {"resource.attributes", "scope.attributes", "attributes", "metadata"};
+    static const char *const where[GW_N_OWNERS] = {"resource.attributes", "scope.attributes", "attributes", "metadata",
+                                                   ""};
 
     return gw_validate_text(t, "%s[\"%.*s\"]", where[o], KEY(key));
 }

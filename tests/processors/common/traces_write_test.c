@@ -457,11 +457,11 @@ static void test_flatten(void **state)
     assert_int_equal(gw_view_remove(&v, 1), 0);
     assert_int_equal(gw_view_remove(&v, 2), 0);
     before = v.batch;
-    assert_int_equal(gw_traces_flatten(&v), 0);
+    assert_int_equal(gw_view_flatten(&v), 0);
     assert_ptr_equal(v.batch, before);
     gw_view_attr_set(&v, GW_OWN_ROW, 0, GW_SLICE("k"), &value);
     gw_view_attr_set(&v, GW_OWN_RESOURCE, gw_batch_resource_of(b, 4), GW_SLICE("k"), &value);
-    assert_int_equal(gw_traces_flatten(&v), 0);
+    assert_int_equal(gw_view_flatten(&v), 0);
     b = v.batch;
     assert_ptr_not_equal(b, before);
     assert_int_equal(v.n_patches, 0);

@@ -138,6 +138,22 @@ def span_metrics():
     shutil.rmtree(d)
 
 
+def temporality():
+    d = pathlib.Path(tempfile.mkdtemp())
+    q = ExportMetricsServiceRequest()
+    data = q.resource_metrics.add().scope_metrics.add().metrics.add(name="requests").sum
+    data.aggregation_temporality, data.is_monotonic = 2, True
+    for value in (5, 12):
+        data.data_points.add(time_unix_nano=NOW + value, as_int=value)
+    with Example("temporality.yaml", {"METRICS": str(d / "metrics.json")}) as gw:
+        status, _, answer = post("http://127.0.0.1:4318/v1/metrics", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        equal(status, 200, f"temporality.yaml: {answer!r}")
+        wait_for("temporality.yaml: the difference", 10, contains(d / "metrics.json", '"asInt":"7"'))
+        check(contains(d / "metrics.json", '"aggregationTemporality":1')(), "temporality.yaml: a delta")
+        gw.stop()
+    shutil.rmtree(d)
+
+
 def sampling():
     d = pathlib.Path(tempfile.mkdtemp())
     with Example("sampling.yaml", {"ARCHIVE_DIR": str(d), "SAMPLING_PERCENTAGE": "100"}) as gw:
@@ -317,7 +333,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"rollup.yaml": rollup, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"rollup.yaml": rollup, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}

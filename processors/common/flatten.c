@@ -1,44 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Patched rows are encoded and decoded again, request by request: what the store keeps are wire bytes. */
+/* Patched rows are encoded and decoded again, request by request. */
 #include <errno.h>
 
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
-#include "processors/common/traces.h"
+#include "processors/common/flatten.h"
 
 enum { MAX_PAYLOAD_BYTES = INT32_MAX };
 
-/* The view's rows of one segment; shares everything with v. Errors: -ENOMEM. */
-static int narrow(const struct gw_view *v, struct gw_range rows, struct gw_view *ret)
+static int flatten_segment(const struct gw_view *v, uint32_t index, struct gw_buf *wire, struct gw_batch *to)
 {
-    uint32_t n = v->batch->n_rows, words = (n + 63) / 64;
-
-    *ret = *v;
-    ret->kept = gw_arena_zalloc(v->arena, (words + 1) * sizeof(*ret->kept));
-    if (!ret->kept)
-        return -ENOMEM;
-    for (uint32_t r = rows.begin; r < rows.end; r++)
-        if (gw_view_has(v, r))
-            ret->kept[r / 64] |= UINT64_C(1) << (r % 64);
-    ret->n_rows = gw_view_count(v, rows);
-    return 0;
-}
-
-static int flatten_segment(const struct gw_view *v, const struct gw_segment *s, struct gw_buf *wire,
-                           struct gw_batch *to)
-{
+    const struct gw_segment *s = &v->batch->segments[index];
     struct gw_limits limits = GW_LIMITS_DEFAULT;
-    struct gw_view part;
     struct gw_ref at;
-    int r = narrow(v, s->rows, &part);
+    int r;
 
-    if (r < 0 || part.n_rows == 0)
-        return r;
+    if (gw_view_count(v, s->rows) == 0)
+        return 0;
     limits.depth = GW_DEPTH_MAX; /* the receiver has looked already */
     limits.rows = UINT32_MAX;
     limits.decode_bytes_per_byte = UINT32_MAX;
     gw_buf_reset(wire);
-    r = gw_encode(&part, wire);
+    r = gw_encode_segment(v, index, wire);
     if (r == 0)
         r = gw_batch_append(to, gw_buf_slice(wire), &at);
     if (r == 0)
@@ -46,7 +29,7 @@ static int flatten_segment(const struct gw_view *v, const struct gw_segment *s, 
     return r;
 }
 
-int gw_traces_flatten(struct gw_view *v)
+int gw_view_flatten(struct gw_view *v)
 {
     struct gw_batch *b;
     struct gw_buf wire;
@@ -60,7 +43,7 @@ int gw_traces_flatten(struct gw_view *v)
         return -ENOMEM;
     gw_buf_init(&wire, MAX_PAYLOAD_BYTES);
     for (uint32_t i = 0; r == 0 && i < v->batch->n_segments; i++)
-        r = flatten_segment(v, &v->batch->segments[i], &wire, b);
+        r = flatten_segment(v, i, &wire, b);
     gw_buf_clear(&wire);
     if (r == 0) {
         b->meta = gw_meta_ref(v->batch->meta);

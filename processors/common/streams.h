@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a processor remembers of each series of data points that comes by: a table of metrics (resource, scope, name,
+ * unit, type), each with its streams (attributes, and whatever else of a point tells streams apart).
+ *
+ *   metrics ─┬─ resource │ scope │ name │ unit │ type ──► stream {attributes} ─► stream ─► …
+ *            └─ …                                                └─ value of conf.value_bytes
+ *
+ * Keys hold the attributes sorted, with their types and values as they were decoded: two streams are one exactly when
+ * all of that is equal.
+ *
+ * Memory    one malloc a stream and a metric, none for one that is there; charged to conf.credit to the byte
+ * Bounded by max_streams, and by the credit
+ * Threads   one
+ */
+#ifndef GW_PROCESSORS_COMMON_STREAMS_H
+#define GW_PROCESSORS_COMMON_STREAMS_H
+
+#include "batch/view.h"
+#include "core/buf.h"
+#include "series/series.h"
+
+struct gw_streams_conf {
+    size_t value_bytes;
+    uint32_t max_streams;
+    struct gw_credit *credit; /* or NULL */
+    /** What a value points to, and was charged to the credit by its owner. May be NULL. */
+    void (*clear_value)(void *value, void *arg);
+    void *arg;
+    bool scope_attrs; /* attributes of a scope tell metrics apart, too */
+    bool temporality; /* and the temporality does */
+};
+
+/** Streams of one metric: the value of its series in `metrics`. */
+struct gw_stream_metric {
+    struct gw_series_group streams;
+};
+
+struct gw_streams {
+    struct gw_streams_conf conf;
+    struct gw_series_table metrics, points;
+    struct gw_series_group all;
+    struct gw_buf key, of_scope; /* of the row at hand; of the scope whose rows are at hand */
+    uint32_t scope, metric;      /* of the view, or UINT32_MAX */
+    struct gw_series *at;        /* of that metric, or NULL */
+    uint32_t *order;             /* scratch for sorting attributes */
+    uint32_t cap_order;
+    struct gw_series *sweep_metric, *sweep_stream; /* where a sweep goes on */
+    bool sweeps;
+};
+
+void gw_streams_init(struct gw_streams *st, const struct gw_streams_conf *conf);
+/** All streams go. */
+void gw_streams_clear(struct gw_streams *st);
+/** Frees all. */
+void gw_streams_free(struct gw_streams *st);
+static inline uint32_t gw_streams_n(const struct gw_streams *st)
+{
+    return st->points.n;
+}
+
+/** Before the first row of a view, which has no patches; and again when streams were cleared or swept. */
+void gw_streams_begin(struct gw_streams *st);
+
+enum gw_stream_found { GW_STREAM_OLD, GW_STREAM_NEW, GW_STREAM_LIMIT, GW_STREAM_NO_MEMORY };
+/**
+ * The stream of a row. `more` is the part of its key besides the attributes. A new one has a zeroed value and was seen
+ * at 0; when it was seen (seen_ns) is the caller's to write.
+ */
+enum gw_stream_found gw_streams_get(struct gw_streams *st, const struct gw_batch *b, uint32_t row, struct gw_slice more,
+                                    struct gw_series **ret);
+/** One that gw_streams_get gave just now, and that cannot be used after all. */
+void gw_streams_forget(struct gw_streams *st, struct gw_series *s);
+
+/** Begin to look at all streams; one under way begins anew. */
+void gw_streams_sweep_begin(struct gw_streams *st);
+/** Streams seen before before_ns go; looks at `most` of them. True: there are more to look at. */
+bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most);
+
+#endif
