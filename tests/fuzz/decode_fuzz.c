@@ -166,9 +166,9 @@ static void edit(struct gw_view *v)
         {.type = GW_V_EMPTY},
     };
     const struct gw_batch *b = v->batch;
-    const uint32_t counts[GW_N_OWNERS] = {b->n_resources, b->n_scopes, b->n_rows, b->n_metrics};
+    const uint32_t counts[GW_OWN_DATA] = {b->n_resources, b->n_scopes, b->n_rows, b->n_metrics};
 
-    for (enum gw_owner o = GW_OWN_RESOURCE; o < GW_N_OWNERS; o++)
+    for (enum gw_owner o = GW_OWN_RESOURCE; o < GW_OWN_DATA; o++)
         for (uint32_t i = 0; i < counts[o]; i++) {
             struct gw_range attrs = gw_view_attr_range(v, o, i);
 

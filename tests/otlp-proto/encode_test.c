@@ -222,7 +222,7 @@ static void edit(struct random_wire *r, struct gw_view *v)
     static const char *const fresh[] = {"a", "brand.new", "another.new.key", ""};
 
     for (unsigned n = rw_below(r, 25); n > 0; n--) {
-        enum gw_owner o = (enum gw_owner)rw_below(r, GW_N_OWNERS);
+        enum gw_owner o = (enum gw_owner)rw_below(r, GW_OWN_DATA);
         uint32_t count = owners(v->batch, o), i;
         struct gw_slice key = gw_slice_cstr(fresh[rw_below(r, 4)]);
         struct gw_range attrs;
