@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/yaml.h"
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
 #include "otlp-proto/json.h"
+#include "tests/harness_settings.h"
 
 static struct gw_joint_rig *rig; /* the one that is at work */
 enum gw_kind gw_joint_kind = GW_CONNECTOR;
@@ -17,29 +17,12 @@ static const struct gw_limits limits = GW_LIMITS_DEFAULT;
 
 int gw_joint_configure(struct gw_joint_rig *r, const char *name, const char *yaml)
 {
-    const struct gw_node *node;
-    struct gw_buf text;
-    bool old;
+    const struct gw_test_settings to = {&r->conf_arena, &r->diag, r->said, sizeof(r->said)};
 
     *r = (struct gw_joint_rig){0};
     gw_test_env_init(&r->te, 1);
-    gw_diag_init(&r->diag);
-    gw_arena_init(&r->conf_arena, 64 << 10, 64 << 20);
     gw_arena_init(&r->arena, 64 << 10, 256 << 20);
-    r->component = gw_component_find(gw_joint_kind, gw_slice_cstr(name), &old);
-    assert_non_null(r->component);
-    node = gw_yaml_parse(gw_slice_cstr(yaml), "test.yaml", &r->conf_arena, &r->diag);
-    r->conf = calloc(1, r->component->conf_size + 1);
-    if (node)
-        (void)gw_schema_fill(r->component->fields, r->component->conf_size, node, r->conf, &r->conf_arena, &r->diag);
-    if (r->component->check_trees && node)
-        r->component->check_trees(r->conf, node, &r->diag);
-    if (r->component->check && !r->diag.n_errors)
-        r->component->check(r->conf, node, &r->diag);
-    gw_buf_init(&text, sizeof(r->said));
-    gw_diag_write(&r->diag, &text);
-    (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)text.n, text.p ? (const char *)text.p : "");
-    gw_buf_clear(&text);
+    r->component = gw_test_configure(gw_joint_kind, name, yaml, &to, &r->conf);
     return r->diag.n_errors ? -EINVAL : 0;
 }
 

@@ -161,4 +161,9 @@ static inline uint64_t dropped(struct rig *r, const char *reason)
     return gw_meter_get(r->meter, GW_COUNTER, "staunch_dropped_items", "", l, 4)->value;
 }
 
+static inline bool contains(struct gw_slice body, const void *p, size_t n)
+{
+    return memmem(body.p, body.n, p, n) != NULL;
+}
+
 #endif

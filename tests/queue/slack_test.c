@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A queue in memory says whether there is room for what can wait elsewhere, so that others find some, too. */
+/* What a queue in memory leaves to others: for what can wait elsewhere, and of the memory that bodies take. */
 #include "tests/queue/edge_rig.h"
-
-static struct rig r;
 
 /*
  * Scenario    a queue of ten items; none, three, five of them, and none again
@@ -10,6 +8,8 @@ static struct rig r;
  */
 static void half_of_a_queue_is_for_others(void **state)
 {
+    struct rig r;
+
     (void)state;
     set_up(&r);
     r.conf.settings.queue.sizer = GW_SIZER_ITEMS;
@@ -39,6 +39,7 @@ static void half_of_a_queue_is_for_others(void **state)
  */
 static void memory_is_for_others_too(void **state)
 {
+    struct rig r;
     uint64_t held;
 
     (void)state;
@@ -58,11 +59,44 @@ static void memory_is_for_others_too(void **state)
     tear_down(&r);
 }
 
+/*
+ * Scenario    ten bodies of one size, memory whose soft mark is that of ten bodies; then a body larger than all of it
+ * Guarantees  two with the exporter at once: a quarter; the next when one is done; a body that is too large goes alone
+ */
+static void bodies_with_an_exporter_are_a_quarter_of_the_memory(void **state)
+{
+    struct rig r;
+    size_t one;
+
+    (void)state;
+    set_up(&r);
+    start(&r);
+    put(&r, GW_LOGS, 1, 5, NULL);
+    turn(&r);
+    one = r.sink->waiting[0]->body.n;
+    assert_true(gw_test_sink_answer(r.sink, &OK));
+    atomic_store(&r.memory.soft_bytes, one * 10);
+    for (unsigned i = 0; i < 9; i++)
+        put(&r, GW_LOGS, 1, 5, NULL);
+    put(&r, GW_LOGS, 1, 500, NULL);
+    turn(&r);
+    for (unsigned left = 9; left > 0; left--) {
+        assert_int_equal(r.sink->n_waiting, left < 2 ? left : 2);
+        assert_true(gw_test_sink_answer(r.sink, &OK));
+        turn(&r);
+    }
+    assert_int_equal(r.sink->n_waiting, 1);
+    assert_int_equal(r.sink->waiting[0]->rows, 500);
+    assert_true(gw_test_sink_answer(r.sink, &OK));
+    tear_down(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_of_a_queue_is_for_others),
         cmocka_unit_test(memory_is_for_others_too),
+        cmocka_unit_test(bodies_with_an_exporter_are_a_quarter_of_the_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
