@@ -167,6 +167,14 @@ static struct door *find_door(const struct graph *g, const char *pipeline)
     return NULL;
 }
 
+static bool keeps(const struct graph *g, const char *pipeline)
+{
+    for (size_t i = 0; i < g->service->n_pipelines; i++)
+        if (strcmp(g->pipelines[i].id, pipeline) == 0)
+            return g->pipelines[i].keeping != NULL;
+    return false;
+}
+
 int gw_inject_open(struct gw_engine *e, const struct gw_inject_conf *conf, struct gw_inject **ret, struct gw_err *err)
 {
     struct door *d = find_door(e->graph, conf->pipeline);
@@ -174,6 +182,11 @@ int gw_inject_open(struct gw_engine *e, const struct gw_inject_conf *conf, struc
 
     if (!d)
         return no_pipeline(e->graph, conf->pipeline, err);
+    if (keeps(e->graph, conf->pipeline))
+        return gw_fail(err, -ENOTSUP,
+                       "pipeline %s keeps rows by their places in its journal, and takes them from there alone: put them "
+                       "into the pipeline before the journal, or into another one",
+                       conf->pipeline);
     in = calloc(1, sizeof(*in));
     if (!in)
         return gw_fail(err, -ENOMEM, "out of memory");
