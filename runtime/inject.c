@@ -183,10 +183,11 @@ int gw_inject_open(struct gw_engine *e, const struct gw_inject_conf *conf, struc
     if (!d)
         return no_pipeline(e->graph, conf->pipeline, err);
     if (keeps(e->graph, conf->pipeline))
-        return gw_fail(err, -ENOTSUP,
-                       "pipeline %s keeps rows by their places in its journal, and takes them from there alone: put them "
-                       "into the pipeline before the journal, or into another one",
-                       conf->pipeline);
+        return gw_fail(
+            err, -ENOTSUP,
+            "pipeline %s keeps rows by their places in its journal, and takes them from there alone: put them "
+            "into the pipeline before the journal, or into another one",
+            conf->pipeline);
     in = calloc(1, sizeof(*in));
     if (!in)
         return gw_fail(err, -ENOMEM, "out of memory");
