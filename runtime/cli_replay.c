@@ -4,6 +4,7 @@
  * alone, without receivers. --dry-run only reads, beside either.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/json_writer.h"
 #include "runtime/cli_commands.h"
@@ -18,14 +19,19 @@ static const char usage_text[] =
     "  --from, --to POINT  -2h, 2026-01-02, 2026-01-02T03:04:05Z, @1767323045, or a position; --to is not included.\n"
     "                      Without them: from the oldest row, to the newest one that is there now\n"
     "  --speed N           1 as the rows came in, 10 ten times faster, max (default) as fast as they go\n"
+    "  --policy CONDITION  only traces in which this OTTL condition is true of a span; the range is read twice:\n"
+    "                      'resource.attributes[\"service.name\"] == \"pay\" and status.code == STATUS_CODE_ERROR'\n"
+    "  --max-traces N      that the policy may want, default 10000000; 40 bytes each\n"
     "  --dry-run           only say what it would be\n";
 
-static const char *const flag_words[] = {"--journal", "--into",   "--from",   "--to", "--speed",
-                                         "--dry-run", "--config", "--socket", NULL};
+enum { MAX_TRACES = 1000000000 };
+
+static const char *const flag_words[] = {"--journal",    "--into",    "--from",   "--to",     "--speed", "--policy",
+                                         "--max-traces", "--dry-run", "--config", "--socket", NULL};
 
 struct replay {
     struct gw_cli *c;
-    const char *journal, *into, *from, *to, *speed;
+    const char *journal, *into, *from, *to, *speed, *policy, *max_traces;
     struct gw_run_replay run;
     bool dry_run;
 };
@@ -40,6 +46,7 @@ static int check(struct replay *r)
 {
     static const char time[] = "a time (-2h, 2026-01-02, 2026-01-02T03:04:05Z, @SECONDS) or a position";
     uint64_t now = gw_wall_ns(r->c->w->env);
+    char *end;
 
     if (!*r->journal || (!*r->into && !r->dry_run))
         return gw_cli_usage(r->c, "replay needs --journal and --into; staunch replay help says more", "",
@@ -50,6 +57,9 @@ static int check(struct replay *r)
         return bad(r, "--to", r->to, time);
     if (gw_replay_parse_speed(r->speed, &r->run.speed) < 0)
         return bad(r, "--speed", r->speed, "max, or a number from 0.001 to 1000000");
+    r->run.max_traces = strtoull(r->max_traces, &end, 10);
+    if (*end || end == r->max_traces || r->run.max_traces > MAX_TRACES)
+        return bad(r, "--max-traces", r->max_traces, "a number up to 1000000000");
     return 0;
 }
 
@@ -61,7 +71,9 @@ static int take_flags(struct replay *r)
                  {"--into", &r->into, ""},
                  {"--from", &r->from, ""},
                  {"--to", &r->to, ""},
-                 {"--speed", &r->speed, "max"}};
+                 {"--speed", &r->speed, "max"},
+                 {"--policy", &r->policy, ""},
+                 {"--max-traces", &r->max_traces, "0"}};
     bool missing = false;
     int rc;
 
@@ -135,6 +147,10 @@ static int ask(struct replay *r, const char *path, struct gw_err *err)
     put_text(&args, "from", r->from);
     put_text(&args, "to", r->to);
     put_text(&args, "speed", r->speed);
+    if (*r->policy)
+        put_text(&args, "policy", r->policy);
+    if (r->run.max_traces)
+        gw_buf_printf(&args, ",\"max_traces\":%llu", (unsigned long long)r->run.max_traces);
     gw_buf_put_u8(&args, '}');
     rc = args.failed ? GW_EXIT_USAGE : gw_cli_ask_at(r->c, path, "replay", gw_buf_slice(&args), err);
     gw_buf_clear(&args);
@@ -154,6 +170,7 @@ static int run_alone(struct replay *r, struct gw_service *s)
 
     r->run.journal = r->journal;
     r->run.into = r->into;
+    r->run.policy = r->policy;
     r->run.say = say;
     r->run.arg = r->c;
     rc = r->c->w->run(r->c->w->env, s, &options, &err);

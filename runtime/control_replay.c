@@ -6,7 +6,8 @@
 #include "runtime/replay.h"
 
 struct request {
-    const char *journal, *into, *from, *to, *speed;
+    const char *journal, *into, *from, *to, *speed, *policy;
+    uint64_t max_traces;
 };
 static const struct gw_field fields[] = {
     GW_STRING_FIELD(struct request, journal, "journal", "", "Id of the connector."),
@@ -14,6 +15,8 @@ static const struct gw_field fields[] = {
     GW_STRING_FIELD(struct request, from, "from", "", "Time or position."),
     GW_STRING_FIELD(struct request, to, "to", "", "Time or position, not included."),
     GW_STRING_FIELD(struct request, speed, "speed", "max", "A factor, or max."),
+    GW_STRING_FIELD(struct request, policy, "policy", "", "A condition on spans."),
+    GW_U64_FIELD(struct request, max_traces, "max_traces", "0", 0, 0, "That it may want."),
     {0},
 };
 
@@ -40,6 +43,8 @@ static int parse(struct gw_control_call *call, const struct request *rq, struct 
 
     conf->journal = rq->journal;
     conf->into = rq->into;
+    conf->policy = rq->policy;
+    conf->max_traces = rq->max_traces;
     if (gw_replay_parse_point(rq->from, now, &conf->range.from) < 0 ||
         gw_replay_parse_point(rq->to, now, &conf->range.to) < 0 || gw_replay_parse_speed(rq->speed, &conf->speed) < 0)
         return refuse(call, GW_EXIT_USAGE, "the request is malformed");
@@ -68,7 +73,8 @@ static void begin(struct gw_control_call *call, const struct gw_node *args, stru
         return;
     rc = gw_replay_start(&conf, &r, &err);
     if (rc < 0)
-        (void)refuse(call, rc == -ENOENT ? GW_EXIT_USAGE : GW_EXIT_INTERNAL, err.text);
+        (void)refuse(call, rc == -ENOENT || rc == -EINVAL || rc == -ENOTSUP ? GW_EXIT_USAGE : GW_EXIT_INTERNAL,
+                     err.text);
     else
         gw_control_set(call, r);
 }

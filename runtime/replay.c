@@ -7,6 +7,7 @@
 #include "net/loop.h"
 #include "runtime/cli.h"
 #include "runtime/inject.h"
+#include "runtime/replay_policy.h"
 
 enum { SLOTS = GW_LOG_PARTITIONS, TURN_BYTES = 4 << 20, UNAVAILABLE = 14, MAX_BODY_BYTES = 1 << 30 };
 static const uint64_t SOON_NS = 10000000, PAUSE_MIN_NS = 100000000, PAUSE_MAX_NS = 5000000000, PROGRESS_NS = 2000000000,
@@ -26,8 +27,12 @@ struct slot {
 
 struct gw_replay {
     struct gw_replay_conf conf;
+    struct gw_log *log;
     struct gw_log_reader *reader;
     struct gw_inject *inject;
+    struct gw_replay_policy *policy; /* or NULL */
+    struct gw_buf picked;            /* of the entry: its wanted spans */
+    bool is_looking;                 /* the first pass */
     struct gw_timer timer;
     struct slot slots[SLOTS];
     struct gw_log_entry entry; /* read and not yet taken */
@@ -97,6 +102,15 @@ static int next(struct gw_replay *r)
             !is_before(&r->conf.range.from, &r->entry.frame) && !is_behind(&r->conf.range.to, &r->entry.frame);
     }
     return 1;
+}
+
+/* At the begin of the range. */
+static int open_reader(struct gw_replay *r)
+{
+    struct gw_log_reader_conf conf = {.topics = UINT64_C(1) << ((unsigned)gw_inject_signal(r->inject) >> 1)};
+    int rc = gw_log_reader_new(r->log, &conf, &r->reader);
+
+    return rc == 0 ? seek(r->reader, &r->conf.range.from) : rc;
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------- */
@@ -204,6 +218,81 @@ static uint64_t due_ns(struct gw_replay *r, const struct gw_log_frame *f)
                : r->begin_ns + (uint64_t)((double)(f->time_ns - r->first_time_ns) / r->conf.speed);
 }
 
+/* What of the frame goes. 0 bytes: nothing does. */
+static int pick(struct gw_replay *r, const struct gw_log_frame *f, struct gw_log_frame *ret)
+{
+    int rc = 0;
+
+    *ret = *f;
+    if (!r->policy)
+        return 0;
+    gw_buf_reset(&r->picked);
+    rc = gw_replay_policy_pick(r->policy, f->body, &r->picked, &ret->rows);
+    ret->body = gw_buf_slice(&r->picked);
+    return rc;
+}
+
+static int restart(struct gw_replay *r)
+{
+    int rc;
+
+    gw_log_reader_free(r->reader);
+    r->reader = NULL;
+    rc = open_reader(r);
+    r->is_looking = false;
+    r->has_entry = false;
+    r->lost_rows = 0;
+    r->at_row = r->first_row;
+    r->begin_ns = gw_loop_now_ns(r->conf.loop);
+    return rc;
+}
+
+static void tell_wanted(struct gw_replay *r)
+{
+    struct gw_replay_policy_counts c = gw_replay_policy_counts(r->policy);
+    char line[300];
+
+    (void)snprintf(line, sizeof(line), "%llu traces are wanted: the policy is true of %llu of %llu spans",
+                   (unsigned long long)c.traces, (unsigned long long)c.matches, (unsigned long long)c.spans);
+    r->conf.say(r->conf.arg, 2, line);
+    if (c.failed) {
+        (void)snprintf(line, sizeof(line), "of %llu spans it could not be asked (a value of another type)",
+                       (unsigned long long)c.failed);
+        r->conf.say(r->conf.arg, 2, line);
+    }
+}
+
+/* The first pass: nothing goes anywhere. */
+static void look_at_some(struct gw_replay *r)
+{
+    uint64_t bytes = 0;
+    int rc = 1;
+
+    while (bytes < TURN_BYTES && (rc = next(r)) == 1) {
+        const struct gw_log_frame *f = &r->entry.frame;
+
+        rc = gw_replay_policy_look(r->policy, f->body);
+        if (rc < 0)
+            break;
+        bytes += f->body.n;
+        r->at_row = f->row + f->rows;
+        r->has_entry = false;
+        rc = 1;
+    }
+    if (rc == -E2BIG)
+        r->broken = "the policy wants more traces than --max-traces";
+    else if (rc == -ENOMEM)
+        r->broken = "out of memory";
+    else if (rc < 0)
+        r->broken = "the journal cannot be read";
+    if (rc == 0) {
+        tell_wanted(r);
+        if (restart(r) < 0)
+            r->broken = "the journal cannot be read";
+    }
+    again(r, 0);
+}
+
 static void read_some(struct gw_replay *r)
 {
     uint64_t now = gw_loop_now_ns(r->conf.loop), bytes = 0;
@@ -212,6 +301,7 @@ static void read_some(struct gw_replay *r)
     while (bytes < TURN_BYTES && (rc = next(r)) == 1) {
         const struct gw_log_frame *f = &r->entry.frame;
         struct slot *s = &r->slots[f->partition];
+        struct gw_log_frame some;
 
         if (due_ns(r, f) > now) {
             again(r, due_ns(r, f) - now);
@@ -219,7 +309,9 @@ static void read_some(struct gw_replay *r)
         }
         if (s->state == REFUSED || s->state == IN_FLIGHT)
             return; /* its verdict wakes us */
-        rc = fill(s, f);
+        rc = pick(r, f, &some);
+        if (rc == 0 && some.body.n)
+            rc = fill(s, &some);
         if (rc == -ENOMEM)
             again(r, SOON_NS);
         if (rc < 0)
@@ -252,6 +344,11 @@ static void tell_progress(struct gw_replay *r)
                ? (double)(r->at_row - r->first_row) / (double)(r->end_row - r->first_row)
                : 0;
     part = part > 1 ? 1 : part;
+    if (r->is_looking) {
+        (void)snprintf(line, sizeof(line), "looking for wanted traces: %.0f %%", part * 100);
+        r->conf.say(r->conf.arg, 2, line);
+        return;
+    }
     (void)snprintf(line, sizeof(line), "%.0f %%: %llu rows, %.0f rows/s, %.1f MB/s, %s %.0f s", part * 100,
                    (unsigned long long)r->rows, (double)r->rows / seconds, (double)r->bytes / seconds / 1e6,
                    part > 0 ? "to go" : "so far", part > 0 ? seconds / part - seconds : seconds);
@@ -289,6 +386,8 @@ static void discard(struct gw_replay *r)
     gw_timer_disarm(&r->timer);
     gw_inject_close(r->inject);
     gw_log_reader_free(r->reader);
+    gw_replay_policy_free(r->policy);
+    gw_buf_clear(&r->picked);
     for (unsigned i = 0; i < SLOTS; i++) {
         (void)gw_meta_unref(r->slots[i].meta);
         gw_buf_clear(&r->slots[i].body);
@@ -338,7 +437,9 @@ static void step(struct gw_timer *t)
         r->begin_ns = r->told_ns = gw_loop_now_ns(r->conf.loop);
     if (!r->cancelled)
         tell_progress(r);
-    if (!r->at_end && !r->broken && !r->cancelled)
+    if (r->is_looking && !r->broken && !r->cancelled)
+        look_at_some(r);
+    else if (!r->at_end && !r->broken && !r->cancelled)
         read_some(r);
     if (push(r) && (r->at_end || r->broken || r->cancelled))
         finish(r);
@@ -346,23 +447,34 @@ static void step(struct gw_timer *t)
         again(r, PROGRESS_NS);
 }
 
+static int open_policy(struct gw_replay *r, struct gw_err *err)
+{
+    uint64_t max = r->conf.max_traces ? r->conf.max_traces : GW_REPLAY_MAX_TRACES;
+
+    if (!r->conf.policy || !*r->conf.policy)
+        return 0;
+    if (gw_inject_signal(r->inject) != GW_TRACES)
+        return gw_fail(err, -EINVAL, "a policy is about traces, and %s has none", r->conf.into);
+    r->is_looking = true;
+    return gw_replay_policy_new(r->conf.env, r->conf.policy, max, &r->policy, err);
+}
+
 static int open_ends(struct gw_replay *r, struct gw_log *log, struct gw_err *err)
 {
     struct gw_inject_conf inject = {.pipeline = r->conf.into, .loop = r->conf.loop};
-    struct gw_log_reader_conf reader = {0};
     struct gw_log_stats stats;
     int rc = gw_inject_open(r->conf.engine, &inject, &r->inject, err);
 
+    if (rc == 0)
+        rc = open_policy(r, err);
     if (rc < 0)
         return rc;
-    reader.topics = UINT64_C(1) << ((unsigned)gw_inject_signal(r->inject) >> 1);
+    r->log = log;
     gw_log_stats(log, &stats);
     r->end_seq = stats.end_seq;
     r->first_row = r->at_row = row_at(log, &r->conf.range.from, stats.first_row);
     r->end_row = row_at(log, &r->conf.range.to, stats.end_row);
-    rc = gw_log_reader_new(log, &reader, &r->reader);
-    if (rc == 0)
-        rc = seek(r->reader, &r->conf.range.from);
+    rc = open_reader(r);
     return rc < 0 ? gw_fail(err, rc, "the journal cannot be read: %s", strerror(-rc)) : 0;
 }
 
@@ -387,6 +499,7 @@ int gw_replay_start(const struct gw_replay_conf *conf, struct gw_replay **ret, s
         gw_buf_init(&r->slots[i].body, MAX_BODY_BYTES);
         gw_buf_init(&r->slots[i].meta_bytes, GW_LOG_MAX_META_BYTES);
     }
+    gw_buf_init(&r->picked, MAX_BODY_BYTES);
     r->timer.fire = step;
     rc = r->conf.into ? open_ends(r, log, err) : gw_fail(err, -ENOMEM, "out of memory");
     if (rc < 0) {

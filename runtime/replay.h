@@ -6,6 +6,7 @@
  *   journal ─► frames of the range, of the pipeline's signal ─► one request of a partition at a time ─► pipeline
  *
  * Order    of a partition, also when the pipeline refuses: it is tried again, and what follows waits
+ *          with a policy the range is read twice, and the spans of wanted traces go
  * Memory   at most 64 requests of GW_REPLAY_REQUEST_BYTES (one frame may be more)
  * Positions of the journal's own pipelines are not touched.
  */
@@ -16,7 +17,7 @@
 #include "pipeline/service.h"
 #include "runtime/engine.h"
 
-enum { GW_REPLAY_REQUEST_BYTES = 256 << 10 };
+enum { GW_REPLAY_REQUEST_BYTES = 256 << 10, GW_REPLAY_MAX_TRACES = 10000000 };
 
 struct gw_replay;
 
@@ -41,6 +42,9 @@ struct gw_replay_conf { /* texts are copied */
     const char *journal, *into;
     struct gw_replay_range range;
     double speed; /* 1 = as the rows came in; 0 = as fast as it goes */
+    /** A condition on spans: only traces go in which it is true of one (replay_policy.h); "" or NULL: all. */
+    const char *policy;
+    uint64_t max_traces; /* that may be wanted; 0 = GW_REPLAY_MAX_TRACES */
     struct gw_engine *engine;
     struct gw_env *env;
     struct gw_loop *loop; /* all of it runs there */
@@ -50,7 +54,7 @@ struct gw_replay_conf { /* texts are copied */
     void *arg;
 };
 
-/** Errors: -ENOENT no such journal or pipeline (err names those there are), -ENOMEM, of the log. */
+/** Errors: -ENOENT no such journal or pipeline (err names those there are), -EINVAL the policy, -ENOMEM, of the log. */
 int gw_replay_start(const struct gw_replay_conf *conf, struct gw_replay **ret, struct gw_err *err);
 /** Nothing more goes in; neither say nor ended follow. */
 void gw_replay_cancel(struct gw_replay *r);

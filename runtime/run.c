@@ -189,6 +189,8 @@ static int start_replay(struct run *r, struct gw_run_replay *what, struct gw_err
         .into = what->into,
         .range = what->range,
         .speed = what->speed,
+        .policy = what->policy,
+        .max_traces = what->max_traces,
         .engine = r->engine,
         .env = r->env,
         .loop = r->loop,

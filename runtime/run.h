@@ -17,6 +17,8 @@ struct gw_run_replay {
     const char *journal, *into;
     struct gw_replay_range range;
     double speed;
+    const char *policy;
+    uint64_t max_traces;
     void (*say)(void *arg, int fd, const char *line);
     void *arg;
     int exit_code; /* of what was replayed; written */
