@@ -23,9 +23,15 @@ declare -A files=(
     [http1]="net/http1.c"
     [log]="log/format.c log/lookup.c=90 log/positions.c=90 log/replay.c=60 log/rows.c=90 log/scan.c=80 log/state.c=80"
     [json]="otlp-proto/json_read.c otlp-proto/json_text.c"
+    [ottl]="ottl/compare.c=92 ottl/compile.c=92 ottl/enums.c=83 ottl/eval.c=78 ottl/fields.c=79 ottl/functions.c=87
+        ottl/functions_parse.c=71 ottl/functions_pattern.c=79 ottl/functions_text.c=77 ottl/functions_time.c=94
+        ottl/functions_types.c=80 ottl/letters.c=86 ottl/lexer.c=93 ottl/math.c ottl/ottl.c=88 ottl/pairs.c=92
+        ottl/parser.c=90 ottl/paths.c ottl/strptime.c=87 ottl/time.c=86 ottl/trace_state.c=70 ottl/types.c=84"
+    [policy]="processors/tail_sampling/predicates.c=94 processors/tail_sampling/build_leaves.c=77
+        processors/tail_sampling/votes.c=46 processors/tail_sampling/policy.c=47"
     [yaml]="config/yaml.c config/yaml_write.c config/expand.c config/scalar.c config/load.c"
 )
-[ $# -gt 0 ] || set -- bulk bulk_answer compress decode grpc_frame http1 json log yaml
+[ $# -gt 0 ] || set -- bulk bulk_answer compress decode grpc_frame http1 json log ottl policy yaml
 mkdir -p $build
 cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang \
     "-DCMAKE_C_FLAGS=-fprofile-instr-generate -fcoverage-mapping" >$build/configure.log 2>&1 || { cat $build/configure.log; exit 1; }
