@@ -44,6 +44,7 @@ ROWS = {
     "discard-logs-http": ("discard", "logs500", "h1", [], 4.5, 7),
     "discard-points-grpc": ("discard", "metrics1000", "grpc", [], 7, 10),
     "discard-points-http": ("discard", "metrics1000", "h1", [], 7, 10),
+    "deltas-points": ("deltas", "metrics1000", "h1", [], 8, 12),
     "gzip-spans": ("discard", "traces100", "grpc", ["--gzip"], 5, 7),
     "gzip-logs": ("discard", "logs500", "grpc", ["--gzip"], 5, 7),
     "gzip-points": ("discard", "metrics1000", "grpc", ["--gzip"], 6, 7),
