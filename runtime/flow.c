@@ -232,8 +232,10 @@ static void go_on(struct node *n, unsigned port, struct gw_view *v)
     struct worker *w = n->worker;
     struct gw_page *stage = w->stage;
 
-    if (n->chain) /* a connector's leave where its fan-out is counted */
+    if (n->chain) { /* a connector's leave where its fan-out is counted */
         gw_page_of(w, n->book)->n[GW_E_OUT] += v->n_rows;
+        v->pipeline = (uint32_t)(n->chain - n->share->chains); /* it may be a view of the component's own making */
+    }
     w->stage = w->line; /* what is settled on the way is not the component's doing */
     if (port > 0) {
         if (port <= n->n_ports)
