@@ -22,12 +22,17 @@ enum { MAX_RECORD_BYTES = 1 << 30, FIRST_PAST = 1024, MAX_NUMBERS = 4096, TEXT_B
 
 struct gw_tail_log {
     uint64_t now_ns;
-    bool rebuilds, was_rebuilding, has_saved;
+    bool rebuilds, has_saved;
     bool at_barrier; /* what is decided now has no row of the step that begins */
     struct gw_buf record;
     uint32_t n_told;     /* reasons of the record, or of one before */
     struct gw_ids *past; /* what was restored: id to upto; NULL: nothing, or nothing comes again */
+    uint64_t past_ns; /* the last upto of these: rows of later steps are not past */
     uint32_t max_past;
+    /* Decided, or followed, in the middle of this step: id to reason. What comes of them in it follows, so that upto
+     * tells which rows went. */
+    struct gw_ids *now;
+    uint32_t max_now;
     uint32_t *numbers; /* of the record that is restored: to ours */
 };
 
@@ -46,6 +51,7 @@ void gw_tail_log_free(struct gw_tail_log *l)
         return;
     gw_buf_clear(&l->record);
     gw_ids_free(l->past);
+    gw_ids_free(l->now);
     free(l->numbers);
     free(l);
 }
@@ -90,10 +96,31 @@ static void put_decision(struct gw_buf *out, const uint8_t id[16], uint32_t numb
     gw_buf_put(out, &second, sizeof(second));
 }
 
+/* A table that grows. False: no memory. */
+static bool put_more(struct gw_tail *s, struct gw_ids **ids, uint32_t *max, const uint8_t id[16], uint64_t value)
+{
+    if (!*ids || gw_ids_n(*ids) == *max) {
+        uint32_t n = *ids ? 2 * *max : FIRST_PAST;
+        struct gw_ids *more = gw_ids_new(s->ctx.env, n);
+
+        if (!more)
+            return false;
+        if (*ids)
+            gw_ids_adopt(more, *ids);
+        gw_ids_free(*ids);
+        *ids = more;
+        *max = n;
+    }
+    gw_ids_put(*ids, id, value);
+    return true;
+}
+
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason)
 {
     struct gw_tail_log *l = s->log;
 
+    if (!l->at_barrier && !put_more(s, &l->now, &l->max_now, id, reason))
+        l->record.failed = true; /* it stops here, as without memory for the record */
     put_decision(&l->record, id, reason, l->now_ns + (l->at_barrier ? 0 : 1), (uint32_t)(l->now_ns / S));
 }
 
@@ -233,24 +260,12 @@ static void read_reason(struct gw_tail *s, struct reading *r)
 static int put_in_past(struct gw_tail *s, const uint8_t id[16], uint64_t upto_ns)
 {
     struct gw_tail_log *l = s->log;
-    struct gw_ids *more;
 
     if (upto_ns == 0)
         return 0;
-    if (!l->past || gw_ids_n(l->past) == l->max_past) {
-        uint32_t max = l->past ? 2 * l->max_past : FIRST_PAST;
-
-        more = gw_ids_new(s->ctx.env, max);
-        if (!more)
-            return -ENOMEM;
-        if (l->past)
-            gw_ids_adopt(more, l->past);
-        gw_ids_free(l->past);
-        l->past = more;
-        l->max_past = max;
-    }
-    gw_ids_put(l->past, id, upto_ns);
-    return 0;
+    if (upto_ns > l->past_ns)
+        l->past_ns = upto_ns;
+    return put_more(s, &l->past, &l->max_past, id, upto_ns) ? 0 : -ENOMEM;
 }
 
 static int read_decision(struct gw_tail *s, struct reading *r, const struct gw_keep_owner *owner)
@@ -294,17 +309,22 @@ static int restore(void *self, struct gw_slice record, const struct gw_keep_owne
     return rc < 0 ? rc : r.bad ? -EBADMSG : 0;
 }
 
+bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason)
+{
+    uint64_t reason;
+
+    if (!s->log || !s->log->now || !gw_ids_get(s->log->now, id, &reason))
+        return false;
+    *ret_reason = (uint32_t)reason;
+    return true;
+}
+
 bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16])
 {
     struct gw_tail_log *l = s->log;
-    uint64_t upto, decided_s;
-    uint32_t reason;
+    uint64_t upto;
 
-    if (!l || !l->rebuilds)
-        return false;
-    if (l->past && gw_ids_get(l->past, id, &upto) && l->now_ns < upto)
-        return true;
-    return gw_tail_recall(s, id, &reason, &decided_s); /* it followed the decision */
+    return l && l->rebuilds && l->past && gw_ids_get(l->past, id, &upto) && l->now_ns < upto;
 }
 
 bool gw_tail_log_rebuilds(const struct gw_tail *s)
@@ -329,9 +349,13 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
     struct gw_tail_log *l = s->log;
     int rc = GW_DONE;
 
+    if (now_ns > l->now_ns) {
+        gw_ids_free(l->now);
+        l->now = NULL;
+    }
     l->now_ns = now_ns;
     l->rebuilds = rebuilds;
-    if (!rebuilds && !l->was_rebuilding && l->has_saved) {
+    if (!rebuilds && now_ns >= l->past_ns && l->has_saved) {
         gw_ids_free(l->past);
         l->past = NULL;
     }
@@ -340,8 +364,6 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
         rc = gw_tail_end_step(s, now_ns, out);
         l->at_barrier = false;
     }
-    if (rc == GW_DONE)
-        l->was_rebuilding = rebuilds;
     return rc;
 }
 

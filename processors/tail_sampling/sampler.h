@@ -224,6 +224,8 @@ uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l);
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason);
 /** Rows come that were consumed before a crash. */
 bool gw_tail_log_rebuilds(const struct gw_tail *s);
+/** It was decided, or followed, earlier in this step: what comes of it follows, whether it is remembered or not. */
+bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason);
 /** Those of this trace were part of a decision, or followed one. */
 bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16]);
 

@@ -85,8 +85,14 @@ static bool follow_recalled(struct taking *k, const struct gw_trace_group *g)
     uint64_t decided_s;
     uint32_t reason;
 
+    if (gw_tail_log_follows(k->s, g->id, &reason)) {
+        follow(k, g->rows, g->n, reason, /* cached= */ false);
+        return true;
+    }
     if (!gw_tail_recall(k->s, g->id, &reason, &decided_s))
         return false;
+    if (k->s->log)
+        gw_tail_log_note(k->s, g->id, reason); /* these rows went, too */
     gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - decided_s));
     gw_metric_add(gw_reasons_get(k->s->reasons, reason)->kept ? m->early_sampled : m->early_not_sampled, g->n);
     follow(k, g->rows, g->n, reason, /* cached= */ true);
@@ -316,7 +322,7 @@ static bool must_wait(const struct taking *k, const struct gw_trace_groups *grou
     uint64_t unknown = 0, bytes = 0, held = gw_traces_held_bytes(s->store), decided_s;
     uint32_t reason;
 
-    if (!s->conf->block_on_overflow)
+    if (!s->conf->block_on_overflow || s->log) /* behind a journal time does not go on while something waits */
         return false;
     for (uint32_t i = 0; i < groups->n; i++) {
         const struct gw_trace_group *g = &groups->list[i];
