@@ -171,6 +171,16 @@ int gw_keeps_build(struct graph *g, struct gw_err *err)
     return rc;
 }
 
+void gw_keeps_forget(struct gw_engine *e)
+{
+    for (struct door *d = e->doors; d; d = d->next)
+        for (unsigned i = 0; d->keeping && i < e->n_workers; i++)
+            if (atomic_load(&d->keeping->keeps[i].is_heard)) {
+                gw_wal_stage_free(d->keeping->keeps[i].stage);
+                d->keeping->keeps[i].stage = NULL;
+            }
+}
+
 void gw_keeps_free(struct gw_engine *e)
 {
     for (struct door *d = e->doors; d; d = d->next)

@@ -78,6 +78,8 @@ struct keeping {
 
 /** After the doors are made, before the shares. Errors: err; the configuration cannot be taken. */
 int gw_keeps_build(struct graph *g, struct gw_err *err);
+/** The workers have stopped: what is staged and not on its way to the log, which the journal has. */
+void gw_keeps_forget(struct gw_engine *e);
 /** The logs are closed. */
 void gw_keeps_free(struct gw_engine *e);
 /** Its rows go through another share from now on. */

@@ -8,13 +8,14 @@
 #include "config/yaml.h"
 #include "net/loop.h"
 #include "runtime/graph.h"
+#include "runtime/keep.h"
 #include "tests/harness.h"
 
 enum { LOOK_EVERY = 5 };
 
 void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
-uint64_t gw_test_engine_max_read_ns;
+uint64_t gw_test_engine_max_read_ns, gw_test_engine_seed = 42;
 bool (*gw_test_engine_stands_still)(const char *thread);
 
 static void shut(struct gw_test_engine *t)
@@ -39,7 +40,7 @@ int gw_test_engine_try(struct gw_test_engine *t, const char *yaml, unsigned n_wo
     int rc;
 
     memset(t, 0, sizeof(*t));
-    gw_test_env_init(&t->te, 42);
+    gw_test_env_init(&t->te, gw_test_engine_seed);
     t->env = threads ? gw_env_real_new() : &t->te.env;
     if (gw_test_engine_sinks)
         gw_test_engine_sinks(threads ? gw_env_real_ops(t->env) : &t->te.ops);
@@ -165,6 +166,7 @@ uint64_t gw_test_engine_close(struct gw_test_engine *t)
     for (struct graph *g = t->engine->leaving; g; g = g->next)
         gw_graph_free_shares(g);
     gw_graph_free_shares(t->engine->graph); /* processors have memory as long as they live */
+    gw_keeps_forget(t->engine);
     assert_int_equal(gw_engine_memory(t->engine)->used_bytes, 0);
     shut(t);
     assert_int_equal(t->n_configurations, 0);

@@ -28,6 +28,8 @@ extern void (*gw_test_engine_sinks)(struct gw_env_ops *ops);
 extern int (*gw_test_engine_open_log)(const struct gw_log_files_conf *conf, struct gw_log **ret, struct gw_err *err);
 /** How long what workers have read from logs takes at most, in engines that are made from now on; at first: 0. */
 extern uint64_t gw_test_engine_max_read_ns;
+/** Of the random numbers of engines that are made from now on; at first: the same for all. */
+extern uint64_t gw_test_engine_seed;
 /** Which threads do not get on, in engines that are made from now on (gw_engine_conf); NULL, at first: none. */
 extern bool (*gw_test_engine_stands_still)(const char *thread);
 /** Build and start; fails the test with the mistakes when the YAML is wrong. Components: the product's and `scripted`.

@@ -27,7 +27,7 @@ struct gw_tail_log {
     struct gw_buf record;
     uint32_t n_told;     /* reasons of the record, or of one before */
     struct gw_ids *past; /* what was restored: id to upto; NULL: nothing, or nothing comes again */
-    uint64_t past_ns; /* the last upto of these: rows of later steps are not past */
+    uint64_t past_ns;    /* the last upto of these: rows of later steps are not past */
     uint32_t max_past;
     /* Decided, or followed, in the middle of this step: id to reason. What comes of them in it follows, so that upto
      * tells which rows went. */
