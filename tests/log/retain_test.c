@@ -122,6 +122,37 @@ static void a_partition_without_a_position_holds_back(void **state)
     world_clear(&w);
 }
 
+/*
+ * Scenario    a consumer whose name begins with '#' has a place in one partition, far behind; another has read all
+ * Guarantees  only the other one counts: segments go, and the place with its note stays
+ */
+static void who_only_has_notes_holds_nothing_back(void **state)
+{
+    static uint8_t body[5000];
+    uint8_t note[16];
+    size_t n = sizeof(note);
+    uint64_t at;
+    struct world w;
+    struct gw_log_frame f = {.rows = 1, .partition = 0, .body = {body, sizeof(body)}};
+    struct gw_log_position p = {.partition = 0, .next_seq = 40}, q = {.note = {(const uint8_t *)"here", 4}};
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.retention.until_settled = true;
+    world_open(&w);
+    assert_int_equal(gw_log_consumer_open(w.log, "c", GW_LOG_FROM_FIRST, &p.consumer), 0);
+    assert_int_equal(gw_log_consumer_open(w.log, "#places", GW_LOG_FROM_FIRST, &q.consumer), 0);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = &q, .n_positions = 1}), 0);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(world_commit(&w, (struct gw_log_commit){.frames = &f, .n_frames = 1}), 0);
+    assert_int_equal(world_commit(&w, (struct gw_log_commit){.positions = &p, .n_positions = 1}), 0);
+    assert_true(world_stats(&w).first_seq > 20);
+    assert_int_equal(gw_log_position(w.log, q.consumer, 0, &at, note, &n), 0);
+    assert_int_equal(n, 4);
+    assert_memory_equal(note, "here", 4);
+    world_clear(&w);
+}
+
 /* Scenario: a limit by age; the wall clock jumps ahead and back. Guarantees: what is old goes, the last segment too. */
 static void what_is_old_goes(void **state)
 {
@@ -332,6 +363,7 @@ int main(void)
         cmocka_unit_test(the_oldest_go_and_are_counted),
         cmocka_unit_test(what_is_old_goes),
         cmocka_unit_test(a_partition_without_a_position_holds_back),
+        cmocka_unit_test(who_only_has_notes_holds_nothing_back),
         cmocka_unit_test(what_positions_passed_is_delivered),
         cmocka_unit_test(truncate_drops),
         cmocka_unit_test(a_reader_survives_retention),
