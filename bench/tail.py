@@ -3,10 +3,14 @@
 
 Spans come at a steady rate (TAIL_RATE, 30000 a second) for TAIL_SECONDS (20), ten a trace, with trace ids that were never seen. CPU is
 counted until the last decision is made; the buffer holds the rate times the wait, and memory is the highest RSS less that of the idle
-server. tail-cold is tail-whole with `compress: lz4` and COLD_WAIT_S, so that most of what waits is packed. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB) runs only when it is named.
+server. tail-cold is tail-whole with `compress: lz4` and COLD_WAIT_S, so that most of what waits is packed. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB) and tail-restore run only when they are named.
 """
 import os
+import pathlib
+import re
+import shutil
 import time
+import urllib.request
 
 WAIT_S, COLD_WAIT_S = 5, 30  # decision_wait
 RATE, RUN_S = (float(os.environ.get(k, v)) for k, v in (("TAIL_RATE", "30000"), ("TAIL_SECONDS", "20")))
@@ -14,7 +18,10 @@ BIG_TRACES, BUDGET = int(os.environ.get("TAIL_BIG_TRACES", "1000000")), 8 << 30
 SPANS_A_TRACE, SPANS_A_REQUEST = 10, 100
 SHAPES = {"tail-whole": ["--fresh-ids"], "tail-interleaved": ["--interleave", "10000"]}
 GIANT_SPANS = 100000
-ROWS, BY_NAME = (*SHAPES, "tail-cold", "tail-giant"), ("tail-big",)
+ROWS, BY_NAME = (*SHAPES, "tail-cold", "tail-giant"), ("tail-big", "tail-restore")
+RESTORE_SPANS = int(os.environ.get("TAIL_RESTORE_SPANS", "1500000"))  # 30 s at 50,000 a second
+SELF = 24888
+WAITING = re.compile(r"^otelcol_processor_tail_sampling_sampling_traces_on_memory(?:_total)?(?:\{.*\})? (\S+)$", re.M)
 
 
 class Peer:
@@ -110,6 +117,59 @@ def tail_big(bench):
               f"p99 of the ack {r['p99_us'] / 1000:.1f} ms, bad {r['bad']}", flush=True)
 
 
+def waiting():
+    """Traces that wait now."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{SELF}/metrics", timeout=20) as r:
+            return sum(float(v) for v in WAITING.findall(r.read().decode()))
+    except OSError:
+        return 0
+
+
+def busiest(pid):
+    """(seconds on a core, seconds of waiting for one) of the thread that ran most."""
+    stats = [p.read_text().split() for p in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return max((int(run) / 1e9, int(wait) / 1e9) for run, wait, _ in stats)
+
+
+def restore(bench, cores):
+    """Traces are waiting behind a journal, the gateway is killed, and starts again: from the start until all of them wait again, what comes next is new."""
+    storage = bench.durable.STORAGE
+    shutil.rmtree(storage, ignore_errors=True)
+    env = {**bench.environment(), "STORAGE": str(storage), "SELF_PORT": str(SELF), "BUDGET_BYTES": str(BUDGET)}
+    start = lambda log: bench.Server(cores, bench.peer_argv("staunch", "tail_journal"), bench.GRPC, env, log)  # noqa: E731
+    s = start("tail-journal")
+    try:
+        r = bench.load(bench.GRPC, "traces100", "grpc", [], "--requests", str(RESTORE_SPANS // SPANS_A_REQUEST), "--fresh-ids", "--rate", str(RATE / SPANS_A_REQUEST))
+        s.idle()
+        before = waiting()
+        s.p.kill()
+        s.p.wait()
+        t0 = time.monotonic()
+        s = start("tail-restore")
+        while waiting() < before:
+            if time.monotonic() - t0 > 120:
+                return {"failed": f"{waiting():.0f} of {before:.0f} traces wait again"}
+            time.sleep(0.02)
+        took, thread = time.monotonic() - t0, busiest(s.pid)
+        return {"s": took, "thread": thread, "cpu": bench.cpu_s(s.pid), "traces": before, "spans": r["ok"] * SPANS_A_REQUEST, "bytes": r["bytes"],
+                "rss": bench.status_kib(s.pid, "VmHWM") / 2**20, "bad": r["bad"]}
+    finally:
+        s.p.kill()
+        s.p.wait()
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def tail_restore(bench):
+    for cores in dict.fromkeys((bench.SERVER_CORE, f"{bench.LOAD_CORE},{bench.SERVER_CORE}")):
+        r = restore(bench, cores)
+        if "failed" in r:
+            print(f"tail-restore: FAILED: {r['failed']}", flush=True)
+            continue
+        print(f"tail-restore: {r['spans']} spans of {r['bytes'] / r['spans']:.0f} bytes in {r['traces']:.0f} open traces, after kill -9 with {len(cores.split(','))} core(s): "
+              f"{r['s']:.2f} s from the start to the head of the journal (pass 3, aim 1), of which its busiest thread ran {r['thread'][0]:.2f} and waited for a core {r['thread'][1]:.2f}; {r['cpu']:.2f} CPU s, RSS {r['rss']:.2f} GiB, bad {r['bad']}", flush=True)
+
+
 def rows(bench, names):
     some = [n for n in SHAPES if n in names]
     if some:
@@ -120,3 +180,5 @@ def rows(bench, names):
         tail_giant(bench)
     if "tail-big" in names:
         tail_big(bench)
+    if "tail-restore" in names:
+        tail_restore(bench)
