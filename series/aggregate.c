@@ -6,10 +6,11 @@
 
 #include "series/aggregate_priv.h"
 #include "series/distinct.h"
+#include "series/mixed.h"
 #include "series/quantile.h"
 #include "series/top.h"
 
-const char *const gw_agg_names[] = {"count",       "sum",      "min",      "max", "avg",     "last",
+const char *const gw_agg_names[] = {"count",       "sum",      "min",      "max", "avg",     "last", "histogram",
                                     "exponential", "quantile", "distinct", "top", "samples", NULL};
 
 /* By time, then order, then value: rank 0 is none, so that a state of zeros is empty. */
@@ -33,6 +34,8 @@ static const struct fn {
     [GW_AGG_MAX] = {.parts = BIT(GW_AGG_P_MAX)},
     [GW_AGG_AVG] = {.parts = BIT(GW_AGG_P_COUNT) | BIT(GW_AGG_P_TOTAL)},
     [GW_AGG_LAST] = {.parts = BIT(GW_AGG_P_LAST)},
+    [GW_AGG_HISTOGRAM] = {BIT(GW_AGG_P_HISTOGRAM) | BIT(GW_AGG_P_TOTAL), GW_AGG_P_HISTOGRAM, GW_EXP_DEFAULT_SIZE,
+                          GW_EXP_MIN_SIZE, GW_EXP_MAX_SIZE},
     [GW_AGG_EXPONENTIAL] = {BIT(GW_AGG_P_EXPONENTIAL) | BIT(GW_AGG_P_TOTAL), GW_AGG_P_EXPONENTIAL, GW_EXP_DEFAULT_SIZE,
                             GW_EXP_MIN_SIZE, GW_EXP_MAX_SIZE},
     [GW_AGG_QUANTILE] = {BIT(GW_AGG_P_EXPONENTIAL), GW_AGG_P_EXPONENTIAL, GW_EXP_DEFAULT_SIZE, GW_EXP_MIN_SIZE,
@@ -56,6 +59,9 @@ static int plan_one(struct gw_agg_plan *p, const struct gw_agg_spec *spec, struc
     p->parts |= f->parts;
     if (!f->most)
         return 0;
+    if (spec->bounds && (!gw_bounds_are_sane(spec->bounds) || (p->bounds && p->bounds != spec->bounds)))
+        return gw_fail(err, -EINVAL, "bounds that do not ascend, or differ");
+    p->bounds = spec->bounds ? spec->bounds : p->bounds;
     size = spec->size ? spec->size : f->usual;
     if (size < f->least || size > f->most)
         return gw_fail(err, -EINVAL, "the size of %s is %u to %u, not %u", gw_agg_names[spec->fn], f->least, f->most,
@@ -186,7 +192,7 @@ int gw_agg_add_exponential(const struct gw_agg_plan *p, void *state, struct gw_h
     if (h->count == 0)
         return 0;
     add_summary(p, state, h->count, h->sum, h->min, h->max);
-    return gw_agg_has(p, GW_AGG_P_EXPONENTIAL) ? gw_agg_big_merge_exponential(p, state, heap, h) : 0;
+    return p->has_big ? gw_agg_big_add_exponential(p, state, heap, h) : 0;
 }
 
 int gw_agg_add_explicit(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_bounds *b,
@@ -195,7 +201,7 @@ int gw_agg_add_explicit(const struct gw_agg_plan *p, void *state, struct gw_heap
     if (h->count == 0)
         return 0;
     add_summary(p, state, h->count, h->sum, min, max);
-    return gw_agg_has(p, GW_AGG_P_EXPONENTIAL) ? gw_agg_big_add_explicit(p, state, heap, b, h, min, max) : 0;
+    return p->has_big ? gw_agg_big_add_explicit(p, state, heap, b, h, min, max) : 0;
 }
 
 int gw_agg_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other)
@@ -275,6 +281,7 @@ bool gw_agg_number(const struct gw_agg_plan *p, const void *state, const struct 
     case GW_AGG_DISTINCT:
         *ret = (struct gw_agg_number){.is_int = true, .i = (int64_t)gw_agg_big_distinct(p, state)};
         return true;
+    case GW_AGG_HISTOGRAM:
     case GW_AGG_EXPONENTIAL:
     case GW_AGG_TOP:
     case GW_AGG_SAMPLES:
@@ -288,9 +295,20 @@ void gw_agg_metric(const struct gw_agg_spec *spec, struct gw_mw_metric *m)
 {
     bool adds_up = spec->fn == GW_AGG_COUNT || spec->fn == GW_AGG_SUM;
 
-    m->type = spec->fn == GW_AGG_EXPONENTIAL ? GW_M_EXP_HISTOGRAM : adds_up ? GW_M_SUM : GW_M_GAUGE;
+    m->type = spec->fn == GW_AGG_EXPONENTIAL ? GW_M_EXP_HISTOGRAM
+              : spec->fn == GW_AGG_HISTOGRAM ? GW_M_HISTOGRAM
+              : adds_up                      ? GW_M_SUM
+                                             : GW_M_GAUGE;
     m->temporality = m->type != GW_M_GAUGE ? GW_T_DELTA : GW_T_UNSPECIFIED;
     m->monotonic = spec->fn == GW_AGG_COUNT;
+}
+
+enum gw_metric_type gw_agg_type(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec)
+{
+    struct gw_mw_metric m;
+
+    gw_agg_metric(spec, &m);
+    return spec->fn == GW_AGG_HISTOGRAM && gw_agg_big_is_lossy(p, state) ? GW_M_EXP_HISTOGRAM : m.type;
 }
 
 void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec, struct gw_mw *w,
@@ -298,7 +316,7 @@ void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_
 {
     struct gw_agg_number n;
 
-    if (spec->fn == GW_AGG_EXPONENTIAL || spec->fn == GW_AGG_TOP)
+    if (spec->fn == GW_AGG_HISTOGRAM || spec->fn == GW_AGG_EXPONENTIAL || spec->fn == GW_AGG_TOP)
         gw_agg_big_put(p, state, spec, w, point);
     if (!gw_agg_number(p, state, spec, &n))
         return;

@@ -7,7 +7,7 @@
  *   values ─► gw_agg_add ─► state ◄─ gw_agg_merge ─ state    state ─► gw_agg_number, gw_agg_put ─► points
  *
  * What several aggregates need (avg and sum; quantiles and the histogram that they are read from) is there once.
- * Exponential histograms, distinct, top and samples are behind pointers, and nothing is there before the first value;
+ * Histograms, distinct, top and samples are behind pointers, and nothing is there before the first value;
  * what they take is counted in a gw_agg_heap.
  *
  *   aggregate    bytes    order of adds and merges          error
@@ -15,6 +15,7 @@
  *   sum, avg     56 (+8)  makes no difference               rounded once (series/total.h)
  *   min, max     8        makes no difference               exact; -0 is below 0
  *   last         24       makes no difference               exact; by time, then by order, then by value
+ *   histogram    8, + 16 × bounds    makes no difference among equal bounds    exact; series/mixed.h
  *   exponential, quantile   8, + up to 16 × size    none but in zero_threshold    series/histogram.h, quantile.h
  *   distinct     8, + up to 2^precision    makes no difference    1.04 / 2^(precision / 2), relative, one sigma
  *   top          8, + up to size × item    none up to `size` items; beyond, the same order gives the same    total /
@@ -42,6 +43,7 @@ enum gw_agg_fn {
     GW_AGG_MAX,
     GW_AGG_AVG,
     GW_AGG_LAST,
+    GW_AGG_HISTOGRAM,
     GW_AGG_EXPONENTIAL,
     GW_AGG_QUANTILE,
     GW_AGG_DISTINCT,
@@ -55,13 +57,14 @@ extern const char *const gw_agg_names[];
 struct gw_agg_spec {
     enum gw_agg_fn fn;
     /**
-     * exponential, quantile: buckets (GW_EXP_DEFAULT_SIZE); distinct: precision; top: counters (500); samples: how many
-     * (4). 0: as in brackets. All specs of a plan that share a part say the same.
+     * histogram (when bounds differ), exponential, quantile: buckets (GW_EXP_DEFAULT_SIZE); distinct: precision; top:
+     * counters (500); samples: how many (4). 0: as in brackets. All specs of a plan that share a part say the same.
      */
     unsigned size;
-    double q;                 /* quantile: 0 to 1 */
-    unsigned show;            /* top: how many are written; 0: 10 */
-    struct gw_slice item_key; /* top: the attribute that the item is written as */
+    const struct gw_bounds *bounds; /* histogram: of numbers. Borrowed; NULL: they are lost to it as by another bound */
+    double q;                       /* quantile: 0 to 1 */
+    unsigned show;                  /* top: how many are written; 0: 10 */
+    struct gw_slice item_key;       /* top: the attribute that the item is written as */
 };
 
 enum gw_agg_part {
@@ -70,7 +73,8 @@ enum gw_agg_part {
     GW_AGG_P_MIN,
     GW_AGG_P_MAX,
     GW_AGG_P_LAST,
-    GW_AGG_P_EXPONENTIAL, /* from here on: pointers */
+    GW_AGG_P_HISTOGRAM, /* from here on: pointers */
+    GW_AGG_P_EXPONENTIAL,
     GW_AGG_P_DISTINCT,
     GW_AGG_P_TOP,
     GW_AGG_P_SAMPLES,
@@ -81,6 +85,7 @@ struct gw_agg_plan {
     unsigned parts;              /* bits by enum gw_agg_part */
     uint16_t at[GW_AGG_N_PARTS]; /* where each lies */
     uint32_t size[GW_AGG_N_PARTS];
+    const struct gw_bounds *bounds;
     uint32_t number_bytes; /* of the state: what is no pointer, and comes first */
     uint32_t state_bytes;  /* a multiple of 8 */
     bool has_big;          /* states point to memory: gw_agg_clear is needed */
@@ -140,6 +145,8 @@ bool gw_agg_number(const struct gw_agg_plan *p, const void *state, const struct 
                    struct gw_agg_number *ret);
 /** Its metric's type and monotonicity; name and unit are the caller's. Of a delta: what is added up can be again. */
 void gw_agg_metric(const struct gw_agg_spec *spec, struct gw_mw_metric *m);
+/** Of this state: as gw_agg_metric says, but exponential for a histogram whose bounds differed. */
+enum gw_metric_type gw_agg_type(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec);
 /** Its points, of the metric that was opened with it; none when there is nothing to say. */
 void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec, struct gw_mw *w,
                 const struct gw_mw_point *point);

@@ -21,13 +21,14 @@ static inline bool gw_agg_has(const struct gw_agg_plan *p, enum gw_agg_part whic
 /* As those of aggregate.h; each part takes what it can get, the first error is told. */
 int gw_agg_big_add(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_agg_value *v,
                    double value);
-int gw_agg_big_merge_exponential(const struct gw_agg_plan *p, void *state, struct gw_heap *heap,
-                                 const struct gw_exponential *h);
+int gw_agg_big_add_exponential(const struct gw_agg_plan *p, void *state, struct gw_heap *heap,
+                               const struct gw_exponential *h);
 int gw_agg_big_add_explicit(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_bounds *b,
                             const struct gw_explicit *h, double min, double max);
 int gw_agg_big_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other);
 /* The pointers are NULL afterwards. */
 void gw_agg_big_clear(const struct gw_agg_plan *p, void *state, struct gw_heap *heap);
+bool gw_agg_big_is_lossy(const struct gw_agg_plan *p, const void *state);
 double gw_agg_big_quantile(const struct gw_agg_plan *p, const void *state, double q);
 uint64_t gw_agg_big_distinct(const struct gw_agg_plan *p, const void *state);
 void gw_agg_big_put(const struct gw_agg_plan *p, const void *state, const struct gw_agg_spec *spec, struct gw_mw *w,

@@ -71,6 +71,11 @@ bool gw_exponential_add(struct gw_exponential *h, double value, uint64_t n);
  * the zero threshold.
  */
 bool gw_exponential_merge(struct gw_exponential *h, const struct gw_exponential *other);
+/** Memory of its buckets. */
+static inline uint64_t gw_exponential_bytes(const struct gw_exponential *h)
+{
+    return ((uint64_t)h->positive.cap + h->negative.cap) * sizeof(h->positive.counts[0]);
+}
 /** What is written: 0 when there are only zeros. */
 int32_t gw_exponential_scale(const struct gw_exponential *h);
 /** Bucket of a positive, finite value. */

@@ -9,15 +9,17 @@
 #include "batch/batch.h"
 #include "otlp-proto/decode.h"
 #include "series/aggregate.h"
+#include "series/mixed.h"
 #include "series/quantile.h"
 #include "tests/harness_engine.h"
 #include "tests/harness_env.h"
 
 enum { N = 300, PARTS = 4, ITEMS = 60, MAX_STATE = 512 };
-enum { EXPONENTIAL, MEDIAN, P99, DISTINCT, TOP, SAMPLES, COUNT, SUM, MAX, N_SPECS };
+enum { EXPONENTIAL, HISTOGRAM, MEDIAN, P99, DISTINCT, TOP, SAMPLES, COUNT, SUM, MAX, N_SPECS };
 
 static struct gw_agg_spec specs[N_SPECS] = {
     [EXPONENTIAL] = {.fn = GW_AGG_EXPONENTIAL, .size = 80},
+    [HISTOGRAM] = {.fn = GW_AGG_HISTOGRAM},
     [MEDIAN] = {.fn = GW_AGG_QUANTILE, .size = 80, .q = 0.5},
     [P99] = {.fn = GW_AGG_QUANTILE, .size = 80, .q = 0.99},
     [DISTINCT] = {.fn = GW_AGG_DISTINCT},
@@ -28,6 +30,9 @@ static struct gw_agg_spec specs[N_SPECS] = {
     [MAX] = {.fn = GW_AGG_MAX},
 };
 
+static const double bounds[] = {100, 1000, 10000};
+static const struct gw_bounds by_tens = {bounds, 3};
+
 struct state {
     _Alignas(8) uint8_t bytes[MAX_STATE];
 };
@@ -37,6 +42,7 @@ static struct gw_agg_plan plan(void)
     struct gw_agg_plan p;
 
     specs[TOP].item_key = GW_SLICE("user");
+    specs[HISTOGRAM].bounds = &by_tens;
     assert_int_equal(gw_agg_plan_make(&p, specs, N_SPECS, NULL), 0);
     assert_true(p.state_bytes <= MAX_STATE && p.has_big);
     return p;
@@ -203,6 +209,14 @@ static void write_all(const struct gw_agg_plan *p, const struct state *s, struct
     gw_buf_clear(&out);
 }
 
+static double sum_of(const struct gw_agg_plan *p, const struct state *s)
+{
+    struct gw_agg_number n;
+
+    assert_true(gw_agg_number(p, s, &specs[SUM], &n));
+    return n.d;
+}
+
 /* Scenario: 300 values as a request. Guarantees: types and temporalities; the histogram has the exact sum; 3 items. */
 static void they_are_written_as_points(void **state)
 {
@@ -210,6 +224,7 @@ static void they_are_written_as_points(void **state)
         uint8_t type, temporality, monotonic;
         uint32_t points;
     } want[N_SPECS] = {{GW_M_EXP_HISTOGRAM, GW_T_DELTA, 0, 1},
+                       {GW_M_HISTOGRAM, GW_T_DELTA, 0, 1},
                        {GW_M_GAUGE, 0, 0, 1},
                        {GW_M_GAUGE, 0, 0, 1},
                        {GW_M_GAUGE, 0, 0, 1},
@@ -232,7 +247,8 @@ static void they_are_written_as_points(void **state)
         assert_int_equal(gw_agg_add(&p, &s, &heap, &o.v), 0);
     }
     write_all(&p, &s, &r);
-    assert_int_equal(r.points, 10);
+    assert_int_equal(r.points, 11);
+    assert_true(r.b->hists[0].count == N && r.b->hists[0].sum == sum_of(&p, &s));
     assert_int_equal(r.b->n_metrics, N_SPECS);
     for (unsigned i = 0; i < N_SPECS; i++) {
         const struct gw_metric_desc *m = &r.b->metrics[i];
@@ -285,6 +301,66 @@ static void histograms_are_values(void **state)
     assert_int_equal(heap.held_bytes, 0);
 }
 
+/* A histogram of three buckets, (…, low], (low, low + 1], (low + 1, …), of 1, 2 and n values. */
+static void add_explicit(const struct gw_agg_plan *p, struct state *s, struct gw_heap *heap, double low, uint64_t n)
+{
+    double at[2] = {low, low + 1};
+    uint64_t room[5] = {3 + n, 0, 1, 2, n};
+
+    assert_int_equal(
+        gw_agg_add_explicit(p, s, heap, &(struct gw_bounds){at, 2}, (struct gw_explicit *)room, low - 1, low + 2), 0);
+}
+
+static struct gw_mixed *mixed_of(const struct gw_agg_plan *p, struct state *s)
+{
+    struct gw_mixed *m;
+
+    memcpy(&m, s->bytes + p->at[GW_AGG_P_HISTOGRAM], sizeof(m));
+    return m;
+}
+
+/*
+ * Scenario    explicit histograms of equal bounds, in two states that are merged; then others; an exponential one
+ * Guarantees  equal ones are added bucket by bucket; from the first other one on it is exponential, and says so,
+ * nothing is missing, and it is restored
+ */
+static void explicit_ones_stay_so_while_bounds_are_equal(void **state)
+{
+    struct gw_agg_plan p;
+    struct gw_heap heap = {0};
+    struct state s = {0}, t = {0}, u = {0};
+    struct gw_exponential e;
+
+    (void)state;
+    assert_int_equal(gw_agg_plan_make(&p, &(struct gw_agg_spec){.fn = GW_AGG_HISTOGRAM}, 1, NULL), 0);
+    add_explicit(&p, &s, &heap, 10, 1);
+    add_explicit(&p, &s, &heap, 10, 4);
+    add_explicit(&p, &t, &heap, 10, 8);
+    assert_int_equal(gw_agg_merge(&p, &s, &heap, &t), 0);
+    assert_int_equal(gw_agg_type(&p, &s, &specs[HISTOGRAM]), GW_M_HISTOGRAM);
+    assert_true(mixed_of(&p, &s)->explicit->buckets[0] == 3 && mixed_of(&p, &s)->explicit->buckets[1] == 6 &&
+                mixed_of(&p, &s)->explicit->buckets[2] == 13 && mixed_of(&p, &s)->explicit->count == 22);
+    restore(&p, &s, &heap);
+    add_explicit(&p, &u, &heap, 100, 2);
+    assert_int_equal(gw_agg_merge(&p, &s, &heap, &u), 0);
+    assert_int_equal(gw_agg_type(&p, &s, &specs[HISTOGRAM]), GW_M_EXP_HISTOGRAM);
+    assert_true(mixed_of(&p, &s)->exponential->count == 27);
+    assert_true(mixed_of(&p, &s)->exponential->min == 9 && mixed_of(&p, &s)->exponential->max == 102);
+    restore(&p, &s, &heap);
+    add_explicit(&p, &s, &heap, 10, 0);
+    gw_exponential_init(&e, 20);
+    assert_true(gw_exponential_add(&e, 1000, 5));
+    assert_int_equal(gw_agg_add_exponential(&p, &s, &heap, &e), 0);
+    assert_int_equal(gw_agg_add(&p, &s, &heap, &(struct gw_agg_value){.d = -1, .n = 1}), 0);
+    assert_true(mixed_of(&p, &s)->exponential->count == 36);
+    assert_true(mixed_of(&p, &s)->exponential->min == -1 && mixed_of(&p, &s)->exponential->max == 1000);
+    gw_exponential_clear(&e);
+    gw_agg_clear(&p, &s, &heap);
+    gw_agg_clear(&p, &t, &heap);
+    gw_agg_clear(&p, &u, &heap);
+    assert_int_equal(heap.held_bytes, 0);
+}
+
 /* ---- limits and bytes -------------------------------------------------------------------------------------- */
 
 /* Scenario: every limit of a heap. Guarantees: -ENOSPC, the numbers are right all the same, and nothing is lost track
@@ -308,7 +384,7 @@ static void memory_is_limited(void **state)
         }
         assert_true(max > 2000 || rc);
         assert_true(gw_agg_number(&p, &s, &specs[COUNT], &n) && n.i == 100);
-        assert_true(heap.held_bytes <= max + 2 * 80 * 8);
+        assert_true(heap.held_bytes <= max + 2 * (80 + 160) * 8);
         (void)gw_agg_merge(&p, &t, &heap, &s);
         assert_true(gw_agg_number(&p, &t, &specs[COUNT], &n) && n.i == 100);
         gw_agg_clear(&p, &s, &heap);
@@ -381,8 +457,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_gives_the_same), cmocka_unit_test(they_are_written_as_points),
-        cmocka_unit_test(histograms_are_values),    cmocka_unit_test(memory_is_limited),
-        cmocka_unit_test(any_bytes_are_restored),   cmocka_unit_test(lists_are_checked),
+        cmocka_unit_test(histograms_are_values),    cmocka_unit_test(explicit_ones_stay_so_while_bounds_are_equal),
+        cmocka_unit_test(memory_is_limited),        cmocka_unit_test(any_bytes_are_restored),
+        cmocka_unit_test(lists_are_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
