@@ -84,6 +84,7 @@ class Leg:
     watched = "queue"  # folder of the storage
     has_books = True  # of its exporters, over all kills
     still_s = 4  # without a sign of life at the sinks nothing is under way any more
+    sinks, phases, binary = SINKS, PHASES, STAUNCH
 
     def __init__(self, folder, seed, level="page_cache", preload=False, longest=5.0, rate=150):
         self.folder, self.level, self.longest, self.rate = pathlib.Path(folder), level, longest, rate
@@ -103,7 +104,7 @@ class Leg:
             env.update(LD_PRELOAD=str(BUILD / "liblate_writes.so"), LATE_WRITES=str(self.storage))
         t0 = time.monotonic()
         with open(self.folder / "gateway.log", "ab") as log:
-            self.p = subprocess.Popen([STAUNCH, f"--config={self.file}"], stdout=log, stderr=log, env=env)
+            self.p = subprocess.Popen([self.binary, f"--config={self.file}"], stdout=log, stderr=log, env=env)
         for port in (GRPC, HTTP):
             wait_for(lambda: f"the gateway after {len(self.kills)} kills: {self.text()}", 20, lambda: self.p.poll() is not None or port_open(port))
         check(self.p.poll() is None, f"the gateway ended while starting, after {len(self.kills)} kills: {self.text()}")
@@ -132,14 +133,14 @@ class Leg:
     def kill(self):
         """One kill; where it fell."""
         if not self.deck:
-            self.deck = self.random.sample(PHASES, len(PHASES))
+            self.deck = self.random.sample(self.phases, len(self.phases))
         phase = self.deck.pop()
         if not self.level and phase in ("append", "sync", "segment roll"):
             phase = "anytime"
         time.sleep(self.longest * self.random.random() ** 3)
         until = time.monotonic() + 1.5
         if phase in BY_SINK:
-            name = self.random.choice(SINKS[:2])
+            name = self.random.choice(self.sinks[:2])
             self.sink.script(name, f"pid {self.p.pid}", f"next {BY_SINK[phase]}")
             try:
                 self.p.wait(1.5)
@@ -184,7 +185,7 @@ class Leg:
                 booked(self.books, name, len(sent.accepted))
 
     def well(self):
-        for name in SINKS:
+        for name in self.sinks:
             self.sink.script(name, "clear")
 
     def drain(self):
