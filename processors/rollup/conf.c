@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/rollup/rollup.h"
+#include "values/value.h"
 
 #define S_NS 1e9
 
-const char *const gw_ru_fn_names[] = {"count", "sum", "min", "max", "avg", "last", NULL};
+static const char *const names[] = {"count", "sum", "min", "max", "avg", "last", "exponential", "p50", "p99", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
 static const char *const marks[] = {"ingest", "event", NULL};
@@ -55,10 +56,10 @@ const struct gw_field gw_ru_fields[] = {
     GW_STRING_FIELD(struct gw_ru_conf, unit, "unit", "", "Unit of the results; of data points: their metric's."),
     GW_LIST_FIELD(struct gw_ru_conf, windows, "windows", struct gw_ru_window_conf, window_fields,
                   "One or more; 10s tumbling, if there is none."),
-    GW_STRINGS_FIELD(
-        struct gw_ru_conf, aggregates, "aggregates",
-        "Any of count, sum, min, max, avg, last; if there is none: count, sum, min and max, or count when that "
-        "is all."),
+    GW_STRINGS_FIELD(struct gw_ru_conf, aggregates, "aggregates",
+                     "Any of count, sum, min, max, avg, last, exponential (a histogram) and quantiles (p50, p99, "
+                     "p99.9); if there is none: count, sum, min and max, or count when that "
+                     "is all."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
                       "How long a window waits for records when the watermark has passed its end."),
@@ -69,17 +70,35 @@ const struct gw_field gw_ru_fields[] = {
     {0},
 };
 
+bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
+{
+    struct gw_slice number = gw_slice_cstr(text);
+    double q;
+
+    for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_EXPONENTIAL; f++)
+        if (strcmp(text, names[f]) == 0) {
+            *ret = (struct gw_agg_spec){.fn = f};
+            return true;
+        }
+    if (*text != 'p' || number.n > 8 || strspn(text + 1, "0123456789.") != number.n - 1)
+        return false;
+    number = (struct gw_slice){number.p + 1, number.n - 1};
+    if (!gw_parse_double(number, &q) || !(q >= 0 && q <= 100))
+        return false;
+    *ret = (struct gw_agg_spec){.fn = GW_AGG_QUANTILE, .q = q / 100};
+    return true;
+}
+
 static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
 {
     const struct gw_node *at = gw_node_get(node, "aggregates");
 
     for (size_t i = 0; i < c->aggregates.n; i++) {
         const char *name = ((const char *const *)c->aggregates.items)[i];
-        const char *near = gw_suggest(gw_slice_cstr(name), gw_ru_fn_names);
-        bool known = false;
+        const char *near = gw_suggest(gw_slice_cstr(name), names);
+        struct gw_agg_spec spec;
+        bool known = gw_ru_spec_of(name, &spec);
 
-        for (unsigned f = 0; f < GW_RU_MAX_SPECS; f++)
-            known |= strcmp(name, gw_ru_fn_names[f]) == 0;
         for (size_t k = 0; k < i; k++)
             if (strcmp(name, ((const char *const *)c->aggregates.items)[k]) == 0)
                 gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: \"%.100s\" stands twice", name);
@@ -87,6 +106,13 @@ static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *n
             gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: there is no \"%.100s\"%s%s%s", name,
                         near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
+}
+
+static void check_number(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    if (c->aggregates.n > GW_RU_MAX_SPECS)
+        gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "aggregates")->place, "aggregates: at most %u",
+                    GW_RU_MAX_SPECS);
 }
 
 static void check_window(const struct gw_ru_window_conf *w, const struct gw_node *at, struct gw_diag *diag)
@@ -145,6 +171,7 @@ void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *d
     const struct gw_ru_conf *c = conf;
 
     check_aggregates(c, node, diag);
+    check_number(c, node, diag);
     check_windows(c, node, diag);
     check_where(c, node, diag);
     if (c->value.from == GW_RU_ATTRIBUTE && !*c->value.name)

@@ -47,12 +47,15 @@ static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
     const struct gw_ru_conf *c = all->conf;
     bool counts = c->value.from == GW_RU_COUNT || (c->value.from == GW_RU_AUTO && all->ctx->signal == GW_LOGS);
 
-    for (size_t i = 0; i < c->aggregates.n && i < GW_RU_MAX_SPECS; i++)
-        for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_LAST; f++)
-            if (strcmp(((const char *const *)c->aggregates.items)[i], gw_ru_fn_names[f]) == 0)
-                all->specs[all->n_specs++].fn = f;
-    for (enum gw_agg_fn f = GW_AGG_COUNT; !c->aggregates.n && f <= (counts ? GW_AGG_COUNT : GW_AGG_MAX); f++)
+    for (size_t i = 0; i < c->aggregates.n && i < GW_RU_MAX_SPECS; i++) {
+        all->names[i] = ((const char *const *)c->aggregates.items)[i];
+        if (gw_ru_spec_of(all->names[i], &all->specs[i]))
+            all->n_specs++;
+    }
+    for (enum gw_agg_fn f = GW_AGG_COUNT; !c->aggregates.n && f <= (counts ? GW_AGG_COUNT : GW_AGG_MAX); f++) {
+        all->names[all->n_specs] = gw_agg_names[f];
         all->specs[all->n_specs++].fn = f;
+    }
     return gw_agg_plan_make(&all->plan, all->specs, all->n_specs, err);
 }
 
@@ -73,6 +76,8 @@ static void set_metrics(struct gw_ru_shared *all)
                                "Windows that missed an item which another one took.", l, 2);
     all->overflow = gw_meter_get(m, GW_COUNTER, "staunch_rollup_overflow_items",
                                  "Items that were aggregated as otel.metric.overflow.", l, 2);
+    all->lost = gw_meter_get(m, GW_COUNTER, "staunch_rollup_lost_values",
+                             "Values that found no memory in a histogram, but are in the numbers.", l, 2);
     all->results = gw_meter_get(m, GW_COUNTER, "staunch_rollup_results", "Windows of series that were told.", l, 2);
     if (all->watermark)
         all->watermark->scale = 1e-9;
@@ -116,7 +121,7 @@ void gw_ru_destroy_shared(void *shared)
     struct gw_ru_shared *all = shared;
 
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
-        gw_ru_shard_clear(&all->shards[i]);
+        gw_ru_shard_clear(&all->shards[i], all);
     (void)pthread_mutex_destroy(&all->fire_lock);
     free(all->marks);
     free(all);

@@ -24,6 +24,7 @@ struct fire {
     uint64_t mark_ns, wall_ns;
     struct gw_buf results; /* struct result */
     struct gw_buf states;
+    struct gw_heap heap; /* of those: what several panes come to */
     struct gw_mw w;
     struct gw_buf attrs, text;
     struct gw_buf bodies, lengths; /* requests, one behind the other, and how long they are (size_t) */
@@ -55,13 +56,14 @@ static struct result *result_of(struct fire *f, const struct gw_ru_series *x, un
     for (size_t i = n; i-- > first;)
         if (r[i].window == window && r[i].end_ns == end_ns)
             return &r[i];
+    if (gw_buf_reserve(&f->states, f->all->plan.state_bytes) < 0) {
+        f->results.failed = true;
+        return NULL;
+    }
+    memset(f->states.p + f->states.n, 0, f->all->plan.state_bytes);
+    f->states.n += f->all->plan.state_bytes;
     gw_buf_put(&f->results, &(struct result){.series = x, .end_ns = end_ns, .window = window, .at = (uint32_t)n},
                sizeof(*r));
-    if (gw_buf_reserve(&f->states, f->all->plan.state_bytes) < 0)
-        f->results.failed = true;
-    else
-        memset(f->states.p + f->states.n, 0, f->all->plan.state_bytes);
-    f->states.n += f->all->plan.state_bytes;
     return f->results.failed ? NULL : &((struct result *)(void *)f->results.p)[n];
 }
 
@@ -82,7 +84,7 @@ static void spread(struct fire *f, const struct gw_ru_series *x, const struct gw
             continue;
         r = result_of(f, x, window, end, first);
         if (r)
-            (void)gw_agg_merge(&f->all->plan, state_of(f, r), /* heap= */ NULL, p->state);
+            f->results.failed |= gw_agg_merge(&f->all->plan, state_of(f, r), &f->heap, p->state) < 0;
     }
 }
 
@@ -161,7 +163,7 @@ static void put_metric(struct fire *f, const struct result *r, size_t n)
 
         gw_buf_reset(&f->text);
         gw_buf_put_slice(&f->text, name);
-        gw_buf_printf(&f->text, ".%s", gw_ru_fn_names[spec->fn]);
+        gw_buf_printf(&f->text, ".%s", f->all->names[k]);
         m.name = gw_buf_slice(&f->text);
         gw_agg_metric(spec, &m);
         m.monotonic |= spec->fn == GW_AGG_SUM && grows;
@@ -221,6 +223,7 @@ static void give_panes(struct fire *f, struct gw_ru_series *x)
             continue;
         }
         *link = gw_ru_next(&f->s->panes, item);
+        gw_agg_clear(&f->all->plan, ((struct gw_ru_pane *)gw_slabs_at(&f->s->panes, item))->state, &f->s->heap);
         gw_slabs_give(&f->s->panes, item);
         atomic_fetch_sub_explicit(&f->all->n_panes, 1, memory_order_relaxed);
     }
@@ -309,6 +312,8 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
     gw_ru_shard_unlock(all, f.s);
     if (rc == 0)
         rc = emit(&f);
+    for (size_t i = 0; all->plan.has_big && i < f.states.n; i += all->plan.state_bytes)
+        gw_agg_clear(&all->plan, f.states.p + i, &f.heap);
     gw_buf_clear(&f.results);
     gw_buf_clear(&f.states);
     gw_buf_clear(&f.attrs);

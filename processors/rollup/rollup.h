@@ -87,8 +87,9 @@ static inline uint64_t gw_ru_first_end(const struct gw_ru_window *w, uint64_t ns
 
 /* ---- what is aggregated --------------------------------------------------------------------------------------- */
 
-enum { GW_RU_MAX_SPECS = 6 };
-extern const char *const gw_ru_fn_names[]; /* by enum gw_agg_fn, NULL-ended */
+enum { GW_RU_MAX_SPECS = 16 };
+/** "sum", "exponential", "p99", "p99.9". False: there is no such aggregate. */
+bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret);
 
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
@@ -108,6 +109,8 @@ struct gw_ru_shard {
     pthread_mutex_t lock;
     struct gw_budget budget;
     struct gw_slabs series, panes;
+    struct gw_heap heap;    /* of histograms */
+    uint64_t charged_bytes; /* of the heap, to the budget */
     struct {
         uint32_t tag, series;
     } * slots;
@@ -130,6 +133,7 @@ struct gw_ru_shared {
     struct gw_ru_window windows[GW_RU_MAX_WINDOWS];
     unsigned n_windows;
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
+    const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;
     struct gw_agg_plan plan;
     struct gw_watermark_conf mark_conf;
@@ -138,13 +142,13 @@ struct gw_ru_shared {
     unsigned n_instances, n_drained;
     uint64_t fire_ns; /* the watermark that is being fired, or was last */
     unsigned fire_at; /* shard that comes next; GW_RU_N_SHARDS: none is due */
-    struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes;
+    struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes, *lost;
     _Atomic uint64_t n_series, n_panes, held_bytes;
     struct gw_ru_shard shards[GW_RU_N_SHARDS];
 };
 
 int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all);
-void gw_ru_shard_clear(struct gw_ru_shard *s);
+void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all);
 /** Under its lock: the row goes into a pane of every window that is still open at that watermark. */
 enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed);
@@ -152,6 +156,8 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
 void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end);
 /** Lets the lock go, and tells what the shard holds. */
 void gw_ru_shard_unlock(struct gw_ru_shared *all, struct gw_ru_shard *s);
+/** What the heap has grown or shrunk by is the budget's affair, and what that has left is the heap's limit. */
+void gw_ru_shard_charge(struct gw_ru_shard *s);
 /** Under its lock: the series has no panes any more. */
 void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series);
 static inline unsigned gw_ru_shard_of(uint64_t stable_hash)

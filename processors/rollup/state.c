@@ -55,7 +55,7 @@ static struct gw_ru_pane *pane_at(const struct gw_ru_shard *s, uint32_t id)
     return gw_slabs_at(&s->panes, id);
 }
 
-void gw_ru_shard_clear(struct gw_ru_shard *s)
+void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
 {
     for (uint32_t i = 0; i < s->n_slots; i++) {
         struct gw_ru_series *x;
@@ -63,10 +63,12 @@ void gw_ru_shard_clear(struct gw_ru_shard *s)
         if (!s->slots[i].series)
             continue;
         x = series_at(s, s->slots[i].series);
+        for (uint32_t item = x->panes; item; item = gw_ru_next(&s->panes, item))
+            gw_agg_clear(&all->plan, pane_at(s, item)->state, &s->heap);
         gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
         free(x->key);
     }
-    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
+    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots) + s->charged_bytes);
     free(s->slots);
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->panes);
@@ -210,8 +212,25 @@ void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
     s->n_slots = 0;
 }
 
+void gw_ru_shard_charge(struct gw_ru_shard *s)
+{
+    uint64_t free_bytes;
+
+    if (s->heap.held_bytes < s->charged_bytes)
+        gw_budget_give(&s->budget, s->charged_bytes - s->heap.held_bytes);
+    else if (s->heap.held_bytes > s->charged_bytes &&
+             !gw_budget_take(&s->budget, s->heap.held_bytes - s->charged_bytes)) {
+        s->heap.max_bytes = 1; /* the process has none to spare: what is there stays, and nothing grows */
+        return;
+    }
+    s->charged_bytes = s->heap.held_bytes;
+    free_bytes = s->budget.max_bytes > s->budget.held_bytes ? s->budget.max_bytes - s->budget.held_bytes : 0;
+    s->heap.max_bytes = s->heap.held_bytes + free_bytes + 1; /* 0 were no limit */
+}
+
 void gw_ru_shard_unlock(struct gw_ru_shared *all, struct gw_ru_shard *s)
 {
+    gw_ru_shard_charge(s);
     atomic_fetch_add_explicit(&all->held_bytes, s->budget.held_bytes - s->told_bytes, memory_order_relaxed);
     s->told_bytes = s->budget.held_bytes;
     (void)pthread_mutex_unlock(&s->lock);
@@ -275,15 +294,17 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     if (!has_room(all, s, r, key, is_overflow, &series))
         return GW_RU_FULL;
     value.i = r->value.i;
+    if (all->plan.has_big)
+        gw_ru_shard_charge(s);
     for (unsigned i = 0; i < all->n_windows; i++) {
         const struct gw_ru_window *w = &all->windows[i];
 
         if (gw_ru_last_end(w, r->time_ns) + lateness <= mark_ns)
             continue;
-        /* It takes no memory, and cannot fail. */
-        (void)gw_agg_add(&all->plan,
-                         pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
-                         /* heap= */ NULL, &value);
+        if (gw_agg_add(&all->plan,
+                       pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
+                       &s->heap, &value) < 0)
+            gw_metric_add(all->lost, 1);
     }
     return GW_RU_TAKEN;
 }

@@ -216,6 +216,42 @@ static void spans_and_records_have_values(void **state)
 }
 
 /*
+ * Scenario:   durations of 1 to 100 ms, p50, p99 and a histogram of them, in overlapping windows.
+ * Guarantees: quantiles are within the error of the histogram's scale, panes that are put together say the same as one;
+ *             memory of histograms is bounded and comes back.
+ */
+static void quantiles_come_from_histograms(void **state)
+{
+    struct found f;
+
+    (void)state;
+    open_rollup(GW_TRACES,
+                NOW_OR_NEVER "keys: { resource: [service.name] }\naggregates: [p50, p99, exponential]\n"
+                             "windows: [ { type: hopping, size: 20s, slide: 10s } ]",
+                1);
+    for (unsigned ms = 1; ms <= 100; ms++)
+        span(ms % 2 ? 5 : 11, ms, "");
+    assert_true(r.memory.used_bytes > 1000);
+    until(60);
+    f = TOLD("span.p99", 20);
+    assert_true(f.times == 1 && f.value > 0.095 && f.value < 0.103);
+    f = TOLD("span.p50", 20);
+    assert_true(f.times == 1 && f.value > 0.048 && f.value < 0.053);
+    f = TOLD("span.p50", 10); /* odd ones */
+    assert_true(f.times == 1 && f.value > 0.047 && f.value < 0.053);
+    assert_true(gw_joint_has(&r, "\"span.exponential\""));
+    assert_true(gw_joint_has(&r, "\"count\":\"100\""));
+    assert_true(gw_joint_metric(&r, "staunch_rollup_lost_values{component=\"rollup\",signal=\"traces\"}") == 0);
+    while (gw_joint_drain(&r, 0) == GW_MORE)
+        ;
+    assert_int_equal(r.memory.used_bytes, 0);
+    close_rollup();
+    open_rollup(GW_TRACES, NOW_OR_NEVER "aggregates: [p99]", 1);
+    span(5, 1, ""); /* open when everything ends */
+    close_rollup();
+}
+
+/*
  * Scenario:   points from a clock that is ahead; counters that go on from their start; not a number.
  * Guarantees: more than max_future ahead is rejected, and moves no watermark; the others are dropped by name.
  */
@@ -356,6 +392,7 @@ static void settings_are_checked(void **state)
     (void)state;
     gw_joint_refuses("rollup", "aggregates: [summ]", "did you mean \"sum\"");
     gw_joint_refuses("rollup", "aggregates: [sum, sum]", "twice");
+    gw_joint_refuses("rollup", "aggregates: [p101]", "there is no \"p101\"");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 10s } ]", "needs a slide");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 10s, slide: 11s } ]", "needs a slide");
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 86400s, slide: 7s } ]", "common divisor");
@@ -368,11 +405,17 @@ static void settings_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_are_told_when_they_have_ended), cmocka_unit_test(keys_tell_series_apart),
-        cmocka_unit_test(late_points_leave_by_their_port),       cmocka_unit_test(windows_overlap),
-        cmocka_unit_test(spans_and_records_have_values),         cmocka_unit_test(what_cannot_be_added_is_not),
-        cmocka_unit_test(an_idle_worker_holds_nobody_up),        cmocka_unit_test(too_many_series_become_one),
-        cmocka_unit_test(what_is_open_leaves_at_the_end),        cmocka_unit_test(settings_are_checked),
+        cmocka_unit_test(windows_are_told_when_they_have_ended),
+        cmocka_unit_test(keys_tell_series_apart),
+        cmocka_unit_test(late_points_leave_by_their_port),
+        cmocka_unit_test(windows_overlap),
+        cmocka_unit_test(spans_and_records_have_values),
+        cmocka_unit_test(quantiles_come_from_histograms),
+        cmocka_unit_test(what_cannot_be_added_is_not),
+        cmocka_unit_test(an_idle_worker_holds_nobody_up),
+        cmocka_unit_test(too_many_series_become_one),
+        cmocka_unit_test(what_is_open_leaves_at_the_end),
+        cmocka_unit_test(settings_are_checked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
