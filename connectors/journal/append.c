@@ -194,6 +194,41 @@ static void refuse(struct gw_view *v, struct gw_ports *out, const char *reason, 
     gw_view_clear(v);
 }
 
+/* ---- the journal's time ----------------------------------------------------------------------------------- */
+
+/* It goes on by itself where the wall clock has been set back. */
+static uint64_t time_for(const struct journal *j, uint64_t wall_ns, uint64_t mono_ns)
+{
+    uint64_t on = j->last_ns + (mono_ns > j->last_mono_ns ? mono_ns - j->last_mono_ns : 0);
+
+    return j->last_ns == 0 || wall_ns >= j->last_ns ? wall_ns : on;
+}
+
+uint64_t gw_journal_now_ns(struct journal *j)
+{
+    uint64_t now;
+
+    (void)pthread_mutex_lock(&j->order);
+    now = time_for(j, gw_wall_ns(j->ctx.env), gw_mono_ns(j->ctx.env));
+    (void)pthread_mutex_unlock(&j->order);
+    return now;
+}
+
+/* Frames lie in the log in the order of their times: who reads goes by it (keep.c), whatever part of them it reads. */
+static void submit_in_order(struct journal *j, struct block *b)
+{
+    uint64_t mono = gw_mono_ns(j->ctx.env), ns;
+
+    (void)pthread_mutex_lock(&j->order);
+    ns = time_for(j, b->frames[0].time_ns, mono);
+    j->last_ns = ns;
+    j->last_mono_ns = mono;
+    for (uint32_t i = 0; i < b->n_frames; i++)
+        b->frames[i].time_ns = b->commit.frames[i].time_ns = ns;
+    gw_log_submit(j->log, &b->commit);
+    (void)pthread_mutex_unlock(&j->order);
+}
+
 static void submit(struct local *l, struct block *b)
 {
     b->commit.n_frames = b->n_frames;
@@ -201,7 +236,7 @@ static void submit(struct local *l, struct block *b)
     b->commit.done = on_done;
     (void)atomic_fetch_add(&l->n_pending, 1);
     (void)atomic_fetch_add(&l->journal->pending_bytes, b->charged_bytes);
-    gw_log_submit(l->journal->log, &b->commit);
+    submit_in_order(l->journal, b);
 }
 
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)

@@ -159,6 +159,7 @@ static int open_log(struct journal *j, struct gw_err *err)
         .name = gw_journal_name(j),
         .retention = gw_journal_retention(&j->conf, GW_LOG_KEEP_ALL), /* until it is known who reads */
     };
+    struct gw_log_stats stats = {.last_time_ns = 0};
     struct gw_storage st;
     int rc = is_taken ? gw_fail(err, -EINVAL, "that name belongs to the journal that has none")
                       : h->ops->storage(h, j->conf.storage, &st, err);
@@ -166,6 +167,10 @@ static int open_log(struct journal *j, struct gw_err *err)
     if (rc == 0)
         rc = h->ops->log(h, &what, &j->log, err);
     j->sync = rc == 0 && st.sync;
+    if (rc == 0)
+        gw_log_stats(j->log, &stats);
+    j->last_ns = stats.last_time_ns; /* it may be ahead of the clock: then it goes on from there */
+    j->last_mono_ns = gw_mono_ns(j->ctx.env);
     j->reader = rc == 0 ? h->ops->log_reads(h, j->log) : NULL;
     return rc;
 }
@@ -200,6 +205,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     j->head_bytes = j->conf.head_bytes;
     j->in_order = j->conf.in_order;
     (void)pthread_mutex_init(&j->lock, NULL);
+    (void)pthread_mutex_init(&j->order, NULL);
     j->last_consumer = &j->consumers;
     if (make_locals(j) < 0)
         return gw_fail(err, -ENOMEM, "out of memory");
@@ -237,6 +243,7 @@ static void destroy(void *self)
     }
     free(j->locals);
     (void)pthread_mutex_destroy(&j->lock);
+    (void)pthread_mutex_destroy(&j->order);
     free(j);
 }
 

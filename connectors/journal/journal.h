@@ -227,7 +227,9 @@ struct journal {
     struct local *locals;
     _Atomic uint64_t pending_bytes; /* of commits not done */
     struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *fetch_bytes, *fetch_ns;
-    pthread_mutex_t lock; /* of these: workers open and close lanes at the same time */
+    pthread_mutex_t order;          /* of these, and of submitting frames */
+    uint64_t last_ns, last_mono_ns; /* time of the newest frame; when it was submitted */
+    pthread_mutex_t lock;           /* of these: workers open and close lanes at the same time */
     struct consumer *consumers, **last_consumer;
     unsigned n_begun, n_opened; /* consumers; locals */
     bool has_looked;            /* who read it before is named */
@@ -244,6 +246,8 @@ int gw_journal_partition(const struct journal_settings *s, const struct gw_view 
 
 /* append.c */
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out);
+/** What time a frame would get now; no frame before it has a later one. Threads: any worker. */
+uint64_t gw_journal_now_ns(struct journal *j);
 /** A frame without rows. False: no memory. */
 bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns);
 

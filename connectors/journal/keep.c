@@ -194,7 +194,7 @@ static bool is_done(const struct lane *n)
 
 /* ---- ticks ------------------------------------------------------------------------------------------------ */
 
-/* When the pipeline wants to hear what time it is, wall clock; UINT64_MAX: it does not. */
+/* When the pipeline wants to hear what time it is, by the journal; UINT64_MAX: it does not. */
 static uint64_t wanted_ns(struct lane *n)
 {
     struct keeper *k = n->keeper;
@@ -207,11 +207,6 @@ static uint64_t wanted_ns(struct lane *n)
     return due;
 }
 
-static uint64_t wall_ns(const struct lane *n)
-{
-    return gw_wall_ns(n->local->journal->ctx.env);
-}
-
 static bool is_at_end(const struct lane *n)
 {
     return n->ended && !n->fetch.under_way && !lane_rests(n) && is_done(n);
@@ -219,30 +214,30 @@ static bool is_at_end(const struct lane *n)
 
 static void tick(struct lane *n)
 {
-    uint64_t wall = wall_ns(n), want;
+    uint64_t time = gw_journal_now_ns(n->local->journal), want;
 
-    if (!is_at_end(n) || wall < n->keeper->tick_ns + GW_KEEP_STEP_NS)
+    if (!is_at_end(n) || time < n->keeper->tick_ns + GW_KEEP_STEP_NS)
         return;
     want = wanted_ns(n);
-    if (want != UINT64_MAX && wall >= want && gw_journal_tick(n->local, n->signal, wall))
-        n->keeper->tick_ns = wall - wall % GW_KEEP_STEP_NS;
+    if (want != UINT64_MAX && time >= want && gw_journal_tick(n->local, n->signal, time))
+        n->keeper->tick_ns = time - time % GW_KEEP_STEP_NS;
 }
 
 uint64_t gw_journal_keep_due(struct lane *n)
 {
-    uint64_t now = gw_loop_now_ns(n->local->loop), wall, want;
+    uint64_t now = gw_loop_now_ns(n->local->loop), time, want;
 
     if (n->keeper->is_between)
         return now + GW_KEEP_STEP_NS / 20;
     if (!is_at_end(n))
         return 0;
     want = wanted_ns(n);
-    wall = wall_ns(n);
+    time = gw_journal_now_ns(n->local->journal);
     if (want < n->keeper->tick_ns + GW_KEEP_STEP_NS)
         want = n->keeper->tick_ns + GW_KEEP_STEP_NS;
     if (want == UINT64_MAX)
         return 0;
-    return now + (want > wall ? want - wall : GW_KEEP_STEP_NS / 20);
+    return now + (want > time ? want - time : GW_KEEP_STEP_NS / 20);
 }
 
 /* ---- the whole -------------------------------------------------------------------------------------------- */

@@ -124,6 +124,13 @@ void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason)
     put_decision(&l->record, id, reason, l->now_ns + (l->at_barrier ? 0 : 1), (uint32_t)(l->now_ns / S));
 }
 
+void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16])
+{
+    struct gw_tail_log *l = s->log;
+
+    put_decision(&l->record, id, UINT32_MAX, l->now_ns, 0);
+}
+
 static void put_reasons(struct gw_tail *s, struct gw_buf *out, uint32_t from)
 {
     for (uint32_t i = from; i < gw_reasons_n(s->reasons); i++)

@@ -230,6 +230,8 @@ static void lose(struct gw_tail *s, struct gw_trace *t, const char *why, uint64_
 void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
 {
     gw_metric_add(s->meter.dropped_too_early, 1);
+    if (s->log)
+        gw_tail_log_note_lost(s, t->id);
     lose(s, t, "dropped_too_early", now_ns, out);
 }
 

@@ -222,6 +222,8 @@ void gw_tail_log_free(struct gw_tail_log *l);
 uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l);
 /** A decision. */
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason);
+/** It is lost without a decision: what came of it does not come again. */
+void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16]);
 /** Rows come that were consumed before a crash. */
 bool gw_tail_log_rebuilds(const struct gw_tail *s);
 /** It was decided, or followed, earlier in this step: what comes of it follows, whether it is remembered or not. */
