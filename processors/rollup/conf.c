@@ -4,6 +4,7 @@
 
 #define S_NS 1e9
 
+/* For suggestions. */
 static const char *const names[] = {"count", "sum", "min", "max", "avg", "last", "exponential", "p50", "p99", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
@@ -76,7 +77,7 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
     double q;
 
     for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_EXPONENTIAL; f++)
-        if (strcmp(text, names[f]) == 0) {
+        if (f != GW_AGG_HISTOGRAM && strcmp(text, gw_agg_names[f]) == 0) {
             *ret = (struct gw_agg_spec){.fn = f};
             return true;
         }
