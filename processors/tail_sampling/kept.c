@@ -5,8 +5,10 @@
  *
  * Record: entries one behind the other, all integers little-endian:
  *
- *   'R'  number u32, kept u8, has_threshold u8, threshold u64, policy, composite, word, dropped (u16 + 1, bytes; 0:
- * NULL) 'D'  trace id 16, number u32, upto u64 ns, second u32
+ *   'R'  number u32, kept u8, has_threshold u8, threshold u64, policy, composite, word, dropped
+ *        (texts: u16 length + 1, bytes; 0: NULL)
+ *   'D'  trace id 16, number u32 (UINT32_MAX: only that it was decided), upto u64 ns, second u32
+ *   'B'  length u32, what limiters hold (policy.h)
  *
  * upto: rows that came in a step before it were part of the decision.
  */
@@ -174,6 +176,23 @@ static void put_whole(struct gw_tail *s, struct gw_buf *out)
         gw_ids_each(s->log->past, put_past, &w);
 }
 
+static void put_limits(struct gw_tail *s, struct gw_buf *out)
+{
+    uint32_t n = 0;
+    size_t at;
+
+    gw_buf_put_u8(out, 'B');
+    at = out->n;
+    gw_buf_put(out, &n, sizeof(n));
+    gw_policies_save(s->policies, out);
+    if (out->failed)
+        return;
+    n = (uint32_t)(out->n - at - sizeof(n));
+    memcpy(out->p + at, &n, sizeof(n));
+    if (n == 0)
+        out->n = at - 1;
+}
+
 static uint64_t oldest_ns(const struct gw_tail *s)
 {
     const struct gw_trace *t = s->store ? gw_traces_oldest(s->store) : NULL;
@@ -193,6 +212,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
         put_whole(s, out);
     else
         put_reasons(s, out, l->n_told);
+    put_limits(s, out);
     gw_buf_put_slice(out, gw_buf_slice(&l->record)); /* with the whole it is there twice, in its order: no harm */
     if (out->failed || l->record.failed)
         return -ENOMEM;
@@ -293,6 +313,15 @@ static int read_decision(struct gw_tail *s, struct reading *r, const struct gw_k
     return put_in_past(s, id, upto_ns);
 }
 
+static void read_limits(struct gw_tail *s, struct reading *r)
+{
+    uint32_t n = (uint32_t)get_number(r, 4);
+    const uint8_t *p = get(r, n);
+
+    if (p)
+        gw_policies_load(s->policies, gw_slice_of(p, n), 0, 1); /* of several workers', the last one's */
+}
+
 static int restore(void *self, struct gw_slice record, const struct gw_keep_owner *owner)
 {
     struct gw_tail *s = self;
@@ -310,6 +339,8 @@ static int restore(void *self, struct gw_slice record, const struct gw_keep_owne
             read_reason(s, &r);
         else if (kind == 'D')
             rc = read_decision(s, &r, owner);
+        else if (kind == 'B')
+            read_limits(s, &r);
         else
             r.bad = true;
     }

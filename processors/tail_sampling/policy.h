@@ -111,7 +111,8 @@ uint64_t gw_policies_shape(const struct gw_policies *p);
 void gw_policies_adopt(struct gw_policies *p, const struct gw_policies *old);
 
 struct gw_buf;
-/** What limiters and composites hold, as bytes that gw_policies_load reads, under whatever policies there are then. */
+/** What limiters and composites hold, as bytes that gw_policies_load reads, under whatever policies there are then. No
+ * bytes when there are none. */
 void gw_policies_save(const struct gw_policies *p, struct gw_buf *out);
 /**
  * The same as adopt, of what `of` instances have saved, each of which had 1 / of of the traffic: the i-th of them.

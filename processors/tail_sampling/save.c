@@ -35,12 +35,23 @@ static void save_rule(const struct gw_rule *r, struct gw_buf *out)
         save_rule(&r->subs[i], out);
 }
 
+static bool holds(const struct gw_rule *r)
+{
+    bool any = is_bucket(r) || r->type == GW_RULE_COMPOSITE;
+
+    for (unsigned i = 0; i < r->n_subs && !any; i++)
+        any = holds(&r->subs[i]);
+    return any;
+}
+
 void gw_policies_save(const struct gw_policies *p, struct gw_buf *out)
 {
     struct gw_buf rule;
 
     gw_buf_init(&rule, 64 << 20);
     for (unsigned i = 0; i < p->n; i++) {
+        if (!holds(p->list[i].rule))
+            continue;
         gw_buf_reset(&rule);
         save_rule(p->list[i].rule, &rule);
         gw_spool_put_bytes(out, gw_slice_cstr(p->list[i].name));

@@ -204,6 +204,42 @@ static void increments_follow_a_whole(void **state)
 }
 
 /*
+ * Scenario    three spans a second may pass; a trace of three passes, the process is gone, another one is due 0.1 s
+ * later, and one 1.2 s later Guarantees  the first of these finds the bucket as empty as it was, the second one finds
+ * it filled again
+ */
+static void limits_go_on(void **state)
+{
+    static const char settings[] = ERRORS
+        "policies: [{name: few, type: rate_limiting, rate_limiting: {spans_per_second: 3, burst_capacity: 3}}]\n";
+    struct gw_buf out;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    open(settings);
+    step(T(0));
+    gw_tail_send(&r, "1.1 1.2 1.3");
+    step(T(1));
+    gw_tail_send(&r, "2.1 2.2 2.3");
+    step(T(10));
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2 1.3");
+    (void)save(true, &out);
+    gw_tail_close(&r);
+
+    open(settings);
+    assert_int_equal(restore(gw_buf_slice(&out)), 0);
+    advance(T(1), true);
+    gw_tail_send(&r, "2.1 2.2 2.3");
+    step(T(11));
+    assert_string_equal(gw_tail_out(&r), "");
+    gw_tail_send(&r, "3.1 3.2 3.3");
+    step(T(22));
+    assert_string_equal(gw_tail_out(&r), "3.1 3.2 3.3");
+    gw_tail_close(&r);
+    gw_buf_clear(&out);
+}
+
+/*
  * Scenario    a record that ends at any byte, and one of which any byte is another
  * Guarantees  a cut between entries is a shorter record, any other is refused; nothing is read that is not there
  */
@@ -251,6 +287,7 @@ int main(void)
         cmocka_unit_test(what_was_decided_is_not_decided_again),
         cmocka_unit_test(a_trace_of_the_same_id_is_another_one),
         cmocka_unit_test(increments_follow_a_whole),
+        cmocka_unit_test(limits_go_on),
         cmocka_unit_test(a_damaged_record_is_refused),
     };
 
