@@ -39,12 +39,21 @@ static void forget(struct entry *n)
     }
 }
 
+void gw_wal_stage_clear(struct gw_wal_stage *s)
+{
+    forget(s->going);
+    forget(s->first);
+    s->going = s->first = NULL;
+    s->last = &s->first;
+    s->bytes = s->going_bytes = 0;
+    s->n = s->n_going = 0;
+}
+
 void gw_wal_stage_free(struct gw_wal_stage *s)
 {
     if (!s)
         return;
-    forget(s->going);
-    forget(s->first);
+    gw_wal_stage_clear(s);
     free(s->frames);
     free(s);
 }

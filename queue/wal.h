@@ -105,6 +105,8 @@ struct gw_log_position;
 /** Errors: NULL, no memory. */
 struct gw_wal_stage *gw_wal_stage_new(struct gw_wal *w);
 /** What is there is forgotten: it was never promised to anybody. Not while a commit is under way. */
+void gw_wal_stage_clear(struct gw_wal_stage *s);
+/** The same, and the stage. */
 void gw_wal_stage_free(struct gw_wal_stage *s);
 /** Of the views that wait, or are being committed. */
 uint64_t gw_wal_stage_bytes(const struct gw_wal_stage *s);

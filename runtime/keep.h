@@ -88,6 +88,10 @@ void gw_keep_aim(struct intake *in);
 void gw_keep_turn(struct worker *w);
 /** Nothing of it is on its way to a log. */
 bool gw_keep_is_idle(const struct intake *in);
+/** It is idle, and nothing more comes: what was not committed comes again, and is forgotten here. */
+void gw_keep_end(struct intake *in);
+/** The same for all of a worker's. False: not all of them are idle. */
+bool gw_keeps_end(struct worker *w);
 
 /* keep_commit.c */
 extern const struct gw_intake_keep_ops gw_keep_ops_of_intake;

@@ -182,6 +182,30 @@ bool gw_keep_is_idle(const struct intake *in)
     return !in->keep || in->keep->state == GW_KEEP_RESTS || (atomic_load(&in->keep->is_heard) && in->keep->rc < 0);
 }
 
+void gw_keep_end(struct intake *in)
+{
+    struct keep *k = in->keep;
+
+    if (!k)
+        return;
+    gw_wal_stage_clear(k->stage);
+    gw_buf_reset(&k->record);
+    k->state = GW_KEEP_RESTS;
+    k->retry_ns = 0;
+    k->n_marks = 0;
+    k->has_begun = k->has_next_snap = false; /* who comes after begins with what it has read */
+}
+
+bool gw_keeps_end(struct worker *w)
+{
+    for (struct keep *k = w->keeps; k; k = k->next)
+        if (!gw_keep_is_idle(k->in))
+            return false;
+    for (struct keep *k = w->keeps; k; k = k->next)
+        gw_keep_end(k->in);
+    return true;
+}
+
 /* ---- a barrier -------------------------------------------------------------------------------------------- */
 
 static bool add_mark(struct keep *k, const struct gw_keep_barrier *b)

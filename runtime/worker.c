@@ -98,7 +98,7 @@ static void follow_phase(struct worker *w)
     }
     if (!w->quiet && now == QUIESCING) {
         atomic_store(&w->idle, all_idle(w));
-        if (w->idle && all_workers_idle(w) && drain_all(w)) {
+        if (w->idle && all_workers_idle(w) && drain_all(w) && gw_keeps_end(w)) {
             atomic_store(&w->quiet, true);
             gw_loop_wake(w->engine->conf.loop);
         } else {

@@ -236,6 +236,7 @@ static void close_intake(struct worker *w, struct intake **link)
         in->receiver->comp->type->close(in->base.local);
     if (behind_of(in))
         behind_of(in)->part(&in->base);
+    gw_keep_end(in);
     if (!door_of(in)) {
         in->base.local = NULL;
         in->base.on_verdict = NULL;

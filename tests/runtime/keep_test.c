@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a pipeline behind a journal keeps, in whole gateways: a stop, and pipelines that go and come back. */
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/harness_logs.h"
+
+#define MS 1000000ull
+#define S  1000000000ull
+
+static const struct gw_sent_info OK = {.sent = GW_SENT_OK};
+
+#define IN                                                                                                             \
+    "receivers: { scripted: }\n"                                                                                       \
+    "processors: { tail_sampling: { decision_wait: 1s, policies: [ { name: all, type: always_sample } ] } }\n"         \
+    "exporters: { scripted: { sending_queue: { storage: file_storage } } }\n"                                          \
+    "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"                                   \
+    "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"                             \
+    "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n"
+#define OUT "    traces/out: { receivers: [journal/j], processors: [tail_sampling], exporters: [scripted] }\n"
+
+static struct gw_test_engine t;
+
+/* One span, whose trace is its own. */
+static void send(uint64_t name)
+{
+    gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, name, 1, name);
+}
+
+static unsigned seen[16]; /* at the sink, by name */
+
+static void pass(uint64_t ns)
+{
+    struct gw_test_sink *s = gw_test_engine_sink(&t, "scripted");
+    uint64_t names[64], from = gw_mono_ns(&t.te.env);
+
+    while (gw_mono_ns(&t.te.env) < from + ns) {
+        gw_test_logs_turn(&t, 2, 5 * MS);
+        while (s->n_waiting) {
+            unsigned n = gw_test_names(GW_TRACES, s->waiting[0]->body, names, 64);
+
+            for (unsigned i = 0; i < n; i++)
+                seen[names[i]]++;
+            (void)gw_test_sink_answer(s, &OK);
+        }
+    }
+}
+
+static void reload(const char *yaml)
+{
+    struct gw_err err = {""};
+    char text[4000];
+
+    (void)snprintf(text, sizeof(text), "extensions: { file_storage: { directory: %s, fsync: false } }\n%s",
+                   gw_test_logs_dir(), yaml);
+    if (gw_test_engine_reload(&t, text, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+/* Within a second of its time. */
+static void stop(void)
+{
+    gw_engine_quiesce(t.engine);
+    gw_engine_drain(t.engine);
+    pass(S);
+    assert_true(gw_engine_is_quiet(t.engine));
+    assert_true(gw_engine_is_drained(t.engine));
+    assert_int_equal(gw_test_engine_close(&t), 0);
+}
+
+/*
+ * Scenario    a trace was kept; a late span of it follows, and before it is committed the gateway stops; another trace
+ *             waits
+ * Guarantees  the gateway waits for neither; the next one has both, once
+ */
+static void a_stop_waits_for_no_commit(void **state)
+{
+    (void)state;
+    memset(seen, 0, sizeof(seen));
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, IN OUT, 1);
+    send(5);
+    pass(3 * S);
+    assert_int_equal(seen[5], 1);
+    send(5);
+    send(7);
+    pass(20 * MS);
+    assert_int_equal(seen[5], 1);
+    stop();
+    gw_test_logs_engine(&t, IN OUT, 1);
+    pass(2 * S);
+    assert_int_equal(seen[5], 2);
+    assert_int_equal(seen[7], 1);
+    stop();
+    gw_test_logs_end();
+}
+
+/*
+ * Scenario    with a trace that waits, and a late span that is not committed, the pipeline leaves with a reload, and
+ * comes back with another one Guarantees  what waited waits again, and the late span comes, once
+ */
+static void a_pipeline_goes_and_comes_back(void **state)
+{
+    static const char other[] = "    traces/x: { receivers: [scripted], exporters: [scripted] }\n";
+    static char without[2000];
+
+    (void)state;
+    (void)snprintf(without, sizeof(without), "%s%s", IN, other);
+    memset(seen, 0, sizeof(seen));
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, IN OUT, 1);
+    send(5);
+    pass(3 * S);
+    assert_int_equal(seen[5], 1);
+    send(5);
+    send(7);
+    pass(20 * MS);
+    assert_int_equal(seen[5], 1);
+    reload(without);
+    pass(3 * S);
+    assert_int_equal(seen[5], 1);
+    assert_int_equal(seen[7], 0);
+    reload(IN OUT);
+    pass(3 * S);
+    assert_int_equal(seen[5], 2);
+    assert_int_equal(seen[7], 1);
+    stop();
+    gw_test_logs_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stop_waits_for_no_commit),
+        cmocka_unit_test(a_pipeline_goes_and_comes_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
