@@ -141,6 +141,8 @@ static int build(struct graph *g, struct door *d, struct gw_err *err)
         return 0;
     if (!why && keeper)
         why = why_not(g, p, journal);
+    if (!why && d->keeping && strcmp(keeper->id, d->keeping->processor) != 0)
+        why = "another processor would have to know its decisions";
     if (d->keeping && (!keeper || why || d->keeping->wal != g->pipelines[index].targets[0].wal))
         return gw_fail(err, -ENOTSUP, "pipeline %s: what %s keeps is in its log: only a restart can change that%s%s",
                        d->pipeline, d->keeping->processor, why ? ": " : "", why ? why : "");

@@ -14,7 +14,9 @@ static const struct gw_sent_info OK = {.sent = GW_SENT_OK};
 
 #define IN                                                                                                             \
     "receivers: { scripted: }\n"                                                                                       \
-    "processors: { tail_sampling: { decision_wait: 1s, policies: [ { name: all, type: always_sample } ] } }\n"         \
+    "processors:\n"                                                                                                    \
+    "  tail_sampling: { decision_wait: 1s, policies: [ { name: all, type: always_sample } ] }\n"                       \
+    "  tail_sampling/b: { decision_wait: 1s, policies: [ { name: all, type: always_sample } ] }\n"                     \
     "exporters: { scripted: { sending_queue: { storage: file_storage } } }\n"                                          \
     "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"                                   \
     "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"                             \
@@ -48,14 +50,20 @@ static void pass(uint64_t ns)
     }
 }
 
-static void reload(const char *yaml)
+static int try_reload(const char *yaml, struct gw_err *err)
 {
-    struct gw_err err = {""};
     char text[4000];
 
     (void)snprintf(text, sizeof(text), "extensions: { file_storage: { directory: %s, fsync: false } }\n%s",
                    gw_test_logs_dir(), yaml);
-    if (gw_test_engine_reload(&t, text, &err) < 0)
+    return gw_test_engine_reload(&t, text, err);
+}
+
+static void reload(const char *yaml)
+{
+    struct gw_err err = {""};
+
+    if (try_reload(yaml, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -130,11 +138,51 @@ static void a_pipeline_goes_and_comes_back(void **state)
     gw_test_logs_end();
 }
 
+/*
+ * Scenario    a reload takes the queue on disk away, or has another processor in the place of the one that keeps
+ * Guarantees  it is refused, says why, and all goes on
+ */
+static void what_a_reload_cannot_change(void **state)
+{
+    static const struct {
+        const char *from, *to, *why;
+    } cases[] = {
+        {"{ storage: file_storage } } }\nconn", "{ queue_size: 1000 } } }\nconn",
+         "not all exporters have a sending_queue"},
+        {"processors: [tail_sampling]", "processors: [tail_sampling/b]", "another processor"},
+        {"partition_by: trace_id", "partition_by: service", "partition_by"},
+    };
+    char text[3000];
+
+    (void)state;
+    memset(seen, 0, sizeof(seen));
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, IN OUT, 1);
+    send(7);
+    pass(20 * MS);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *at = strstr(IN OUT, cases[i].from);
+        struct gw_err err = {""};
+
+        assert_non_null(at);
+        (void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - (IN OUT)), IN OUT, cases[i].to,
+                       at + strlen(cases[i].from));
+        assert_true(try_reload(text, &err) < 0);
+        if (!strstr(err.text, cases[i].why))
+            fail_msg("%s", err.text);
+    }
+    pass(3 * S);
+    assert_int_equal(seen[7], 1);
+    stop();
+    gw_test_logs_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stop_waits_for_no_commit),
         cmocka_unit_test(a_pipeline_goes_and_comes_back),
+        cmocka_unit_test(what_a_reload_cannot_change),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
