@@ -546,6 +546,14 @@ static struct gw_payload *body_of(const struct gw_view *v, struct gw_buf *scratc
     return pl;
 }
 
+/* Staged rows have left where they were kept: they are not refused any more. */
+static bool take_memory(struct gw_wal *w, uint64_t bytes, bool staged)
+{
+    if (staged)
+        gw_credit_owe(w->conf.memory, bytes);
+    return staged || gw_credit_take(w->conf.memory, bytes);
+}
+
 static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t rows, const struct gw_meta *meta,
                                uint64_t requests, uint32_t max_receipts, uint64_t time_ns, bool staged)
 {
@@ -555,9 +563,7 @@ static struct entry *new_entry(struct gw_wal *w, struct gw_payload *pl, uint32_t
 
     gw_buf_init(&bytes, MAX_META_BYTES);
     gw_meta_to_bytes(meta, (uint32_t)requests, &bytes);
-    if (staged) /* its rows have left where they were kept: they are not refused any more */
-        gw_credit_owe(w->conf.memory, pl->n);
-    if (!bytes.failed && (staged || gw_credit_take(w->conf.memory, pl->n))) {
+    if (!bytes.failed && take_memory(w, pl->n, staged)) {
         n = malloc(head + bytes.n);
         if (!n)
             gw_credit_give(w->conf.memory, pl->n);
