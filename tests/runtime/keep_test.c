@@ -78,14 +78,9 @@ static void stop(void)
     assert_int_equal(gw_test_engine_close(&t), 0);
 }
 
-/*
- * Scenario    a trace was kept; a late span of it follows, and before it is committed the gateway stops; another trace
- *             waits
- * Guarantees  the gateway waits for neither; the next one has both, once
- */
-static void a_stop_waits_for_no_commit(void **state)
+/* A trace was kept, a late span of it has followed and is not committed, and another trace waits. */
+static void set_up(void)
 {
-    (void)state;
     memset(seen, 0, sizeof(seen));
     gw_test_logs_begin(1);
     gw_test_logs_engine(&t, IN OUT, 1);
@@ -96,6 +91,17 @@ static void a_stop_waits_for_no_commit(void **state)
     send(7);
     pass(20 * MS);
     assert_int_equal(seen[5], 1);
+}
+
+/*
+ * Scenario    a trace was kept; a late span of it follows, and before it is committed the gateway stops; another trace
+ *             waits
+ * Guarantees  the gateway waits for neither; the next one has both, once
+ */
+static void a_stop_waits_for_no_commit(void **state)
+{
+    (void)state;
+    set_up();
     stop();
     gw_test_logs_engine(&t, IN OUT, 1);
     pass(2 * S);
@@ -116,16 +122,7 @@ static void a_pipeline_goes_and_comes_back(void **state)
 
     (void)state;
     (void)snprintf(without, sizeof(without), "%s%s", IN, other);
-    memset(seen, 0, sizeof(seen));
-    gw_test_logs_begin(1);
-    gw_test_logs_engine(&t, IN OUT, 1);
-    send(5);
-    pass(3 * S);
-    assert_int_equal(seen[5], 1);
-    send(5);
-    send(7);
-    pass(20 * MS);
-    assert_int_equal(seen[5], 1);
+    set_up();
     reload(without);
     pass(3 * S);
     assert_int_equal(seen[5], 1);
