@@ -62,7 +62,6 @@ struct gw_keep_barrier {
     uint64_t now_ns;          /* time of the step that begins */
     uint64_t seq;             /* its first frame */
     const uint64_t *next_seq; /* by partition: what was consumed; at or behind seq */
-    uint64_t partitions;      /* whose they are: bit per partition */
     bool rebuilds;            /* rows before next_seq come again */
     bool is_first;            /* of the step; else only `rebuilds` has changed */
 };

@@ -71,7 +71,7 @@ struct keeping {
     struct gw_log *decisions;
     uint32_t consumer;
     const char *processor;
-    struct gw_metric *records, *commits, *failed, *restored, *again;
+    struct gw_metric *records, *commits, *failed, *restored;
     _Atomic uint64_t *snaps; /* by worker: what it needs of the decisions' log; UINT64_MAX: it has not said */
     struct keep keeps[];     /* by worker */
 };

@@ -168,7 +168,6 @@ static void set_barrier(struct lane *n, const struct waiting *w)
     k->barrier = (struct gw_keep_barrier){.now_ns = k->now_ns,
                                           .seq = seq_of(w->first),
                                           .next_seq = k->next_seq,
-                                          .partitions = n->local->owned,
                                           .rebuilds = k->rebuilds,
                                           .is_first = is_first};
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
@@ -214,11 +213,14 @@ static bool is_at_end(const struct lane *n)
 
 static void tick(struct lane *n)
 {
-    uint64_t time = gw_journal_now_ns(n->local->journal), want;
+    uint64_t time, want;
 
-    if (!is_at_end(n) || time < n->keeper->tick_ns + GW_KEEP_STEP_NS)
+    if (!is_at_end(n))
         return;
+    time = gw_journal_now_ns(n->local->journal);
     want = wanted_ns(n);
+    if (time < n->keeper->tick_ns + GW_KEEP_STEP_NS)
+        return;
     if (want != UINT64_MAX && time >= want && gw_journal_tick(n->local, n->signal, time))
         n->keeper->tick_ns = time - time % GW_KEEP_STEP_NS;
 }
