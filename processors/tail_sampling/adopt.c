@@ -93,9 +93,10 @@ int gw_tail_adopt(void *self, void *old_self)
 {
     struct gw_tail *s = self, *old = old_self;
 
-    if (!old->log && gw_tail_is_owed(old) && s->ctx.shared != old->ctx.shared) /* it takes it up, and lets it go */
+    if (!old->log && gw_spooler_is_owed(&old->spooler) &&
+        s->ctx.shared != old->ctx.shared) /* it takes it up, and lets it go */
         return -ENOTSUP;
-    s->is_taken_up = old->is_taken_up && s->ctx.shared == old->ctx.shared;
+    s->spooler.is_taken_up = old->spooler.is_taken_up && s->ctx.shared == old->ctx.shared;
     SWAP(s->store, old->store);
     SWAP(s->log, old->log);
     SWAP(s->reasons, old->reasons);

@@ -1,179 +1,110 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Behind a journal (pipeline/keep.h): time is the log's, and each decision is written down, so that after a crash the
- * rows of traces that were decided are not taken again.
+ * Behind a journal (processors/common/kept.h): a decision is the number of its reason, and above it the second.
  *
- * Record: entries one behind the other, all integers little-endian:
+ * Entries beside the decisions:
  *
- *   'R'  number u32, kept u8, has_threshold u8, threshold u64, policy, composite, word, dropped
- *        (texts: u16 length + 1, bytes; 0: NULL)
- *   'D'  trace id 16, number u32 (UINT32_MAX: only that it was decided), upto u64 ns, second u32
- *   'B'  length u32, what limiters hold (policy.h)
- *
- * upto: rows that came in a step before it were part of the decision.
+ *   'R'  a reason by number (reasons.c)
+ *   'B'  what limiters hold (save.c), with its length
  */
+#include "processors/common/kept.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "pipeline/keep.h"
+#include "processors/common/spool.h"
 #include "processors/tail_sampling/sampler.h"
 
 #define S 1000000000ull
 
-enum { MAX_RECORD_BYTES = 1 << 30, FIRST_PAST = 1024, MAX_NUMBERS = 4096, TEXT_BYTES = 1024 };
+enum { NOTE_REASON = 'R', NOTE_LIMITS = 'B' };
 
 struct gw_tail_log {
-    uint64_t now_ns;
-    bool rebuilds, has_saved;
-    bool at_barrier; /* what is decided now has no row of the step that begins */
-    struct gw_buf record;
-    uint32_t n_told;     /* reasons of the record, or of one before */
-    struct gw_ids *past; /* what was restored: id to upto; NULL: nothing, or nothing comes again */
-    uint64_t past_ns;    /* the last upto of these: rows of later steps are not past */
-    uint32_t max_past;
-    /* Decided, or followed, in the middle of this step: id to reason. What comes of them in it follows, so that upto
-     * tells which rows went. */
-    struct gw_ids *now;
-    uint32_t max_now;
-    uint32_t *numbers; /* of the record that is restored: to ours */
+    struct gw_kept *kept;
+    uint32_t n_told;                                    /* reasons of the record, or of one before */
+    struct gw_reason_numbers *numbers[GW_KEPT_SOURCES]; /* of the records that are restored, by source; or NULL */
 };
-
-static struct gw_tail_log *log_new(void)
-{
-    struct gw_tail_log *l = calloc(1, sizeof(*l));
-
-    if (l)
-        gw_buf_init(&l->record, MAX_RECORD_BYTES);
-    return l;
-}
 
 void gw_tail_log_free(struct gw_tail_log *l)
 {
     if (!l)
         return;
-    gw_buf_clear(&l->record);
-    gw_ids_free(l->past);
-    gw_ids_free(l->now);
-    free(l->numbers);
+    gw_kept_free(l->kept);
+    for (unsigned i = 0; i < GW_KEPT_SOURCES; i++)
+        free(l->numbers[i]);
     free(l);
+}
+
+static struct gw_tail_log *log_new(const struct gw_ctx *ctx)
+{
+    struct gw_tail_log *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return NULL;
+    l->kept = gw_kept_new(ctx);
+    if (l->kept)
+        return l;
+    free(l);
+    return NULL;
 }
 
 uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l)
 {
-    return l->now_ns;
+    return l->kept->now_ns;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------- */
-
-static void put_text(struct gw_buf *out, const char *text)
-{
-    size_t n = text ? strlen(text) : 0;
-    uint16_t head = (uint16_t)(text ? (n < TEXT_BYTES ? n : TEXT_BYTES - 1) + 1 : 0);
-
-    gw_buf_put(out, &head, sizeof(head));
-    if (text)
-        gw_buf_put(out, text, head - 1u);
-}
-
-static void put_reason(struct gw_buf *out, uint32_t number, const struct gw_reason *r)
-{
-    uint8_t flags[2] = {r->kept, r->has_threshold};
-
-    gw_buf_put_u8(out, 'R');
-    gw_buf_put(out, &number, sizeof(number));
-    gw_buf_put(out, flags, sizeof(flags));
-    gw_buf_put(out, &r->threshold, sizeof(r->threshold));
-    put_text(out, r->policy);
-    put_text(out, r->composite);
-    put_text(out, r->word);
-    put_text(out, r->dropped);
-}
-
-static void put_decision(struct gw_buf *out, const uint8_t id[16], uint32_t number, uint64_t upto_ns, uint32_t second)
-{
-    gw_buf_put_u8(out, 'D');
-    gw_buf_put(out, id, 16);
-    gw_buf_put(out, &number, sizeof(number));
-    gw_buf_put(out, &upto_ns, sizeof(upto_ns));
-    gw_buf_put(out, &second, sizeof(second));
-}
-
-/* A table that grows. False: no memory. */
-static bool put_more(struct gw_tail *s, struct gw_ids **ids, uint32_t *max, const uint8_t id[16], uint64_t value)
-{
-    if (!*ids || gw_ids_n(*ids) == *max) {
-        uint32_t n = *ids ? 2 * *max : FIRST_PAST;
-        struct gw_ids *more = gw_ids_new(s->ctx.env, n);
-
-        if (!more)
-            return false;
-        if (*ids)
-            gw_ids_adopt(more, *ids);
-        gw_ids_free(*ids);
-        *ids = more;
-        *max = n;
-    }
-    gw_ids_put(*ids, id, value);
-    return true;
-}
+/* ---- decisions -------------------------------------------------------------------------------------------- */
 
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason)
 {
-    struct gw_tail_log *l = s->log;
+    struct gw_kept *k = s->log->kept;
 
-    if (!l->at_barrier && !put_more(s, &l->now, &l->max_now, id, reason))
-        l->record.failed = true; /* it stops here, as without memory for the record */
-    put_decision(&l->record, id, reason, l->now_ns + (l->at_barrier ? 0 : 1), (uint32_t)(l->now_ns / S));
+    gw_kept_note(k, id, (k->now_ns / S) << 32 | reason);
 }
 
 void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16])
 {
-    struct gw_tail_log *l = s->log;
-
-    put_decision(&l->record, id, UINT32_MAX, l->now_ns, 0);
+    gw_kept_note_lost(s->log->kept, id);
 }
+
+bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason)
+{
+    uint64_t value;
+
+    if (!s->log || !gw_kept_follows(s->log->kept, id, &value))
+        return false;
+    *ret_reason = (uint32_t)value;
+    return true;
+}
+
+bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16])
+{
+    return s->log && gw_kept_is_past(s->log->kept, id);
+}
+
+bool gw_tail_log_rebuilds(const struct gw_tail *s)
+{
+    return s->log && s->log->kept->rebuilds;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------- */
 
 static void put_reasons(struct gw_tail *s, struct gw_buf *out, uint32_t from)
 {
-    for (uint32_t i = from; i < gw_reasons_n(s->reasons); i++)
-        put_reason(out, i, gw_reasons_get(s->reasons, i));
-}
-
-struct whole {
-    struct gw_tail *s;
-    struct gw_buf *out;
-};
-
-static void put_known(void *arg, const uint8_t id[16], uint64_t value)
-{
-    const struct whole *w = arg;
-    uint64_t upto = 0;
-
-    if (!w->s->log->past || !gw_ids_get(w->s->log->past, id, &upto))
-        upto = 0; /* it is remembered: that is enough */
-    put_decision(w->out, id, (uint32_t)value, upto, (uint32_t)(value >> 32));
-}
-
-/* Of which nothing is remembered but that it was decided. */
-static void put_past(void *arg, const uint8_t id[16], uint64_t upto)
-{
-    const struct whole *w = arg;
-    uint64_t decided_s;
-    uint32_t reason;
-
-    if (!gw_tail_recall(w->s, id, &reason, &decided_s))
-        put_decision(w->out, id, UINT32_MAX, upto, 0);
+    for (uint32_t i = from; i < gw_reasons_n(s->reasons); i++) {
+        gw_buf_put_u8(out, NOTE_REASON);
+        gw_reasons_write(s->reasons, i, out);
+    }
 }
 
 static void put_whole(struct gw_tail *s, struct gw_buf *out)
 {
-    struct whole w = {s, out};
+    struct gw_ids *ids[] = {s->kept, s->gone};
 
     put_reasons(s, out, 0);
-    gw_ids_each(s->gone, put_known, &w);
-    gw_ids_each(s->kept, put_known, &w);
-    if (s->log->past)
-        gw_ids_each(s->log->past, put_past, &w);
+    gw_kept_put_known(s->log->kept, s->gone, out);
+    gw_kept_put_known(s->log->kept, s->kept, out);
+    gw_kept_put_past(s->log->kept, ids, 2, out);
 }
 
 static void put_limits(struct gw_tail *s, struct gw_buf *out)
@@ -181,9 +112,9 @@ static void put_limits(struct gw_tail *s, struct gw_buf *out)
     uint32_t n = 0;
     size_t at;
 
-    gw_buf_put_u8(out, 'B');
+    gw_buf_put_u8(out, NOTE_LIMITS);
     at = out->n;
-    gw_buf_put(out, &n, sizeof(n));
+    gw_spool_put_u32(out, n);
     gw_policies_save(s->policies, out);
     if (out->failed)
         return;
@@ -203,171 +134,68 @@ static uint64_t oldest_ns(const struct gw_tail *s)
 static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns)
 {
     struct gw_tail *s = self;
-    struct gw_tail_log *l = s->log;
 
     if (s->leaving || s->n_spans)
         return GW_MORE;
     *ret_oldest_ns = oldest_ns(s);
+    gw_kept_open_record(s->log->kept, out);
     if (whole)
         put_whole(s, out);
     else
-        put_reasons(s, out, l->n_told);
+        put_reasons(s, out, s->log->n_told);
     put_limits(s, out);
-    gw_buf_put_slice(out, gw_buf_slice(&l->record)); /* with the whole it is there twice, in its order: no harm */
-    if (out->failed || l->record.failed)
+    if (gw_kept_close_record(s->log->kept, out) < 0)
         return -ENOMEM;
-    l->n_told = gw_reasons_n(s->reasons);
-    l->has_saved = true;
-    gw_buf_reset(&l->record);
+    s->log->n_told = gw_reasons_n(s->reasons);
     return GW_DONE;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-struct reading {
-    const uint8_t *p, *end;
-    bool bad;
-};
-
-static const uint8_t *get(struct reading *r, size_t n)
+/* Of the source that is read. NULL: no memory. */
+static struct gw_reason_numbers *numbers_of(struct gw_tail_log *l)
 {
-    const uint8_t *at = r->p;
+    struct gw_reason_numbers **n = &l->numbers[l->kept->source];
 
-    if ((size_t)(r->end - r->p) < n) {
-        r->bad = true;
-        return NULL;
-    }
-    r->p += n;
-    return at;
+    if (!*n)
+        *n = gw_reason_numbers_new();
+    return *n;
 }
 
-static uint64_t get_number(struct reading *r, size_t n)
+static bool read_entry(void *self, uint8_t type, struct gw_spool_in *in)
 {
-    const uint8_t *p = get(r, n);
-    uint64_t v = 0;
+    struct gw_tail *s = self;
+    struct gw_reason_numbers *n;
+    struct gw_slice limits;
 
-    if (p)
-        memcpy(&v, p, n);
-    return v;
+    if (type == NOTE_REASON)
+        return (n = numbers_of(s->log)) != NULL && gw_reasons_read(s->reasons, n, in);
+    if (type != NOTE_LIMITS)
+        return false;
+    limits = gw_spool_get_bytes(in);
+    if (!in->bad)
+        gw_policies_load(s->policies, limits, 0, 1); /* of several workers', the last one's */
+    return true;
 }
 
-/* NULL, or a text in `room`. */
-static const char *get_text(struct reading *r, char *room)
+static bool read_decision(void *self, const uint8_t id[16], uint64_t value)
 {
-    size_t n = (size_t)get_number(r, 2);
-    const uint8_t *p = n && n <= TEXT_BYTES ? get(r, n - 1) : NULL;
+    struct gw_tail *s = self;
+    const struct gw_reason_numbers *n = numbers_of(s->log);
+    uint32_t reason;
 
-    r->bad |= n > TEXT_BYTES;
-    if (!p)
-        return NULL;
-    memcpy(room, p, n - 1);
-    room[n - 1] = 0;
-    return room;
-}
-
-/* Words that are compared by text stay texts. */
-static void read_reason(struct gw_tail *s, struct reading *r)
-{
-    char room[4][TEXT_BYTES];
-    uint32_t number = (uint32_t)get_number(r, 4);
-    struct gw_reason reason = {0};
-
-    reason.kept = get_number(r, 1) != 0;
-    reason.has_threshold = get_number(r, 1) != 0;
-    reason.threshold = get_number(r, 8);
-    reason.policy = get_text(r, room[0]);
-    reason.composite = get_text(r, room[1]);
-    reason.word = get_text(r, room[2]);
-    reason.dropped = get_text(r, room[3]);
-    r->bad |= number >= MAX_NUMBERS || !reason.word || (!reason.kept && !reason.dropped);
-    if (!r->bad)
-        s->log->numbers[number] = gw_reasons_put(s->reasons, &reason);
-}
-
-static int put_in_past(struct gw_tail *s, const uint8_t id[16], uint64_t upto_ns)
-{
-    struct gw_tail_log *l = s->log;
-
-    if (upto_ns == 0)
-        return 0;
-    if (upto_ns > l->past_ns)
-        l->past_ns = upto_ns;
-    return put_more(s, &l->past, &l->max_past, id, upto_ns) ? 0 : -ENOMEM;
-}
-
-static int read_decision(struct gw_tail *s, struct reading *r, const struct gw_keep_owner *owner)
-{
-    const uint8_t *id = get(r, 16);
-    uint32_t number = (uint32_t)get_number(r, 4), second;
-    uint64_t upto_ns = get_number(r, 8);
-
-    second = (uint32_t)get_number(r, 4);
-    r->bad |= number != UINT32_MAX && number >= MAX_NUMBERS;
-    if (r->bad || !owner->owns(owner->arg, id))
-        return 0;
-    if (number != UINT32_MAX) {
-        uint32_t reason = s->log->numbers[number];
-
-        gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, (uint64_t)second << 32 | reason);
-    }
-    return put_in_past(s, id, upto_ns);
-}
-
-static void read_limits(struct gw_tail *s, struct reading *r)
-{
-    uint32_t n = (uint32_t)get_number(r, 4);
-    const uint8_t *p = get(r, n);
-
-    if (p)
-        gw_policies_load(s->policies, gw_slice_of(p, n), 0, 1); /* of several workers', the last one's */
+    if (!n || !gw_reason_number(n, (uint32_t)value, &reason))
+        return false;
+    gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, value >> 32 << 32 | reason);
+    return true;
 }
 
 static int restore(void *self, struct gw_slice record, const struct gw_keep_owner *owner)
 {
     struct gw_tail *s = self;
-    struct reading r = {.p = record.p, .end = record.p + record.n};
-    int rc = 0;
+    const struct gw_kept_reader r = {.self = s, .entry = read_entry, .decided = read_decision};
 
-    if (!s->log->numbers)
-        s->log->numbers = calloc(MAX_NUMBERS, sizeof(*s->log->numbers));
-    if (!s->log->numbers)
-        return -ENOMEM;
-    while (r.p < r.end && !r.bad && rc == 0) {
-        uint8_t kind = (uint8_t)get_number(&r, 1);
-
-        if (kind == 'R')
-            read_reason(s, &r);
-        else if (kind == 'D')
-            rc = read_decision(s, &r, owner);
-        else if (kind == 'B')
-            read_limits(s, &r);
-        else
-            r.bad = true;
-    }
-    return rc < 0 ? rc : r.bad ? -EBADMSG : 0;
-}
-
-bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason)
-{
-    uint64_t reason;
-
-    if (!s->log || !s->log->now || !gw_ids_get(s->log->now, id, &reason))
-        return false;
-    *ret_reason = (uint32_t)reason;
-    return true;
-}
-
-bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16])
-{
-    struct gw_tail_log *l = s->log;
-    uint64_t upto;
-
-    return l && l->rebuilds && l->past && gw_ids_get(l->past, id, &upto) && l->now_ns < upto;
-}
-
-bool gw_tail_log_rebuilds(const struct gw_tail *s)
-{
-    return s->log && s->log->rebuilds;
+    return gw_kept_restore(s->log->kept, record, owner, &r);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------- */
@@ -377,30 +205,21 @@ static int begin(void *self)
     struct gw_tail *s = self;
 
     if (!s->log)
-        s->log = log_new();
+        s->log = log_new(&s->ctx);
     return s->log ? 0 : -ENOMEM;
 }
 
 static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
 {
     struct gw_tail *s = self;
-    struct gw_tail_log *l = s->log;
+    struct gw_kept *k = s->log->kept;
     int rc = GW_DONE;
 
-    if (now_ns > l->now_ns) {
-        gw_ids_free(l->now);
-        l->now = NULL;
-    }
-    l->now_ns = now_ns;
-    l->rebuilds = rebuilds;
-    if (!rebuilds && now_ns >= l->past_ns && l->has_saved) {
-        gw_ids_free(l->past);
-        l->past = NULL;
-    }
+    gw_kept_advance(k, now_ns, rebuilds);
     if (!rebuilds) {
-        l->at_barrier = true;
+        k->at_barrier = true;
         rc = gw_tail_end_step(s, now_ns, out);
-        l->at_barrier = false;
+        k->at_barrier = false;
     }
     return rc;
 }

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "core/arena.h"
+#include "processors/common/spool.h"
 #include "processors/tail_sampling/sampler.h"
 
-enum { MAX_REASONS = 4096, BUCKETS = 1024, TEXT_BYTES = 1 << 20 };
+enum { MAX_REASONS = 4096, BUCKETS = 1024, TEXT_BYTES = 1 << 20, UNKNOWN = UINT16_MAX };
 
 struct gw_reasons {
     struct gw_reason list[MAX_REASONS];
@@ -107,4 +108,75 @@ const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t numb
 uint32_t gw_reasons_n(const struct gw_reasons *r)
 {
     return r->n;
+}
+
+/* ---- over the end of the process -------------------------------------------------------------------------- */
+
+struct gw_reason_numbers {
+    uint16_t ours[MAX_REASONS]; /* UNKNOWN */
+};
+
+struct gw_reason_numbers *gw_reason_numbers_new(void)
+{
+    struct gw_reason_numbers *n = malloc(sizeof(*n));
+
+    if (n)
+        gw_reason_numbers_forget(n);
+    return n;
+}
+
+void gw_reason_numbers_forget(struct gw_reason_numbers *n)
+{
+    memset(n->ours, 0xff, sizeof(n->ours));
+}
+
+void gw_reasons_write(const struct gw_reasons *r, uint32_t number, struct gw_buf *out)
+{
+    const struct gw_reason *x = gw_reasons_get(r, number);
+
+    gw_spool_put_u32(out, number);
+    gw_buf_put_u8(out, x->kept);
+    gw_buf_put_u8(out, x->has_threshold);
+    gw_spool_put_u64(out, x->threshold);
+    gw_spool_put_text(out, x->policy);
+    gw_spool_put_text(out, x->composite);
+    gw_spool_put_text(out, x->word);
+    gw_spool_put_text(out, x->dropped);
+}
+
+static bool read_reason(struct gw_reasons *r, struct gw_reason_numbers *n, struct gw_spool_in *in,
+                        struct gw_arena *texts)
+{
+    uint32_t number = gw_spool_get_u32(in);
+    struct gw_reason x = {.kept = gw_spool_get_u8(in) != 0};
+
+    x.has_threshold = gw_spool_get_u8(in) != 0;
+    x.threshold = gw_spool_get_u64(in);
+    x.policy = gw_spool_get_text(in, texts);
+    x.composite = gw_spool_get_text(in, texts);
+    x.word = gw_spool_get_text(in, texts);
+    x.dropped = gw_spool_get_text(in, texts);
+    if (in->bad || number >= MAX_REASONS || !x.word || (!x.kept && !x.dropped))
+        return false;
+    n->ours[number] = (uint16_t)gw_reasons_put(r, &x);
+    return true;
+}
+
+bool gw_reasons_read(struct gw_reasons *r, struct gw_reason_numbers *n, struct gw_spool_in *in)
+{
+    struct gw_arena texts;
+    bool ok;
+
+    gw_arena_init(&texts, 1024, TEXT_BYTES);
+    ok = read_reason(r, n, in, &texts);
+    gw_arena_clear(&texts);
+    return ok;
+}
+
+bool gw_reason_number(const struct gw_reason_numbers *n, uint32_t theirs, uint32_t *ret_ours)
+{
+    if (theirs >= MAX_REASONS || n->ours[theirs] == UNKNOWN)
+        return false;
+    *ret_ours = n->ours[theirs];
+    return true;
 }

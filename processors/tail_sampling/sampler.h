@@ -20,6 +20,7 @@
 #include "pipeline/component.h"
 #include "pipeline/ports.h"
 #include "processors/common/ids.h"
+#include "processors/common/spooler.h"
 #include "processors/common/traces.h"
 #include "processors/tail_sampling/policy.h"
 
@@ -74,6 +75,17 @@ void gw_reasons_free(struct gw_reasons *r);
 uint32_t gw_reasons_put(struct gw_reasons *r, const struct gw_reason *reason);
 const struct gw_reason *gw_reasons_get(const struct gw_reasons *r, uint32_t number);
 uint32_t gw_reasons_n(const struct gw_reasons *r);
+
+struct gw_spool_in;
+/** For another process: the reason with its number. */
+void gw_reasons_write(const struct gw_reasons *r, uint32_t number, struct gw_buf *out);
+/** Numbers of another process ─► ours. Errors: NULL, no memory. free() it. */
+struct gw_reason_numbers *gw_reason_numbers_new(void);
+void gw_reason_numbers_forget(struct gw_reason_numbers *n);
+/** What gw_reasons_write wrote. False: it is none. */
+bool gw_reasons_read(struct gw_reasons *r, struct gw_reason_numbers *n, struct gw_spool_in *in);
+/** False: it is not known. */
+bool gw_reason_number(const struct gw_reason_numbers *n, uint32_t theirs, uint32_t *ret_ours);
 
 /* ---- self-metrics ----------------------------------------------------------------------------------------- */
 
@@ -133,10 +145,7 @@ struct gw_tail {
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks;                /* kept spans are written with something */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
-    bool is_taken_up;          /* what an earlier process has left; or there is no storage */
-    bool is_spooled;           /* what is remembered is on disk, and what waited then */
-    bool is_spool_given_up;    /* the disk does not take it: what waits is decided */
-    uint64_t n_spooled;        /* spans that wait on disk now */
+    struct gw_spooler spooler;
 
     /* Kept traces that are set aside: long ones, which leave in pieces, and those that found no memory; in order. */
     struct gw_trace *leaving, *leaving_last;
@@ -243,14 +252,13 @@ static inline uint64_t gw_tail_wall_ns(const struct gw_tail *s)
 }
 
 /* spool.c: what waits, over the end of the process */
+extern const struct gw_spooler_ops gw_tail_spooler;
 int gw_tail_new_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
 void gw_tail_free_shared(void *shared);
 /** All that waits and what is remembered goes to disk, if the gateway leaves. False: it is to be decided. */
 bool gw_tail_spool(struct gw_tail *s, uint64_t now_ns);
 /** The other way, once, before anything else comes in. out NULL: nothing can leave to make room. */
 void gw_tail_take_up(struct gw_tail *s, struct gw_ports *out);
-/** Other workers have begun to, and have its part in their hands. */
-bool gw_tail_is_owed(const struct gw_tail *s);
 /** It goes with what it has: the gateway could not wait for it. */
 void gw_tail_spool_rest(struct gw_tail *s);
 

@@ -209,6 +209,7 @@ static bool make_memory(struct gw_tail *s)
     s->gone = gw_ids_new(s->ctx.env, (uint32_t)share_of(&s->ctx, c->cache.non_sampled));
     s->reasons = gw_reasons_new();
     s->pool = gw_batch_pool_new(2);
+    s->spooler = (struct gw_spooler){.ops = &gw_tail_spooler, .self = s, .ctx = &s->ctx, .pool = s->pool};
     if (c->follow_links)
         s->links = gw_tail_links_new((uint32_t)share_of(&s->ctx, c->max_links));
     return s->kept && s->gone && s->reasons && s->pool && (s->links || !c->follow_links);
@@ -243,7 +244,7 @@ static uint64_t held(void *self)
 {
     const struct gw_tail *s = self;
 
-    return (s->store ? gw_traces_n_spans(s->store) - s->n_left : 0) + s->n_spans + s->n_spooled;
+    return (s->store ? gw_traces_n_spans(s->store) - s->n_left : 0) + s->n_spans + s->spooler.n_spans;
 }
 
 static void show(struct gw_tail *s)
@@ -335,7 +336,7 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
     uint64_t begin = gw_mono_ns(s->ctx.env), before;
-    bool more = false, was_taken_up = s->is_taken_up;
+    bool more = false, was_taken_up = s->spooler.is_taken_up;
 
     gw_tail_take_up(s, out);
     if (!s->store)

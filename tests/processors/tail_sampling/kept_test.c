@@ -203,6 +203,51 @@ static void increments_follow_a_whole(void **state)
         gw_buf_clear(&records[i]);
 }
 
+#define TWO_REASONS                                                                                                    \
+    ERRORS                                                                                                             \
+    "reason_attribute: why\npolicies: [{name: wrong, type: status_code, status_code: {status_codes: [ERROR]}}, "       \
+    "{name: linked, type: trace_state, trace_state: {key: a, values: [b]}}]\n"
+
+/* A trace in a step of its own, decided ten steps later. */
+static void decide_at(unsigned at, const char *span, bool whole, struct gw_buf *out)
+{
+    step(T(20 * at));
+    gw_tail_send(&r, span);
+    step(T(20 * at + 10));
+    gw_buf_init(out, 1 << 20);
+    (void)save(whole, out);
+}
+
+/*
+ * Scenario    two workers come to know their reasons in different order; one reads what both have written, by turns
+ * Guarantees  late spans follow by the reason of the worker that decided
+ */
+static void workers_number_reasons_by_themselves(void **state)
+{
+    static const char *const spans[2][2] = {{"1.1e", "3.1e"}, {"2.1wa=b", "4.1wa=b"}};
+    struct gw_proc_world world = {.n_workers = 2};
+    struct gw_buf records[2][2];
+
+    (void)state;
+    gw_proc_world = &world;
+    for (world.worker = 0; world.worker < 2; world.worker++) {
+        open(TWO_REASONS);
+        for (unsigned i = 0; i < 2; i++)
+            decide_at(i, spans[world.worker][i], i == 0, &records[world.worker][i]);
+        gw_tail_close(&r);
+    }
+    gw_proc_world = NULL;
+    open(TWO_REASONS);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(restore(gw_buf_slice(&records[i % 2][i / 2])), 0);
+    step(T(60));
+    gw_tail_send(&r, "1.2 2.2 3.2 4.2");
+    assert_string_equal(gw_tail_out(&r), "1.2{why=wrong} 2.2{why=linked} 3.2{why=wrong} 4.2{why=linked}");
+    gw_tail_close(&r);
+    for (unsigned i = 0; i < 4; i++)
+        gw_buf_clear(&records[i % 2][i / 2]);
+}
+
 /*
  * Scenario    three spans a second may pass; a trace of three passes, the process is gone, another one is due 0.1 s
  * later, and one 1.2 s later Guarantees  the first of these finds the bucket as empty as it was, the second one finds
@@ -287,6 +332,7 @@ int main(void)
         cmocka_unit_test(what_was_decided_is_not_decided_again),
         cmocka_unit_test(a_trace_of_the_same_id_is_another_one),
         cmocka_unit_test(increments_follow_a_whole),
+        cmocka_unit_test(workers_number_reasons_by_themselves),
         cmocka_unit_test(limits_go_on),
         cmocka_unit_test(a_damaged_record_is_refused),
     };

@@ -674,7 +674,7 @@ static void without_a_disk_it_is_decided(void **state)
         assert_string_equal(gw_tail_out(&r), "1.1 3.1");
         assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
         assert_int_equal(gw_tail_held(&r), 0);
-        assert_true(gw_test_env_logged(&r.p.te, "3 spans that wait are decided now"));
+        assert_true(gw_test_env_logged(&r.p.te, "3 spans that wait leave now"));
         assert_int_equal(count(".spool", NULL) + count(".part", NULL), 0);
         gw_tail_close(&r);
         n += n > 0;
