@@ -2,38 +2,9 @@
 /* Spans that come: into the store, or after a decision that stands already. */
 #include <errno.h>
 
-#include "processors/tail_sampling/group.h"
-#include "processors/tail_sampling/sampler.h"
+#include "processors/tail_sampling/take.h"
 
 #define S 1000000000ull
-
-/* Rows that follow a decision. */
-struct followers {
-    struct followers *next;
-    const uint32_t *rows;
-    uint32_t n, reason;
-    bool cached;
-};
-
-/* Rows that are dropped, by what for. */
-struct gone {
-    struct gone *next;
-    const char *why;
-    uint64_t *rows;
-};
-
-/* One view on its way in. */
-struct taking {
-    struct gw_tail *s;
-    struct gw_view *v;
-    struct gw_ports *out;
-    uint64_t now_ns;
-    const uint64_t (*bits)[GW_FACT_WORDS];
-    uint64_t *absorbed;
-    struct followers *followers, **followers_last;
-    struct gone *gone;
-    size_t bitmap_bytes;
-};
 
 static void set(uint64_t *bitmap, uint32_t row)
 {
@@ -59,7 +30,7 @@ static uint64_t *gone_for(struct taking *k, const char *why)
 }
 
 /* Rows that find no memory for it stay in the view, and the view says that it failed: they are the client's again. */
-static void follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t reason, bool cached)
+void gw_tail_follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t reason, bool cached)
 {
     const struct gw_reason *r = gw_reasons_get(k->s->reasons, reason);
     bool stays = r->kept || k->s->conf->dry_run;
@@ -79,28 +50,35 @@ static void follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t 
     k->followers_last = &f->next;
 }
 
-static bool follow_recalled(struct taking *k, const struct gw_trace_group *g)
+void gw_tail_late(struct taking *k, const struct gw_trace_group *g, uint32_t reason, uint64_t decided_s)
 {
     struct gw_tail_meter *m = &k->s->meter;
+    bool kept = gw_reasons_get(k->s->reasons, reason)->kept;
+
+    gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - decided_s));
+    gw_metric_add(kept ? m->early_sampled : m->early_not_sampled, g->n);
+    if (!k->s->links || !kept)
+        return;
+    for (uint32_t i = 0; i < g->n; i++)
+        (void)gw_tail_links_note(k->s, k->v, g->rows[i]);
+    gw_tail_links_kept(k->s, g->id);
+}
+
+static bool follow_recalled(struct taking *k, const struct gw_trace_group *g)
+{
     uint64_t decided_s;
     uint32_t reason;
 
     if (gw_tail_log_follows(k->s, g->id, &reason)) {
-        follow(k, g->rows, g->n, reason, /* cached= */ false);
+        gw_tail_follow(k, g->rows, g->n, reason, /* cached= */ false);
         return true;
     }
     if (!gw_tail_recall(k->s, g->id, &reason, &decided_s))
         return false;
     if (k->s->log)
         gw_tail_log_note(k->s, g->id, reason); /* these rows went, too */
-    gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - decided_s));
-    gw_metric_add(gw_reasons_get(k->s->reasons, reason)->kept ? m->early_sampled : m->early_not_sampled, g->n);
-    follow(k, g->rows, g->n, reason, /* cached= */ true);
-    if (k->s->links && gw_reasons_get(k->s->reasons, reason)->kept) {
-        for (uint32_t i = 0; i < g->n; i++)
-            (void)gw_tail_links_note(k->s, k->v, g->rows[i]);
-        gw_tail_links_kept(k->s, g->id);
-    }
+    gw_tail_follow(k, g->rows, g->n, reason, /* cached= */ true);
+    gw_tail_late(k, g, reason, decided_s);
     return true;
 }
 
@@ -186,7 +164,7 @@ static void add_bytes(const struct taking *k, struct gw_trace_facts *f, const ui
     f->framed_bytes += bytes.framed;
 }
 
-static void note(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n)
+void gw_tail_note_rows(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         gw_policies_note(k->s->policies, &f->f, k->v, rows[i], k->bits[rows[i]]);
@@ -196,8 +174,7 @@ static void note(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows
     add_bytes(k, &f->f, rows, n);
 }
 
-/* GW_TAIL_DUE: it waits. */
-static enum gw_tail_cause is_enough(const struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f)
+enum gw_tail_cause gw_tail_is_enough(const struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f)
 {
     const struct gw_tail_conf *c = s->conf;
 
@@ -218,10 +195,8 @@ static void move_up(struct taking *k, struct gw_trace *t)
         gw_traces_set_due(k->s->store, t, due);
 }
 
-/* span-ingest judges what came by itself: these rows, with the counts of the whole trace; bytes_limiting goes by the
- * rows'. */
-static bool ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
-                   uint32_t n, uint32_t *ret_reason)
+bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
+                    uint32_t n, uint32_t *ret_reason)
 {
     struct gw_trace_facts f = {0};
 
@@ -244,9 +219,9 @@ static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t
 
     if (t)
         gw_tail_ask_again(k->s, t, k->out->arena);
-    note(k, f, rows, n);
-    cause = is_enough(k->s, id, f);
-    if (cause == GW_TAIL_DUE && ingest(k, id, f, rows, n, ret_reason)) {
+    gw_tail_note_rows(k, f, rows, n);
+    cause = gw_tail_is_enough(k->s, id, f);
+    if (cause == GW_TAIL_DUE && gw_tail_ingest(k, id, f, rows, n, ret_reason)) {
         if (t)
             gw_tail_let_go(k->s, t, *ret_reason, /* soon= */ true, k->now_ns, k->out);
         return false;
@@ -259,8 +234,7 @@ static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t
     return false;
 }
 
-/* span-ingest looks at the rows of one resource at a time. */
-static uint32_t end_of_unit(const struct taking *k, const struct gw_trace_group *g, uint32_t at)
+uint32_t gw_tail_end_of_unit(const struct taking *k, const struct gw_trace_group *g, uint32_t at)
 {
     const struct gw_batch *b = k->v->batch;
     uint32_t end = at + 1;
@@ -272,8 +246,7 @@ static uint32_t end_of_unit(const struct taking *k, const struct gw_trace_group 
     return end;
 }
 
-/* They were consumed before a crash, and what became of them is known. */
-static void leave_out(struct taking *k, const uint32_t *rows, uint32_t n)
+void gw_tail_leave_out(struct taking *k, const uint32_t *rows, uint32_t n)
 {
     uint64_t *gone = gone_for(k, "decided_before");
 
@@ -289,25 +262,25 @@ static void take(struct taking *k, const struct gw_trace_group *g)
     uint32_t reason;
 
     if (!t && gw_tail_log_is_past(k->s, g->id)) {
-        leave_out(k, g->rows, g->n);
+        gw_tail_leave_out(k, g->rows, g->n);
         return;
     }
     if ((!t || is_decided) && follow_recalled(k, g))
         return;
     if (is_decided) { /* and the cache has forgotten it */
-        follow(k, g->rows, g->n, gw_tail_facts(t)->reason, /* cached= */ false);
+        gw_tail_follow(k, g->rows, g->n, gw_tail_facts(t)->reason, /* cached= */ false);
         return;
     }
     if (!t)
         t = add(k, g->id);
     for (uint32_t at = 0, end; at < g->n; at = end) {
-        end = end_of_unit(k, g, at);
+        end = gw_tail_end_of_unit(k, g, at);
         if (take_rows(k, g->id, t, g->rows + at, end - at, &reason)) {
             move_up(k, t);
             at += keep(k, t, g->rows + at, end - at, &reason);
         }
         if (at < end) {
-            follow(k, g->rows + at, g->n - at, reason, /* cached= */ false);
+            gw_tail_follow(k, g->rows + at, g->n - at, reason, /* cached= */ false);
             return;
         }
     }
@@ -345,7 +318,7 @@ static void take_idless(struct taking *k, const struct gw_trace_groups *groups)
         .rule = "trace_id", .field = "trace_id", .message = "a span without a trace id cannot be sampled by trace"};
 
     if (gw_tail_log_rebuilds(k->s)) {
-        leave_out(k, groups->without_id, groups->n_without_id);
+        gw_tail_leave_out(k, groups->without_id, groups->n_without_id);
         return;
     }
     gw_metric_add(k->s->meter.without_id, groups->n_without_id);
