@@ -402,6 +402,65 @@ void gw_batch_pool_free(struct gw_batch_pool *p)
         pool_destroy(p);
 }
 
+/* ---- cloning ---------------------------------------------------------------------------------------------- */
+
+static bool clone_table(struct gw_batch *to, void **table, uint32_t *cap, uint32_t *n, const void *from, uint32_t more,
+                        size_t item_bytes)
+{
+    if (more == 0)
+        return true;
+    if (gw_batch_reserve_table(to, table, 0, cap, item_bytes, more) < 0)
+        return false;
+    memcpy(*table, from, more * item_bytes);
+    *n = more;
+    return true;
+}
+
+#define CLONE_TABLE(name)                                                                                              \
+    (table = to->name,                                                                                                 \
+     ok = clone_table(to, &table, &to->cap_##name, &to->n_##name, b->name, b->n_##name, sizeof(*b->name)),             \
+     to->name = table, ok)
+
+static bool clone_tables(const struct gw_batch *b, struct gw_batch *to)
+{
+    void *table;
+    bool ok;
+
+    return CLONE_TABLE(resources) && CLONE_TABLE(scopes) && CLONE_TABLE(attrs) && CLONE_TABLE(events) &&
+           CLONE_TABLE(links) && CLONE_TABLE(metrics) && CLONE_TABLE(hists) && CLONE_TABLE(exphists) &&
+           CLONE_TABLE(summaries) && CLONE_TABLE(quantiles) && CLONE_TABLE(exemplars) && CLONE_TABLE(segments);
+}
+
+static bool clone_rows(const struct gw_batch *b, struct gw_batch *to)
+{
+    struct gw_ref at;
+
+    if (gw_batch_reserve_rows(to, b->n_rows) < 0)
+        return false;
+    for (unsigned i = 0; i < N_COLUMNS; i++)
+        if ((columns[i].signals & b->signal) && b->n_rows)
+            memcpy(*column_at(to, i), *column_at((struct gw_batch *)b, i), (size_t)b->n_rows * columns[i].width);
+    to->n_rows = b->n_rows;
+    return !b->payload || gw_batch_append(to, gw_slice_of(b->payload->p, b->payload->n), &at) == 0;
+}
+
+struct gw_batch *gw_batch_clone(const struct gw_batch *b, struct gw_batch_pool *pool)
+{
+    struct gw_batch *to = pool ? gw_batch_pool_get(pool, b->signal) : gw_batch_new(b->signal);
+
+    if (!to)
+        return NULL;
+    if (!clone_rows(b, to) || !clone_tables(b, to)) /* segments come last: there is no ticket to let go */
+        return gw_batch_unref(to);
+    for (uint32_t i = 0; i < to->n_segments; i++)
+        if (to->segments[i].ticket)
+            to->segments[i].ticket = gw_ticket_ref(to->segments[i].ticket);
+    to->meta = gw_meta_ref(b->meta);
+    to->received_ns = b->received_ns;
+    to->receiver = b->receiver;
+    return to;
+}
+
 /* ---- looking ---------------------------------------------------------------------------------------------- */
 
 uint32_t gw_batch_segment_of(const struct gw_batch *b, uint32_t row)

@@ -232,6 +232,12 @@ struct gw_batch *gw_batch_unref(struct gw_batch *b);
 /** Forget all rows, keep the columns' memory; signal may change. Only by the sole owner. */
 void gw_batch_reset(struct gw_batch *b, enum gw_signal signal);
 
+/**
+ * The same rows in columns and bytes of its own, for who changes many of them in place before anybody else sees them.
+ * `pool` may be NULL. Owner: gives one reference. Errors: NULL. Cost: about what copying payload and columns costs.
+ */
+struct gw_batch *gw_batch_clone(const struct gw_batch *b, struct gw_batch_pool *pool);
+
 /** Give the batch its bytes: takes the reference of pl, releases the payload before. */
 void gw_batch_set_payload(struct gw_batch *b, struct gw_payload *pl);
 /**

@@ -20,6 +20,41 @@ bool gw_point_buckets(const struct gw_view *v, struct gw_ref packed, int32_t off
     return true;
 }
 
+/* Indices only get smaller, so that it is done in place. */
+void gw_exp_coarsen(struct gw_exp_buckets *b, uint32_t bits)
+{
+    int64_t first = b->offset >> (bits > 31 ? 31 : bits);
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < b->n; i++) {
+        int64_t at = (((int64_t)b->offset + i) >> (bits > 63 ? 63 : bits)) - first;
+
+        if (at < (int64_t)n)
+            b->counts[at] += b->counts[i];
+        else
+            b->counts[n++] = b->counts[i];
+    }
+    b->n = n;
+    b->offset = (int32_t)first;
+}
+
+uint64_t gw_exp_trim(struct gw_exp_buckets *b, int32_t bucket)
+{
+    int64_t index = (int64_t)bucket - b->offset;
+    uint32_t trimmed;
+    uint64_t zeros = 0;
+
+    if (index < 0)
+        return 0;
+    trimmed = index + 1 < (int64_t)b->n ? (uint32_t)index + 1 : b->n;
+    for (uint32_t i = 0; i < trimmed; i++)
+        zeros += b->counts[i];
+    b->counts += trimmed;
+    b->n -= trimmed;
+    b->offset = (int32_t)((uint32_t)b->offset + trimmed);
+    return zeros;
+}
+
 static void set(struct gw_view *v, enum gw_owner o, uint32_t index, uint32_t field, const uint8_t *p,
                 const uint8_t *end)
 {

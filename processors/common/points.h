@@ -36,6 +36,11 @@ struct gw_exp_buckets {
 bool gw_point_buckets(const struct gw_view *v, struct gw_ref packed, int32_t offset, uint32_t n,
                       struct gw_exp_buckets *ret);
 
+/** 2 to the power of `bits` buckets become one, in place. */
+void gw_exp_coarsen(struct gw_exp_buckets *b, uint32_t bits);
+/** Buckets up to that index go. Returns what they counted. */
+uint64_t gw_exp_trim(struct gw_exp_buckets *b, int32_t index);
+
 /* Errors of all that follow: v->failed. */
 void gw_point_set_u64(struct gw_view *v, uint32_t row, uint32_t field, uint64_t value); /* fixed64; 0: left out */
 void gw_point_set_i64(struct gw_view *v, uint32_t row, uint32_t field, int64_t value);  /* sfixed64, also 0 */

@@ -34,7 +34,7 @@ struct conf {
     struct choice_conf include, exclude;
 };
 
-enum { N_TYPES = 3, SWEEP_STEP = 16384 };
+enum { N_TYPES = 3, SWEEP_STEP = 16384, KEEP_BATCHES = 4 };
 
 /* One side of include and exclude. */
 struct choice {
@@ -47,6 +47,7 @@ struct self {
     struct gw_ctx ctx;
     const struct conf *conf;
     struct gw_deltas *deltas;
+    struct gw_batch_pool *batches; /* whose points have new values */
     struct choice include, exclude;
     struct gw_metric *made[N_TYPES], *dropped[N_TYPES][GW_N_DELTAS], *tracked;
     uint64_t n_told, next_sweep_ns, sweep_before_ns;
@@ -153,23 +154,24 @@ static bool is_chosen(const struct self *s, const struct gw_view *v, const struc
     return (!s->include.names || name_is(&s->include, v, row)) && !(s->exclude.names && name_is(&s->exclude, v, row));
 }
 
-static enum gw_delta convert(struct self *s, struct gw_view *v, enum gw_metric_type type, uint32_t row)
+static enum gw_delta convert(struct self *s, struct gw_rewrite *w, enum gw_metric_type type, uint32_t row)
 {
     if (type == GW_M_SUM)
-        return gw_delta_number(s->deltas, v, row);
+        return gw_delta_number(s->deltas, w, row);
     if (type == GW_M_HISTOGRAM)
-        return gw_delta_histogram(s->deltas, v, row);
-    return gw_delta_exponential(s->deltas, v, row);
+        return gw_delta_histogram(s->deltas, w, row);
+    return gw_delta_exponential(s->deltas, w, row);
 }
 
-static void convert_metric(struct self *s, struct gw_view *v, uint32_t metric, uint32_t first, struct gw_ports *out)
+static void convert_metric(struct self *s, struct gw_rewrite *w, uint32_t metric, uint32_t first, struct gw_ports *out)
 {
+    struct gw_view *v = gw_rewrite_view(w);
     const struct gw_metric_desc *m = &v->batch->metrics[metric];
     unsigned type = m->type == GW_M_SUM ? 0 : m->type == GW_M_HISTOGRAM ? 1 : 2;
     uint64_t n_made = 0;
 
     for (uint32_t row = first; row < m->rows.end && !v->failed; row = gw_view_next(v, row + 1)) {
-        enum gw_delta rc = convert(s, v, m->type, row);
+        enum gw_delta rc = convert(s, w, m->type, row);
 
         n_made += rc == GW_DELTA_MADE;
         if (rc == GW_DELTA_MADE || rc == GW_DELTA_AS_IT_IS || v->failed)
@@ -178,7 +180,7 @@ static void convert_metric(struct self *s, struct gw_view *v, uint32_t metric, u
         gw_view_settle_row(v, out->ledger, row, GW_DROPPED, reasons[rc], NULL);
     }
     gw_metric_add(s->made[type], n_made);
-    gw_metric_set_temporality(v, metric, GW_T_DELTA);
+    gw_rewrite_temporality(w, metric, GW_T_DELTA);
 }
 
 static void tell(struct self *s)
@@ -192,9 +194,11 @@ static void tell(struct self *s)
 static void consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
     struct self *s = self;
+    struct gw_rewrite w;
 
     if (gw_view_flatten(v) < 0)
         v->failed = true;
+    gw_rewrite_begin(&w, v, s->batches);
     gw_deltas_begin(s->deltas);
     if (s->include.names)
         gw_match_begin(s->include.names);
@@ -205,10 +209,9 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
         uint32_t row = gw_view_next(v, m->rows.begin);
 
         if (row < m->rows.end && is_chosen(s, v, m, row))
-            convert_metric(s, v, i, row, out);
+            convert_metric(s, &w, i, row, out);
     }
-    if (!v->failed && gw_view_flatten(v) < 0)
-        v->failed = true;
+    gw_rewrite_end(&w);
     tell(s);
     gw_emit(out, 0, v);
 }
@@ -272,6 +275,7 @@ static void destroy(void *self)
     if (s->deltas)
         gw_deltas_free(s->deltas);
     free(s->deltas);
+    gw_batch_pool_free(s->batches);
     gw_match_free(s->include.names);
     gw_match_free(s->exclude.names);
     free(s);
@@ -309,7 +313,8 @@ static int create(void **ret, const struct gw_ctx *ctx, const void *conf, struct
     s->ctx = *ctx;
     s->conf = c;
     s->deltas = calloc(1, sizeof(*s->deltas));
-    rc = s->deltas ? 0 : gw_fail(err, -ENOMEM, "out of memory");
+    s->batches = gw_batch_pool_new(KEEP_BATCHES);
+    rc = s->deltas && s->batches ? 0 : gw_fail(err, -ENOMEM, "out of memory");
     if (rc == 0) {
         gw_deltas_init(s->deltas, (enum gw_initial)c->initial_value, gw_wall_ns(ctx->env),
                        share_of(ctx, c->max_streams), ctx->host ? ctx->host->memory : NULL);

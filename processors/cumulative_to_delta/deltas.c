@@ -130,9 +130,9 @@ static enum gw_delta subtract(union gw_last_value *last, bool is_double, union g
     return GW_DELTA_MADE;
 }
 
-enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_view *v, uint32_t row)
+enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row)
 {
-    const struct gw_batch *b = v->batch;
+    const struct gw_batch *b = gw_rewrite_view(w)->batch;
     bool is_double = b->number_type[row] == GW_N_DOUBLE, is_new;
     union gw_val now = {.i64 = b->number_type[row] == GW_N_NONE ? 0 : b->number[row].i64};
     struct gw_series *s;
@@ -154,11 +154,7 @@ enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_view *v, uint32_t r
     }
     if (rc != GW_DELTA_MADE)
         return rc;
-    gw_point_set_u64(v, row, GW_POINT_START, start);
-    if (is_double)
-        gw_point_set_double(v, row, GW_NUMBER_DOUBLE, now.f64);
-    else
-        gw_point_set_i64(v, row, GW_NUMBER_INT, now.i64);
+    gw_rewrite_number(w, row, start, is_double ? GW_N_DOUBLE : GW_N_INT, now);
     return rc;
 }
 
@@ -215,24 +211,23 @@ static bool keep_histogram(struct gw_deltas *d, struct gw_series *s, const struc
     return true;
 }
 
-static void write_histogram(struct gw_view *v, uint32_t row, uint64_t start, const struct gw_hist *h,
+/* Minimum and maximum of a difference are not known. counts: NULL, they stay. */
+static void write_histogram(struct gw_rewrite *w, uint32_t row, uint64_t start, const struct gw_hist *h,
                             const uint64_t *counts)
 {
-    gw_point_set_u64(v, row, GW_POINT_START, start);
-    gw_point_set_u64(v, row, GW_HIST_COUNT, h->count);
-    if (h->has_sum)
-        gw_point_set_double(v, row, GW_HIST_SUM, h->sum);
-    if (counts)
-        gw_point_set_packed(v, row, GW_HIST_COUNTS, counts, h->counts.len / 8);
-    if (h->has_min)
-        gw_point_remove(v, row, GW_HIST_MIN);
-    if (h->has_max)
-        gw_point_remove(v, row, GW_HIST_MAX);
+    gw_rewrite_histogram(w, row,
+                         &(struct gw_rewrite_hist){.start_ns = start,
+                                                   .count = h->count,
+                                                   .sum = h->sum,
+                                                   .has_sum = h->has_sum,
+                                                   .n = h->counts.len / 8,
+                                                   .counts = counts});
 }
 
 /* The difference to the last point, which the point replaces, unless there was a reset. */
-static enum gw_delta subtract_histogram(struct gw_deltas *d, struct gw_series *s, struct gw_view *v, uint32_t row)
+static enum gw_delta subtract_histogram(struct gw_deltas *d, struct gw_series *s, struct gw_rewrite *w, uint32_t row)
 {
+    struct gw_view *v = gw_rewrite_view(w);
     const struct gw_batch *b = v->batch;
     struct gw_hist h = b->hists[b->number[row].u64];
     const struct gw_last *last = ((union gw_last_value *)gw_series_value(s))->h;
@@ -256,13 +251,13 @@ static enum gw_delta subtract_histogram(struct gw_deltas *d, struct gw_series *s
         return GW_DELTA_MISMATCH;
     h.count = count;
     h.sum = delta_sum;
-    write_histogram(v, row, start, &h, counts);
+    write_histogram(w, row, start, &h, counts);
     return GW_DELTA_MADE;
 }
 
-enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_view *v, uint32_t row)
+enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row)
 {
-    const struct gw_batch *b = v->batch;
+    const struct gw_batch *b = gw_rewrite_view(w)->batch;
     const struct gw_hist *h = &b->hists[b->number[row].u64];
     struct gw_series *s;
     enum gw_delta rc;
@@ -273,12 +268,12 @@ enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_view *v, uint32_
     if (rc != GW_DELTA_MADE)
         return rc;
     if (!is_new)
-        return subtract_histogram(d, s, v, row);
+        return subtract_histogram(d, s, w, row);
     s->seen_ns = b->time_ns[row];
     if (!keep_histogram(d, s, b, h, h->sum))
         return GW_DELTA_NO_MEMORY;
     rc = gw_deltas_first(d, b, row, &start);
     if (rc == GW_DELTA_MADE)
-        write_histogram(v, row, start, h, NULL);
+        write_histogram(w, row, start, h, NULL);
     return rc;
 }

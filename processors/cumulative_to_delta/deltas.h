@@ -6,7 +6,7 @@
 #ifndef GW_PROCESSORS_DELTAS_H
 #define GW_PROCESSORS_DELTAS_H
 
-#include "processors/common/points.h"
+#include "processors/common/rewrite.h"
 #include "processors/common/streams.h"
 
 enum gw_initial { GW_INITIAL_AUTO, GW_INITIAL_KEEP, GW_INITIAL_DROP };
@@ -56,10 +56,10 @@ void gw_deltas_free(struct gw_deltas *d);
 void gw_deltas_begin(struct gw_deltas *d);
 uint64_t gw_deltas_n(const struct gw_deltas *d);
 
-/** A cumulative point of a sum or histogram. MADE: its fields are patched. Errors: v->failed. */
-enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_view *v, uint32_t row);
-enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_view *v, uint32_t row);
-enum gw_delta gw_delta_exponential(struct gw_deltas *d, struct gw_view *v, uint32_t row);
+/** A cumulative point of a sum or histogram. MADE: it has its new values. Errors: w->v->failed. */
+enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
+enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
+enum gw_delta gw_delta_exponential(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
 
 /* ---- inside ----------------------------------------------------------------------------------------------- */
 

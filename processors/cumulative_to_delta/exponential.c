@@ -9,42 +9,6 @@ struct point {
     struct gw_exp_buckets positive, negative;
 };
 
-/* Two buckets to the power of `bits` become one. Indices only get smaller, so that it is done in place. */
-static void coarsen(struct gw_exp_buckets *b, uint32_t bits)
-{
-    int64_t first = b->offset >> (bits > 31 ? 31 : bits);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < b->n; i++) {
-        int64_t at = (((int64_t)b->offset + i) >> (bits > 63 ? 63 : bits)) - first;
-
-        if (at < (int64_t)n)
-            b->counts[at] += b->counts[i];
-        else
-            b->counts[n++] = b->counts[i];
-    }
-    b->n = n;
-    b->offset = (int32_t)first;
-}
-
-/* Buckets up to that one become zeros. Returns what they counted. */
-static uint64_t trim(struct gw_exp_buckets *b, int32_t bucket)
-{
-    int64_t index = (int64_t)bucket - b->offset;
-    uint32_t trimmed;
-    uint64_t zeros = 0;
-
-    if (index < 0)
-        return 0;
-    trimmed = index + 1 < (int64_t)b->n ? (uint32_t)index + 1 : b->n;
-    for (uint32_t i = 0; i < trimmed; i++)
-        zeros += b->counts[i];
-    b->counts += trimmed;
-    b->n -= trimmed;
-    b->offset = (int32_t)((uint32_t)b->offset + trimmed);
-    return zeros;
-}
-
 /*
  * now - last, from the first to the last bucket in which they differ; written over now, whose counts are the arena's.
  * False: a count fell.
@@ -141,15 +105,15 @@ static void align(struct gw_last *last, const struct gw_exphist *h)
     if (h->zero_threshold > last->zero_threshold) {
         int32_t bucket = bucket_below(h->zero_threshold, last->scale);
 
-        last->zero_count += trim(&last->positive, bucket);
-        last->zero_count += trim(&last->negative, bucket);
+        last->zero_count += gw_exp_trim(&last->positive, bucket);
+        last->zero_count += gw_exp_trim(&last->negative, bucket);
     }
     if (h->scale < last->scale) {
         uint32_t bits = (uint32_t)((int64_t)last->scale - h->scale);
 
         last->scale = h->scale;
-        coarsen(&last->positive, bits);
-        coarsen(&last->negative, bits);
+        gw_exp_coarsen(&last->positive, bits);
+        gw_exp_coarsen(&last->negative, bits);
     }
 }
 
@@ -182,8 +146,9 @@ static enum gw_delta subtract_point(struct gw_deltas *d, struct gw_series *s, st
     return GW_DELTA_MADE;
 }
 
-enum gw_delta gw_delta_exponential(struct gw_deltas *d, struct gw_view *v, uint32_t row)
+enum gw_delta gw_delta_exponential(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row)
 {
+    struct gw_view *v = gw_rewrite_view(w);
     const struct gw_batch *b = v->batch;
     struct gw_series *s;
     struct point now;

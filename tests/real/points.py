@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A processor of metrics, the Collector's and the gateway's beside each other: same_points(kind, cases, bodies) runs a pipeline per case in one
-process of each, sends both the same requests by one connection, and compares what each series came to, point by point in order.
+process of each, sends both the same requests by one connection, and compares what each series came to, point by point in order. A case is a name,
+the settings of both, and, if there are any, those of the gateway alone.
 """
 import collections
 import http.client
@@ -24,7 +25,7 @@ def config(side, kind, cases, folder):
     return json.dumps({
         "extensions": {"health_check": {"endpoint": f"127.0.0.1:{health}"}},
         "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{port}"}}}},
-        "processors": {f"{kind}/{k}": settings for k, (_, settings) in enumerate(cases)},
+        "processors": {f"{kind}/{k}": {**settings, **(ours[0] if ours and side == "ours" else {})} for k, (_, settings, *ours) in enumerate(cases)},
         "exporters": {f"file/{k}": {"path": str(folder / f"{k}.bin"), "format": "proto", "flush_interval": "100ms"} for k in n},
         "service": {"extensions": ["health_check"], "telemetry": {"metrics": {"level": "none"}},
                     "pipelines": {f"metrics/{k}": {"receivers": ["otlp"], "processors": [f"{kind}/{k}"], "exporters": [f"file/{k}"]} for k in n}},
@@ -96,7 +97,7 @@ def same_points(kind, cases, bodies, pause=0):
     """cases: [(name, settings)]; bodies: a list, or what makes one once a side has started."""
     theirs, ours = (run(side, kind, cases, bodies, pause) for side in ("theirs", "ours"))
     faults = []
-    for (name, _), want, got in zip(cases, theirs, ours):
+    for (name, *_), want, got in zip(cases, theirs, ours):
         n = sum(map(len, want.values()))
         print(f"{kind}: {name}: {n} points of {len(want)} series", flush=True)
         check(n > 100, f"{name}: only {n} points")
@@ -108,7 +109,8 @@ def same_points(kind, cases, bodies, pause=0):
 class Walk:
     """One series whose points go on from each other, and sometimes not."""
 
-    def __init__(self, r, kind, start, temporality):
+    def __init__(self, r, kind, start, temporality, flags=0.03, least_scale=-4):
+        self.flags, self.least_scale = flags, least_scale
         self.r, self.kind, self.start, self.time, self.temporality = r, kind, start, start + r.randrange(2) * S, temporality
         self.value, self.scale, self.threshold = r.randrange(100), 3, 0.0
         self.bounds, self.counts, self.sides = [1.0, 5.0, 25.0], [0] * 4, ({}, {})
@@ -148,7 +150,7 @@ class Walk:
 
     def coarsen(self):
         by = self.r.choice([1, 1, 2, -1])
-        if self.scale - by > 10 or self.scale - by < -4:
+        if self.scale - by > 10 or self.scale - by < self.least_scale:
             return
         self.scale -= by
         sides = []
@@ -167,7 +169,7 @@ class Walk:
             data.aggregation_temporality = self.temporality
         if self.kind in ("int", "double"):
             data.is_monotonic = True
-        p = data.data_points.add(start_time_unix_nano=self.start, time_unix_nano=self.time, flags=int(r.random() < 0.03))
+        p = data.data_points.add(start_time_unix_nano=self.start, time_unix_nano=self.time, flags=int(r.random() < self.flags))
         if self.kind in ("int", "updown", "gauge"):
             p.as_int = self.value
         elif self.kind == "double":
@@ -196,7 +198,7 @@ class Walk:
 KINDS = ["int", "double", "updown", "histogram", "exponential_histogram", "gauge", "summary"]
 
 
-def requests(seed, now_ns, temporality=CUMULATIVE, n_requests=120, kinds=KINDS):
+def requests(seed, now_ns, temporality=CUMULATIVE, n_requests=120, kinds=KINDS, **odd):
     """Series of two resources and scopes, attributes in any order; start times an hour ago, and an hour ahead."""
     r = random.Random(seed)
     out = []
@@ -207,7 +209,7 @@ def requests(seed, now_ns, temporality=CUMULATIVE, n_requests=120, kinds=KINDS):
                 for attrs in ({}, {"route": "/a", "code": 200}, {"route": "/b", "ok": True, "list": [1, "x"]}):
                     start = now_ns + r.choice([-3600, 3600]) * S
                     t = temporality if r.random() < 0.9 else CUMULATIVE + DELTA - temporality
-                    walks.append((resource, scope, kind, attrs, Walk(r, kind, start, t)))
+                    walks.append((resource, scope, kind, attrs, Walk(r, kind, start, t, **odd)))
     for _ in range(n_requests):
         q = ExportMetricsServiceRequest()
         for resource, scope, kind, attrs, w in r.sample(walks, 12):

@@ -145,11 +145,15 @@ def temporality():
     data.aggregation_temporality, data.is_monotonic = 2, True
     for value in (5, 12):
         data.data_points.add(time_unix_nano=NOW + value, as_int=value)
-    with Example("temporality.yaml", {"METRICS": str(d / "metrics.json")}) as gw:
+    deltas = q.resource_metrics[0].scope_metrics[0].metrics.add(name="errors").sum
+    deltas.CopyFrom(data)
+    deltas.aggregation_temporality = 1
+    with Example("temporality.yaml", {"METRICS": str(d / "metrics.json"), "TOTALS": str(d / "totals.json")}) as gw:
         status, _, answer = post("http://127.0.0.1:4318/v1/metrics", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
         equal(status, 200, f"temporality.yaml: {answer!r}")
         wait_for("temporality.yaml: the difference", 10, contains(d / "metrics.json", '"asInt":"7"'))
         check(contains(d / "metrics.json", '"aggregationTemporality":1')(), "temporality.yaml: a delta")
+        wait_for("temporality.yaml: the total", 10, contains(d / "totals.json", '"asInt":"17"'))
         gw.stop()
     shutil.rmtree(d)
 
