@@ -51,7 +51,7 @@ struct self {
 static const struct gw_field fields[] = {
     GW_DURATION_FIELD(C, max_stale, "max_stale", "5m", 1, 1e18,
                       "Series of which no point came for that long are forgotten, which is looked at once a minute."),
-    GW_U64_FIELD(C, max_streams, "max_streams", "1000000", 0, INT64_MAX,
+    GW_U64_FIELD(C, max_streams, "max_streams", "1000000", 0, (double)INT64_MAX,
                  "Most series that are remembered, of all workers; points of others are dropped."),
     GW_BOOL_FIELD(C, sort_points, "sort_points", "true",
                   "Take the points of a metric in a request in the order of their times, so that none is out of order "
