@@ -6,7 +6,8 @@
 
 /* For suggestions. */
 static const char *const names[] = {"count", "sum", "min", "max", "avg", "last", "exponential", "p50", "p99", NULL};
-static const char *const window_types[] = {"tumbling", "hopping", NULL};
+static const char *const window_types[] = {"tumbling", "hopping", "sliding", "session", NULL};
+static const char *const modes[] = {"final", "eager", "delta", "retract", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
 static const char *const marks[] = {"ingest", "event", NULL};
 
@@ -28,10 +29,28 @@ static const struct gw_field value_fields[] = {
 };
 static const struct gw_field window_fields[] = {
     GW_ENUM_FIELD(struct gw_ru_window_conf, type, "type", "tumbling", window_types,
-                  "tumbling: one behind the other; hopping: of `size`, one every `slide`."),
-    GW_DURATION_FIELD(struct gw_ru_window_conf, size_ns, "size", "10s", 1e6, 31 * 86400 * S_NS, "How long it is."),
+                  "tumbling: one behind the other; hopping: of `size`, one every `slide`; sliding: the same, told "
+                  "without waiting for latecomers; session: from a first record to a last one, with `gap` behind it."),
+    GW_DURATION_FIELD(struct gw_ru_window_conf, size_ns, "size", "10s", 1e6, 31 * 86400 * S_NS,
+                      "How long it is; not of a session."),
     GW_DURATION_FIELD(struct gw_ru_window_conf, slide_ns, "slide", NULL, 0, 31 * 86400 * S_NS,
-                      "hopping: how far one begins behind the other."),
+                      "hopping, sliding: how far one begins behind the other."),
+    GW_DURATION_FIELD(struct gw_ru_window_conf, gap_ns, "gap", NULL, 0, 31 * 86400 * S_NS,
+                      "session: records so far apart, or less, are of one session."),
+    GW_DURATION_FIELD(struct gw_ru_window_conf, max_size_ns, "max_size", "24h", 1e6, 31 * 86400 * S_NS,
+                      "session: one that gets longer is cut at the multiples of that since 1970."),
+    {0},
+};
+static const struct gw_field emit_fields[] = {
+    GW_ENUM_FIELD(struct gw_ru_emit, mode, "mode", "final", modes,
+                  "final: each window once. eager: as it is, every `interval`, and once more at the end. delta: what "
+                  "has come since the last time. retract: when it ends, and when late records change it: what was "
+                  "told, taken back, and what it is now."),
+    GW_DURATION_FIELD(struct gw_ru_emit, interval_ns, "interval", "10s", 1e6, 86400 * S_NS,
+                      "How often windows that changed are told; at multiples of it of the watermark."),
+    GW_STRING_FIELD(struct gw_ru_emit, id, "id", "",
+                    "Attribute that says which result it is: a hash of rollup, series, window and revision. Empty: "
+                    "rollup.id, or none where mode is final."),
     {0},
 };
 static const struct gw_field time_fields[] = {
@@ -61,6 +80,7 @@ const struct gw_field gw_ru_fields[] = {
                      "Any of count, sum, min, max, avg, last, exponential (a histogram) and quantiles (p50, p99, "
                      "p99.9); if there is none: count, sum, min and max, or count when that "
                      "is all."),
+    GW_BLOCK_FIELD(struct gw_ru_conf, emit, "emit", emit_fields, "When results leave."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
                       "How long a window waits for records when the watermark has passed its end."),
@@ -116,36 +136,22 @@ static void check_number(const struct gw_ru_conf *c, const struct gw_node *node,
                     GW_RU_MAX_SPECS);
 }
 
-static void check_window(const struct gw_ru_window_conf *w, const struct gw_node *at, struct gw_diag *diag)
+/* An average of averages is none: only what can be added up, or is the least or the greatest, is told in parts. */
+static void check_emit(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
 {
-    if (w->type == GW_RU_TUMBLING && w->slide_ns)
-        gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "windows: a tumbling window has no slide; \"type: hopping\" has");
-    if (w->type == GW_RU_TUMBLING)
-        return;
-    if (w->slide_ns == 0 || w->slide_ns > w->size_ns)
-        gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "windows: a hopping window needs a slide, at most its size");
-    else if (gw_ru_gcd(w->size_ns, w->slide_ns) < 1000000 ||
-             w->size_ns / gw_ru_gcd(w->size_ns, w->slide_ns) > GW_RU_MAX_PANES)
-        gw_diag_add(diag, GW_DIAG_ERROR, &at->place,
-                    "windows: size and slide have no common divisor of at least 1ms and 1/%u of the size",
-                    GW_RU_MAX_PANES);
-}
+    const struct gw_node *emit = gw_node_get(node, "emit"), *at = gw_node_get(node, "aggregates");
 
-static void check_windows(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
-{
-    const struct gw_node *list = gw_node_get(node, "windows"), *at = list;
-    const struct gw_ru_window_conf *w = c->windows.items;
+    if (c->emit.mode == GW_RU_FINAL && gw_node_get(emit, "interval"))
+        gw_diag_add(diag, GW_DIAG_ERROR, &emit->place, "emit: \"mode: final\" has no interval");
+    for (size_t i = 0; c->emit.mode == GW_RU_DELTA && i < c->aggregates.n; i++) {
+        const char *name = ((const char *const *)c->aggregates.items)[i];
+        struct gw_agg_spec spec;
 
-    if (list && list->type == GW_NODE_LIST)
-        at = list->first;
-    if (c->windows.n > GW_RU_MAX_WINDOWS)
-        gw_diag_add(diag, GW_DIAG_ERROR, &list->place, "windows: at most %u", GW_RU_MAX_WINDOWS);
-    for (size_t i = 0; i < c->windows.n && i < GW_RU_MAX_WINDOWS; i++) {
-        check_window(&w[i], at ? at : node, diag);
-        for (size_t k = 0; k < i; k++)
-            if (w[k].size_ns == w[i].size_ns && w[k].slide_ns == w[i].slide_ns)
-                gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : &node->place, "windows: one stands twice");
-        at = at ? at->next : NULL;
+        if (gw_ru_spec_of(name, &spec) && (spec.fn == GW_AGG_AVG || spec.fn == GW_AGG_QUANTILE ||
+                                           spec.fn == GW_AGG_DISTINCT || spec.fn == GW_AGG_TOP))
+            gw_diag_add(diag, GW_DIAG_ERROR, &at->place,
+                        "aggregates: \"%.100s\" cannot be put together from parts, as \"emit: mode: delta\" tells it",
+                        name);
     }
 }
 
@@ -173,7 +179,8 @@ void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *d
 
     check_aggregates(c, node, diag);
     check_number(c, node, diag);
-    check_windows(c, node, diag);
+    gw_ru_windows_check(c, node, diag);
+    check_emit(c, node, diag);
     check_where(c, node, diag);
     if (c->value.from == GW_RU_ATTRIBUTE && !*c->value.name)
         gw_diag_add(diag, GW_DIAG_ERROR, node ? &node->place : NULL, "value: from: attribute needs the name of one");

@@ -22,26 +22,6 @@ struct self {
 
 /* ---- what is shared --------------------------------------------------------------------------------------------- */
 
-static void set_windows(struct gw_ru_shared *all)
-{
-    const struct gw_ru_window_conf *c = all->conf->windows.items;
-    static const struct gw_ru_window_conf usual = {.size_ns = UINT64_C(10000000000)};
-
-    all->n_windows = all->conf->windows.n ? (unsigned)all->conf->windows.n : 1;
-    for (unsigned i = 0; i < all->n_windows; i++) {
-        const struct gw_ru_window_conf *w = all->conf->windows.n ? &c[i] : &usual;
-        struct gw_ru_window *to = &all->windows[i];
-        char size[64], slide[64];
-
-        to->size_ns = w->size_ns;
-        to->slide_ns = w->type == GW_RU_HOPPING ? w->slide_ns : w->size_ns;
-        to->pane_ns = gw_ru_gcd(to->size_ns, to->slide_ns);
-        (void)gw_duration_format(to->size_ns, size, sizeof(size));
-        (void)gw_duration_format(to->slide_ns, slide, sizeof(slide));
-        (void)snprintf(to->text, sizeof(to->text), w->type == GW_RU_HOPPING ? "%.15s/%.15s" : "%.15s", size, slide);
-    }
-}
-
 static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
 {
     const struct gw_ru_conf *c = all->conf;
@@ -102,6 +82,7 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
         free(all);
         return -EINVAL;
     }
+    gw_ru_windows_set(all);
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
         rc |= gw_ru_shard_init(&all->shards[i], all);
     all->marks = calloc(1, sizeof(*all->marks) + n * sizeof(all->marks->of[0]));
@@ -110,7 +91,6 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
         return gw_fail(err, -ENOMEM, "out of memory");
     }
     all->marks->n = n;
-    set_windows(all);
     set_metrics(all);
     *ret = all;
     return 0;
@@ -312,22 +292,6 @@ void gw_ru_consume(void *self, struct gw_view *v, struct gw_ports *out, bool pas
 
 /* ---- out -------------------------------------------------------------------------------------------------------- */
 
-/* A window of some size has ended since the last time. */
-static bool is_due(const struct gw_ru_shared *all, uint64_t mark_ns)
-{
-    uint64_t lateness = all->conf->allowed_lateness_ns;
-    bool due = false;
-
-    for (unsigned i = 0; i < all->n_windows && mark_ns > lateness; i++) {
-        uint64_t slide = all->windows[i].slide_ns, before = all->fire_ns > lateness ? all->fire_ns - lateness : 0;
-        uint64_t shift = all->windows[i].size_ns % slide; /* ends are at multiples of the slide, and that */
-
-        due |= mark_ns - lateness >= shift &&
-               (mark_ns - lateness - shift) / slide > (before >= shift ? (before - shift) / slide : 0);
-    }
-    return due;
-}
-
 static void tell(struct gw_ru_shared *all, uint64_t mark_ns, uint64_t wall_ns)
 {
     gw_metric_set(all->series, atomic_load(&all->n_series));
@@ -349,7 +313,8 @@ int gw_ru_tick(void *self, uint64_t now_ns, struct gw_ports *out)
     at = gw_watermarks_set(all->marks, s->ctx.worker, at, active);
     if (pthread_mutex_trylock(&all->fire_lock))
         return GW_DONE; /* another worker is at it */
-    if (all->fire_at == GW_RU_N_SHARDS && is_due(all, at)) {
+    if (all->fire_at == GW_RU_N_SHARDS && gw_ru_windows_due(all, all->fire_ns, at)) {
+        all->fire_early = gw_ru_is_early(all, all->fire_ns, at);
         all->fire_ns = at;
         all->fire_at = 0;
     }
@@ -373,6 +338,7 @@ int gw_ru_drain(void *self, struct gw_ports *out)
         all->n_drained++;
     }
     if (all->n_drained == all->n_instances && all->fire_ns != UINT64_MAX) {
+        all->fire_early = false;
         all->fire_ns = UINT64_MAX;
         all->fire_at = 0;
     }

@@ -6,88 +6,91 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/fire.h"
 
 enum { MAX_BODY_BYTES = 1 << 30, CUT_BYTES = 1 << 20, POINT_BYTES = 200 };
 
-struct result {
-    const struct gw_ru_series *series;
-    uint64_t end_ns;
-    uint32_t window;
-    uint32_t at; /* of its state, in units of it */
-};
-
-struct fire {
-    struct gw_ru_shared *all;
-    struct gw_ru_shard *s;
-    struct gw_ports *out;
-    uint64_t mark_ns, wall_ns;
-    struct gw_buf results; /* struct result */
-    struct gw_buf states;
-    struct gw_heap heap; /* of those: what several panes come to */
-    struct gw_mw w;
-    struct gw_buf attrs, text;
-    struct gw_buf bodies, lengths; /* requests, one behind the other, and how long they are (size_t) */
-};
-
-static struct gw_ru_pane *pane_at(const struct fire *f, uint32_t item)
-{
-    return gw_slabs_at(&f->s->panes, item);
-}
-
 /* ---- finding ---------------------------------------------------------------------------------------------------- */
 
-static void *state_of(const struct fire *f, const struct result *r)
+static bool is_due(const struct gw_ru_fire *f, const struct gw_ru_window *w, uint64_t end_ns)
 {
-    return f->states.p + (size_t)r->at * f->all->plan.state_bytes;
+    return end_ns + w->lateness_ns <= f->mark_ns;
 }
 
-static bool is_due(const struct fire *f, uint64_t end_ns)
+/* A window that is not told now has to be known where it can be taken back, as sessions can. */
+struct gw_ru_result *gw_ru_result_new(struct gw_ru_fire *f, const struct gw_ru_span *span)
 {
-    return end_ns + f->all->conf->allowed_lateness_ns <= f->mark_ns;
+    struct gw_ru_result r = {.series = span->series,
+                             .start_ns = span->start_ns,
+                             .end_ns = span->end_ns,
+                             .window = span->window,
+                             .at = f->n_states,
+                             .is_final = span->is_final,
+                             .is_wanted = gw_ru_emit_wants(f, span)};
+    size_t n = f->results.n / sizeof(r), bytes = f->all->plan.state_bytes;
+
+    if (!r.is_wanted && !f->all->told_bytes)
+        return NULL;
+    if (r.is_wanted && gw_buf_reserve(&f->states, bytes) < 0)
+        f->results.failed = true;
+    else if (r.is_wanted) {
+        memset(f->states.p + f->states.n, 0, bytes);
+        f->states.n += bytes;
+        f->n_states++;
+    }
+    gw_buf_put(&f->results, &r, sizeof(r));
+    return f->results.failed ? NULL : &((struct gw_ru_result *)(void *)f->results.p)[n];
 }
 
-static struct result *result_of(struct fire *f, const struct gw_ru_series *x, unsigned window, uint64_t end_ns,
-                                size_t first)
+void gw_ru_result_add(struct gw_ru_fire *f, struct gw_ru_result *r, struct gw_ru_pane *p)
 {
-    struct result *r = (struct result *)(void *)f->results.p;
-    size_t n = f->results.n / sizeof(*r);
+    if (f->all->tail_bytes)
+        r->changes += gw_ru_tail(f->all, p)->changes;
+    if (r->is_wanted)
+        f->results.failed |= gw_agg_merge(&f->all->plan, gw_ru_result_state(f, r), &f->heap, p->state) < 0;
+}
 
-    for (size_t i = n; i-- > first;)
+static struct gw_ru_result *result_of(struct gw_ru_fire *f, struct gw_ru_series *x, unsigned window, uint64_t end_ns,
+                                      size_t first)
+{
+    struct gw_ru_result *r = (struct gw_ru_result *)(void *)f->results.p;
+    const struct gw_ru_window *w = &f->all->windows[window];
+    struct gw_ru_span span = {.series = x, .window = window, .start_ns = end_ns - w->size_ns, .end_ns = end_ns};
+
+    span.is_final = is_due(f, w, end_ns);
+    if (!gw_ru_emit_wants(f, &span))
+        return NULL;
+    for (size_t i = f->results.n / sizeof(*r); i-- > first;)
         if (r[i].window == window && r[i].end_ns == end_ns)
             return &r[i];
-    if (gw_buf_reserve(&f->states, f->all->plan.state_bytes) < 0) {
-        f->results.failed = true;
-        return NULL;
-    }
-    memset(f->states.p + f->states.n, 0, f->all->plan.state_bytes);
-    f->states.n += f->all->plan.state_bytes;
-    gw_buf_put(&f->results, &(struct result){.series = x, .end_ns = end_ns, .window = window, .at = (uint32_t)n},
-               sizeof(*r));
-    return f->results.failed ? NULL : &((struct result *)(void *)f->results.p)[n];
+    return gw_ru_result_new(f, &span);
 }
 
 /*
- * A pane goes into every window that it is part of and that is due and was not before. Panes are merged from the oldest
- * on, so that a sum does not depend on the order in which they were made.
+ * A pane goes into every window that it is part of and that is due and was not before, or is told early. Panes are
+ * merged from the oldest on, so that a sum does not depend on the order in which they were made.
  */
-static void spread(struct fire *f, const struct gw_ru_series *x, const struct gw_ru_pane *p, size_t first)
+static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, size_t first)
 {
-    unsigned window = (unsigned)(p->id >> 56);
+    unsigned window = gw_ru_window_of(p->id);
     const struct gw_ru_window *w = &f->all->windows[window];
     uint64_t at = (p->id & (UINT64_MAX >> 8)) * w->pane_ns;
 
-    for (uint64_t end = gw_ru_first_end(w, at); end <= gw_ru_last_end(w, at) && is_due(f, end); end += w->slide_ns) {
-        struct result *r;
+    for (uint64_t end = gw_ru_first_end(w, at); end <= gw_ru_last_end(w, at) && !f->results.failed;
+         end += w->slide_ns) {
+        struct gw_ru_result *r;
 
-        if (end + f->all->conf->allowed_lateness_ns <= f->s->fired_ns)
+        if (end + w->lateness_ns <= f->s->fired_ns)
             continue;
         r = result_of(f, x, window, end, first);
         if (r)
-            f->results.failed |= gw_agg_merge(&f->all->plan, state_of(f, r), &f->heap, p->state) < 0;
+            gw_ru_result_add(f, r, p);
+        else if (f->all->conf->emit.mode == GW_RU_FINAL)
+            break; /* nor are those behind it */
     }
 }
 
+/* By window; of one window by number, and pieces of sessions by their beginning. */
 static int by_id(const void *a, const void *b)
 {
     uint64_t x = (*(const struct gw_ru_pane *const *)a)->id, y = (*(const struct gw_ru_pane *const *)b)->id;
@@ -95,15 +98,45 @@ static int by_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void find_results(struct fire *f, const struct gw_ru_series *x, struct gw_buf *order)
+/* Pieces stand in the chain from the latest on, so that two of one stretch are told apart by where they stand. */
+static void turn_round(struct gw_ru_pane **p, size_t n)
 {
-    size_t first = f->results.n / sizeof(struct result), n;
+    for (size_t i = 0; i < n / 2; i++) {
+        struct gw_ru_pane *other = p[i];
+
+        p[i] = p[n - 1 - i];
+        p[n - 1 - i] = other;
+    }
+}
+
+static void find_sessions(struct gw_ru_fire *f, struct gw_ru_series *x, unsigned window, struct gw_buf *order)
+{
+    size_t n;
 
     gw_buf_reset(order);
     for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
-        struct gw_ru_pane *p = pane_at(f, item);
+        struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
 
-        gw_buf_put(order, &p, sizeof(p));
+        if (gw_ru_window_of(p->id) == window)
+            gw_buf_put(order, &p, sizeof(p));
+    }
+    f->results.failed |= order->failed;
+    n = order->n / sizeof(void *);
+    turn_round((struct gw_ru_pane **)(void *)order->p, n);
+    if (!f->results.failed)
+        gw_ru_sessions_find(f, x, window, (struct gw_ru_pane *const *)(void *)order->p, n);
+}
+
+static void find_fixed(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_buf *order, size_t first)
+{
+    size_t n;
+
+    gw_buf_reset(order);
+    for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
+        struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
+
+        if (f->all->windows[gw_ru_window_of(p->id)].type != GW_RU_SESSION)
+            gw_buf_put(order, &p, sizeof(p));
     }
     f->results.failed |= order->failed;
     n = order->n / sizeof(void *);
@@ -113,25 +146,41 @@ static void find_results(struct fire *f, const struct gw_ru_series *x, struct gw
         spread(f, x, ((struct gw_ru_pane **)(void *)order->p)[i], first);
 }
 
+static void find_results(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_buf *order)
+{
+    size_t first = f->results.n / sizeof(struct gw_ru_result);
+
+    find_fixed(f, x, order, first);
+    for (unsigned i = 0; i < f->all->n_windows && f->all->has_sessions && !f->results.failed; i++)
+        if (f->all->windows[i].type == GW_RU_SESSION)
+            find_sessions(f, x, i, order);
+    if (f->all->conf->emit.mode != GW_RU_FINAL && !f->results.failed)
+        gw_ru_emit_choose(f, x, first);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 static int by_place(const void *a, const void *b)
 {
-    const struct result *x = a, *y = b;
+    const struct gw_ru_result *x = a, *y = b;
     uint32_t n = x->series->key_bytes < y->series->key_bytes ? x->series->key_bytes : y->series->key_bytes;
     int c;
 
+    if (x->is_retract != y->is_retract)
+        return y->is_retract - x->is_retract; /* before what takes its place */
     if (x->end_ns != y->end_ns)
         return x->end_ns < y->end_ns ? -1 : 1;
     if (x->window != y->window)
         return x->window < y->window ? -1 : 1;
     c = memcmp(x->series->key, y->series->key, n);
-    return c ? c : (x->series->key_bytes > y->series->key_bytes) - (x->series->key_bytes < y->series->key_bytes);
+    if (!c)
+        c = (x->series->key_bytes > y->series->key_bytes) - (x->series->key_bytes < y->series->key_bytes);
+    return c ? c : (x->revision > y->revision) - (x->revision < y->revision);
 }
 
 static int cut(void *arg, struct gw_slice body, uint32_t points)
 {
-    struct fire *f = arg;
+    struct gw_ru_fire *f = arg;
 
     (void)points;
     gw_buf_put_slice(&f->bodies, body);
@@ -149,11 +198,26 @@ static struct gw_slice until_nul(struct gw_slice *rest)
     return part;
 }
 
+/* What tells results of a series apart stands behind its own attributes. */
+static struct gw_slice attrs_of(struct gw_ru_fire *f, const struct gw_ru_result *r)
+{
+    struct gw_slice attrs = gw_ru_key_split((struct gw_slice){r->series->key, r->series->key_bytes}).attrs;
+
+    if (f->all->n_windows == 1 && !gw_ru_emit_has_attrs(f))
+        return attrs;
+    gw_buf_reset(&f->attrs);
+    gw_buf_put_slice(&f->attrs, attrs);
+    if (f->all->n_windows > 1)
+        gw_mw_attr_put_str(&f->attrs, GW_SLICE("rollup.window"), gw_slice_cstr(f->all->windows[r->window].text));
+    if (gw_ru_emit_has_attrs(f))
+        gw_ru_emit_put_attrs(f, r);
+    return gw_buf_slice(&f->attrs);
+}
+
 /* All results of one metric, window and end: one metric for each aggregate. */
-static void put_metric(struct fire *f, const struct result *r, size_t n)
+static void put_metric(struct gw_ru_fire *f, const struct gw_ru_result *r, size_t n)
 {
     struct gw_ru_key_parts key = gw_ru_key_split((struct gw_slice){r->series->key, r->series->key_bytes});
-    const struct gw_ru_window *w = &f->all->windows[r->window];
     bool grows = key.metric.p[0];
     struct gw_slice name = {key.metric.p + 1, key.metric.n - 1}, unit = until_nul(&name);
 
@@ -169,21 +233,14 @@ static void put_metric(struct fire *f, const struct result *r, size_t n)
         m.monotonic |= spec->fn == GW_AGG_SUM && grows;
         gw_mw_metric(&f->w, &m);
         for (size_t i = 0; i < n; i++) {
-            struct gw_slice attrs = gw_ru_key_split((struct gw_slice){r[i].series->key, r[i].series->key_bytes}).attrs;
-            struct gw_mw_point p = {.start_ns = r[i].end_ns - w->size_ns, .time_ns = r[i].end_ns, .attrs = attrs};
+            struct gw_mw_point p = {.start_ns = r[i].start_ns, .time_ns = r[i].end_ns, .attrs = attrs_of(f, &r[i])};
 
-            if (f->all->n_windows > 1) {
-                gw_buf_reset(&f->attrs);
-                gw_buf_put_slice(&f->attrs, attrs);
-                gw_mw_attr_put_str(&f->attrs, GW_SLICE("rollup.window"), gw_slice_cstr(w->text));
-                p.attrs = gw_buf_slice(&f->attrs);
-            }
-            gw_agg_put(&f->all->plan, state_of(f, &r[i]), spec, &f->w, &p);
+            gw_agg_put(&f->all->plan, gw_ru_result_state(f, &r[i]), spec, &f->w, &p);
         }
     }
 }
 
-static bool is_same(const struct result *a, const struct result *b, bool whole_metric)
+static bool is_same(const struct gw_ru_result *a, const struct gw_ru_result *b, bool whole_metric)
 {
     struct gw_ru_key_parts x = gw_ru_key_split((struct gw_slice){a->series->key, a->series->key_bytes});
     struct gw_ru_key_parts y = gw_ru_key_split((struct gw_slice){b->series->key, b->series->key_bytes});
@@ -192,7 +249,7 @@ static bool is_same(const struct result *a, const struct result *b, bool whole_m
            (!whole_metric || (gw_slice_eq(x.scope, y.scope) && gw_slice_eq(x.metric, y.metric)));
 }
 
-static void put_results(struct fire *f, const struct result *r, size_t n)
+static void put_results(struct gw_ru_fire *f, const struct gw_ru_result *r, size_t n)
 {
     for (size_t i = 0, k; i < n; i = k) {
         struct gw_ru_key_parts p = gw_ru_key_split((struct gw_slice){r[i].series->key, r[i].series->key_bytes});
@@ -209,35 +266,42 @@ static void put_results(struct fire *f, const struct result *r, size_t n)
 
 /* ---- giving back ------------------------------------------------------------------------------------------------ */
 
-static void give_panes(struct fire *f, struct gw_ru_series *x)
+static bool is_over(const struct gw_ru_fire *f, struct gw_ru_pane *p)
+{
+    const struct gw_ru_window *w = &f->all->windows[gw_ru_window_of(p->id)];
+
+    if (w->type == GW_RU_SESSION)
+        return gw_ru_tail(f->all, p)->flags & GW_RU_DONE;
+    return is_due(f, w, gw_ru_last_end(w, (p->id & (UINT64_MAX >> 8)) * w->pane_ns));
+}
+
+static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
 {
     uint32_t *link = &x->panes;
 
     while (*link) {
-        const struct gw_ru_pane *p = pane_at(f, *link);
-        const struct gw_ru_window *w = &f->all->windows[p->id >> 56];
         uint32_t item = *link;
 
-        if (!is_due(f, gw_ru_last_end(w, (p->id & (UINT64_MAX >> 8)) * w->pane_ns))) {
+        if (!is_over(f, gw_ru_pane_at(f->s, item))) {
             link = gw_slabs_link(&f->s->panes, item);
             continue;
         }
         *link = gw_ru_next(&f->s->panes, item);
-        gw_agg_clear(&f->all->plan, ((struct gw_ru_pane *)gw_slabs_at(&f->s->panes, item))->state, &f->s->heap);
-        gw_slabs_give(&f->s->panes, item);
-        atomic_fetch_sub_explicit(&f->all->n_panes, 1, memory_order_relaxed);
+        gw_ru_pane_give(f->all, f->s, item);
     }
+    if (f->all->conf->emit.mode != GW_RU_FINAL)
+        gw_ru_emit_forget(f, x);
 }
 
 /* Removing one moves others into its slot, from behind: what comes there is looked at once more. */
-static void let_go(struct fire *f)
+static void let_go(struct gw_ru_fire *f)
 {
     for (uint32_t i = f->s->n_slots; i-- > 0;)
         while (f->s->slots[i].series) {
             struct gw_ru_series *x = gw_slabs_at(&f->s->series, f->s->slots[i].series);
 
             give_panes(f, x);
-            if (x->panes)
+            if (x->panes || x->told)
                 break;
             gw_ru_series_remove(f->all, f->s, f->s->slots[i].series);
         }
@@ -247,7 +311,7 @@ static void let_go(struct fire *f)
 /* ---- one shard -------------------------------------------------------------------------------------------------- */
 
 /* Errors: negative; then nothing has left. 0 of *ret: the queues behind are full. */
-static int fire_shard(struct fire *f, bool *ret)
+static int fire_shard(struct gw_ru_fire *f, bool *ret)
 {
     struct gw_ru_shared *all = f->all;
     struct gw_buf order, body;
@@ -261,18 +325,20 @@ static int fire_shard(struct fire *f, bool *ret)
     gw_buf_clear(&order);
     if (f->results.failed)
         return gw_buf_error(&f->results) ? gw_buf_error(&f->results) : -ENOMEM;
-    n = f->results.n / sizeof(struct result);
+    gw_ru_emit_reserve(f);
+    n = f->results.n / sizeof(struct gw_ru_result);
     *ret = n == 0 || gw_has_room(f->out, (uint32_t)n * all->n_specs, n * POINT_BYTES * all->n_specs);
     if (!*ret)
         return 0;
     if (n > 1)
-        qsort(f->results.p, n, sizeof(struct result), by_place);
+        qsort(f->results.p, n, sizeof(struct gw_ru_result), by_place);
     gw_buf_init(&body, MAX_BODY_BYTES);
     gw_mw_init(&f->w, &body, CUT_BYTES, cut, f);
-    put_results(f, (const struct result *)(const void *)f->results.p, n);
+    put_results(f, (const struct gw_ru_result *)(const void *)f->results.p, n);
     rc = gw_mw_end(&f->w);
     gw_buf_clear(&body);
     gw_metric_add(all->results, n);
+    gw_ru_emit_remember(f);
     if (f->mark_ns != UINT64_MAX)
         f->s->fired_ns = f->mark_ns;
     let_go(f);
@@ -280,7 +346,7 @@ static int fire_shard(struct fire *f, bool *ret)
 }
 
 /* Behind the lock: whoever is behind may take its time. */
-static int emit(struct fire *f)
+static int emit(struct gw_ru_fire *f)
 {
     const size_t *lengths = (const size_t *)(const void *)f->lengths.p;
     const uint8_t *at = f->bodies.p;
@@ -296,7 +362,7 @@ static int emit(struct fire *f)
 
 int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns, uint64_t wall_ns)
 {
-    struct fire f = {.all = all, .out = out, .mark_ns = mark_ns, .wall_ns = wall_ns};
+    struct gw_ru_fire f = {.all = all, .out = out, .mark_ns = mark_ns, .wall_ns = wall_ns, .is_early = all->fire_early};
     bool had_room = true;
     int rc;
 
@@ -305,6 +371,7 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
     gw_buf_init(&f.states, MAX_BODY_BYTES);
     gw_buf_init(&f.attrs, 1 << 20);
     gw_buf_init(&f.text, 1 << 16);
+    gw_buf_init(&f.id, 1 << 20);
     gw_buf_init(&f.bodies, MAX_BODY_BYTES);
     gw_buf_init(&f.lengths, 1 << 20);
     (void)pthread_mutex_lock(&f.s->lock);
@@ -318,6 +385,7 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
     gw_buf_clear(&f.states);
     gw_buf_clear(&f.attrs);
     gw_buf_clear(&f.text);
+    gw_buf_clear(&f.id);
     gw_buf_clear(&f.bodies);
     gw_buf_clear(&f.lengths);
     if (rc < 0)

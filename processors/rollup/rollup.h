@@ -32,7 +32,8 @@
 
 /* ---- settings (conf.c) -------------------------------------------------------------------------------------- */
 
-enum { GW_RU_TUMBLING, GW_RU_HOPPING };
+enum { GW_RU_TUMBLING, GW_RU_HOPPING, GW_RU_SLIDING, GW_RU_SESSION };
+enum { GW_RU_FINAL, GW_RU_EAGER, GW_RU_DELTA, GW_RU_RETRACT };
 enum { GW_RU_AUTO, GW_RU_METRIC, GW_RU_COUNT, GW_RU_DURATION, GW_RU_ATTRIBUTE, GW_RU_BODY };
 enum { GW_RU_INGEST, GW_RU_EVENT };
 enum { GW_RU_N_SHARDS = 16, GW_RU_MAX_WINDOWS = 16, GW_RU_MAX_PANES = 10000 };
@@ -46,7 +47,12 @@ struct gw_ru_value {
 };
 struct gw_ru_window_conf {
     int type;
-    uint64_t size_ns, slide_ns;
+    uint64_t size_ns, slide_ns, gap_ns, max_size_ns;
+};
+struct gw_ru_emit {
+    int mode;
+    uint64_t interval_ns;
+    const char *id;
 };
 struct gw_ru_time {
     int watermark;
@@ -57,6 +63,7 @@ struct gw_ru_conf {
     struct gw_ru_keys keys;
     struct gw_ru_value value;
     struct gw_ru_time time;
+    struct gw_ru_emit emit;
     struct gw_list windows, aggregates;
     uint64_t allowed_lateness_ns, max_series, max_bytes;
     const char *where, *name, *unit;
@@ -68,10 +75,21 @@ void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *d
 /* ---- windows ------------------------------------------------------------------------------------------------- */
 
 struct gw_ru_window {
-    uint64_t size_ns, slide_ns, pane_ns; /* tumbling: all equal */
-    char text[32];                       /* "10s", or "5m/30s": an attribute when there are several */
+    int type;
+    uint64_t size_ns, slide_ns, pane_ns; /* tumbling: all equal; session: its longest, and what it is cut at */
+    uint64_t gap_ns;                     /* session */
+    uint64_t lateness_ns;                /* how long it waits behind its end */
+    uint64_t check_ns;                   /* session: how often it is looked whether one has ended */
+    char text[48]; /* "10s", "5m/30s", "last 5m/30s", "session 30s": an attribute when there are several */
 };
 uint64_t gw_ru_gcd(uint64_t a, uint64_t b);
+struct gw_ru_shared;
+void gw_ru_windows_set(struct gw_ru_shared *all);
+void gw_ru_windows_check(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag);
+/** A window may have ended since the last time, or results are to be told early. */
+bool gw_ru_windows_due(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns);
+/** Early results are to be told, of windows that have not ended or changed since. */
+bool gw_ru_is_early(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns);
 /** End of the last window that a time belongs to. */
 static inline uint64_t gw_ru_last_end(const struct gw_ru_window *w, uint64_t ns)
 {
@@ -84,6 +102,13 @@ static inline uint64_t gw_ru_first_end(const struct gw_ru_window *w, uint64_t ns
 
     return first < w->size_ns ? w->size_ns : first; /* no window begins before 1970 */
 }
+/** A record of that time is not late for it. */
+static inline bool gw_ru_is_open(const struct gw_ru_window *w, uint64_t ns, uint64_t mark_ns)
+{
+    uint64_t end = w->type == GW_RU_SESSION ? ns + w->gap_ns : gw_ru_last_end(w, ns);
+
+    return end + w->lateness_ns > mark_ns;
+}
 
 /* ---- what is aggregated --------------------------------------------------------------------------------------- */
 
@@ -94,21 +119,48 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret);
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
 struct gw_ru_pane {
-    uint64_t id;      /* window << 56 | number */
-    uint64_t state[]; /* plan.state_bytes (series/aggregate.h) */
+    uint64_t id;      /* window << 56 | number; of a session: of the stretch of max_size that it lies in */
+    uint64_t state[]; /* plan.state_bytes (series/aggregate.h), then tail_bytes of a tail */
+};
+
+/** What a pane has besides, when there are early results (changes), and when there are sessions (all). */
+struct gw_ru_tail {
+    uint64_t changes; /* values that were added; of delta: since they were told */
+    uint64_t first_ns, last_ns;
+    uint64_t flags; /* GW_RU_CUT … */
+};
+enum {
+    GW_RU_CUT = 1,  /* it is not of one session with the one before: that had ended when this one began */
+    GW_RU_LONG = 2, /* it is of a session longer than max_size, which is cut at the multiples of that */
+    GW_RU_DONE = 4, /* of this firing: it has been told for the last time */
+};
+
+/** What was told of a window that may be told again. */
+struct gw_ru_told {  /* an item of slabs */
+    uint64_t id;     /* window << 56 */
+    uint64_t key_ns; /* end; of a session its beginning */
+    uint64_t end_ns, changes;
+    uint32_t revision, flags; /* GW_RU_SEEN … */
+    uint64_t state[];         /* what was told, when told_bytes has room for it */
+};
+enum {
+    GW_RU_SEEN = 1,      /* of this firing: it is still a window */
+    GW_RU_DROP = 2,      /* of this firing: nothing will be told of it any more */
+    GW_RU_RETRACTED = 4, /* it is no window any more, and that was told */
 };
 
 struct gw_ru_series { /* an item of slabs */
     uint64_t hash;    /* seeded */
     uint8_t *key;     /* malloced */
     uint32_t key_bytes;
-    uint32_t panes; /* a chain of items by their links; the one that came last is first */
+    uint32_t panes; /* a chain of items by their links; the one that came last is first; sessions from the latest on */
+    uint32_t told;  /* another */
 };
 
 struct gw_ru_shard {
     pthread_mutex_t lock;
     struct gw_budget budget;
-    struct gw_slabs series, panes;
+    struct gw_slabs series, panes, told;
     struct gw_heap heap;    /* of histograms */
     uint64_t charged_bytes; /* of the heap, to the budget */
     struct {
@@ -132,6 +184,9 @@ struct gw_ru_shared {
     const struct gw_ru_conf *conf;
     struct gw_ru_window windows[GW_RU_MAX_WINDOWS];
     unsigned n_windows;
+    uint32_t tail_bytes; /* of a pane */
+    uint32_t told_bytes; /* of the state in a gw_ru_told */
+    bool has_sessions;
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
     const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;
@@ -142,6 +197,7 @@ struct gw_ru_shared {
     unsigned n_instances, n_drained;
     uint64_t fire_ns; /* the watermark that is being fired, or was last */
     unsigned fire_at; /* shard that comes next; GW_RU_N_SHARDS: none is due */
+    bool fire_early;  /* early results, too */
     struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes, *lost;
     _Atomic uint64_t n_series, n_panes, held_bytes;
     struct gw_ru_shard shards[GW_RU_N_SHARDS];
@@ -164,10 +220,36 @@ static inline unsigned gw_ru_shard_of(uint64_t stable_hash)
 {
     return (unsigned)(stable_hash >> 60);
 }
+/** Under its lock: an item with an empty pane, in no chain; there must be room. */
+uint32_t gw_ru_pane_take(struct gw_ru_shared *all, struct gw_ru_shard *s, uint64_t id);
+/** One that is in no chain any more. */
+void gw_ru_pane_give(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t item);
+static inline struct gw_ru_pane *gw_ru_pane_at(const struct gw_ru_shard *s, uint32_t item)
+{
+    return gw_slabs_at(&s->panes, item);
+}
+static inline struct gw_ru_told *gw_ru_told_at(const struct gw_ru_shard *s, uint32_t item)
+{
+    return gw_slabs_at(&s->told, item);
+}
+static inline struct gw_ru_tail *gw_ru_tail(const struct gw_ru_shared *all, struct gw_ru_pane *p)
+{
+    return (struct gw_ru_tail *)(void *)((uint8_t *)p->state + all->plan.state_bytes);
+}
+static inline unsigned gw_ru_window_of(uint64_t id)
+{
+    return (unsigned)(id >> 56);
+}
 static inline uint32_t gw_ru_next(const struct gw_slabs *s, uint32_t item)
 {
     return *gw_slabs_link(s, item);
 }
+
+/* ---- sessions (sessions.c) ------------------------------------------------------------------------------------- */
+
+/** Under its lock: the pane of the session that the time belongs to, which may have made one of two. Room for one. */
+struct gw_ru_pane *gw_ru_session_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x,
+                                    unsigned window, uint64_t ns, uint64_t mark_ns);
 
 /* ---- keys (input.c) ------------------------------------------------------------------------------------------- */
 

@@ -9,31 +9,21 @@
 
 enum { FIRST_SLOTS = 64, MALLOC_BYTES = 16 /* what malloc takes beside */ };
 
-uint64_t gw_ru_gcd(uint64_t a, uint64_t b)
-{
-    while (b) {
-        uint64_t rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static uint32_t pane_bytes(const struct gw_ru_shared *all)
 {
-    return (uint32_t)sizeof(struct gw_ru_pane) + all->plan.state_bytes;
+    return (uint32_t)sizeof(struct gw_ru_pane) + all->plan.state_bytes + all->tail_bytes;
 }
 
-/* Slabs of an eighth of the usual size: there are two pools in each of many shards, and their last slabs are half
+/* Slabs of an eighth of the usual size: there are three pools in each of many shards, and their last slabs are half
  * empty. */
-static void init_slabs(struct gw_ru_shard *s, uint32_t bytes_of_pane)
+static void init_slabs(struct gw_ru_shard *s, uint32_t bytes_of_pane, uint32_t bytes_of_told)
 {
     uint64_t max_bytes = s->budget.max_bytes;
 
     s->budget.max_bytes /= 8;
     gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
     gw_slabs_init(&s->panes, &s->budget, bytes_of_pane);
+    gw_slabs_init(&s->told, &s->budget, bytes_of_told);
     s->budget.max_bytes = max_bytes;
 }
 
@@ -41,18 +31,13 @@ int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all)
 {
     s->budget = (struct gw_budget){.max_bytes = all->conf->max_bytes / GW_RU_N_SHARDS,
                                    .process = all->ctx->host ? all->ctx->host->memory : NULL};
-    init_slabs(s, pane_bytes(all));
+    init_slabs(s, pane_bytes(all), (uint32_t)sizeof(struct gw_ru_told) + all->told_bytes);
     return pthread_mutex_init(&s->lock, NULL) ? -ENOMEM : 0;
 }
 
 static struct gw_ru_series *series_at(const struct gw_ru_shard *s, uint32_t id)
 {
     return gw_slabs_at(&s->series, id);
-}
-
-static struct gw_ru_pane *pane_at(const struct gw_ru_shard *s, uint32_t id)
-{
-    return gw_slabs_at(&s->panes, id);
 }
 
 void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
@@ -64,7 +49,9 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
             continue;
         x = series_at(s, s->slots[i].series);
         for (uint32_t item = x->panes; item; item = gw_ru_next(&s->panes, item))
-            gw_agg_clear(&all->plan, pane_at(s, item)->state, &s->heap);
+            gw_agg_clear(&all->plan, gw_ru_pane_at(s, item)->state, &s->heap);
+        for (uint32_t item = x->told; item && all->told_bytes; item = gw_ru_next(&s->told, item))
+            gw_agg_clear(&all->plan, gw_ru_told_at(s, item)->state, &s->heap);
         gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
         free(x->key);
     }
@@ -72,6 +59,7 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
     free(s->slots);
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->panes);
+    gw_slabs_clear(&s->told);
     (void)pthread_mutex_destroy(&s->lock);
 }
 
@@ -192,20 +180,23 @@ void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
 
 void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
 {
-    uint32_t bytes_of_pane = s->panes.item_bytes;
+    uint32_t bytes_of_pane = s->panes.item_bytes, bytes_of_told = s->told.item_bytes;
 
     if (!is_end) {
         gw_slabs_age(&s->panes);
         gw_slabs_age(&s->series);
+        gw_slabs_age(&s->told);
         gw_slabs_release(&s->panes, UINT32_MAX);
         gw_slabs_release(&s->series, UINT32_MAX);
+        gw_slabs_release(&s->told, UINT32_MAX);
         return;
     }
     if (s->n)
         return;
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->series);
-    init_slabs(s, bytes_of_pane);
+    gw_slabs_clear(&s->told);
+    init_slabs(s, bytes_of_pane, bytes_of_told);
     gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
     free(s->slots);
     s->slots = NULL;
@@ -238,25 +229,41 @@ void gw_ru_shard_unlock(struct gw_ru_shared *all, struct gw_ru_shard *s)
 
 /* ---- panes ---------------------------------------------------------------------------------------------------- */
 
-/* 0: no memory. */
-static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
+uint32_t gw_ru_pane_take(struct gw_ru_shared *all, struct gw_ru_shard *s, uint64_t id)
 {
-    struct gw_ru_pane *p;
+    uint32_t item = gw_slabs_take(&s->panes);
+    struct gw_ru_pane *p = gw_ru_pane_at(s, item);
+
+    p->id = id;
+    memset(p->state, 0, all->plan.state_bytes + all->tail_bytes);
+    atomic_fetch_add_explicit(&all->n_panes, 1, memory_order_relaxed);
+    return item;
+}
+
+void gw_ru_pane_give(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t item)
+{
+    gw_agg_clear(&all->plan, gw_ru_pane_at(s, item)->state, &s->heap);
+    gw_slabs_give(&s->panes, item);
+    atomic_fetch_sub_explicit(&all->n_panes, 1, memory_order_relaxed);
+}
+
+/* There is room: the caller saw to it. */
+static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x,
+                                  unsigned window, uint64_t ns, uint64_t mark_ns)
+{
+    const struct gw_ru_window *w = &all->windows[window];
+    uint64_t id = (uint64_t)window << 56 | ns / w->pane_ns;
     uint32_t item;
 
-    for (item = x->panes; item; item = gw_ru_next(&s->panes, item)) {
-        p = pane_at(s, item);
-        if (p->id == id)
-            return p;
-    }
-    item = gw_slabs_take(&s->panes); /* there is room: the caller saw to it */
-    p = pane_at(s, item);
-    p->id = id;
-    memset(p->state, 0, all->plan.state_bytes);
+    if (w->type == GW_RU_SESSION)
+        return gw_ru_session_of(all, s, x, window, ns, mark_ns);
+    for (item = x->panes; item; item = gw_ru_next(&s->panes, item))
+        if (gw_ru_pane_at(s, item)->id == id)
+            return gw_ru_pane_at(s, item);
+    item = gw_ru_pane_take(all, s, id);
     *gw_slabs_link(&s->panes, item) = x->panes;
     x->panes = item;
-    atomic_fetch_add_explicit(&all->n_panes, 1, memory_order_relaxed);
-    return p;
+    return gw_ru_pane_at(s, item);
 }
 
 /* All or nothing: a row that found room in one window and not in another would be counted twice, or never. */
@@ -281,13 +288,12 @@ static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const stru
 enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
 {
-    uint64_t lateness = all->conf->allowed_lateness_ns;
     struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
     unsigned open = 0;
     uint32_t series;
 
     for (unsigned i = 0; i < all->n_windows; i++)
-        open += gw_ru_last_end(&all->windows[i], r->time_ns) + lateness > mark_ns;
+        open += gw_ru_is_open(&all->windows[i], r->time_ns, mark_ns);
     *ret_missed = all->n_windows - open;
     if (open == 0)
         return GW_RU_LATE;
@@ -297,14 +303,15 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     if (all->plan.has_big)
         gw_ru_shard_charge(s);
     for (unsigned i = 0; i < all->n_windows; i++) {
-        const struct gw_ru_window *w = &all->windows[i];
+        struct gw_ru_pane *p;
 
-        if (gw_ru_last_end(w, r->time_ns) + lateness <= mark_ns)
+        if (!gw_ru_is_open(&all->windows[i], r->time_ns, mark_ns))
             continue;
-        if (gw_agg_add(&all->plan,
-                       pane_of(all, s, series_at(s, series), (uint64_t)i << 56 | r->time_ns / w->pane_ns)->state,
-                       &s->heap, &value) < 0)
+        p = pane_of(all, s, series_at(s, series), i, r->time_ns, mark_ns);
+        if (gw_agg_add(&all->plan, p->state, &s->heap, &value) < 0)
             gw_metric_add(all->lost, 1);
+        if (all->tail_bytes)
+            gw_ru_tail(all, p)->changes++;
     }
     return GW_RU_TAKEN;
 }

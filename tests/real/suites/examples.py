@@ -122,6 +122,7 @@ def rollup():
         wait_for("rollup.yaml: what is not selected", 10, contains(d / "rollups.json", "example.metric"))
         gw.stop()  # what is open is told
     check(contains(d / "rollups.json", "latency.count")() or contains(d / "late.json", "example-span")(), "the span is somewhere")
+    check(contains(d / "rollups.json", "rollup.revision")() or contains(d / "late.json", "example-span")(), "and in a session")
     shutil.rmtree(d)
 
 
