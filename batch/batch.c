@@ -120,6 +120,37 @@ struct gw_batch *gw_batch_ref(struct gw_batch *b)
     return b;
 }
 
+struct gw_batch *gw_batch_share(struct gw_batch *b, struct gw_ticket *ticket, struct gw_meta *meta)
+{
+    const size_t from = offsetof(struct gw_batch, signal); /* others count references meanwhile */
+    struct gw_batch *s = malloc(sizeof(*s) + b->n_segments * sizeof(*b->segments));
+
+    if (!s)
+        return NULL;
+    memcpy((char *)s + from, (const char *)b + from, sizeof(*s) - from);
+    atomic_init(&s->refs, 1);
+    s->segments = (struct gw_segment *)(s + 1);
+    for (uint32_t i = 0; i < b->n_segments; i++) {
+        s->segments[i] = b->segments[i];
+        s->segments[i].ticket = gw_ticket_ref(ticket);
+    }
+    s->meta = meta ? gw_meta_ref(meta) : NULL;
+    s->pool = NULL;
+    s->origin = gw_batch_ref(b);
+    return s;
+}
+
+static struct gw_batch *end_share(struct gw_batch *s)
+{
+    struct gw_batch *origin = s->origin;
+
+    for (uint32_t i = 0; i < s->n_segments; i++)
+        (void)gw_ticket_unref(s->segments[i].ticket);
+    (void)gw_meta_unref(s->meta);
+    free(s);
+    return gw_batch_unref(origin);
+}
+
 void gw_batch_set_payload(struct gw_batch *b, struct gw_payload *pl)
 {
     (void)gw_payload_unref(b->payload);
@@ -340,6 +371,8 @@ struct gw_batch *gw_batch_unref(struct gw_batch *b)
 
     if (!b || atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
+    if (b->origin)
+        return end_share(b);
     let_go(b);
     p = b->pool;
     if (!p) {

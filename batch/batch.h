@@ -221,6 +221,7 @@ struct gw_batch {
     uint64_t column_bytes;      /* memory of all columns and tables: what the credit is charged for */
     void *row_memory;           /* all row columns, in one allocation */
     struct gw_batch_pool *pool; /* where the last reference goes, or NULL: free */
+    struct gw_batch *origin;    /* whose columns and payload they are, one reference; or NULL: its own */
     struct gw_inbox_item item;  /* for the way home */
 };
 
@@ -229,6 +230,12 @@ struct gw_batch *gw_batch_new(enum gw_signal signal);
 struct gw_batch *gw_batch_ref(struct gw_batch *b);
 /** Returns NULL. With the last reference the tickets, meta and payload are released. Threads: any. */
 struct gw_batch *gw_batch_unref(struct gw_batch *b);
+/**
+ * The same rows for somebody else, who hears of them by a ticket of his own: columns, tables and payload are those of
+ * `b`, of which a reference is taken. Every segment takes a reference of the ticket; meta is taken one of, or NULL.
+ * Errors: NULL, no memory. Cost: 100 ns.
+ */
+struct gw_batch *gw_batch_share(struct gw_batch *b, struct gw_ticket *ticket, struct gw_meta *meta);
 /** Forget all rows, keep the columns' memory; signal may change. Only by the sole owner. */
 void gw_batch_reset(struct gw_batch *b, enum gw_signal signal);
 

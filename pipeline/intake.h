@@ -49,6 +49,17 @@ struct gw_request {
     uint64_t deadline_ns;       /* monotonic; 0 = none */
 };
 
+/** Rows as they were decoded once, by whoever received them: for a connector that has them still. All of it borrowed.
+ */
+struct gw_live {
+    struct gw_batch *batch;
+    const uint64_t *kept; /* bitmap, or NULL = all */
+    uint32_t n_rows;      /* kept ones */
+    uint64_t bytes;       /* of them, encoded */
+    struct gw_meta *meta;
+    struct gw_ack ack;
+};
+
 /** Rows that are a dead letter without having been worked on. */
 struct gw_buried {
     const char *reason, *message; /* of class "poison" */
@@ -84,6 +95,11 @@ struct gw_intake_ops {
      * -EBUSY: no room, come again.
      */
     int (*bury)(struct gw_intake *in, struct gw_request *rq, const struct gw_buried *b);
+    /**
+     * For connectors: admit and submit of rows that need no decoding; what was submitted before goes before them.
+     * Errors as of these two; -EOPNOTSUPP: never this way.
+     */
+    int (*hand_over)(struct gw_intake *in, const struct gw_live *l, struct gw_verdict *ret_refusal);
 };
 
 /** First member of the runtime's struct. */

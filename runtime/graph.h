@@ -250,6 +250,7 @@ struct ticket {
     struct worker *worker;
     struct intake *home; /* until its verdict is told */
     uint8_t transport;   /* index of its label */
+    _Atomic int inside;  /* handover.c */
 };
 
 /** A batch that takes in requests until the turn ends. */
@@ -259,8 +260,10 @@ struct open_batch {
     uint64_t last_deadline_ns; /* of its requests; 0 = none */
     bool has_endless;          /* some request has no deadline */
     uint64_t *units;           /* reserved, per reach entry of the route */
-    struct open_batch *next;   /* parked */
-    uint64_t parked_bytes;     /* in the engine's, while it is */
+    uint64_t *kept;            /* in the worker's arena: n_rows of its rows; or NULL: all */
+    uint32_t n_rows;
+    struct open_batch *next; /* parked */
+    uint64_t parked_bytes;   /* in the engine's, while it is */
     struct intake *home;
     bool parked;
 };

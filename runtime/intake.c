@@ -110,7 +110,7 @@ static bool takes_many(const struct intake *in, const struct route *rt)
 }
 
 /* Units that the flow did not use go back: rows were dropped, or took another way. */
-static void run(struct open_batch *o)
+void gw_intake_run(struct open_batch *o)
 {
     struct intake *in = o->home;
     struct worker *w = in->worker;
@@ -121,6 +121,10 @@ static void run(struct open_batch *o)
     for (unsigned i = 0; i < rt->n_reach; i++)
         *reserved_of(in->share, &rt->reach[i]) += o->units[i];
     gw_view_init(&v, o->b, &w->arena);
+    if (o->kept) {
+        v.kept = o->kept;
+        v.n_rows = o->n_rows;
+    }
     w->running = in->share;
     w->current = NULL;
     w->deadline_ns = o->has_endless ? 0 : o->last_deadline_ns;
@@ -182,7 +186,7 @@ static void park(struct open_batch *o)
 
     if (!p) {
         gw_log(&w->engine->logger, GW_LOG_ERROR, "out of memory");
-        run(o); /* beyond the queue's size rather than lost */
+        gw_intake_run(o); /* beyond the queue's size rather than lost */
         return;
     }
     *p = *o;
@@ -199,7 +203,7 @@ static void leave(struct open_batch *o)
     if (gw_intake_route(o->home, o->b->signal)->blocks && (o->home->worker->parked || !take_blocking(o)))
         park(o);
     else
-        run(o);
+        gw_intake_run(o);
 }
 
 void gw_intake_flush(struct intake *in)
@@ -261,7 +265,7 @@ void gw_intake_unpark(struct worker *w, bool give_up)
         if (late || give_up)
             refuse_parked(o, late);
         else
-            run(o);
+            gw_intake_run(o);
         free(o);
     }
     w->parked_last = p;
@@ -423,9 +427,8 @@ static void abandon(struct intake *in, struct open_batch *o)
     *o = in->open[--in->n_open];
 }
 
-/* At the last moment: for want of room (refused), for want of memory in the decoder (failed), or malformed. */
-static void count_turned_away(struct intake *in, const struct gw_request *rq, struct gw_slice bytes, int rc,
-                              uint32_t rows)
+void gw_intake_count_turned_away(struct intake *in, const struct gw_request *rq, struct gw_slice bytes, int rc,
+                                 uint32_t rows)
 {
     unsigned s = gw_signal_index(rq->hold->signal);
 
@@ -463,7 +466,7 @@ static int submit_bytes(struct intake *in, struct gw_request *rq, struct gw_slic
         rc = -EBUSY;
     has_room = rc < 0 || rows == 0 || gw_intake_take_sizes(o, gw_intake_route(in, s), rows, bytes.n);
     if (rc < 0 || rows == 0 || !has_room) {
-        count_turned_away(in, rq, bytes, rc, rows);
+        gw_intake_count_turned_away(in, rq, bytes, rc, rows);
         gw_batch_rollback(o->b, &mark);
         (void)gw_ticket_unref(&k->t);
         abandon(in, o);
@@ -502,4 +505,5 @@ const struct gw_intake_ops gw_intake_ops = {.admit = gw_intake_admit,
                                             .ahead = gw_intake_ahead,
                                             .release = gw_intake_release,
                                             .submit = submit,
-                                            .bury = gw_intake_bury};
+                                            .bury = gw_intake_bury,
+                                            .hand_over = gw_intake_hand_over};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The door in four files, all on the worker's thread:
+ * The door in five files, all on the worker's thread:
  *
  *   admission.c  admit: memory and places, or when to come again
  *   intake.c     submit: decoded into an open batch, which flows or is parked
+ *   handover.c   what was decoded before flows at once
  *   bury.c       what must not be decoded becomes a dead letter
  *   tickets.c    each request's ticket, and the verdict when it is settled
  */
@@ -49,7 +50,21 @@ bool gw_intake_take_sizes(struct open_batch *o, struct route *rt, uint64_t rows,
 /** The places become the open batch's; those in queues that its rows do not go to any more are given back. */
 void gw_intake_use_places(struct intake *in, struct open_batch *o, const struct gw_hold *h);
 
+/* intake.c */
+/** Through the pipelines, whether a queue blocks or not; then its memory is given back. */
+void gw_intake_run(struct open_batch *o);
+/** At the last moment: for want of room (refused), for want of memory in the decoder (failed), or malformed. */
+void gw_intake_count_turned_away(struct intake *in, const struct gw_request *rq, struct gw_slice bytes, int rc,
+                                 uint32_t rows);
+
+/* handover.c */
+int gw_intake_hand_over(struct gw_intake *base, const struct gw_live *l, struct gw_verdict *ret);
+
 /* tickets.c */
+/** The verdict of one that is settled, on its worker. */
+void gw_intake_tell(struct ticket *k);
+/** It goes home through the worker's inbox: the thread may be any. */
+void gw_ticket_go_home(struct gw_ticket *t);
 /** One reference. NULL: no memory. */
 struct ticket *gw_ticket_of(struct intake *in, const struct gw_request *rq);
 /** Index of the label that the receiver's counters have for it. */

@@ -5,7 +5,7 @@
 #include "otlp-proto/decode.h"
 #include "runtime/intake_impl.h"
 
-static void on_settled(struct gw_ticket *t)
+void gw_ticket_go_home(struct gw_ticket *t)
 {
     struct worker *w = ((struct ticket *)t)->worker;
 
@@ -44,7 +44,7 @@ struct ticket *gw_ticket_of(struct intake *in, const struct gw_request *rq)
     k->t.ack = rq->ack;
     k->t.ack.worker = in->worker->index;
     k->t.home = in;
-    k->t.post = on_settled;
+    k->t.post = gw_ticket_go_home;
     k->t.release = on_released;
     k->t.signal = (uint8_t)rq->hold->signal;
     k->t.arrived_ns = gw_loop_now_ns(in->worker->loop);
@@ -107,17 +107,21 @@ void gw_intake_count_failed(struct intake *in, const struct gw_request *rq, stru
     gw_metric_add(in->receiver->produced[s][ITEMS_FAILURE], rows);
 }
 
+void gw_intake_tell(struct ticket *k)
+{
+    struct gw_verdict v = verdict_of(&k->t);
+
+    count_verdict(k, &v);
+    if (k->home->base.on_verdict)
+        k->home->base.on_verdict(k->home->base.local, &k->t.ack, &v);
+    k->home->n_tickets--;
+    (void)gw_ticket_unref(&k->t);
+}
+
 void gw_intake_deliver(struct worker *w)
 {
     for (struct gw_inbox_item *i = gw_inbox_take(&w->inbox), *next; i; i = next) {
-        struct ticket *k = (struct ticket *)i;
-        struct gw_verdict v = verdict_of(&k->t);
-
         next = i->next;
-        count_verdict(k, &v);
-        if (k->home->base.on_verdict)
-            k->home->base.on_verdict(k->home->base.local, &k->t.ack, &v);
-        k->home->n_tickets--;
-        (void)gw_ticket_unref(&k->t);
+        gw_intake_tell((struct ticket *)i);
     }
 }

@@ -45,8 +45,10 @@ static void hand_over(struct block *b)
     for (unsigned i = 0; i < j->ctx.n_workers; i++) {
         struct local *l = &j->locals[i];
 
-        if (!atomic_load(&l->open) || !atomic_load(&l->reads))
+        if (!atomic_load(&l->open) || !atomic_load(&l->reads)) {
+            gw_journal_live_unwanted(b, i);
             continue;
+        }
         b->links[i].block = gw_journal_block_ref(b);
         if (gw_inbox_push(&l->committed, &b->links[i].item))
             gw_loop_wake(l->loop);
@@ -136,8 +138,14 @@ static int cut_apart(struct local *l, const struct gw_view *v, const uint8_t *pa
     return rc < 0 ? rc : n;
 }
 
+/* Where the rows of a view go. */
+struct places {
+    uint8_t *of_row; /* but when all have one */
+    int all;         /* or -1 */
+};
+
 /* Pieces of the scratch. Returns how many, or a negative errno. */
-static int cut(struct local *l, const struct gw_view *v, struct piece *ret)
+static int cut(struct local *l, const struct gw_view *v, struct places *ret_places, struct piece *ret)
 {
     uint8_t *partition = gw_arena_alloc(v->arena, v->batch->n_rows + 1);
     int all, rc;
@@ -145,6 +153,7 @@ static int cut(struct local *l, const struct gw_view *v, struct piece *ret)
     if (!partition)
         return -ENOMEM;
     all = gw_journal_partition(&l->journal->conf, v, l->index + (unsigned)l->n_appends++, partition);
+    *ret_places = (struct places){partition, all};
     if (all < 0)
         return cut_apart(l, v, partition, ret);
     rc = encode(l, v, (unsigned)all, ret);
@@ -242,6 +251,7 @@ static void submit(struct local *l, struct block *b)
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
 {
     struct piece pieces[JOURNAL_PARTITIONS];
+    struct places places;
     struct block *b;
     int n;
 
@@ -250,7 +260,7 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
         return;
     }
     gw_buf_reset(&l->scratch);
-    n = cut(l, v, pieces);
+    n = cut(l, v, &places, pieces);
     b = n > 0 ? make_block(l, v, pieces, (unsigned)n) : NULL;
     if (l->scratch.cap > KEEP_SCRATCH_BYTES)
         gw_buf_clear(&l->scratch);
@@ -258,6 +268,7 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
         refuse(v, out, "memory_limit", "data refused due to high memory usage");
         return;
     }
+    gw_journal_live_keep(b, v, places.of_row, places.all);
     gw_view_clear(v);
     submit(l, b);
 }

@@ -40,6 +40,7 @@ static int open_lane(struct local *l, struct gw_intake *in, struct consumer *c, 
         return rc;
     }
     l->lanes[l->n_lanes++] = n;
+    atomic_store(&l->takes_live, true); /* until the first turn says otherwise */
     return 0;
 }
 

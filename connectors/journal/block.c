@@ -41,6 +41,7 @@ void gw_journal_block_unref(struct block *b)
 {
     if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
         return;
+    gw_journal_live_drop(b);
     gw_credit_drain(b->journal->memory, b->charged_bytes);
     (void)gw_payload_unref(b->payload);
     (void)gw_meta_unref(b->meta);

@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_SCRATCH_BYTES = 1 << 30, LOOK_NS = 1000000000 };
+enum { MAX_SCRATCH_BYTES = 1 << 30, MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000 };
 
 /* ---- settings --------------------------------------------------------------------------------------------- */
 
@@ -52,6 +52,10 @@ static const struct gw_field fields[] = {
                  "Of rows that a pipeline has been given and has not done, in each worker."),
     GW_U64_FIELD(struct journal_settings, head_bytes, "head_bytes", "16777216", 0, 1e9,
                  "Of the newest rows that stay in memory for pipelines that are nearly at the end, in each worker."),
+    GW_U64_FIELD(
+        struct journal_settings, live_bytes, "live_bytes", "8388608", 0, 1e9,
+        "Of the newest rows that stay as they were decoded, for pipelines that are at the end, in each worker: "
+        "columns and payloads. 0: their bytes are decoded again."),
     GW_BOOL_FIELD(
         struct journal_settings, in_order, "in_order", "false",
         "Rows of a partition reach the sinks in order behind queues in memory, too: the next ones go when the "
@@ -185,7 +189,9 @@ static int make_locals(struct journal *j)
         l->index = i;
         for (unsigned p = i; p < JOURNAL_PARTITIONS; p += j->ctx.n_workers)
             l->owned |= UINT64_C(1) << p;
+        l->last_live = &l->live;
         gw_buf_init(&l->scratch, MAX_SCRATCH_BYTES);
+        gw_buf_init(&l->bitmap, MAX_BITMAP_BYTES);
     }
     return j->locals ? 0 : -ENOMEM;
 }
@@ -203,6 +209,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     j->memory = ctx->host->memory;
     j->in_flight_bytes = j->conf.in_flight_bytes;
     j->head_bytes = j->conf.head_bytes;
+    j->live_bytes = j->conf.live_bytes;
     j->in_order = j->conf.in_order;
     (void)pthread_mutex_init(&j->lock, NULL);
     (void)pthread_mutex_init(&j->order, NULL);
@@ -238,6 +245,7 @@ static void destroy(void *self)
 
         drop_committed(l);
         gw_buf_clear(&l->scratch);
+        gw_buf_clear(&l->bitmap);
         free(l->head);
         gw_journal_lanes_free(l);
     }
@@ -253,10 +261,13 @@ static void destroy(void *self)
 static void take_committed(struct local *l)
 {
     for (struct gw_inbox_item *i = gw_inbox_take(&l->committed), *next; i; i = next) {
+        struct block_link *k = (struct block_link *)i;
+
         next = i->next;
-        gw_journal_head_add(l, ((struct block_link *)i)->block);
-        for (unsigned k = 0; k < l->n_lanes; k++)
-            l->lanes[k]->ended = false;
+        gw_journal_live_add(l, k);
+        gw_journal_head_add(l, k->block);
+        for (unsigned m = 0; m < l->n_lanes; m++)
+            l->lanes[m]->ended = false;
     }
 }
 
@@ -293,6 +304,7 @@ static void on_turn(struct gw_hook *h)
     for (unsigned i = 0; i < l->n_lanes; i++)
         more |= gw_journal_lane_run(l->lanes[i]);
     gw_journal_head_trim(l, least_next(l));
+    gw_journal_live_trim(l);
     if (more)
         gw_loop_again(l->loop);
     arm(l);
@@ -361,6 +373,7 @@ static void close_local(void *local)
     gw_journal_lanes_close(l);
     (void)gw_inbox_take(&l->fetched); /* the lanes dropped what it brought */
     drop_committed(l);
+    gw_journal_live_clear(l);
     gw_journal_head_clear(l);
 }
 

@@ -14,6 +14,7 @@
  *   part    a partition in a lane: frames in order, and the requests that were made of them
  *
  *   fetch   what a lane has the log's reader thread read
+ *   live    a block's rows as they were decoded in front of the journal, while a worker has them still (live.c)
  *
  * A lane whose next frame is in the head takes it from there; else it has the log read.
  */
@@ -49,7 +50,7 @@ struct journal_settings {
     struct gw_list attributes;
     int start; /* enum gw_log_start */
     struct journal_retention retention;
-    uint64_t in_flight_bytes, head_bytes;
+    uint64_t in_flight_bytes, head_bytes, live_bytes;
     bool in_order;
 };
 
@@ -69,6 +70,8 @@ struct block;
 struct block_link {
     struct gw_inbox_item item; /* first */
     struct block *block;
+    struct gw_batch *batch; /* that its rows came in, one reference; or NULL */
+    struct block_link *next_live;
 };
 
 /** Frames that lie in memory. Shared; written before it is submitted, but for seq and row, which come before done. */
@@ -87,6 +90,10 @@ struct block {
     struct gw_receipt *receipts;
     struct block_link *links; /* one a worker */
     struct block *next;       /* of what one fetch read */
+    /* While some link has the batch. */
+    uint8_t *row_partitions; /* of the batch's rows; NULL: it was never kept */
+    _Atomic uint32_t n_live; /* links that have it */
+    uint64_t live_bytes, live_charged;
 };
 
 /** A frame that a lane has taken. */
@@ -152,7 +159,10 @@ struct lane {
     uint64_t head_at; /* count of the head's blocks: where `next` is */
     struct part parts[JOURNAL_PARTITIONS];
     uint64_t bytes;       /* taken */
-    uint32_t n_under_way; /* requests */
+    uint32_t n_under_way; /* requests; a group is one */
+    uint32_t next_group;  /* from 1 */
+    bool only_bytes;      /* its pipeline takes rows in no other way */
+    bool is_inside;       /* a group is being handed over */
     uint64_t retry_ns, pause_ns;
     uint64_t commit_ns; /* idle positions are told then */
     uint64_t told_next; /* `next` when they were */
@@ -187,6 +197,10 @@ struct local {
     struct block **head;                     /* ring of the newest blocks */
     uint64_t head_cap, head_first, head_end; /* counted through; index = count % cap */
     uint64_t head_bytes;
+    struct block_link *live, **last_live; /* the oldest first; each holds a reference of its block */
+    uint64_t held_live_bytes;
+    struct gw_buf bitmap;    /* of the rows that are being handed over */
+    _Atomic bool takes_live; /* some lane does */
     struct lane **lanes;
     unsigned n_lanes;
     _Atomic bool reads; /* it has some: it wants to hear of commits */
@@ -218,7 +232,7 @@ struct consumer {
 struct journal {
     struct gw_ctx ctx;
     struct journal_settings conf; /* but for what a reload may change, below */
-    _Atomic uint64_t in_flight_bytes, head_bytes;
+    _Atomic uint64_t in_flight_bytes, head_bytes, live_bytes;
     _Atomic bool in_order;
     struct gw_log *log;
     struct gw_tasks *reader; /* of the log's reader thread */
@@ -226,7 +240,7 @@ struct journal {
     struct gw_credit *memory;
     struct local *locals;
     _Atomic uint64_t pending_bytes; /* of commits not done */
-    struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *fetch_bytes, *fetch_ns;
+    struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *handed, *fetch_bytes, *fetch_ns;
     pthread_mutex_t order;          /* of these, and of submitting frames */
     uint64_t last_ns, last_mono_ns; /* time of the newest frame; when it was submitted */
     pthread_mutex_t lock;           /* of these: workers open and close lanes at the same time */
@@ -301,7 +315,31 @@ uint64_t gw_journal_lane_due(struct lane *n);
 /** The oldest frame is done, or not wanted. */
 void gw_journal_lane_drop(struct lane *n, struct part *p);
 
+/* live.c */
+/** Of a block that is not submitted yet: its rows stay for the workers that read. partitions: by row; or all have one.
+ */
+void gw_journal_live_keep(struct block *b, const struct gw_view *v, const uint8_t *partitions, int all);
+/** This worker does not read. */
+void gw_journal_live_unwanted(struct block *b, unsigned worker);
+/** Of a block that goes. */
+void gw_journal_live_drop(struct block *b);
+/** Of a block that has come: the newest. */
+void gw_journal_live_add(struct local *l, struct block_link *k);
+/** What all lanes have passed goes. Each turn. */
+void gw_journal_live_trim(struct local *l);
+void gw_journal_live_clear(struct local *l);
+/** Everything that may go this way. False: the lane has to pause. */
+bool gw_journal_live_send(struct lane *n);
+
 /* send.c */
+/** The whole lane waits: its partitions share the way. */
+void gw_journal_pause(struct lane *n, uint64_t wish_ns);
+/** The partition's next frame need not wait for others. */
+bool gw_journal_may_send(const struct lane *n, const struct part *p);
+/** The partition's next frame alone, under way as one of a group. NULL: no memory. */
+struct request *gw_journal_request_in_group(struct lane *n, struct part *p, uint32_t group);
+/** It is not: the frame is as it was. */
+void gw_journal_request_undo(struct lane *n, struct part *p, struct request *r);
 /** True: something was sent. */
 bool gw_journal_send_more(struct lane *n);
 /** The partition's next request. False: the way is full. */

@@ -220,6 +220,7 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     n->intake = in;
     n->consumer = c;
     n->rests = true;
+    n->next_group = 1;
     n->signal = (enum gw_signal)in->signals;
     gw_buf_init(&n->merged, 2 * JOURNAL_REQUEST_BYTES);
     gw_buf_init(&n->fetch.last_meta_bytes, GW_LOG_MAX_META_BYTES);

@@ -143,6 +143,10 @@ void gw_journal_metrics_make(struct journal *j)
     {
         const struct gw_label l[] = {{"journal", j->ctx.id}};
 
+        j->handed = gw_meter_get(m, GW_COUNTER, "staunch_journal_handed_frames",
+                                 "Of the frames taken from memory, those whose rows were handed over as they were "
+                                 "decoded, and not decoded again.",
+                                 l, 1);
         j->fetch_bytes = gw_meter_get(m, GW_COUNTER, "staunch_journal_fetch_bytes",
                                       "Bytes that pipelines which were behind had read from a journal's log.", l, 1);
         j->fetch_ns = gw_meter_get(m, GW_COUNTER, "staunch_journal_fetch_seconds",

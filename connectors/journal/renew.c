@@ -36,6 +36,7 @@ int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err
         return 0;
     atomic_store(&j->in_flight_bytes, s->in_flight_bytes);
     atomic_store(&j->head_bytes, s->head_bytes);
+    atomic_store(&j->live_bytes, s->live_bytes);
     atomic_store(&j->in_order, s->in_order);
     gw_journal_retain(j, &s->retention);
     return 0;

@@ -37,7 +37,8 @@ struct request {
     struct request *next;
     struct taken *first;
     uint32_t number, n_frames;
-    uint32_t slot; /* in the flight record; 0: none */
+    uint32_t slot;  /* in the flight record; 0: none */
+    uint32_t group; /* handed over with others; 0: alone */
     enum state state;
 };
 
@@ -57,8 +58,7 @@ static bool is_for_now(const struct gw_verdict *v)
     }
 }
 
-/* The whole lane waits: its partitions share the way. */
-static void pause(struct lane *n, uint64_t wish_ns)
+void gw_journal_pause(struct lane *n, uint64_t wish_ns)
 {
     uint64_t now = gw_loop_now_ns(n->local->loop);
 
@@ -98,6 +98,23 @@ static void take_back(struct part *p, struct request *r)
     p->last_request = at;
     p->unsent = r->first;
     free(r);
+}
+
+struct request *gw_journal_request_in_group(struct lane *n, struct part *p, uint32_t group)
+{
+    struct request *r = add_request(p, 1);
+
+    if (!r)
+        return NULL;
+    r->group = group;
+    r->slot = gw_journal_suspects_begin(n, p, r->first, 1);
+    return r;
+}
+
+void gw_journal_request_undo(struct lane *n, struct part *p, struct request *r)
+{
+    gw_journal_suspects_end(n, p, r->slot, NULL);
+    take_back(p, r);
 }
 
 /* What is done without a gap leaves. */
@@ -140,7 +157,7 @@ static void settle(struct lane *n, struct part *p, struct request *r, const stru
     if (v->grpc_status != 0 && is_for_now(v)) {
         r->state = AGAIN;
         p->n_again++;
-        pause(n, v->retry_after_ns);
+        gw_journal_pause(n, v->retry_after_ns);
         return;
     }
     if (n->keeper)
@@ -155,6 +172,25 @@ static void settle(struct lane *n, struct part *p, struct request *r, const stru
     leave(n, p);
 }
 
+static void answered(struct lane *n, struct part *p, struct request *r, const struct gw_verdict *v)
+{
+    gw_journal_suspects_end(n, p, r->slot, r->first);
+    r->slot = r->group = 0;
+    settle(n, p, r, v);
+}
+
+static void group_answered(struct lane *n, uint32_t group, const struct gw_verdict *v)
+{
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
+        struct request *r = n->parts[i].requests;
+
+        while (r && r->group != group)
+            r = r->next;
+        if (r)
+            answered(n, &n->parts[i], r, v);
+    }
+}
+
 void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct gw_verdict *v)
 {
     struct lane *n = local;
@@ -162,16 +198,18 @@ void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct
 
     if (!n) /* the worker is leaving: the log gives it again */
         return;
-    r = n->parts[ack->slot].requests;
-    while (r && r->number != ack->stream)
-        r = r->next;
     n->n_under_way--;
-    if (r) {
-        gw_journal_suspects_end(n, &n->parts[ack->slot], r->slot, r->first);
-        r->slot = 0;
-        settle(n, &n->parts[ack->slot], r, v);
+    if (ack->slot == JOURNAL_PARTITIONS) {
+        group_answered(n, ack->stream, v);
+    } else {
+        r = n->parts[ack->slot].requests;
+        while (r && r->number != ack->stream)
+            r = r->next;
+        if (r)
+            answered(n, &n->parts[ack->slot], r, v);
     }
-    gw_loop_again(n->local->loop);
+    if (!n->is_inside)
+        gw_loop_again(n->local->loop);
 }
 
 void gw_journal_send_close(struct lane *n, struct part *p)
@@ -351,7 +389,7 @@ static bool send_next(struct lane *n, struct part *p)
     if (is_for_now(&v)) {
         if (r)
             take_back(p, r);
-        pause(n, v.retry_after_ns);
+        gw_journal_pause(n, v.retry_after_ns);
         return false;
     }
     if (count > 1) {
@@ -391,12 +429,11 @@ bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buri
     return rc >= 0;
 }
 
-static bool may_send(const struct lane *n, const struct part *p)
+bool gw_journal_may_send(const struct lane *n, const struct part *p)
 {
-    if (n->keeper && !p->n_again && !gw_journal_keep_may_send(n, p))
+    if (n->keeper && !gw_journal_keep_may_send(n, p))
         return false;
-    return p->n_again || (p->unsent && (!p->requests || (n->intake->many && !in_order(n))) &&
-                          !gw_journal_is_suspect(n, p, p->unsent));
+    return p->unsent && (!p->requests || (n->intake->many && !in_order(n))) && !gw_journal_is_suspect(n, p, p->unsent);
 }
 
 bool gw_journal_send_more(struct lane *n)
@@ -405,10 +442,12 @@ bool gw_journal_send_more(struct lane *n)
 
     if (n->retry_ns > gw_loop_now_ns(n->local->loop) || lane_rests(n))
         return false;
+    if (!gw_journal_suspects_hold(n) && !gw_journal_live_send(n))
+        return false;
     for (unsigned k = 0; k < JOURNAL_PARTITIONS && !gw_journal_suspects_hold(n); k++) {
         struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */
 
-        for (; may_send(n, p); any = true)
+        for (; p->n_again || gw_journal_may_send(n, p); any = true)
             if (!(p->n_again ? send_again(n, p) : send_next(n, p)))
                 return any;
     }

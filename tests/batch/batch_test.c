@@ -185,12 +185,52 @@ static void a_giant_batch_is_not_kept(void **state)
     gw_batch_pool_free(p);
 }
 
+/*
+ * Scenario: a batch of two requests is shared; its maker lets go of it first, then the other one
+ * Guarantees: the share has its rows, columns and payload; its segments tell another ticket, the first ones' tickets
+ * are released with the origin, which goes home with the share
+ */
+static void a_share_has_the_rows_and_a_ticket_of_its_own(void **state)
+{
+    struct gw_batch_pool *pool = gw_batch_pool_new(4);
+    struct gw_batch *b = gw_batch_pool_get(pool, GW_TRACES), *s;
+    struct hand_ticket first, second, own;
+
+    (void)state;
+    hand_ticket_init(&first, 3);
+    hand_ticket_init(&second, 5);
+    hand_ticket_init(&own, 8);
+    hand_segment(b, 3, &first.t);
+    hand_segment(b, 5, &second.t);
+    s = gw_batch_share(b, &own.t, NULL);
+    assert_non_null(s);
+    assert_int_equal(own.t.refs, 3);
+    assert_int_equal(b->refs, 2);
+    assert_int_equal(s->n_rows, 8);
+    assert_ptr_equal(s->time_ns, b->time_ns);
+    assert_ptr_equal(s->base, b->base);
+    assert_int_equal(s->segments[1].rows.begin, 3);
+    assert_ptr_equal(s->segments[1].ticket, &own.t);
+    assert_ptr_equal(b->segments[1].ticket, &second.t);
+    (void)gw_ticket_unref(&first.t);
+    (void)gw_ticket_unref(&second.t);
+    assert_null(gw_batch_unref(b));
+    assert_int_equal(first.releases, 0);
+    assert_null(gw_batch_unref(s));
+    assert_int_equal(own.t.refs, 1);
+    assert_int_equal(first.releases + second.releases, 2);
+    assert_ptr_equal(gw_batch_pool_get(pool, GW_TRACES), b);
+    (void)gw_batch_unref(b);
+    gw_batch_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_columns_of_the_signal_exist),
         cmocka_unit_test(growth_keeps_all_columns),
         cmocka_unit_test(rollback_leaves_the_neighbour_alone),
+        cmocka_unit_test(a_share_has_the_rows_and_a_ticket_of_its_own),
         cmocka_unit_test(a_row_finds_its_segment),
         cmocka_unit_test(packed_varints_are_read_in_place),
         cmocka_unit_test(batches_come_home_with_their_columns),

@@ -131,11 +131,51 @@ static void a_journal_is_read_across_threads(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/*
+ * Scenario    three workers store 500 requests each, whose rows belong to all of them by trace id; two pipelines read
+ *             at the head, one before a queue in memory, the other before one that waits for the sink
+ * Guarantees  rows are handed over as they were decoded; both have every row once; nothing is left
+ */
+static void rows_are_handed_over_across_threads(void **state)
+{
+    static const struct gw_label of[] = {{"journal", "journal/j"}};
+    char dir[] = "/tmp/gw-threads-XXXXXX", command[60], yaml[2000];
+    struct gw_test_engine t;
+    struct gw_test_pump *p;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(yaml, sizeof(yaml),
+                   "extensions: { file_storage: { directory: %s } }\n"
+                   "receivers: { pump: { requests: 500, rows: 20, traces: true } }\n"
+                   "exporters:\n"
+                   "  scripted: { at_once: true, sending_queue: { queue_size: 100000 } }\n"
+                   "  scripted/b: { at_once: true, sending_queue: { wait_for_result: true, queue_size: 100000 } }\n"
+                   "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"
+                   "service:\n  extensions: [file_storage]\n  pipelines:\n"
+                   "    traces/in: { receivers: [pump], exporters: [journal/j] }\n"
+                   "    traces/a: { receivers: [journal/j], exporters: [scripted] }\n"
+                   "    traces/b: { receivers: [journal/j], exporters: [scripted/b] }\n",
+                   dir);
+    gw_test_engine_open(&t, yaml, 3, /* threads= */ true);
+    p = gw_engine_instance(t.engine, GW_RECEIVER, "pump");
+    while (p->n_ok + p->n_refused + p->n_failed < 1500 || read_by(&t, "traces/a") < p->n_rows_ok ||
+           read_by(&t, "traces/b") < p->n_rows_ok)
+        gw_loop_turn(t.loop, 1000000);
+    assert_int_equal(read_by(&t, "traces/a"), p->n_rows_ok);
+    assert_int_equal(read_by(&t, "traces/b"), p->n_rows_ok);
+    assert_true(gw_test_engine_metric(&t, "staunch_journal_handed_frames", of, 1) > 0);
+    (void)gw_test_engine_close(&t);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_come_home_across_threads),
         cmocka_unit_test(a_journal_is_read_across_threads),
+        cmocka_unit_test(rows_are_handed_over_across_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

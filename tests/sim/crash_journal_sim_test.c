@@ -46,7 +46,7 @@ static void consume_fragile(void *self, struct gw_view *v, struct gw_ports *out)
     struct world *w = the_world;
 
     (void)self;
-    for (uint32_t i = 0; i < v->batch->n_rows && !w->crashed; i++)
+    for (uint32_t i = gw_view_next(v, 0); i < v->batch->n_rows && !w->crashed; i = gw_view_next(v, i + 1))
         for (unsigned k = 0; k < w->n_poison && !w->crashed; k++)
             if (v->batch->time_ns[i] == w->poison[k]) {
                 gw_flight_crashed(SIGSEGV);
