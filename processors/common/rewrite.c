@@ -11,6 +11,11 @@ void gw_rewrite_begin(struct gw_rewrite *w, struct gw_view *v, struct gw_batch_p
     *w = (struct gw_rewrite){.v = v, .pool = pool};
 }
 
+void gw_rewrite_begin_own(struct gw_rewrite *w, struct gw_view *v)
+{
+    *w = (struct gw_rewrite){.v = v, .own = v->batch, .is_begun = true};
+}
+
 struct gw_view *gw_rewrite_view(struct gw_rewrite *w)
 {
     struct gw_view *v = w->v;
@@ -137,6 +142,21 @@ void gw_rewrite_number(struct gw_rewrite *w, uint32_t row, uint64_t start_ns, en
         gw_point_set_i64(v, row, GW_NUMBER_INT, value.i64);
     else
         gw_point_set_double(v, row, GW_NUMBER_DOUBLE, value.f64);
+}
+
+void gw_rewrite_time(struct gw_rewrite *w, uint32_t row, uint64_t time_ns)
+{
+    struct gw_view *v = gw_rewrite_view(w);
+    struct field f = {GW_TAG(GW_POINT_TIME, GW_I64), NULL};
+
+    if (v->batch->time_ns[row] == time_ns)
+        return;
+    if (!w->own || !find_fields(w->own, w->own->raw[row], &f, 1) || !f.at) {
+        gw_point_set_u64(v, row, GW_POINT_TIME, time_ns);
+        return;
+    }
+    put(&f, &time_ns);
+    w->own->time_ns[row] = time_ns;
 }
 
 /* ---- histograms ------------------------------------------------------------------------------------------- */

@@ -22,6 +22,8 @@ struct gw_rewrite {
 
 /** v has no patches. Nothing is copied before the first change. */
 void gw_rewrite_begin(struct gw_rewrite *w, struct gw_view *v, struct gw_batch_pool *pool);
+/** The batch is nobody else's, and need not be copied. */
+void gw_rewrite_begin_own(struct gw_rewrite *w, struct gw_view *v);
 /** Columns say what was changed. Errors: v->failed. */
 void gw_rewrite_end(struct gw_rewrite *w);
 
@@ -38,6 +40,7 @@ struct gw_rewrite_hist {
     const void *counts;
 };
 void gw_rewrite_histogram(struct gw_rewrite *w, uint32_t row, const struct gw_rewrite_hist *h);
+void gw_rewrite_time(struct gw_rewrite *w, uint32_t row, uint64_t time_ns);
 void gw_rewrite_temporality(struct gw_rewrite *w, uint32_t metric, enum gw_temporality t);
 /** For those who write patches themselves (exponential histograms): the view's batch may be another one now. */
 struct gw_view *gw_rewrite_view(struct gw_rewrite *w);

@@ -182,6 +182,13 @@ bool gw_running_set(struct gw_running *t, const struct gw_view *v, uint32_t row,
     return true;
 }
 
+bool gw_running_fits(const struct gw_running *t, const struct gw_view *v, uint32_t row)
+{
+    const struct gw_batch *b = v->batch;
+
+    return b->number_type[row] != GW_N_HISTOGRAM || same_bounds(b, &b->hists[b->number[row].u64], t->h);
+}
+
 bool gw_running_add(struct gw_running *t, const struct gw_view *v, uint32_t row, struct gw_credit *credit)
 {
     const struct gw_batch *b = v->batch;

@@ -38,6 +38,8 @@ struct gw_running {
 
 /** The point as it is, with its times, whatever was there. Errors: false, no memory: nothing has changed. */
 bool gw_running_set(struct gw_running *t, const struct gw_view *v, uint32_t row, struct gw_credit *credit);
+/** Can it be added without losing what is there? A histogram with other bounds cannot. */
+bool gw_running_fits(const struct gw_running *t, const struct gw_view *v, uint32_t row);
 /**
  * The point's value on top; times stay. A histogram with other bounds takes the place of what was there, and its start.
  * Errors: false, no memory: nothing has changed.

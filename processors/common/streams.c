@@ -7,12 +7,25 @@
 
 enum { MAX_KEY_BYTES = 64 << 20 };
 
+static void clear_note(void *value, void *arg)
+{
+    const struct gw_streams *st = arg;
+
+    if (st->conf.clear_note)
+        st->conf.clear_note((struct gw_stream_metric *)value + 1, st->conf.arg);
+}
+
 void gw_streams_init(struct gw_streams *st, const struct gw_streams_conf *conf)
 {
+    struct gw_series_conf upper = {.value_bytes = sizeof(struct gw_stream_metric) + conf->note_bytes,
+                                   .max_series = UINT32_MAX,
+                                   .credit = conf->credit,
+                                   .clear_value = conf->note_bytes ? clear_note : NULL,
+                                   .arg = st};
+
     *st = (struct gw_streams){.conf = *conf};
-    gw_series_init(&st->metrics, &(struct gw_series_conf){.value_bytes = sizeof(struct gw_stream_metric),
-                                                          .max_series = UINT32_MAX,
-                                                          .credit = conf->credit});
+    gw_series_init(&st->scopes, &upper);
+    gw_series_init(&st->metrics, &upper);
     gw_series_init(&st->points, &(struct gw_series_conf){.value_bytes = conf->value_bytes,
                                                          .max_series = UINT32_MAX,
                                                          .credit = conf->credit,
@@ -20,7 +33,6 @@ void gw_streams_init(struct gw_streams *st, const struct gw_streams_conf *conf)
                                                          .arg = conf->arg});
     gw_series_group_init(&st->all);
     gw_buf_init(&st->key, MAX_KEY_BYTES);
-    gw_buf_init(&st->of_scope, MAX_KEY_BYTES);
     gw_streams_begin(st);
 }
 
@@ -28,6 +40,7 @@ void gw_streams_clear(struct gw_streams *st)
 {
     gw_series_clear(&st->points);
     gw_series_clear(&st->metrics);
+    gw_series_clear(&st->scopes);
     gw_series_group_init(&st->all);
     st->sweeps = false;
     gw_streams_begin(st);
@@ -37,7 +50,6 @@ void gw_streams_free(struct gw_streams *st)
 {
     gw_streams_clear(st);
     gw_buf_clear(&st->key);
-    gw_buf_clear(&st->of_scope);
     free(st->order);
     st->order = NULL;
     st->cap_order = 0;
@@ -46,7 +58,7 @@ void gw_streams_free(struct gw_streams *st)
 void gw_streams_begin(struct gw_streams *st)
 {
     st->scope = st->metric = UINT32_MAX;
-    st->at = NULL;
+    st->at_scope = st->at = NULL;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------------------- */
@@ -152,63 +164,98 @@ static void put_attrs(struct gw_streams *st, struct gw_buf *key, const struct gw
         put_attr(key, b, &b->attrs[order[i]]);
 }
 
-static void put_scope(struct gw_streams *st, const struct gw_batch *b, uint32_t scope)
+/* ---- scopes and metrics ----------------------------------------------------------------------------------- */
+
+/* The one of that key; a new one has an empty group and its note. NULL: no memory. */
+static struct gw_series *get(struct gw_streams *st, struct gw_series_table *t, struct gw_series_group *g,
+                             bool (*note)(void *note, const struct gw_batch *b, uint32_t index, void *arg),
+                             const struct gw_batch *b, uint32_t index)
+{
+    struct gw_series *s = st->key.failed ? NULL : gw_series_get(t, g, gw_buf_slice(&st->key), 1);
+    struct gw_series_group *under;
+
+    if (!s)
+        return NULL;
+    under = gw_series_value(s);
+    if (under->last)
+        return s->is_overflow ? NULL : s;
+    gw_series_group_init(under);
+    if (s->is_overflow || (note && !note(gw_streams_note(s), b, index, st->conf.arg))) {
+        gw_series_remove(t, s);
+        return NULL;
+    }
+    return s;
+}
+
+static bool find_scope(struct gw_streams *st, const struct gw_batch *b, uint32_t scope)
 {
     const struct gw_scope *s = &b->scopes[scope];
 
-    st->scope = scope;
-    gw_buf_reset(&st->of_scope);
-    put_attrs(st, &st->of_scope, b, b->resources[s->resource].attrs);
-    put_text(&st->of_scope, gw_batch_slice(b, s->name));
-    put_text(&st->of_scope, gw_batch_slice(b, s->version));
+    gw_buf_reset(&st->key);
+    put_attrs(st, &st->key, b, b->resources[s->resource].attrs);
+    put_text(&st->key, gw_batch_slice(b, s->name));
+    put_text(&st->key, gw_batch_slice(b, s->version));
     if (st->conf.scope_attrs)
-        put_attrs(st, &st->of_scope, b, s->attrs);
+        put_attrs(st, &st->key, b, s->attrs);
+    st->at_scope = get(st, &st->scopes, &st->all, st->conf.note_scope, b, scope);
+    st->scope = st->at_scope ? scope : UINT32_MAX;
+    return st->at_scope != NULL;
+}
+
+static void drop_empty_scope(struct gw_streams *st)
+{
+    struct gw_series *scope = st->at_scope;
+
+    if (!scope || gw_streams_first_metric(scope))
+        return;
+    if (st->sweep_scope == scope) {
+        st->sweep_scope = scope->next;
+        st->sweep_metric = st->sweep_scope ? gw_streams_first_metric(st->sweep_scope) : NULL;
+        st->sweep_stream = st->sweep_metric ? gw_streams_first(st->sweep_metric) : NULL;
+    }
+    gw_series_remove(&st->scopes, scope);
+    gw_streams_begin(st);
 }
 
 static bool find_metric(struct gw_streams *st, const struct gw_batch *b, uint32_t metric)
 {
     const struct gw_metric_desc *m = &b->metrics[metric];
     uint8_t kind[] = {m->type, m->monotonic, st->conf.temporality ? m->temporality : 0};
-    struct gw_stream_metric *v;
 
     st->metric = UINT32_MAX;
-    if (st->scope != m->scope)
-        put_scope(st, b, m->scope);
+    st->at = NULL;
+    if (st->scope != m->scope && !find_scope(st, b, m->scope))
+        return false;
     gw_buf_reset(&st->key);
     gw_buf_put(&st->key, kind, sizeof(kind));
     put_text(&st->key, gw_batch_slice(b, m->name));
     put_text(&st->key, gw_batch_slice(b, m->unit));
-    gw_buf_put_slice(&st->key, gw_buf_slice(&st->of_scope));
-    if (st->key.failed || st->of_scope.failed)
+    st->at = get(st, &st->metrics, gw_series_value(st->at_scope), st->conf.note_metric, b, metric);
+    if (!st->at) {
+        drop_empty_scope(st);
         return false;
-    st->at = gw_series_get(&st->metrics, &st->all, gw_buf_slice(&st->key), 1);
-    if (st->at && st->at->is_overflow) {
-        gw_series_remove(&st->metrics, st->at);
-        st->at = NULL;
     }
-    if (!st->at)
-        return false;
-    v = gw_series_value(st->at);
-    if (!v->streams.last)
-        gw_series_group_init(&v->streams);
     st->metric = metric;
     return true;
 }
 
 /* ---- streams ---------------------------------------------------------------------------------------------- */
 
-/* The metric at hand goes when it has no stream: it was made for one that finds no place. */
+/* The metric at hand goes when it has no stream: it was made for one that finds no place. So does its scope. */
 static void drop_empty_metric(struct gw_streams *st)
 {
     struct gw_series *metric = st->at;
 
-    if (!metric || ((struct gw_stream_metric *)gw_series_value(metric))->streams.first)
+    if (!metric || gw_streams_first(metric))
         return;
-    if (st->sweep_metric == metric)
+    if (st->sweep_metric == metric) {
         st->sweep_metric = metric->next;
+        st->sweep_stream = st->sweep_metric ? gw_streams_first(st->sweep_metric) : NULL;
+    }
     gw_series_remove(&st->metrics, metric);
     st->metric = UINT32_MAX;
     st->at = NULL;
+    drop_empty_scope(st);
 }
 
 static enum gw_stream_found add(struct gw_streams *st, struct gw_series_group *g, uint64_t hash, struct gw_series **ret)
@@ -233,7 +280,7 @@ enum gw_stream_found gw_streams_get(struct gw_streams *st, const struct gw_batch
     *ret = NULL;
     if (b->metric[row] != st->metric && !find_metric(st, b, b->metric[row]))
         return GW_STREAM_NO_MEMORY;
-    g = &((struct gw_stream_metric *)gw_series_value(st->at))->streams;
+    g = gw_series_value(st->at);
     gw_buf_reset(&st->key);
     gw_buf_put_slice(&st->key, more);
     put_attrs(st, &st->key, b, b->attr[row]);
@@ -257,27 +304,36 @@ void gw_streams_forget(struct gw_streams *st, struct gw_series *s)
 
 /* ---- sweeping --------------------------------------------------------------------------------------------- */
 
-static struct gw_series *first_stream(struct gw_series *metric)
+static void sweep_scope(struct gw_streams *st, struct gw_series *scope)
 {
-    return metric ? ((struct gw_stream_metric *)gw_series_value(metric))->streams.first : NULL;
+    st->sweep_scope = scope;
+    st->sweep_metric = scope ? gw_streams_first_metric(scope) : NULL;
+    st->sweep_stream = st->sweep_metric ? gw_streams_first(st->sweep_metric) : NULL;
 }
 
 void gw_streams_sweep_begin(struct gw_streams *st)
 {
-    st->sweep_metric = st->all.first;
-    st->sweep_stream = first_stream(st->sweep_metric);
+    sweep_scope(st, st->all.first);
     st->sweeps = true;
 }
 
-/* A metric without streams goes, too. */
+/* A metric without streams goes, too, and a scope without metrics. */
 static void next_metric(struct gw_streams *st)
 {
-    struct gw_series *metric = st->sweep_metric, *next = metric->next;
+    struct gw_series *metric = st->sweep_metric, *scope = st->sweep_scope, *next;
 
-    if (!first_stream(metric))
-        gw_series_remove(&st->metrics, metric);
-    st->sweep_metric = next;
-    st->sweep_stream = first_stream(next);
+    if (metric) {
+        next = metric->next;
+        if (!gw_streams_first(metric))
+            gw_series_remove(&st->metrics, metric);
+        st->sweep_metric = next;
+        st->sweep_stream = next ? gw_streams_first(next) : NULL;
+        return;
+    }
+    next = scope->next;
+    if (!gw_streams_first_metric(scope))
+        gw_series_remove(&st->scopes, scope);
+    sweep_scope(st, next);
 }
 
 bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most)
@@ -285,7 +341,7 @@ bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most)
     if (!st->sweeps)
         return false;
     gw_streams_begin(st); /* what it points to may go */
-    while (st->sweep_metric && most-- > 0) {
+    while (st->sweep_scope && most-- > 0) {
         struct gw_series *s = st->sweep_stream;
 
         if (!s) {
@@ -296,6 +352,6 @@ bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most)
         if (s->seen_ns < before_ns)
             gw_series_remove(&st->points, s);
     }
-    st->sweeps = st->sweep_metric != NULL;
+    st->sweeps = st->sweep_scope != NULL;
     return st->sweeps;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a processor remembers of each series of data points that comes by: a table of metrics (resource, scope, name,
- * unit, type), each with its streams (attributes, and whatever else of a point tells streams apart).
+ * What a processor remembers of each series of data points that comes by: scopes (resource, name, version), their
+ * metrics (name, unit, type), and the streams of each (attributes, and whatever else of a point tells streams apart).
  *
- *   metrics ─┬─ resource │ scope │ name │ unit │ type ──► stream {attributes} ─► stream ─► …
- *            └─ …                                                └─ value of conf.value_bytes
+ *   scope {resource, name, version} ─┬─ metric {name, unit, type} ─► stream {attributes} ─► stream ─► …
+ *                                    └─ …                                └─ value of conf.value_bytes
  *
  * Keys hold the attributes sorted, with their types and values as they were decoded: two streams are one exactly when
  * all of that is equal.
  *
- * Memory    one malloc a stream and a metric, none for one that is there; charged to conf.credit to the byte
+ * Memory    one malloc a stream, metric and scope, none for one that is there; charged to conf.credit to the byte
  * Bounded by max_streams, and by the credit
  * Threads   one
  */
@@ -29,23 +29,33 @@ struct gw_streams_conf {
     void *arg;
     bool scope_attrs; /* attributes of a scope tell metrics apart, too */
     bool temporality; /* and the temporality does */
+
+    /* What an owner keeps of each scope and metric (note_bytes of each), or none. */
+    size_t note_bytes;
+    /** Of a new one, zeroed. False: no memory; then it is not there. */
+    bool (*note_scope)(void *note, const struct gw_batch *b, uint32_t scope, void *arg);
+    bool (*note_metric)(void *note, const struct gw_batch *b, uint32_t metric, void *arg);
+    void (*clear_note)(void *note, void *arg);
 };
 
-/** Streams of one metric: the value of its series in `metrics`. */
+/** The values of series in `scopes` and `metrics`; the note follows. */
+struct gw_stream_scope {
+    struct gw_series_group metrics;
+};
 struct gw_stream_metric {
     struct gw_series_group streams;
 };
 
 struct gw_streams {
     struct gw_streams_conf conf;
-    struct gw_series_table metrics, points;
+    struct gw_series_table scopes, metrics, points;
     struct gw_series_group all;
-    struct gw_buf key, of_scope; /* of the row at hand; of the scope whose rows are at hand */
-    uint32_t scope, metric;      /* of the view, or UINT32_MAX */
-    struct gw_series *at;        /* of that metric, or NULL */
-    uint32_t *order;             /* scratch for sorting attributes */
+    struct gw_buf key;               /* of what is at hand */
+    uint32_t scope, metric;          /* of the view, or UINT32_MAX */
+    struct gw_series *at_scope, *at; /* of that scope and metric, or NULL */
+    uint32_t *order;                 /* scratch for sorting attributes */
     uint32_t cap_order;
-    struct gw_series *sweep_metric, *sweep_stream; /* where a sweep goes on */
+    struct gw_series *sweep_scope, *sweep_metric, *sweep_stream; /* where a sweep goes on */
     bool sweeps;
 };
 
@@ -76,5 +86,19 @@ void gw_streams_forget(struct gw_streams *st, struct gw_series *s);
 void gw_streams_sweep_begin(struct gw_streams *st);
 /** Streams seen before before_ns go; looks at `most` of them. True: there are more to look at. */
 bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most);
+
+static inline struct gw_series *gw_streams_first_metric(const struct gw_series *scope)
+{
+    return ((const struct gw_stream_scope *)(const void *)(scope + 1))->metrics.first;
+}
+static inline struct gw_series *gw_streams_first(const struct gw_series *metric)
+{
+    return ((const struct gw_stream_metric *)(const void *)(metric + 1))->streams.first;
+}
+static inline void *gw_streams_note(struct gw_series *scope_or_metric)
+{
+    _Static_assert(sizeof(struct gw_stream_scope) == sizeof(struct gw_stream_metric), "one place for notes");
+    return (struct gw_stream_metric *)gw_series_value(scope_or_metric) + 1;
+}
 
 #endif
