@@ -14,7 +14,10 @@
  *   crash     restore() the decisions up to that end; rows of [low, barrier) come again with `rebuilds`, and whose
  *             decision is known are left out; behind the barrier it goes on as if nothing had been
  *
- * Time is that of the journal's frames, in steps; so the result is a function of what the journal holds.
+ * Time is that of the journal's frames, in steps; so the result is a function of what the journal holds: of the set of
+ * rows of each step, and for each trace of their order. How they are put together into views, and how those of
+ * different traces lie, must not matter: what depends on others than the trace itself is looked at in advance(), in an
+ * order that ids and times give.
  *
  * Threads   all of it on the instance's worker
  */
@@ -29,10 +32,13 @@ struct gw_err;
 
 #define GW_KEEP_STEP_NS 100000000ull
 
-/** Whose trace is it, that of this worker's partitions? */
+/** Whose trace is it, that of this worker's partitions? And of a record: who wrote it. */
 struct gw_keep_owner {
     bool (*owns)(void *arg, const uint8_t trace_id[16]);
     void *arg;
+    uint64_t stream;   /* one worker's, since its start: its records stand in order, between those of others */
+    unsigned n_parts;  /* so many of this worker's partitions were that one's, */
+    unsigned of_parts; /* of so many that it has */
 };
 
 /** A processor's, beside component.h's. */

@@ -45,10 +45,13 @@ void gw_keep_place(struct gw_intake *in, const uint8_t log_id[16], uint16_t part
 
 /* ---- decisions -------------------------------------------------------------------------------------------- */
 
+struct stream {
+    uint64_t stream, from, to;
+    unsigned n_parts;
+};
+
 struct streams {
-    struct {
-        uint64_t stream, from, to;
-    } list[GW_LOG_PARTITIONS];
+    struct stream list[GW_LOG_PARTITIONS];
     unsigned n;
     uint64_t from, to;
 };
@@ -64,25 +67,33 @@ static void add_stream(struct streams *s, const struct gw_keep_note *note)
         s->list[s->n].from = note->snap_seq;
         s->list[s->n++].to = note->end_seq;
     }
+    s->list[i].n_parts++;
     s->list[i].from = note->snap_seq < s->list[i].from ? note->snap_seq : s->list[i].from;
     s->list[i].to = note->end_seq > s->list[i].to ? note->end_seq : s->list[i].to;
     s->from = s->list[i].from < s->from ? s->list[i].from : s->from;
     s->to = s->list[i].to > s->to ? s->list[i].to : s->to;
 }
 
-static bool is_wanted(const struct streams *s, const struct gw_log_frame *f)
+/* Whose frame it is; NULL: nobody asks for it. */
+static const struct stream *stream_of(const struct streams *s, const struct gw_log_frame *f)
 {
     for (unsigned i = 0; i < s->n; i++)
         if (f->body.n >= 8 && s->list[i].stream == get64(f->body.p) && f->seq >= s->list[i].from &&
             f->seq <= s->list[i].to)
-            return true;
-    return false;
+            return &s->list[i];
+    return NULL;
 }
 
-static int restore_frame(const struct keep *k, const struct gw_log_frame *f, const struct gw_keep_owner *owner)
+static int restore_frame(const struct keep *k, const struct gw_log_frame *f, const struct stream *of,
+                         const struct gw_keep_owner *owner)
 {
+    struct gw_keep_owner by = *owner;
+
+    by.stream = of->stream;
+    by.n_parts = of->n_parts;
+    by.of_parts = (unsigned)__builtin_popcountll(k->partitions);
     gw_metric_add(k->all->restored, f->body.n);
-    return k->node->comp->type->keep->restore(k->node->self, gw_slice_of(f->body.p + 8, f->body.n - 8), owner);
+    return k->node->comp->type->keep->restore(k->node->self, gw_slice_of(f->body.p + 8, f->body.n - 8), &by);
 }
 
 static int read_decisions(const struct keep *k, const struct streams *s, const struct gw_keep_owner *owner,
@@ -90,6 +101,7 @@ static int read_decisions(const struct keep *k, const struct streams *s, const s
 {
     const struct gw_log_reader_conf conf = {.consumer = 0};
     struct gw_log_entry e = {0};
+    const struct stream *of;
     struct gw_log_reader *r;
     int rc = gw_log_reader_new(k->all->decisions, &conf, &r), more;
 
@@ -102,8 +114,9 @@ static int read_decisions(const struct keep *k, const struct streams *s, const s
             break;
         }
         *ret_lost += e.lost_frames;
-        if (is_wanted(s, &e.frame))
-            rc = restore_frame(k, &e.frame, owner);
+        of = stream_of(s, &e.frame);
+        if (of)
+            rc = restore_frame(k, &e.frame, of, owner);
     }
     gw_log_reader_free(r);
     return rc;

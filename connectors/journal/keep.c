@@ -77,7 +77,7 @@ static void find_places(struct lane *n, const struct gw_log_stats *st)
 
 int gw_journal_keep_open(struct lane *n, struct gw_err *err)
 {
-    const struct gw_keep_owner owner = {owns, n};
+    const struct gw_keep_owner owner = {.owns = owns, .arg = n};
     struct gw_log_stats st;
 
     n->keeper = calloc(1, sizeof(*n->keeper));

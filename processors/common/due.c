@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/common/due.h"
 
+#include <string.h>
+
+#include "processors/common/slots.h"
 #include "processors/common/traces.h"
 
 void gw_due_init(struct gw_due *d, const struct gw_slabs *traces, uint64_t tick_ns)
@@ -50,6 +53,7 @@ static void put_last(struct gw_due *d, struct gw_trace *t)
     }
     d->n++;
     d->n_near += list < GW_DUE_NEAR;
+    d->is_sorted = false;
 }
 
 void gw_due_put(struct gw_due *d, struct gw_trace *t, uint64_t now_ns)
@@ -90,6 +94,27 @@ static void spread(struct gw_due *d)
     }
 }
 
+static int by_time_and_id(const struct gw_trace *a, const struct gw_trace *b)
+{
+    return a->due_ns != b->due_ns ? (a->due_ns < b->due_ns ? -1 : 1) : memcmp(a->id, b->id, sizeof(a->id));
+}
+
+/* The list of the cursor's tick. Returns its first. */
+static uint32_t sort(struct gw_due *d, uint32_t first)
+{
+    uint32_t list = trace_at(d, first)->wheel_list, before = 0;
+
+    first = gw_slots_sort(d->traces, offsetof(struct gw_trace, wheel_next), first, by_time_and_id);
+    for (uint32_t slot = first; slot; slot = trace_at(d, slot)->wheel_next) {
+        trace_at(d, slot)->wheel_before = before;
+        before = slot;
+    }
+    trace_at(d, first)->wheel_before = before;
+    d->lists[list] = first;
+    d->is_sorted = true;
+    return first;
+}
+
 struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns)
 {
     uint64_t now = now_ns / d->tick_ns;
@@ -100,10 +125,13 @@ struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns)
         uint32_t first = d->lists[d->cursor % GW_DUE_NEAR];
         uint64_t rest = GW_DUE_NEAR - d->cursor % GW_DUE_NEAR; /* of this block */
 
+        if (first && d->is_ordered && !d->is_sorted)
+            first = sort(d, first);
         if (first)
             return trace_at(d, first);
         if (d->cursor >= now)
             return NULL;
+        d->is_sorted = false;
         if (d->n_near > 0)
             d->cursor++;
         else

@@ -19,6 +19,8 @@ struct gw_due {
     const struct gw_slabs *traces;
     uint64_t tick_ns, cursor; /* cursor: a tick; what is due before has left */
     uint32_t n, n_near;
+    bool is_ordered;                          /* a tick's traces come by due_ns and id */
+    bool is_sorted;                           /* those of the cursor are in that order */
     uint32_t lists[GW_DUE_NEAR + GW_DUE_FAR]; /* first of each; its wheel_before is the last */
 };
 

@@ -160,6 +160,15 @@ bool gw_ids_get(struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value)
     return true;
 }
 
+bool gw_ids_peek(const struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value)
+{
+    const struct entry *e = find(ids, id);
+
+    if (e)
+        *ret_value = e->value;
+    return e != NULL;
+}
+
 void gw_ids_each(const struct gw_ids *ids, void (*each)(void *arg, const uint8_t id[16], uint64_t value), void *arg)
 {
     for (uint32_t at = ids->oldest; at; at = ids->entries[at - 1].newer)

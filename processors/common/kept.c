@@ -32,12 +32,11 @@ void gw_kept_free(struct gw_kept *k)
 
 /* ---- noting ----------------------------------------------------------------------------------------------- */
 
-/* A table that grows. False: no memory. */
-static bool put_more(struct gw_kept *k, struct gw_ids **ids, uint32_t *max, const uint8_t id[16], uint64_t value)
+bool gw_kept_put_more(struct gw_env *env, struct gw_ids **ids, uint32_t *max, const uint8_t id[16], uint64_t value)
 {
     if (!*ids || gw_ids_n(*ids) == *max) {
         uint32_t n = *ids ? 2 * *max : FIRST_IDS;
-        struct gw_ids *more = gw_ids_new(k->env, n);
+        struct gw_ids *more = gw_ids_new(env, n);
 
         if (!more)
             return false;
@@ -61,26 +60,28 @@ static void put_decision(struct gw_buf *out, const uint8_t id[16], uint64_t valu
 
 void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value)
 {
-    if (!k->at_barrier && !put_more(k, &k->now, &k->max_now, id, value))
+    bool has_rows = !k->at_barrier || k->came_again;
+
+    if (has_rows && !gw_kept_put_more(k->env, &k->now, &k->max_now, id, value))
         k->record.failed = true; /* it stops here, as without memory for the record */
-    put_decision(&k->record, id, value, k->now_ns + (k->at_barrier ? 0 : 1));
+    put_decision(&k->record, id, value, k->now_ns + has_rows);
 }
 
 void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16])
 {
-    put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns);
+    put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns + (k->at_barrier && k->came_again));
 }
 
 bool gw_kept_follows(const struct gw_kept *k, const uint8_t id[16], uint64_t *ret_value)
 {
-    return k && k->now && gw_ids_get(k->now, id, ret_value);
+    return k && k->now && gw_ids_peek(k->now, id, ret_value);
 }
 
 bool gw_kept_is_past(const struct gw_kept *k, const uint8_t id[16])
 {
     uint64_t upto;
 
-    return k && k->rebuilds && k->past && gw_ids_get(k->past, id, &upto) && k->now_ns < upto;
+    return k && k->rebuilds && k->past && gw_ids_peek(k->past, id, &upto) && k->now_ns < upto;
 }
 
 void gw_kept_advance(struct gw_kept *k, uint64_t now_ns, bool rebuilds)
@@ -88,7 +89,9 @@ void gw_kept_advance(struct gw_kept *k, uint64_t now_ns, bool rebuilds)
     if (now_ns > k->now_ns) {
         gw_ids_free(k->now);
         k->now = NULL;
+        k->came_again = false;
     }
+    k->came_again |= rebuilds;
     k->now_ns = now_ns;
     k->rebuilds = rebuilds;
     if (!rebuilds && now_ns >= k->past_ns && k->has_saved) {
@@ -119,7 +122,7 @@ static void put_known(void *arg, const uint8_t id[16], uint64_t value)
     const struct whole *w = arg;
     uint64_t upto = 0;
 
-    if (!w->k->past || !gw_ids_get(w->k->past, id, &upto))
+    if (!w->k->past || !gw_ids_peek(w->k->past, id, &upto))
         upto = 0; /* it is remembered: that is enough */
     put_decision(w->out, id, value, upto);
 }
@@ -137,7 +140,7 @@ static void put_past(void *arg, const uint8_t id[16], uint64_t upto)
     uint64_t value;
 
     for (unsigned i = 0; i < w->n; i++)
-        if (gw_ids_get(w->ids[i], id, &value))
+        if (gw_ids_peek(w->ids[i], id, &value))
             return;
     put_decision(w->out, id, GW_KEPT_NOTHING, upto);
 }
@@ -170,7 +173,7 @@ static int put_in_past(struct gw_kept *k, const uint8_t id[16], uint64_t upto_ns
         return 0;
     if (upto_ns > k->past_ns)
         k->past_ns = upto_ns;
-    return put_more(k, &k->past, &k->max_past, id, upto_ns) ? 0 : -ENOMEM;
+    return gw_kept_put_more(k->env, &k->past, &k->max_past, id, upto_ns) ? 0 : -ENOMEM;
 }
 
 static void read_source(struct gw_kept *k, struct gw_spool_in *in)
@@ -197,6 +200,8 @@ static int read_decision(struct gw_kept *k, struct gw_spool_in *in, const struct
         return 0;
     if (value != GW_KEPT_NOTHING && (!r->decided || !r->decided(r->self, id.p, value)))
         in->bad = true;
+    if (r->over)
+        r->over(r->self, id.p);
     return put_in_past(k, id.p, upto_ns);
 }
 

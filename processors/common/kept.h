@@ -40,7 +40,8 @@ struct gw_kept {
     struct gw_kept_source self;
     uint64_t now_ns; /* of the step that is consumed */
     bool rebuilds;   /* rows come that were consumed before a crash */
-    bool at_barrier; /* what is decided now has no row of the step that begins */
+    bool at_barrier; /* what is decided now has no row of the step that begins, */
+    bool came_again; /* but for those that came again in it */
     bool has_saved;
     struct gw_buf record; /* since the last save */
     struct gw_ids *past;  /* what was restored: id to upto; NULL: nothing, or nothing comes again */
@@ -51,6 +52,9 @@ struct gw_kept {
     struct gw_kept_source sources[GW_KEPT_SOURCES]; /* of what was restored */
     uint32_t n_sources, source;                     /* source: whose entries are read */
 };
+
+/** A table of any size. False: no memory. */
+bool gw_kept_put_more(struct gw_env *env, struct gw_ids **ids, uint32_t *max, const uint8_t id[16], uint64_t value);
 
 /** Errors: NULL, no memory. */
 struct gw_kept *gw_kept_new(const struct gw_ctx *ctx);
@@ -82,6 +86,8 @@ struct gw_kept_reader {
     bool (*entry)(void *self, uint8_t type, struct gw_spool_in *in);
     /** A decision is remembered. False: there is no such one. May be NULL. */
     bool (*decided)(void *self, const uint8_t id[16], uint64_t value);
+    /** What was said of it before is over, whether it was decided or lost. May be NULL. */
+    void (*over)(void *self, const uint8_t id[16]);
 };
 /** Errors: -EBADMSG, -ENOMEM. */
 int gw_kept_restore(struct gw_kept *k, struct gw_slice record, const struct gw_keep_owner *owner,

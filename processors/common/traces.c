@@ -56,6 +56,7 @@ struct gw_traces *gw_traces_new(const struct gw_traces_conf *conf)
     gw_blocks_init(&t->blocks, &t->budget);
     gw_envelopes_init(&t->envelopes, &t->blocks);
     gw_due_init(&t->due, &t->traces, conf->tick_ns);
+    t->due.is_ordered = conf->ordered;
     return t;
 }
 
@@ -399,6 +400,17 @@ uint64_t gw_traces_n_spans(const struct gw_traces *t)
 uint64_t gw_traces_held_bytes(const struct gw_traces *t)
 {
     return t->budget.held_bytes;
+}
+
+static uint64_t used_bytes(const struct gw_slabs *s)
+{
+    return s->n_used * (s->item_bytes + sizeof(uint32_t));
+}
+
+uint64_t gw_traces_used_bytes(const struct gw_traces *t)
+{
+    return used_bytes(&t->traces) + used_bytes(&t->runs) + used_bytes(&t->blocks.slabs) +
+           used_bytes(&t->envelopes.items);
 }
 
 uint64_t gw_traces_count_bytes(const struct gw_traces *t)

@@ -66,6 +66,7 @@ struct gw_traces_conf {
     uint32_t facts_bytes;     /* of the owner, in each trace */
     bool compress;            /* gw_traces_cool packs */
     uint64_t tick_ns;         /* resolution of due_ns: a second as in the Collector */
+    bool ordered;             /* what is due in one tick comes by due_ns and id, however it was put there */
 };
 
 /** Errors: NULL, no memory. */
@@ -120,6 +121,9 @@ uint64_t gw_traces_due_when(const struct gw_traces *t);
  */
 bool gw_traces_cool(struct gw_traces *t, uint64_t now_ns, uint64_t max_bytes);
 struct gw_trace *gw_traces_oldest(struct gw_traces *t);
+/** The traces that came when the oldest one came are by their ids from now on: so the oldest is the same for whoever
+ * has seen the same. Cost: a sort of these. */
+void gw_traces_order_oldest(struct gw_traces *t);
 /** The next younger one, or NULL: to walk over all. */
 struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *trace);
 /**
@@ -156,7 +160,10 @@ void gw_traces_drop(struct gw_traces *t, struct gw_trace *trace);
 uint64_t gw_traces_n(const struct gw_traces *t);
 uint64_t gw_traces_n_spans(const struct gw_traces *t);
 uint64_t gw_traces_held_bytes(const struct gw_traces *t);
-/** The same, asked of every part anew: for tests, must be equal. */
+/** Memory that the traces which are there want, whatever was there before them: of two stores with the same traces and
+ * spans the same, unless some are packed. Without the index, and what is kept in reserve. */
+uint64_t gw_traces_used_bytes(const struct gw_traces *t);
+/** The same as held, asked of every part anew: for tests, must be equal. */
 uint64_t gw_traces_count_bytes(const struct gw_traces *t);
 
 #endif

@@ -73,7 +73,10 @@ void gw_tail_limit(struct gw_tail *s)
     bool more_bytes = !s->log && s->max_bytes && bytes > s->max_bytes, more_traces = !s->log && n > s->max_traces;
 
     s->shrinks = more_bytes || more_traces;
-    gw_traces_set_limits(s->store, more_bytes ? bytes : s->max_bytes, more_traces ? n : s->max_traces);
+    gw_traces_set_limits(s->store, more_bytes ? bytes : gw_tail_store_bytes(s),
+                         more_traces ? n
+                         : s->log    ? 0
+                                     : s->max_traces);
 }
 
 /* Something stands there when there was no memory for it. */

@@ -6,32 +6,39 @@
  *
  *   'R'  a reason by number (reasons.c)
  *   'B'  what limiters hold (save.c), with its length
+ *   'L'  trace id 16, trace id 16: the first one linked to the second one (follow_links)
+ *   'M'  trace id 16: it waits, and a kept trace is linked to it
  */
-#include "processors/common/kept.h"
+#include "processors/tail_sampling/step.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "processors/common/spool.h"
-#include "processors/tail_sampling/sampler.h"
 
-#define S 1000000000ull
+enum { NOTE_REASON = 'R', NOTE_LIMITS = 'B', NOTE_LINK = 'L', NOTE_LINKED = 'M', MAX_BYTES = 1 << 30 };
 
-enum { NOTE_REASON = 'R', NOTE_LIMITS = 'B' };
-
-struct gw_tail_log {
-    struct gw_kept *kept;
-    uint32_t n_told;                                    /* reasons of the record, or of one before */
-    struct gw_reason_numbers *numbers[GW_KEPT_SOURCES]; /* of the records that are restored, by source; or NULL */
-};
+static void forget_sources(struct gw_tail_log *l)
+{
+    for (unsigned i = 0; i < GW_KEPT_SOURCES; i++) {
+        free(l->sources[i].numbers);
+        gw_buf_clear(&l->sources[i].limits);
+        l->sources[i] = (struct gw_tail_source){0};
+    }
+}
 
 void gw_tail_log_free(struct gw_tail_log *l)
 {
     if (!l)
         return;
     gw_kept_free(l->kept);
-    for (unsigned i = 0; i < GW_KEPT_SOURCES; i++)
-        free(l->numbers[i]);
+    forget_sources(l);
+    gw_ids_free(l->now);
+    gw_ids_free(l->enough);
+    gw_ids_free(l->linked);
+    gw_buf_clear(&l->linked_record);
+    free(l->due);
+    free(l->links);
     free(l);
 }
 
@@ -42,6 +49,7 @@ static struct gw_tail_log *log_new(const struct gw_ctx *ctx)
     if (!l)
         return NULL;
     l->kept = gw_kept_new(ctx);
+    gw_buf_init(&l->linked_record, MAX_BYTES);
     if (l->kept)
         return l;
     free(l);
@@ -51,30 +59,6 @@ static struct gw_tail_log *log_new(const struct gw_ctx *ctx)
 uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l)
 {
     return l->kept->now_ns;
-}
-
-/* ---- decisions -------------------------------------------------------------------------------------------- */
-
-void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason)
-{
-    struct gw_kept *k = s->log->kept;
-
-    gw_kept_note(k, id, (k->now_ns / S) << 32 | reason);
-}
-
-void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16])
-{
-    gw_kept_note_lost(s->log->kept, id);
-}
-
-bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason)
-{
-    uint64_t value;
-
-    if (!s->log || !gw_kept_follows(s->log->kept, id, &value))
-        return false;
-    *ret_reason = (uint32_t)value;
-    return true;
 }
 
 bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16])
@@ -97,6 +81,56 @@ static void put_reasons(struct gw_tail *s, struct gw_buf *out, uint32_t from)
     }
 }
 
+void gw_tail_log_put_link(struct gw_buf *out, const uint8_t from[16], const uint8_t to[16])
+{
+    gw_buf_put_u8(out, NOTE_LINK);
+    gw_buf_put(out, from, 16);
+    gw_buf_put(out, to, 16);
+}
+
+static void put_linked(struct gw_buf *out, const uint8_t id[16])
+{
+    gw_buf_put_u8(out, NOTE_LINKED);
+    gw_buf_put(out, id, 16);
+}
+
+/* Among the decisions: one that comes later ends it. */
+void gw_tail_log_note_linked(struct gw_tail *s, const uint8_t id[16])
+{
+    put_linked(&s->log->kept->record, id);
+}
+
+static void put_link(void *arg, const uint8_t from[16], const uint8_t to[16])
+{
+    gw_tail_log_put_link(arg, from, to);
+}
+
+struct whole {
+    struct gw_tail *s;
+    struct gw_buf *out;
+};
+
+/* It has not come again yet. */
+static void put_still_linked(void *arg, const uint8_t id[16], uint64_t is_linked)
+{
+    const struct whole *w = arg;
+
+    if (is_linked && !(w->s->store && gw_traces_find(w->s->store, id)))
+        put_linked(w->out, id);
+}
+
+static void put_links(struct gw_tail *s, struct gw_buf *out)
+{
+    struct whole w = {s, out};
+
+    gw_tail_links_each(s->links, put_link, out);
+    for (struct gw_trace *t = s->store ? gw_traces_oldest(s->store) : NULL; t; t = gw_traces_newer(s->store, t))
+        if (gw_tail_facts(t)->is_linked)
+            put_linked(out, t->id);
+    if (s->log->linked)
+        gw_ids_each(s->log->linked, put_still_linked, &w);
+}
+
 static void put_whole(struct gw_tail *s, struct gw_buf *out)
 {
     struct gw_ids *ids[] = {s->kept, s->gone};
@@ -105,6 +139,8 @@ static void put_whole(struct gw_tail *s, struct gw_buf *out)
     gw_kept_put_known(s->log->kept, s->gone, out);
     gw_kept_put_known(s->log->kept, s->kept, out);
     gw_kept_put_past(s->log->kept, ids, 2, out);
+    if (s->links)
+        put_links(s, out);
 }
 
 static void put_limits(struct gw_tail *s, struct gw_buf *out)
@@ -144,38 +180,81 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
     else
         put_reasons(s, out, s->log->n_told);
     put_limits(s, out);
+    if (!whole)
+        gw_buf_put_slice(out, gw_buf_slice(&s->log->linked_record));
+    out->failed |= s->log->linked_record.failed;
     if (gw_kept_close_record(s->log->kept, out) < 0)
         return -ENOMEM;
+    gw_buf_reset(&s->log->linked_record);
     s->log->n_told = gw_reasons_n(s->reasons);
     return GW_DONE;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
+static struct gw_tail_source *source_of(struct gw_tail_log *l)
+{
+    return &l->sources[l->kept->source];
+}
+
 /* Of the source that is read. NULL: no memory. */
 static struct gw_reason_numbers *numbers_of(struct gw_tail_log *l)
 {
-    struct gw_reason_numbers **n = &l->numbers[l->kept->source];
+    struct gw_reason_numbers **n = &source_of(l)->numbers;
 
     if (!*n)
         *n = gw_reason_numbers_new();
     return *n;
 }
 
+static bool read_limits(struct gw_tail_log *l, struct gw_spool_in *in)
+{
+    struct gw_slice bytes = gw_spool_get_bytes(in);
+    struct gw_buf *to = &source_of(l)->limits;
+
+    gw_buf_clear(to);
+    gw_buf_init(to, MAX_BYTES);
+    gw_buf_put_slice(to, bytes);
+    l->has_limits = true;
+    return !to->failed;
+}
+
+static bool read_link(struct gw_tail *s, struct gw_spool_in *in)
+{
+    struct gw_slice from = gw_spool_get(in, 16), to = gw_spool_get(in, 16);
+    const struct gw_keep_owner *owner = s->log->owner;
+
+    if (s->links && !in->bad && owner->owns(owner->arg, from.p))
+        (void)gw_tail_links_put(s->links, from.p, to.p);
+    return true;
+}
+
+static bool read_linked(struct gw_tail *s, struct gw_spool_in *in)
+{
+    struct gw_slice id = gw_spool_get(in, 16);
+    const struct gw_keep_owner *owner = s->log->owner;
+
+    return in->bad || !s->links || !owner->owns(owner->arg, id.p) ||
+           gw_kept_put_more(s->ctx.env, &s->log->linked, &s->log->max_linked, id.p, 1);
+}
+
 static bool read_entry(void *self, uint8_t type, struct gw_spool_in *in)
 {
     struct gw_tail *s = self;
     struct gw_reason_numbers *n;
-    struct gw_slice limits;
 
-    if (type == NOTE_REASON)
+    switch (type) {
+    case NOTE_REASON:
         return (n = numbers_of(s->log)) != NULL && gw_reasons_read(s->reasons, n, in);
-    if (type != NOTE_LIMITS)
+    case NOTE_LIMITS:
+        return read_limits(s->log, in);
+    case NOTE_LINK:
+        return read_link(s, in);
+    case NOTE_LINKED:
+        return read_linked(s, in);
+    default:
         return false;
-    limits = gw_spool_get_bytes(in);
-    if (!in->bad)
-        gw_policies_load(s->policies, limits, 0, 1); /* of several workers', the last one's */
-    return true;
+    }
 }
 
 static bool read_decision(void *self, const uint8_t id[16], uint64_t value)
@@ -190,12 +269,49 @@ static bool read_decision(void *self, const uint8_t id[16], uint64_t value)
     return true;
 }
 
+static void read_over(void *self, const uint8_t id[16])
+{
+    struct gw_tail *s = self;
+
+    if (s->log->linked)
+        gw_ids_put(s->log->linked, id, 0);
+}
+
 static int restore(void *self, struct gw_slice record, const struct gw_keep_owner *owner)
 {
     struct gw_tail *s = self;
-    const struct gw_kept_reader r = {.self = s, .entry = read_entry, .decided = read_decision};
+    struct gw_tail_log *l = s->log;
+    const struct gw_kept_reader r = {.self = s, .entry = read_entry, .decided = read_decision, .over = read_over};
+    int rc;
 
-    return gw_kept_restore(s->log->kept, record, owner, &r);
+    l->owner = owner;
+    rc = gw_kept_restore(l->kept, record, owner, &r);
+    if (rc == 0 && l->kept->n_sources && source_of(l)->n_parts == 0) {
+        source_of(l)->n_parts = owner->n_parts;
+        l->n_parts += owner->n_parts;
+        l->of_parts = owner->of_parts;
+    }
+    return rc;
+}
+
+/* All is read. Partitions of which nothing was written down have limiters that nobody has asked. */
+static void mix_limits(struct gw_tail *s)
+{
+    struct gw_tail_log *l = s->log;
+    struct gw_policies_part list[GW_KEPT_SOURCES + 1];
+    struct gw_buf full;
+    unsigned n = 0;
+
+    gw_buf_init(&full, MAX_BYTES);
+    gw_policies_save(s->policies, &full);
+    for (unsigned i = 0; i < GW_KEPT_SOURCES; i++)
+        if (l->sources[i].limits.n)
+            list[n++] = (struct gw_policies_part){gw_buf_slice(&l->sources[i].limits), l->sources[i].n_parts};
+    if (l->n_parts < l->of_parts)
+        list[n++] = (struct gw_policies_part){gw_buf_slice(&full), l->of_parts - l->n_parts};
+    gw_policies_mix(s->policies, list, n);
+    gw_buf_clear(&full);
+    l->has_limits = false;
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------- */
@@ -213,14 +329,22 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
 {
     struct gw_tail *s = self;
     struct gw_kept *k = s->log->kept;
+    bool begins = now_ns > k->now_ns;
     int rc = GW_DONE;
 
+    if (s->log->has_limits)
+        mix_limits(s);
+    forget_sources(s->log);
     gw_kept_advance(k, now_ns, rebuilds);
-    if (!rebuilds) {
-        k->at_barrier = true;
-        rc = gw_tail_end_step(s, now_ns, out);
-        k->at_barrier = false;
+    k->at_barrier = true;
+    if (begins) {
+        k->came_again = false; /* nothing of this step has come yet */
+        gw_tail_step_close(s);
+        k->came_again = rebuilds;
     }
+    if (!rebuilds)
+        rc = gw_tail_end_step(s, now_ns, out);
+    k->at_barrier = false;
     return rc;
 }
 
@@ -228,7 +352,7 @@ static uint64_t due_ns(const void *self)
 {
     const struct gw_tail *s = self;
 
-    if (s->leaving)
+    if (s->leaving || gw_tail_step_has_work(s))
         return 0;
     return s->store ? gw_traces_due_when(s->store) : UINT64_MAX;
 }

@@ -90,12 +90,12 @@ static bool is_there(const struct gw_tail_links *l, const uint8_t from[16], cons
     return false;
 }
 
-static void put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16])
+static bool put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16])
 {
     struct edge *x = &l->ring[l->at];
 
     if (is_there(l, from, to))
-        return;
+        return false;
     if (l->n == l->max)
         take_out(l, x);
     else
@@ -112,11 +112,17 @@ static void put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t t
         *head = l->at + 1;
     }
     l->at = (l->at + 1) % l->max;
+    return true;
 }
 
-void gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16])
+bool gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16])
 {
-    put(l, from, to);
+    return put(l, from, to);
+}
+
+uint32_t gw_tail_links_max(const struct gw_tail_links *l)
+{
+    return l->max;
 }
 
 void gw_tail_links_each(const struct gw_tail_links *l,
@@ -130,7 +136,7 @@ void gw_tail_links_each(const struct gw_tail_links *l,
 
 static void adopt(void *arg, const uint8_t from[16], const uint8_t to[16])
 {
-    put(arg, from, to);
+    (void)put(arg, from, to);
 }
 
 void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old)
@@ -138,32 +144,65 @@ void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *ol
     gw_tail_links_each(old, adopt, l);
 }
 
+/* Behind a journal asking must not change how long it is remembered: how often it is asked depends on views. */
+static bool is_kept(const struct gw_tail *s, const uint8_t id[16])
+{
+    uint64_t value;
+
+    return s->log ? gw_ids_peek(s->kept, id, &value) : gw_ids_get(s->kept, id, &value);
+}
+
 bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row)
 {
     const struct gw_batch *b = v->batch;
-    bool is_kept = false;
-    uint64_t value;
+    bool any_kept = false;
 
     for (uint32_t i = b->links_of[row].begin; i < b->links_of[row].end; i++) {
         const uint8_t *to = b->links[i].trace_id;
 
         if (is_zero(to) || memcmp(to, b->trace_id[row], 16) == 0)
             continue;
-        put(s->links, b->trace_id[row], to);
-        is_kept |= gw_ids_get(s->kept, to, &value);
+        if (s->log) {
+            gw_tail_log_link(s, b->trace_id[row], to);
+            continue;
+        }
+        (void)put(s->links, b->trace_id[row], to);
+        any_kept |= is_kept(s, to);
     }
-    return is_kept;
+    return any_kept;
 }
 
 bool gw_tail_links_wanted(struct gw_tail *s, const uint8_t id[16])
 {
     const struct gw_tail_links *l = s->links;
-    uint64_t value;
 
     for (uint32_t i = *head_of(l, TO, id); i; i = l->ring[i - 1].next[TO])
-        if (memcmp(l->ring[i - 1].id[TO], id, 16) == 0 && gw_ids_get(s->kept, l->ring[i - 1].id[FROM], &value))
+        if (memcmp(l->ring[i - 1].id[TO], id, 16) == 0 && is_kept(s, l->ring[i - 1].id[FROM]))
             return true;
     return false;
+}
+
+void gw_tail_links_mark(struct gw_tail *s, struct gw_trace *t)
+{
+    if (s->log && !gw_tail_facts(t)->is_linked)
+        gw_tail_log_note_linked(s, t->id);
+    gw_tail_facts(t)->is_linked = true;
+}
+
+static void mark(struct gw_tail *s, const uint8_t id[16])
+{
+    struct gw_trace *t = s->store ? gw_traces_find(s->store, id) : NULL;
+
+    if (t)
+        gw_tail_links_mark(s, t);
+}
+
+void gw_tail_links_look(struct gw_tail *s, const uint8_t from[16], const uint8_t to[16])
+{
+    if (is_kept(s, from))
+        mark(s, to);
+    if (is_kept(s, to))
+        mark(s, from);
 }
 
 void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16])
@@ -171,12 +210,7 @@ void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16])
     const struct gw_tail_links *l = s->links;
 
     for (enum end e = FROM; e < N_ENDS; e++)
-        for (uint32_t i = *head_of(l, e, id); i; i = l->ring[i - 1].next[e]) {
-            struct gw_trace *t = memcmp(l->ring[i - 1].id[e], id, 16) == 0
-                                     ? gw_traces_find(s->store, l->ring[i - 1].id[e == FROM ? TO : FROM])
-                                     : NULL;
-
-            if (t)
-                gw_tail_facts(t)->is_linked = true;
-        }
+        for (uint32_t i = *head_of(l, e, id); i; i = l->ring[i - 1].next[e])
+            if (memcmp(l->ring[i - 1].id[e], id, 16) == 0)
+                mark(s, l->ring[i - 1].id[e == FROM ? TO : FROM]);
 }

@@ -120,4 +120,15 @@ void gw_policies_save(const struct gw_policies *p, struct gw_buf *out);
  */
 void gw_policies_load(struct gw_policies *p, struct gw_slice saved, unsigned i, unsigned of);
 
+/** What an instance has saved that had so many of our partitions. */
+struct gw_policies_part {
+    struct gw_slice saved;
+    unsigned weight;
+};
+/**
+ * The same for several: buckets are as full as those of the partitions were on average, each at the time at which the
+ * last of them was asked. Of one alone they are exactly as they were.
+ */
+void gw_policies_mix(struct gw_policies *p, const struct gw_policies_part *list, unsigned n);
+
 #endif

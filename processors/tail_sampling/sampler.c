@@ -14,19 +14,21 @@ static uint64_t packed(uint32_t reason, uint64_t now_ns)
 
 void gw_tail_remember(struct gw_tail *s, const uint8_t id[16], uint32_t reason, uint64_t now_ns)
 {
-    gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, packed(reason, now_ns));
     if (s->log)
-        gw_tail_log_note(s, id, reason);
+        gw_tail_log_note(s, id, packed(reason, now_ns));
+    else
+        gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, packed(reason, now_ns));
 }
 
-bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason, uint64_t *ret_decided_s)
+bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], struct gw_tail_known *ret)
 {
     uint64_t value;
 
-    if (!gw_ids_get(s->kept, id, &value) && !gw_ids_get(s->gone, id, &value))
+    if (s->log ? !gw_tail_log_recall(s, id, &value)
+               : !gw_ids_get(s->kept, id, &value) && !gw_ids_get(s->gone, id, &value))
         return false;
-    *ret_reason = (uint32_t)value;
-    *ret_decided_s = value >> 32;
+    *ret = (struct gw_tail_known){(uint32_t)(value & (GW_TAIL_CACHED - 1)), value >> 32,
+                                  !s->log || (value & GW_TAIL_CACHED)};
     return true;
 }
 
@@ -91,7 +93,7 @@ uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_
     count(s, &r, cause);
     number = gw_reasons_put(s->reasons, &r);
     gw_tail_remember(s, id, number, now_ns);
-    if (s->links && r.kept)
+    if (s->links && r.kept && !gw_tail_log_is_amid(s))
         gw_tail_links_kept(s, id);
     return number;
 }
@@ -109,7 +111,7 @@ bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct 
     count(s, &r, GW_TAIL_ON_INGEST);
     *ret = gw_reasons_put(s->reasons, &r);
     gw_tail_remember(s, id, *ret, now_ns);
-    if (s->links && r.kept)
+    if (s->links && r.kept && !gw_tail_log_is_amid(s))
         gw_tail_links_kept(s, id);
     return true;
 }

@@ -159,10 +159,10 @@ struct gw_tail {
 /* tail_sampling.c */
 /** False: no memory. */
 bool gw_tail_open_store(struct gw_tail *s);
+/** What the store may have at most; 0: no limit. */
+uint64_t gw_tail_store_bytes(const struct gw_tail *s);
 /** Those that are due, a turn's share of them. GW_MORE: there are others. */
 int gw_tail_decide_due(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
-/** The same, and all that is decided leaves the store. */
-int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
 
 /* sampler.c */
 static inline struct gw_tail_facts *gw_tail_facts(struct gw_trace *t)
@@ -197,8 +197,13 @@ void gw_tail_lose(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct
 /** drop_pending_traces_on_shutdown. */
 void gw_tail_abandon(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
 void gw_tail_remember(struct gw_tail *s, const uint8_t id[16], uint32_t reason, uint64_t now_ns);
-/** The decision on a trace that is gone. */
-bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason, uint64_t *ret_decided_s);
+/** The decision on a trace that is gone. cached: behind a journal not so when it was decided in this step. */
+struct gw_tail_known {
+    uint32_t reason;
+    uint64_t decided_s;
+    bool cached;
+};
+bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], struct gw_tail_known *ret);
 
 /* release.c */
 /** Its spans to the end of body; body leaves when it is full. False: out of memory, nothing was written. */
@@ -225,20 +230,35 @@ int gw_tail_adopt(void *self, void *old);
 /** The store's limits are the settings', or what is there, when that is more; behind a journal ticks decide nothing. */
 void gw_tail_limit(struct gw_tail *s);
 
+/** Of a remembered value: rows that follow it now came after the step in which it was decided. */
+#define GW_TAIL_CACHED (UINT64_C(1) << 31)
+
 /* kept.c */
 extern const struct gw_keep_ops gw_tail_keep;
 void gw_tail_log_free(struct gw_tail_log *l);
 uint64_t gw_tail_log_now_ns(const struct gw_tail_log *l);
-/** A decision. */
-void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint32_t reason);
-/** It is lost without a decision: what came of it does not come again. */
-void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16]);
 /** Rows come that were consumed before a crash. */
 bool gw_tail_log_rebuilds(const struct gw_tail *s);
-/** It was decided, or followed, earlier in this step: what comes of it follows, whether it is remembered or not. */
-bool gw_tail_log_follows(struct gw_tail *s, const uint8_t id[16], uint32_t *ret_reason);
+/** A trace that waits is linked to a kept one. */
+void gw_tail_log_note_linked(struct gw_tail *s, const uint8_t id[16]);
+/** The same of one that comes again. */
+bool gw_tail_log_was_linked(struct gw_tail *s, const uint8_t id[16]);
 /** Those of this trace were part of a decision, or followed one. */
 bool gw_tail_log_is_past(struct gw_tail *s, const uint8_t id[16]);
+
+/* step.c */
+/** A decision: the value that is remembered. In the midst of a step that waits for its end, and rows follow it. */
+void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value);
+void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16]);
+/** What rows follow that come now: the value that is remembered, GW_TAIL_CACHED when it was before this step. */
+bool gw_tail_log_recall(struct gw_tail *s, const uint8_t id[16], uint64_t *ret);
+/** In the midst of a step: what becomes of others is looked at when it has ended. */
+bool gw_tail_log_is_amid(const struct gw_tail *s);
+/** Enough has come of it: to be decided when the step has ended. */
+void gw_tail_log_enough(struct gw_tail *s, const uint8_t id[16]);
+void gw_tail_log_link(struct gw_tail *s, const uint8_t from[16], const uint8_t to[16]);
+/** All that the step before has brought is decided, and leaves the store, and what is due. GW_MORE: there is more. */
+int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
 
 /** What time it is for traces: monotonic, or of the log. */
 static inline uint64_t gw_tail_now_ns(const struct gw_tail *s)
@@ -274,8 +294,14 @@ bool gw_tail_links_note(struct gw_tail *s, const struct gw_view *v, uint32_t row
 bool gw_tail_links_wanted(struct gw_tail *s, const uint8_t id[16]);
 /** A trace is kept: those that wait and are linked with it will be. */
 void gw_tail_links_kept(struct gw_tail *s, const uint8_t id[16]);
+/** A kept trace is linked to it. */
+void gw_tail_links_mark(struct gw_tail *s, struct gw_trace *t);
 void gw_tail_links_adopt(struct gw_tail_links *l, const struct gw_tail_links *old);
-void gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16]);
+/** False: it was there. */
+bool gw_tail_links_put(struct gw_tail_links *l, const uint8_t from[16], const uint8_t to[16]);
+uint32_t gw_tail_links_max(const struct gw_tail_links *l);
+/** A link that is remembered: is one end kept, the other one will be. */
+void gw_tail_links_look(struct gw_tail *s, const uint8_t from[16], const uint8_t to[16]);
 /** The oldest first. */
 void gw_tail_links_each(const struct gw_tail_links *l,
                         void (*each)(void *arg, const uint8_t from[16], const uint8_t to[16]), void *arg);

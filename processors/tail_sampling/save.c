@@ -65,6 +65,8 @@ void gw_policies_save(const struct gw_policies *p, struct gw_buf *out)
 struct loading {
     struct gw_spool_in in;
     unsigned i, of;
+    uint64_t at_ns;       /* buckets as full as they were then; 0: as they were */
+    uint64_t *ret_latest; /* nothing is taken: only when the last one was asked; or NULL */
 };
 
 static double get_double(struct gw_spool_in *in)
@@ -77,6 +79,14 @@ static double get_double(struct gw_spool_in *in)
     return v;
 }
 
+/* What `b` would have got meanwhile, if it had that size. */
+static double filled(const struct gw_bucket *b, double size, double tokens, uint64_t ns)
+{
+    if (b->per_second > 0)
+        tokens += (double)ns / 1e9 * b->per_second * (size / b->size);
+    return tokens < size ? tokens : size;
+}
+
 /* As full as it was, or as much in debt, in parts of its size. */
 static void load_bucket(struct loading *k, struct gw_bucket *b)
 {
@@ -86,6 +96,14 @@ static void load_bucket(struct loading *k, struct gw_bucket *b)
 
     if (k->in.bad)
         return;
+    if (k->ret_latest) {
+        *k->ret_latest = last_ns > *k->ret_latest ? last_ns : *k->ret_latest;
+        return;
+    }
+    if (begun && k->at_ns > last_ns && size > 0) {
+        tokens = filled(b, size, tokens, k->at_ns - last_ns);
+        last_ns = k->at_ns;
+    }
     if (!(size > 0 && tokens <= size && tokens >= -(double)b->burst)) /* nor a number that is none */
         tokens = 0;
     else if (size < b->size || size > b->size)
@@ -99,7 +117,8 @@ static void load_bucket(struct loading *k, struct gw_bucket *b)
 static void load_composite(struct loading *k, struct gw_rule *r)
 {
     uint64_t second = gw_spool_get_u64(&k->in);
-    bool is_newer = k->i == 0 || second > r->composite.second, counts = is_newer || second == r->composite.second;
+    bool is_newer = k->i == 0 || second > r->composite.second,
+         counts = !k->ret_latest && (is_newer || second == r->composite.second);
 
     for (unsigned i = 0; i < r->n_subs && counts; i++) {
         int64_t used = (int64_t)gw_spool_get_u64(&k->in) / k->of;
@@ -110,7 +129,7 @@ static void load_composite(struct loading *k, struct gw_rule *r)
     }
     if (!counts)
         (void)gw_spool_get(&k->in, r->n_subs * sizeof(uint64_t));
-    if (is_newer && !k->in.bad)
+    if (counts && is_newer && !k->in.bad)
         r->composite.second = second;
 }
 
@@ -131,16 +150,37 @@ static bool load_rule(struct loading *k, struct gw_rule *r)
     return true;
 }
 
-void gw_policies_load(struct gw_policies *p, struct gw_slice saved, unsigned i, unsigned of)
+static void load(struct gw_policies *p, struct gw_slice saved, const struct loading *how)
 {
     struct gw_spool_in all = {.left = saved};
 
     while (all.left.n) {
         struct gw_slice name = gw_spool_get_bytes(&all);
-        struct loading k = {.in = {.left = gw_spool_get_bytes(&all)}, .i = i, .of = of};
+        struct loading k = *how;
 
+        k.in = (struct gw_spool_in){.left = gw_spool_get_bytes(&all)};
         for (unsigned m = 0; m < p->n; m++)
             if (gw_slice_is(name, p->list[m].name))
                 (void)load_rule(&k, p->list[m].rule);
     }
+}
+
+void gw_policies_load(struct gw_policies *p, struct gw_slice saved, unsigned i, unsigned of)
+{
+    load(p, saved, &(struct loading){.i = i, .of = of});
+}
+
+void gw_policies_mix(struct gw_policies *p, const struct gw_policies_part *list, unsigned n)
+{
+    struct loading k = {0};
+    uint64_t latest = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        k.of += list[i].weight;
+        load(p, list[i].saved, &(struct loading){.ret_latest = &latest});
+    }
+    k.at_ns = n > 1 ? latest : 0;
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned times = n > 1 ? list[i].weight : (k.of = 1); times > 0; times--, k.i++)
+            load(p, list[i].saved, &k);
 }

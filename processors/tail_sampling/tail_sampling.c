@@ -24,6 +24,9 @@
 
 /* Decisions in one tick() or drain(): what is left waits for the next turn, and requests do not wait for it. */
 enum { TICK_SPANS = 16384, TICK_TRACES = 8192 };
+/* Behind a journal it is looked at max_bytes when a step has ended: until then there is room for what comes in it, and
+ * a quarter for slabs that are not full. */
+enum { STEP_BYTES = 32 << 20 };
 enum { MIN_BYTES = 1 << 20, COOL_BYTES = 8 << 20 }; /* to be packed in a tick: 7 ms */
 
 static const char *const strategies[] = {"trace-complete", "span-ingest", NULL};
@@ -184,16 +187,22 @@ static uint64_t share_of(const struct gw_ctx *ctx, uint64_t all)
     return (all + ctx->n_workers - 1) / ctx->n_workers;
 }
 
+uint64_t gw_tail_store_bytes(const struct gw_tail *s)
+{
+    return s->log && s->max_bytes ? s->max_bytes + s->max_bytes / 4 + STEP_BYTES : s->max_bytes;
+}
+
 bool gw_tail_open_store(struct gw_tail *s)
 {
     const struct gw_traces_conf conf = {
         .env = s->ctx.env,
-        .budget_bytes = s->max_bytes,
+        .budget_bytes = gw_tail_store_bytes(s),
         .memory = s->ctx.host ? s->ctx.host->memory : NULL,
-        .max_traces = s->max_traces,
+        .max_traces = s->log ? 0 : s->max_traces,
         .facts_bytes = sizeof(struct gw_tail_facts),
         .compress = s->conf->compress > 0,
         .tick_ns = TICK_NS,
+        .ordered = s->log != NULL,
     };
 
     if (!s->store)
@@ -299,15 +308,6 @@ static void decide_due(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, s
 int gw_tail_decide_due(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
 {
     return s->store && work(s, next_due, decide_due, now_ns, out) ? GW_MORE : GW_DONE;
-}
-
-int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
-{
-    int rc = gw_tail_decide_due(s, now_ns, out);
-
-    if (s->store)
-        (void)gw_tail_leave(s, TICK_SPANS, /* as_room= */ false, now_ns, out);
-    return gw_tail_flush(s, out) && !s->leaving ? rc : GW_MORE;
 }
 
 /* The oldest one, while more is there than a reload has left room for; what is about to leave does not count. */

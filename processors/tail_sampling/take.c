@@ -50,35 +50,30 @@ void gw_tail_follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t
     k->followers_last = &f->next;
 }
 
-void gw_tail_late(struct taking *k, const struct gw_trace_group *g, uint32_t reason, uint64_t decided_s)
+void gw_tail_late(struct taking *k, const struct gw_trace_group *g, const struct gw_tail_known *known)
 {
     struct gw_tail_meter *m = &k->s->meter;
-    bool kept = gw_reasons_get(k->s->reasons, reason)->kept;
+    bool kept = gw_reasons_get(k->s->reasons, known->reason)->kept;
 
-    gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - decided_s));
+    gw_metric_observe(m->late_span_age, (double)(k->now_ns / S - known->decided_s));
     gw_metric_add(kept ? m->early_sampled : m->early_not_sampled, g->n);
     if (!k->s->links || !kept)
         return;
     for (uint32_t i = 0; i < g->n; i++)
         (void)gw_tail_links_note(k->s, k->v, g->rows[i]);
-    gw_tail_links_kept(k->s, g->id);
+    if (!gw_tail_log_is_amid(k->s))
+        gw_tail_links_kept(k->s, g->id);
 }
 
 static bool follow_recalled(struct taking *k, const struct gw_trace_group *g)
 {
-    uint64_t decided_s;
-    uint32_t reason;
+    struct gw_tail_known known;
 
-    if (gw_tail_log_follows(k->s, g->id, &reason)) {
-        gw_tail_follow(k, g->rows, g->n, reason, /* cached= */ false);
-        return true;
-    }
-    if (!gw_tail_recall(k->s, g->id, &reason, &decided_s))
+    if (!gw_tail_recall(k->s, g->id, &known))
         return false;
-    if (k->s->log)
-        gw_tail_log_note(k->s, g->id, reason); /* these rows went, too */
-    gw_tail_follow(k, g->rows, g->n, reason, /* cached= */ true);
-    gw_tail_late(k, g, reason, decided_s);
+    gw_tail_follow(k, g->rows, g->n, known.reason, known.cached);
+    if (known.cached)
+        gw_tail_late(k, g, &known);
     return true;
 }
 
@@ -117,7 +112,10 @@ static struct gw_trace *add(struct taking *k, const uint8_t id[16])
     }
     gw_tail_facts(t)->receiver = k->v->batch->receiver;
     gw_tail_facts(t)->generation = s->generation;
-    gw_tail_facts(t)->is_linked = s->links && gw_tail_links_wanted(s, id);
+    if (s->links && gw_tail_log_rebuilds(s))
+        gw_tail_facts(t)->is_linked = gw_tail_log_was_linked(s, id);
+    else if (s->links && gw_tail_links_wanted(s, id))
+        gw_tail_links_mark(s, t);
     return t;
 }
 
@@ -221,6 +219,10 @@ static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t
         gw_tail_ask_again(k->s, t, k->out->arena);
     gw_tail_note_rows(k, f, rows, n);
     cause = gw_tail_is_enough(k->s, id, f);
+    if (cause != GW_TAIL_DUE && k->s->log && t) {
+        gw_tail_log_enough(k->s, id);
+        cause = GW_TAIL_DUE;
+    }
     if (cause == GW_TAIL_DUE && gw_tail_ingest(k, id, f, rows, n, ret_reason)) {
         if (t)
             gw_tail_let_go(k->s, t, *ret_reason, /* soon= */ true, k->now_ns, k->out);
@@ -292,8 +294,8 @@ static void take(struct taking *k, const struct gw_trace_group *g)
 static bool must_wait(const struct taking *k, const struct gw_trace_groups *groups)
 {
     struct gw_tail *s = k->s;
-    uint64_t unknown = 0, bytes = 0, held = gw_traces_held_bytes(s->store), decided_s;
-    uint32_t reason;
+    uint64_t unknown = 0, bytes = 0, held = gw_traces_held_bytes(s->store);
+    struct gw_tail_known ignored;
 
     if (!s->conf->block_on_overflow || s->log) /* behind a journal time does not go on while something waits */
         return false;
@@ -301,7 +303,7 @@ static bool must_wait(const struct taking *k, const struct gw_trace_groups *grou
         const struct gw_trace_group *g = &groups->list[i];
         bool known = gw_traces_find(s->store, g->id) != NULL;
 
-        if (!known && gw_tail_recall(s, g->id, &reason, &decided_s))
+        if (!known && gw_tail_recall(s, g->id, &ignored))
             continue;
         unknown += !known;
         bytes += known ? 0 : sizeof(struct gw_trace) + sizeof(struct gw_tail_facts);

@@ -36,12 +36,12 @@ struct taking {
 /** They follow a decision: they stay in the view, or are dropped. Without memory the view says that it failed. */
 void gw_tail_follow(struct taking *k, const uint32_t *rows, uint32_t n, uint32_t reason, bool cached);
 /** The decision was made before these rows came: counted, and links of a kept trace are followed. */
-void gw_tail_late(struct taking *k, const struct gw_trace_group *g, uint32_t reason, uint64_t decided_s);
+void gw_tail_late(struct taking *k, const struct gw_trace_group *g, const struct gw_tail_known *known);
 /** They were consumed before a crash, and what became of them is known. */
 void gw_tail_leave_out(struct taking *k, const uint32_t *rows, uint32_t n);
 /** They join the facts. */
 void gw_tail_note_rows(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n);
-/** GW_TAIL_DUE: it waits. */
+/** Why it need not wait; GW_TAIL_DUE: it must. */
 enum gw_tail_cause gw_tail_is_enough(const struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f);
 /**
  * span-ingest judges what came by itself: these rows, with the counts of the whole trace; bytes_limiting goes by the

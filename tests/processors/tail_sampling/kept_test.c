@@ -19,7 +19,7 @@ static bool owns(void *arg, const uint8_t id[16])
     (void)arg;
     return !odd_alone || id[15] % 2;
 }
-static const struct gw_keep_owner owner = {owns, NULL};
+static const struct gw_keep_owner owner = {.owns = owns, .n_parts = 1, .of_parts = 1};
 
 static const struct gw_keep_ops *keep(void)
 {
