@@ -6,6 +6,7 @@
 
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
+#include "pipeline/keep.h"
 
 static struct gw_tail_rig *rig; /* the one that is at work */
 static const struct gw_ports_ops *rig_ops;
@@ -358,6 +359,18 @@ const char *gw_tail_drops(struct gw_tail_rig *r)
 
 /* ---- the rig ---------------------------------------------------------------------------------------------- */
 
+void gw_tail_open_as(struct gw_tail_rig *r, const char *name, const char *settings)
+{
+    *r = (struct gw_tail_rig){0};
+    r->out = calloc(1, GW_TAIL_OUT_BYTES);
+    r->rows = calloc(GW_TAIL_ROWS, sizeof(*r->rows));
+    rig = r;
+    gw_proc_open(&r->p, name, GW_TRACES, settings);
+    rig_ops = r->p.ports.ops;
+    r->p.ports.ops = &ops;
+    r->p.ledger.settled = settled;
+}
+
 void gw_tail_open(struct gw_tail_rig *r, const char *settings)
 {
     static char yaml[8192];
@@ -366,14 +379,7 @@ void gw_tail_open(struct gw_tail_rig *r, const char *settings)
                    strstr(settings, "policies:")
                        ? ""
                        : "policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]\n");
-    *r = (struct gw_tail_rig){0};
-    r->out = calloc(1, GW_TAIL_OUT_BYTES);
-    r->rows = calloc(GW_TAIL_ROWS, sizeof(*r->rows));
-    rig = r;
-    gw_proc_open(&r->p, "tail_sampling", GW_TRACES, yaml);
-    rig_ops = r->p.ports.ops;
-    r->p.ports.ops = &ops;
-    r->p.ledger.settled = settled;
+    gw_tail_open_as(r, "tail_sampling", yaml);
 }
 
 void gw_tail_close(struct gw_tail_rig *r)
@@ -438,4 +444,19 @@ double gw_tail_ours(struct gw_tail_rig *r, const char *name)
 
     (void)snprintf(series, sizeof(series), "staunch_tail_sampling_%s", name);
     return gw_proc_metric(&r->p, series);
+}
+
+void gw_tail_advance(struct gw_tail_rig *r, uint64_t ns, bool rebuilds)
+{
+    rig = r;
+    while (r->p.component->keep->advance(r->p.self, ns, rebuilds, &r->p.ports) == GW_MORE)
+        ;
+}
+
+uint64_t gw_tail_save(struct gw_tail_rig *r, bool whole, struct gw_buf *out)
+{
+    uint64_t oldest;
+
+    assert_int_equal(r->p.component->keep->save(r->p.self, whole, out, &oldest), GW_DONE);
+    return oldest;
 }

@@ -40,6 +40,8 @@ struct gw_tail_rig {
 
 /** Settings, all but `policies`, which keep traces with an error; or with policies of their own. */
 void gw_tail_open(struct gw_tail_rig *r, const char *settings);
+/** Another processor that keeps traces, with these settings. */
+void gw_tail_open_as(struct gw_tail_rig *r, const char *name, const char *settings);
 void gw_tail_close(struct gw_tail_rig *r);
 /**
  * A request. Spans are divided by blanks: TRACE.SPAN and any of r (root), e (error), o (status ok),
@@ -66,5 +68,12 @@ const char *gw_tail_drops(struct gw_tail_rig *r);
 double gw_tail_metric(struct gw_tail_rig *r, const char *name);
 double gw_tail_ours(struct gw_tail_rig *r, const char *name);
 uint64_t gw_tail_held(struct gw_tail_rig *r);
+
+/* Behind a journal (pipeline/keep.h), by hand. */
+
+/** A step begins; returns when nothing of it is left to be done. */
+void gw_tail_advance(struct gw_tail_rig *r, uint64_t ns, bool rebuilds);
+/** What is to be written down, appended; returns when the oldest came that is kept. */
+uint64_t gw_tail_save(struct gw_tail_rig *r, bool whole, struct gw_buf *out);
 
 #endif

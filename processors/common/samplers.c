@@ -5,57 +5,31 @@
 #include <stdlib.h>
 
 #include "core/hash.h"
+#include "processors/common/samplers_priv.h"
 #include "values/sampling.h"
 
 enum { FIRST_SLOTS = 64 };
 
-/* What was counted in one interval of the window. */
-struct block {
-    uint64_t index, n;
-};
-
-struct key {
-    uint64_t hash;
-    double current; /* counted in this interval, when is_current */
-    double average; /* when is_average */
-    uint64_t rate;  /* 0: none */
-    uint32_t n_bytes;
-    bool is_current, is_average;
-    struct block blocks[]; /* n_blocks, at index modulo n_blocks; then the key */
-};
-
-struct gw_sampler {
-    struct gw_sampler_conf conf;
-    struct key **slots; /* open addressing, at most half full */
-    uint32_t n_slots, n_keys, n_current;
-    uint32_t n_blocks; /* of each key: those of the window and the one that is being filled */
-    uint64_t next_ns;  /* moving averages and totals: when rates are made */
-    uint64_t index;    /* windowed: the interval that is being filled */
-    bool has_data;
-    double burst_sum, burst_threshold;
-    uint64_t n_intervals, n_bursts;
-};
-
 /* ---- keys ------------------------------------------------------------------------------------------------- */
-
-static struct gw_slice bytes_of(const struct gw_sampler *s, const struct key *k)
-{
-    return (struct gw_slice){(const uint8_t *)&k->blocks[s->n_blocks], k->n_bytes};
-}
 
 static uint32_t place_of(const struct gw_sampler *s, uint64_t hash, struct gw_slice bytes)
 {
     uint32_t i = (uint32_t)hash & (s->n_slots - 1);
 
-    while (s->slots[i] && !(s->slots[i]->hash == hash && gw_slice_eq(bytes_of(s, s->slots[i]), bytes)))
+    while (s->slots[i] && !(s->slots[i]->hash == hash && gw_slice_eq(gw_sampler_bytes_of(s, s->slots[i]), bytes)))
         i = (i + 1) & (s->n_slots - 1);
     return i;
+}
+
+struct gw_sampler_key *gw_sampler_find(const struct gw_sampler *s, uint64_t hash, struct gw_slice bytes)
+{
+    return s->slots[place_of(s, hash, bytes)];
 }
 
 /* All keys into a table of n slots; those without one go nowhere. */
 static bool resize(struct gw_sampler *s, uint32_t n)
 {
-    struct key **old = s->slots;
+    struct gw_sampler_key **old = s->slots;
     uint32_t n_old = s->n_slots;
 
     s->slots = calloc(n, sizeof(*s->slots));
@@ -66,14 +40,14 @@ static bool resize(struct gw_sampler *s, uint32_t n)
     s->n_slots = n;
     for (uint32_t i = 0; i < n_old; i++)
         if (old[i])
-            s->slots[place_of(s, old[i]->hash, bytes_of(s, old[i]))] = old[i];
+            s->slots[place_of(s, old[i]->hash, gw_sampler_bytes_of(s, old[i]))] = old[i];
     free(old);
     return true;
 }
 
-static struct key *add_key(struct gw_sampler *s, uint64_t hash, struct gw_slice bytes)
+struct gw_sampler_key *gw_sampler_add_key(struct gw_sampler *s, uint64_t hash, struct gw_slice bytes)
 {
-    struct key *k;
+    struct gw_sampler_key *k;
 
     if (2 * (s->n_keys + 1) > s->n_slots && !resize(s, s->n_slots * 2))
         return NULL;
@@ -107,7 +81,7 @@ static void drop_at(struct gw_sampler *s, uint32_t hole)
     }
 }
 
-static void drop_unless(struct gw_sampler *s, bool (*stays)(const struct gw_sampler *s, const struct key *k))
+static void drop_unless(struct gw_sampler *s, bool (*stays)(const struct gw_sampler *s, const struct gw_sampler_key *k))
 {
     for (uint32_t i = 0; i < s->n_slots; i++)
         while (s->slots[i] && !stays(s, s->slots[i]))
@@ -116,13 +90,13 @@ static void drop_unless(struct gw_sampler *s, bool (*stays)(const struct gw_samp
 
 struct sorted {
     const struct gw_sampler *s;
-    struct key *k;
+    struct gw_sampler_key *k;
 };
 
 static int by_bytes(const void *pa, const void *pb)
 {
     const struct sorted *x = pa, *y = pb;
-    struct gw_slice a = bytes_of(x->s, x->k), b = bytes_of(y->s, y->k);
+    struct gw_slice a = gw_sampler_bytes_of(x->s, x->k), b = gw_sampler_bytes_of(y->s, y->k);
     int c = memcmp(a.p, b.p, a.n < b.n ? a.n : b.n);
 
     return c ? c : (a.n > b.n) - (a.n < b.n);
@@ -144,7 +118,7 @@ static struct sorted *sort_keys(const struct gw_sampler *s)
 
 /* ---- moving averages -------------------------------------------------------------------------------------- */
 
-static void fold(struct gw_sampler *s, struct key *k)
+static void fold(struct gw_sampler *s, struct gw_sampler_key *k)
 {
     double w = s->conf.weight, value = k->is_current ? k->current : 0, before = k->is_average ? k->average : 0;
 
@@ -155,7 +129,7 @@ static void fold(struct gw_sampler *s, struct key *k)
     k->rate = 0;
 }
 
-static bool has_average(const struct gw_sampler *s, const struct key *k)
+static bool has_average(const struct gw_sampler *s, const struct gw_sampler_key *k)
 {
     (void)s;
     return k->is_average;
@@ -175,7 +149,7 @@ static void share_out(const struct sorted *all, uint32_t n, double goal, double 
     double ratio = log_sum > 0 ? goal / log_sum : 0, extra = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        struct key *k = all[i].k;
+        struct gw_sampler_key *k = all[i].k;
         double count = fmax(1, k->average), for_key = fmax(1, log10(count) * ratio), more = extra / (n - i);
 
         for_key += more;
@@ -220,7 +194,7 @@ static void average(struct gw_sampler *s)
 
 /* ---- totals ----------------------------------------------------------------------------------------------- */
 
-static bool has_rate(const struct gw_sampler *s, const struct key *k)
+static bool has_rate(const struct gw_sampler *s, const struct gw_sampler_key *k)
 {
     (void)s;
     return k->rate > 0;
@@ -238,7 +212,7 @@ static void total(struct gw_sampler *s)
     double per_key = s->n_current ? floor(fmax(1, goal / s->n_current)) : 1;
 
     for (uint32_t i = 0; i < s->n_slots; i++) {
-        struct key *k = s->slots[i];
+        struct gw_sampler_key *k = s->slots[i];
 
         if (!k)
             continue;
@@ -253,7 +227,7 @@ static void total(struct gw_sampler *s)
 /* ---- windows ---------------------------------------------------------------------------------------------- */
 
 /* Of the intervals before the one that is being filled. */
-static uint64_t in_window(const struct gw_sampler *s, const struct key *k)
+static uint64_t in_window(const struct gw_sampler *s, const struct gw_sampler_key *k)
 {
     uint64_t n = 0;
 
@@ -280,12 +254,12 @@ static void look_back(struct gw_sampler *s)
     drop_unless(s, has_rate);
 }
 
-static void count_in_window(struct gw_sampler *s, struct key *k, uint64_t n)
+static void count_in_window(struct gw_sampler *s, struct gw_sampler_key *k, uint64_t n)
 {
-    struct block *b = &k->blocks[s->index % s->n_blocks];
+    struct gw_sampler_block *b = &k->blocks[s->index % s->n_blocks];
 
     if (b->index != s->index)
-        *b = (struct block){s->index, 0};
+        *b = (struct gw_sampler_block){s->index, 0};
     b->n += n;
 }
 
@@ -301,6 +275,10 @@ static void make_rates(struct gw_sampler *s, uint64_t now_ns)
             s->index = now_ns / s->conf.interval_ns;
             look_back(s);
         }
+        return;
+    }
+    if (s->next_ns == GW_SAMPLER_NEVER) {
+        s->next_ns = now_ns + s->conf.interval_ns;
         return;
     }
     if (now_ns < s->next_ns)
@@ -365,29 +343,38 @@ void gw_sampler_free(struct gw_sampler *s)
 
 bool gw_sampler_is_like(const struct gw_sampler *a, const struct gw_sampler *b)
 {
-    const struct gw_sampler_conf *x = &a->conf, *y = &b->conf;
+    return a->conf.share == b->conf.share && gw_sampler_counts_alike(&a->conf, &b->conf);
+}
 
-    return x->kind == y->kind && x->goal == y->goal && x->share == y->share && x->interval_ns == y->interval_ns &&
+bool gw_sampler_counts_alike(const struct gw_sampler_conf *x, const struct gw_sampler_conf *y)
+{
+    return x->kind == y->kind && x->goal == y->goal && x->interval_ns == y->interval_ns &&
            x->lookback_ns == y->lookback_ns && x->weight == y->weight && x->age_out == y->age_out &&
            x->burst_multiple == y->burst_multiple && x->burst_delay == y->burst_delay &&
            x->initial_rate == y->initial_rate && x->max_keys == y->max_keys;
 }
 
+void gw_sampler_begin_late(struct gw_sampler *s)
+{
+    s->next_ns = GW_SAMPLER_NEVER;
+    s->index = 0;
+}
+
 /* The key, if there is one or may be a new one. */
-static struct key *key_for(struct gw_sampler *s, struct gw_slice bytes)
+static struct gw_sampler_key *key_for(struct gw_sampler *s, struct gw_slice bytes)
 {
     uint64_t hash = gw_hash_table(bytes);
-    struct key *k = s->slots[place_of(s, hash, bytes)];
+    struct gw_sampler_key *k = gw_sampler_find(s, hash, bytes);
     uint32_t n = s->conf.kind == GW_WINDOWED_THROUGHPUT ? s->n_keys : s->n_current;
 
     if (k && (k->is_current || s->conf.kind == GW_WINDOWED_THROUGHPUT))
         return k;
     if (n >= s->conf.max_keys)
         return k;
-    return k ? k : add_key(s, hash, bytes);
+    return k ? k : gw_sampler_add_key(s, hash, bytes);
 }
 
-static void count(struct gw_sampler *s, struct key *k, uint64_t n)
+static void count(struct gw_sampler *s, struct gw_sampler_key *k, uint64_t n)
 {
     if (s->conf.kind == GW_WINDOWED_THROUGHPUT) {
         count_in_window(s, k, n);
@@ -406,7 +393,7 @@ static void count(struct gw_sampler *s, struct key *k, uint64_t n)
 uint64_t gw_sampler_rate(struct gw_sampler *s, struct gw_slice key, uint64_t n, uint64_t now_ns)
 {
     bool averages = s->conf.kind == GW_EMA_PERCENTAGE || s->conf.kind == GW_EMA_THROUGHPUT;
-    struct key *k;
+    struct gw_sampler_key *k;
     uint64_t rate;
 
     make_rates(s, now_ns);

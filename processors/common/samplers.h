@@ -16,7 +16,7 @@
 #ifndef GW_PROCESSORS_COMMON_SAMPLERS_H
 #define GW_PROCESSORS_COMMON_SAMPLERS_H
 
-#include "core/slice.h"
+#include "core/buf.h"
 
 struct gw_sampler;
 
@@ -50,6 +50,23 @@ struct gw_sampler *gw_sampler_new(const struct gw_sampler_conf *conf, uint64_t n
 void gw_sampler_free(struct gw_sampler *s);
 /** Made with the same settings: what one has counted is as good as the other's. */
 bool gw_sampler_is_like(const struct gw_sampler *a, const struct gw_sampler *b);
+/** Nothing was counted yet: its first interval begins with the first call, whenever that is. */
+void gw_sampler_begin_late(struct gw_sampler *s);
+
+struct gw_spool_in;
+/** All that it has counted and made of it, with times as they stand to now_ns, for gw_sampler_load. */
+void gw_sampler_save(const struct gw_sampler *s, uint64_t now_ns, struct gw_buf *out);
+/**
+ * A sampler like this one, with what another one saved: from then on the same calls, at times as they stand to now_ns,
+ * give the same rates. Its share is the other's. Errors: NULL: it was made with other settings, or it is damaged, or no
+ * memory.
+ */
+struct gw_sampler *gw_sampler_load(const struct gw_sampler *like, struct gw_slice saved, uint64_t now_ns);
+/**
+ * What n others have counted, of which each saw its own part of the traffic, in place of what s has: of one of the same
+ * share exactly; else s works on as if it had seen its share of all of it.
+ */
+void gw_sampler_take(struct gw_sampler *s, struct gw_sampler *const *from, unsigned n);
 /** Count n events of a key; how many of them stand behind one that is kept, at least 1. now_ns never goes back. */
 uint64_t gw_sampler_rate(struct gw_sampler *s, struct gw_slice key, uint64_t n, uint64_t now_ns);
 /** Keys of which something is known, and bursts so far. */

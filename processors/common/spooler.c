@@ -20,6 +20,11 @@ int gw_spooler_new_shared(void **ret, const struct gw_ctx *ctx, const char *stor
     return rc;
 }
 
+void gw_spooler_free_shared(void *shared)
+{
+    gw_spool_free(shared);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------- */
 
 struct gw_buf *gw_spool_note(struct gw_spool_notes *n, uint8_t type)
@@ -100,6 +105,16 @@ bool gw_spooler_leave(struct gw_spooler *s, struct gw_traces *store, uint64_t n_
         gw_log(&s->ctx->logger, GW_LOG_INFO, "%llu spans that wait are in %s.spool, for the next start",
                (unsigned long long)n_spans, w.path);
     return true;
+}
+
+int gw_spooler_adopt(struct gw_spooler *s, const struct gw_spooler *old, bool in_journal)
+{
+    bool is_same = s->ctx->shared == old->ctx->shared;
+
+    if (!in_journal && !is_same && gw_spooler_is_owed(old)) /* it takes it up, and lets it go */
+        return -ENOTSUP;
+    s->is_taken_up = old->is_taken_up && is_same;
+    return 0;
 }
 
 bool gw_spooler_is_owed(const struct gw_spooler *s)

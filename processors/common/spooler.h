@@ -68,6 +68,7 @@ struct gw_spooler {
 /** In create_shared(): storage "": none. kind: as gw_spool_new. */
 int gw_spooler_new_shared(void **ret, const struct gw_ctx *ctx, const char *storage, const char *kind,
                           struct gw_err *err);
+void gw_spooler_free_shared(void *shared);
 /**
  * n_spans of the store wait: they go to disk, with what is remembered, if the gateway leaves. False: they shall go as
  * without a spool. Again is fine.
@@ -75,6 +76,11 @@ int gw_spooler_new_shared(void **ret, const struct gw_ctx *ctx, const char *stor
 bool gw_spooler_leave(struct gw_spooler *s, struct gw_traces *store, uint64_t n_spans, uint64_t now_ns);
 /** The other way, once, before anything else comes in. out NULL: nothing can leave to make room. */
 void gw_spooler_take_up(struct gw_spooler *s, void *arg, struct gw_ports *out);
+/**
+ * At a reload: what old has taken up is s's. in_journal: it is behind one. Errors: -ENOTSUP: old has a spool of its own
+ * that is half taken up.
+ */
+int gw_spooler_adopt(struct gw_spooler *s, const struct gw_spooler *old, bool in_journal);
 /** Other workers have begun to, and have its part in their hands. */
 bool gw_spooler_is_owed(const struct gw_spooler *s);
 

@@ -9,13 +9,6 @@ enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20 };
 
 /* ---- marks ------------------------------------------------------------------------------------------------ */
 
-static const char *rule_name(const struct gw_ds *s, uint64_t decision)
-{
-    uint32_t rule = (uint32_t)(decision >> 56) - 1;
-
-    return rule < s->rules.n ? s->rules.list[rule].conf->name : "_eviction";
-}
-
 /* A stricter threshold of an earlier stage stays. */
 static void raise_threshold(struct gw_ds *s, struct gw_view *v, uint32_t row, uint64_t threshold)
 {
@@ -37,7 +30,7 @@ static void raise_threshold(struct gw_ds *s, struct gw_view *v, uint32_t row, ui
 
 void gw_ds_mark(struct gw_ds *s, struct gw_view *v, uint32_t row, uint64_t decision)
 {
-    struct gw_value name = {.type = GW_V_STRING, .s = gw_slice_cstr(rule_name(s, decision))};
+    struct gw_value name = {.type = GW_V_STRING, .s = gw_slice_cstr(s->names.list[(decision >> 56) - 1])};
 
     gw_view_attr_set(v, GW_OWN_ROW, row, GW_SLICE("otelcol.processor.dynamic_sampling.rule"), &name);
     raise_threshold(s, v, row, decision & GW_MAX_RANDOMNESS);
@@ -82,16 +75,17 @@ static bool keeps(struct gw_ds *s, const struct gw_ds_trace *t, uint64_t thresho
 }
 
 /* True: it is kept, and *ret_decision is what is written on it. */
-static bool judge(struct gw_ds *s, const struct gw_ds_trace *t, const struct gw_ds_part *part, uint64_t *ret_decision,
+static bool judge(struct gw_ds *s, const struct gw_ds_trace *t, enum gw_ds_trigger trigger, uint64_t *ret_decision,
                   const char **ret_reason)
 {
     uint64_t threshold, randomness;
     int rule;
 
-    if (part->trigger == GW_DS_BY_EVICTION && s->conf->eviction.policy == GW_DS_EVICT_PROBABILISTIC) {
+    gw_metric_add(s->triggers[trigger], 1);
+    if (trigger == GW_DS_BY_EVICTION && s->conf->eviction.policy == GW_DS_EVICT_PROBABILISTIC) {
         read_states(s, t, &threshold, &randomness);
         threshold = s->eviction_threshold > threshold ? s->eviction_threshold : threshold;
-        *ret_decision = gw_ds_decision(GW_DS_MAX_RULES, threshold);
+        *ret_decision = gw_ds_decision(GW_DS_EVICTED, threshold);
         *ret_reason = "evicted";
         return keeps(s, t, threshold, randomness, s->evicted_sampled, s->evicted_dropped);
     }
@@ -102,15 +96,15 @@ static bool judge(struct gw_ds *s, const struct gw_ds_trace *t, const struct gw_
         return false;
     }
     read_states(s, t, &threshold, &randomness);
-    threshold = gw_ds_rule_threshold(&s->rules, (uint32_t)rule, t, threshold, gw_mono_ns(s->ctx.env));
-    *ret_decision = gw_ds_decision((uint32_t)rule, threshold);
+    threshold = gw_ds_rule_threshold(&s->rules, (uint32_t)rule, t, threshold, gw_ds_now_ns(s));
+    *ret_decision = gw_ds_decision(s->rules.list[rule].name, threshold);
     *ret_reason = "not_sampled";
     return keeps(s, t, threshold, randomness, s->rules.list[rule].sampled, s->rules.list[rule].dropped);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-static void settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason)
+void gw_ds_settle(struct gw_ports *out, uint32_t rows, enum gw_outcome outcome, const char *reason)
 {
     static struct gw_batch traces = {.signal = GW_TRACES};
     struct gw_view none = {.batch = &traces, .n_rows = rows};
@@ -132,6 +126,14 @@ static void drop_rows(struct gw_view *v, struct gw_ports *out, const struct gw_d
     gw_view_settle_rows(v, out->ledger, rows, GW_DROPPED, reason, NULL);
 }
 
+/* decision 0: it is not kept. */
+static void remember(struct gw_ds *s, const uint8_t id[16], uint64_t decision)
+{
+    gw_ids_put(decision ? s->kept : s->gone, id, decision);
+    if (s->log)
+        gw_ds_log_note(s, id, decision);
+}
+
 /* Traces stand one behind the other, in the order of parts. */
 static void judge_all(struct gw_ds *s, struct gw_view *v, struct gw_ports *out)
 {
@@ -144,16 +146,28 @@ static void judge_all(struct gw_ds *s, struct gw_view *v, struct gw_ports *out)
 
         t.begin = t.end;
         t.end = t.begin + part->n_spans;
-        gw_metric_add(s->triggers[part->trigger], 1);
-        if (judge(s, &t, part, &decision, &reason)) {
-            gw_ids_put(s->kept, part->id, decision);
+        if (judge(s, &t, (enum gw_ds_trigger)part->trigger, &decision, &reason)) {
+            remember(s, part->id, decision);
             for (uint32_t row = t.begin; row < t.end; row++)
                 gw_ds_mark(s, v, row, decision);
         } else {
-            gw_ids_put(s->gone, part->id, 0);
+            remember(s, part->id, 0);
             drop_rows(v, out, &t, reason);
         }
     }
+}
+
+bool gw_ds_judge_row(struct gw_ds *s, struct gw_view *v, uint32_t row)
+{
+    struct gw_ds_trace t = {.v = v, .begin = row, .end = row + 1, .is_root = gw_ds_is_root, .arg = s};
+    uint64_t decision = 0;
+    const char *reason;
+    bool kept = judge(s, &t, GW_DS_BY_EVICTION, &decision, &reason);
+
+    remember(s, v->batch->trace_id[row], kept ? decision : 0);
+    if (kept)
+        gw_ds_mark(s, v, row, decision);
+    return kept;
 }
 
 /* False: out of memory. */
@@ -162,7 +176,7 @@ static bool decide_body(struct gw_ds *s, struct gw_ports *out)
     static const struct gw_limits limits = {
         .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
     struct gw_batch *b = gw_batch_pool_get(s->pool, GW_TRACES);
-    uint64_t now = gw_mono_ns(s->ctx.env);
+    uint64_t now = gw_ds_now_ns(s), wall = s->log ? now : gw_wall_ns(s->ctx.env);
     struct gw_view v;
     struct gw_ref at;
 
@@ -174,7 +188,7 @@ static bool decide_body(struct gw_ds *s, struct gw_ports *out)
         return false;
     }
     b->receiver = s->receiver;
-    b->received_ns = gw_wall_ns(s->ctx.env) - (now > s->oldest_ns ? now - s->oldest_ns : 0);
+    b->received_ns = wall - (now > s->oldest_ns ? now - s->oldest_ns : 0);
     gw_view_init(&v, b, out->arena);
     (void)gw_batch_unref(b);
     judge_all(s, &v, out);
@@ -182,17 +196,16 @@ static bool decide_body(struct gw_ds *s, struct gw_ports *out)
     return true;
 }
 
-void gw_ds_flush(struct gw_ds *s, struct gw_ports *out)
+bool gw_ds_flush(struct gw_ds *s, struct gw_ports *out)
 {
-    if (s->n_spans && !decide_body(s, out)) {
-        settle(out, s->n_spans, GW_FAILED, "memory_limit");
-        gw_log(&s->ctx.logger, GW_LOG_ERROR, "%u spans are lost: out of memory", s->n_spans);
-    }
+    if (s->n_spans && !decide_body(s, out))
+        return false;
     if (s->body.cap > 2 * BATCH_BYTES)
         gw_buf_clear(&s->body);
     else
         gw_buf_reset(&s->body);
     s->n_parts = s->n_spans = 0;
+    return true;
 }
 
 static void add_part(struct gw_ds *s, struct gw_trace *t, enum gw_ds_trigger why)
@@ -210,18 +223,27 @@ static void add_part(struct gw_ds *s, struct gw_trace *t, enum gw_ds_trigger why
     s->n_spans += t->n_spans;
 }
 
-void gw_ds_decide(struct gw_ds *s, struct gw_trace *t, enum gw_ds_trigger why, struct gw_ports *out)
+bool gw_ds_decide(struct gw_ds *s, struct gw_trace *t, enum gw_ds_trigger why, struct gw_ports *out)
 {
-    if (s->n_parts == GW_DS_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES ||
-        (s->n_spans && s->receiver != gw_ds_facts(t)->receiver))
-        gw_ds_flush(s, out);
-    if (gw_traces_write(s->store, t, &s->body) == 0) {
-        if (t->n_spans)
-            add_part(s, t, why);
-    } else {
+    bool is_full = s->n_parts == GW_DS_PARTS || s->n_spans >= BATCH_SPANS || s->body.n >= BATCH_BYTES ||
+                   (s->n_spans && s->receiver != gw_ds_facts(t)->receiver);
+
+    if (is_full && !gw_ds_flush(s, out))
+        return false;
+    if (gw_traces_write(s->store, t, &s->body) < 0) {
         s->body.failed = s->body.starved = false;
-        settle(out, t->n_spans, GW_FAILED, "memory_limit");
-        gw_log(&s->ctx.logger, GW_LOG_ERROR, "%u spans of a trace are lost: out of memory", t->n_spans);
+        return false;
     }
+    if (t->n_spans)
+        add_part(s, t, why);
     gw_traces_drop(s->store, t);
+    return true;
+}
+
+bool gw_ds_evict(struct gw_ds *s, struct gw_trace *t, struct gw_ports *out)
+{
+    if (!gw_ds_decide(s, t, GW_DS_BY_EVICTION, out))
+        return false;
+    gw_metric_add(s->evicted, 1);
+    return gw_ds_flush(s, out);
 }

@@ -18,18 +18,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "pipeline/host.h"
 #include "processors/dynamic_sampling/dynamic.h"
 #include "values/sampling.h"
 
 #define S UINT64_C(1000000000)
 
 /* A turn decides so many traces; what is left waits for the next, and requests do not wait for it. */
-enum { TURN_TRACES = 8192, MAX_TRACE_BYTES = 64 << 20, MAX_BODY_BYTES = 256 << 20 };
+enum { TURN_TRACES = 8192, MAX_BODY_BYTES = 256 << 20, COOL_BYTES = 8 << 20 };
 
 static const char *const types[] = {"always_sample", "probabilistic", "dynamic_percentage", "dynamic_throughput", NULL};
 static const char *const algorithms[] = {"ema", "windowed", "total", NULL};
 static const char *const matches[] = {"any_span", "same_span", NULL};
 static const char *const policies[] = {"evaluate", "probabilistic", NULL};
+enum { NONE, LZ4 };
+static const char *const compressions[] = {"none", "lz4", NULL};
 static const char *const old_names[] = {"key_fields", NULL};
 
 static const struct gw_field sampler_fields[] = {
@@ -100,6 +103,10 @@ static const struct gw_field fields[] = {
                  "Traces that wait at one time; of a full house the oldest is decided. Shared by the workers."),
     GW_U64_FIELD(struct gw_ds_conf, max_bytes, "max_bytes", "1073741824", 1048576, 1e15,
                  "Memory of the traces that wait, exact; the oldest makes room. Shared by the workers."),
+    GW_ENUM_FIELD(struct gw_ds_conf, compress, "compress", "none", compressions,
+                  "lz4: pack traces that had no new span for a second; a fifth of the memory, half a µs more a span."),
+    GW_STRING_FIELD(struct gw_ds_conf, storage, "storage", "",
+                    "A file_storage: what waits at the end of the process goes on waiting at the next start."),
     GW_BLOCK_FIELD(struct gw_ds_conf, cache, "decision_cache", cache_fields, "Decisions that are remembered."),
     GW_STRING_FIELD(struct gw_ds_conf, root_condition, "root_span_condition", "",
                     "OTTL condition of the span that ends the waiting; \"\": it has no parent."),
@@ -131,8 +138,11 @@ static void destroy(void *self)
 
     if (!s)
         return;
+    gw_ds_spool_rest(s);
     gw_metric_add(s->active, 0 - s->n_told);
     gw_traces_free(s->store);
+    gw_ds_log_free(s);
+    gw_ds_names_clear(&s->names);
     gw_ids_free(s->kept);
     gw_ids_free(s->gone);
     gw_ds_rules_clear(&s->rules);
@@ -186,22 +196,37 @@ static uint64_t share_of(const struct gw_ctx *ctx, uint64_t all)
     return all / ctx->n_workers + (all % ctx->n_workers != 0);
 }
 
-static bool make_memory(struct gw_ds *s)
+static uint64_t bytes_of(const struct gw_ds *s)
 {
     uint64_t bytes = share_of(&s->ctx, s->conf->max_bytes);
-    struct gw_traces_conf store = {
+
+    return bytes > GW_TRACES_MIN_BUDGET_BYTES ? bytes : GW_TRACES_MIN_BUDGET_BYTES;
+}
+
+struct gw_traces *gw_ds_open_store(struct gw_ds *s)
+{
+    const struct gw_traces_conf store = {
         .env = s->ctx.env,
-        .budget_bytes = bytes > GW_TRACES_MIN_BUDGET_BYTES ? bytes : GW_TRACES_MIN_BUDGET_BYTES,
+        .memory = s->ctx.host ? s->ctx.host->memory : NULL,
+        .budget_bytes = bytes_of(s),
         .facts_bytes = sizeof(struct gw_ds_facts),
+        .compress = s->conf->compress == LZ4,
         .tick_ns = S,
     };
 
+    if (!s->store)
+        s->store = gw_traces_new(&store);
+    return s->store;
+}
+
+static bool make_memory(struct gw_ds *s)
+{
     s->max_traces = share_of(&s->ctx, s->conf->num_traces);
-    s->store = gw_traces_new(&store);
     s->kept = gw_ids_new(s->ctx.env, (uint32_t)share_of(&s->ctx, s->conf->cache.sampled));
     s->gone = gw_ids_new(s->ctx.env, (uint32_t)share_of(&s->ctx, s->conf->cache.non_sampled));
     s->pool = gw_batch_pool_new(2);
-    return s->store && s->kept && s->gone && s->pool;
+    s->spooler = (struct gw_spooler){.ops = &gw_ds_spooler, .self = s, .ctx = &s->ctx, .pool = s->pool};
+    return s->kept && s->gone && s->pool && gw_ds_names_init(&s->names);
 }
 
 static int make_root(struct gw_ds *s, struct gw_err *err)
@@ -247,6 +272,8 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         rc = make_root(s, err);
     if (rc == 0 && !make_memory(s))
         rc = gw_fail(err, -ENOMEM, "out of memory");
+    if (rc == 0)
+        gw_ds_number_rules(s);
     if (rc == 0 && ctx->worker == 0)
         warn_unreachable(s);
     return rc;
@@ -254,230 +281,136 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
 
 static uint64_t held(void *self)
 {
-    return gw_traces_n_spans(((struct gw_ds *)self)->store);
+    const struct gw_ds *s = self;
+
+    return (s->store ? gw_traces_n_spans(s->store) : 0) + s->n_spans + s->spooler.n_spans;
 }
 
 /* Of all workers: differences, which may be negative. */
-static void tell(struct gw_ds *s)
+void gw_ds_tell(struct gw_ds *s)
 {
-    uint64_t n = gw_traces_n(s->store);
+    uint64_t n = s->store ? gw_traces_n(s->store) : 0;
 
     gw_metric_add(s->active, n - s->n_told);
     s->n_told = n;
 }
 
-/* ---- coming ----------------------------------------------------------------------------------------------- */
-
-bool gw_ds_is_root(void *self, const struct gw_view *v, uint32_t row)
-{
-    static const uint8_t none[8];
-    struct gw_ds *s = self;
-    bool yes = false;
-    struct gw_err err;
-
-    if (!s->root)
-        return memcmp(v->batch->parent_id[row], none, sizeof(none)) == 0;
-    if (gw_ottl_test(s->root, v, row, row, &yes, &err) < 0) {
-        gw_metric_add(s->root_errors, 1);
-        return false;
-    }
-    return yes;
-}
-
-/* One view on its way in; bitmaps over its rows. */
-struct taking {
-    struct gw_ds *s;
-    struct gw_view *v;
-    struct gw_ports *out;
-    uint64_t now_ns, *absorbed, *gone, *refused;
-};
-
-static void set(uint64_t *bitmap, uint32_t row)
-{
-    bitmap[row / 64] |= UINT64_C(1) << (row % 64);
-}
-
-/* Decided already: it follows. */
-static bool follow(struct taking *k, uint32_t row)
-{
-    const uint8_t *id = k->v->batch->trace_id[row];
-    uint64_t decision;
-
-    if (gw_ids_get(k->s->kept, id, &decision)) {
-        gw_ds_mark(k->s, k->v, row, decision);
-        return true;
-    }
-    if (!gw_ids_get(k->s->gone, id, &decision))
-        return false;
-    set(k->gone, row);
-    return true;
-}
-
-static struct gw_trace *find_or_add(struct taking *k, uint32_t row)
-{
-    const struct gw_ds_conf *c = k->s->conf;
-    struct gw_trace *t = gw_traces_find(k->s->store, k->v->batch->trace_id[row]);
-
-    if (t)
-        return t;
-    t = gw_traces_add(k->s->store, k->v->batch->trace_id[row], k->now_ns,
-                      k->now_ns + c->trace_timeout_ns + c->decision_delay_ns);
-    if (t)
-        gw_ds_facts(t)->receiver = k->v->batch->receiver;
-    return t;
-}
-
-static void note(struct taking *k, struct gw_trace *t, uint32_t row)
-{
-    uint64_t due = k->now_ns + k->s->conf->decision_delay_ns;
-
-    if (gw_ds_facts(t)->has_root || !gw_ds_is_root(k->s, k->v, row))
-        return;
-    gw_ds_facts(t)->has_root = true;
-    if (due < t->due_ns)
-        gw_traces_set_due(k->s->store, t, due);
-}
-
-static void evict(struct taking *k, struct gw_trace *t)
-{
-    gw_metric_add(k->s->evicted, 1);
-    gw_ds_decide(k->s, t, GW_DS_BY_EVICTION, k->out);
-    gw_ds_flush(k->s, k->out); /* what comes next of it must know what became of it */
-}
-
-/* Where there is no room even when nothing else waits, the span is the client's again. */
-static void take(struct taking *k, uint32_t row)
-{
-    for (;;) {
-        struct gw_trace *t, *oldest;
-        int rc;
-
-        if (follow(k, row))
-            return;
-        t = find_or_add(k, row);
-        oldest = gw_traces_oldest(k->s->store);
-        rc = t ? gw_traces_keep(k->s->store, t, &row, 1) : -ENOSPC;
-        if (rc == 0) {
-            set(k->absorbed, row);
-            note(k, t, row);
-            if (gw_trace_bytes(t) > MAX_TRACE_BYTES)
-                evict(k, t);
-            return;
-        }
-        if (rc == -EOVERFLOW)
-            oldest = t;
-        if (!oldest || oldest->n_spans == 0) {
-            if (oldest)
-                gw_traces_drop(k->s->store, oldest);
-            set(k->refused, row);
-            return;
-        }
-        evict(k, oldest);
-    }
-}
-
-static bool has_trace_id(const struct gw_batch *b, uint32_t row)
-{
-    static const uint8_t none[16];
-
-    return memcmp(b->trace_id[row], none, sizeof(none)) != 0;
-}
-
-/* The house is counted when all rows are in, so that an evicted trace has all of this view. */
-static void make_room(struct taking *k)
-{
-    struct gw_ds *s = k->s;
-
-    while (gw_traces_n(s->store) > s->max_traces) {
-        gw_metric_add(s->evicted, 1);
-        gw_ds_decide(s, gw_traces_oldest(s->store), GW_DS_BY_EVICTION, k->out);
-    }
-    gw_ds_flush(s, k->out);
-}
-
-static bool prepare(struct taking *k)
-{
-    size_t bytes;
-
-    if (gw_view_flatten(k->v) < 0)
-        return false;
-    bytes = (k->v->batch->n_rows / 64 + 1) * sizeof(uint64_t);
-    k->absorbed = gw_arena_zalloc(k->v->arena, bytes);
-    k->gone = gw_arena_zalloc(k->v->arena, bytes);
-    k->refused = gw_arena_zalloc(k->v->arena, bytes);
-    return k->absorbed && k->gone && k->refused;
-}
+/* ---- turns ------------------------------------------------------------------------------------------------ */
 
 static void consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
-    struct gw_ds *s = self;
-    struct taking k = {.s = s, .v = v, .out = out, .now_ns = gw_mono_ns(s->ctx.env)};
-
-    if (!prepare(&k)) {
-        v->failed = true;
-        gw_emit(out, 0, v);
-        return;
-    }
-    gw_traces_begin(s->store, v->batch);
-    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1)) {
-        gw_traces_ahead(s->store, row);
-        if (has_trace_id(v->batch, row))
-            take(&k, row);
-    }
-    gw_traces_end(s->store);
-    make_room(&k);
-    gw_view_settle_rows(v, out->ledger, k.absorbed, GW_ABSORBED, NULL, NULL);
-    gw_view_settle_rows(v, out->ledger, k.gone, GW_DROPPED, "not_sampled", NULL);
-    gw_view_settle_rows(v, out->ledger, k.refused, GW_REFUSED, "memory_limit", "no room for a span that waits");
-    gw_emit(out, 0, v);
-    tell(s);
+    gw_ds_take_up(self, out);
+    gw_ds_consume(self, v, out);
 }
 
-/* ---- going ------------------------------------------------------------------------------------------------ */
+int gw_ds_decide_due(struct gw_ds *s, uint64_t now_ns, struct gw_ports *out)
+{
+    struct gw_trace *t;
+    unsigned n = 0;
+
+    if (!s->store)
+        return GW_DONE;
+    while ((t = gw_traces_next_due(s->store, now_ns)) != NULL && n++ < TURN_TRACES)
+        if (!gw_ds_decide(s, t, gw_ds_facts(t)->has_root ? GW_DS_BY_ROOT : GW_DS_BY_TIMEOUT, out))
+            return GW_DONE; /* with the next tick */
+    return t ? GW_MORE : GW_DONE;
+}
 
 static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_ds *s = self;
-    struct gw_trace *t;
+    int rc = GW_DONE;
+
+    gw_ds_take_up(s, out);
+    if (!s->log) {
+        rc = gw_ds_decide_due(s, now_ns, out);
+        (void)gw_ds_flush(s, out);
+    }
+    if (s->store)
+        (void)gw_traces_cool(s->store, gw_ds_now_ns(s), COOL_BYTES); /* none with compress: none */
+    gw_ds_tell(s);
+    return rc;
+}
+
+/* The journal has them: they come again. */
+static void leave_to_journal(struct gw_ds *s, struct gw_ports *out)
+{
+    gw_ds_settle(out, (uint32_t)held(s), GW_REFUSED, "in_journal");
+    s->n_parts = s->n_spans = 0;
+    gw_buf_reset(&s->body);
+}
+
+/* True: there is more of it, or no memory. */
+static bool decide_all(struct gw_ds *s, struct gw_ports *out)
+{
+    struct gw_trace *t = NULL;
     unsigned n = 0;
 
-    while ((t = gw_traces_next_due(s->store, now_ns)) != NULL && n++ < TURN_TRACES)
-        gw_ds_decide(s, t, gw_ds_facts(t)->has_root ? GW_DS_BY_ROOT : GW_DS_BY_TIMEOUT, out);
-    gw_ds_flush(s, out);
-    tell(s);
-    return t ? GW_MORE : GW_DONE;
+    while (s->store && (t = gw_traces_oldest(s->store)) != NULL && n++ < TURN_TRACES)
+        if (!gw_ds_decide(s, t, GW_DS_BY_SHUTDOWN, out))
+            return true;
+    return !gw_ds_flush(s, out) || t;
 }
 
 static int drain(void *self, struct gw_ports *out)
 {
     struct gw_ds *s = self;
-    struct gw_trace *t;
-    unsigned n = 0;
+    bool more = false;
 
-    while ((t = gw_traces_oldest(s->store)) != NULL && n++ < TURN_TRACES)
-        gw_ds_decide(s, t, GW_DS_BY_SHUTDOWN, out);
-    gw_ds_flush(s, out);
-    tell(s);
-    return t ? GW_MORE : GW_DONE;
+    gw_ds_take_up(s, out);
+    if (s->log)
+        leave_to_journal(s, out);
+    else if (!gw_ds_flush(s, out))
+        more = true;
+    else if (!gw_ds_spool(s))
+        more = decide_all(s, out);
+    if (!more) { /* it is charged to the process */
+        gw_traces_free(s->store);
+        s->store = NULL;
+    }
+    gw_ds_tell(s);
+    return more ? GW_MORE : GW_DONE;
 }
 
-/*
- * Traces that wait go on waiting, by the times that held when they came; rates go on where they stood. Decisions of
- * kept traces name their rule by its place, and are forgotten when places have changed.
- */
+#define SWAP(a, b)                                                                                                     \
+    do {                                                                                                               \
+        __typeof__(a) c = a;                                                                                           \
+        a = b;                                                                                                         \
+        b = c;                                                                                                         \
+    } while (0)
+
+/* Something stands there when there was no memory for it. */
+static void swap_body(struct gw_ds *s, struct gw_ds *old)
+{
+    SWAP(s->body, old->body);
+    SWAP(s->n_parts, old->n_parts);
+    SWAP(s->n_spans, old->n_spans);
+    SWAP(s->oldest_ns, old->oldest_ns);
+    SWAP(s->receiver, old->receiver);
+    memcpy(s->parts, old->parts, sizeof(s->parts));
+}
+
+/* Traces that wait go on waiting, by the times that held when they came; rates go on where they stood. */
 static int adopt(void *self, void *old_self)
 {
     struct gw_ds *s = self, *old = old_self;
-    struct gw_traces *store = s->store;
-    uint64_t told = s->n_told, bytes = share_of(&s->ctx, s->conf->max_bytes);
 
-    s->store = old->store;
-    old->store = store;
-    s->n_told = old->n_told;
-    old->n_told = told;
-    gw_traces_set_limits(s->store, bytes > GW_TRACES_MIN_BUDGET_BYTES ? bytes : GW_TRACES_MIN_BUDGET_BYTES, 0);
-    if (gw_ds_rules_adopt(&s->rules, &old->rules))
-        gw_ids_adopt(s->kept, old->kept);
+    if (gw_spooler_adopt(&s->spooler, &old->spooler, old->log != NULL) < 0)
+        return -ENOTSUP;
+    SWAP(s->store, old->store);
+    SWAP(s->n_told, old->n_told);
+    SWAP(s->log, old->log);
+    SWAP(s->names, old->names);
+    swap_body(s, old);
+    if (s->store) {
+        gw_traces_set_limits(s->store, bytes_of(s), 0);
+        gw_traces_set_compress(s->store, s->conf->compress == LZ4);
+    }
+    gw_ds_number_rules(s);
+    if (s->log)
+        gw_ds_log_changed(s);
+    gw_ds_rules_adopt(&s->rules, &old->rules);
+    gw_ids_adopt(s->kept, old->kept);
     gw_ids_adopt(s->gone, old->gone);
     return 0;
 }
@@ -495,6 +428,8 @@ const struct gw_component gw_processor_dynamic_sampling = {
     .fields = fields,
     .conf_size = sizeof(struct gw_ds_conf),
     .check = check,
+    .create_shared = gw_ds_new_shared,
+    .destroy_shared = gw_spooler_free_shared,
     .create = create,
     .destroy = destroy,
     .consume = consume,
@@ -502,4 +437,5 @@ const struct gw_component gw_processor_dynamic_sampling = {
     .drain = drain,
     .held = held,
     .adopt = adopt,
+    .keep = &gw_ds_keep,
 };

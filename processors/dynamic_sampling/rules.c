@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/hash.h"
+#include "processors/common/spool.h"
 #include "values/sampling.h"
 
 /* ---- making ----------------------------------------------------------------------------------------------- */
@@ -135,14 +137,14 @@ void gw_ds_rules_clear(struct gw_ds_rules *r)
 
 /* ---- a reload --------------------------------------------------------------------------------------------- */
 
-static bool has_same_key(const struct gw_ds_sampler_conf *a, const struct gw_ds_sampler_conf *b)
+uint64_t gw_ds_rule_shape(const struct gw_ds_rule *r)
 {
-    if (a->fingerprint.n != b->fingerprint.n || a->trace_length != b->trace_length)
-        return false;
-    for (size_t i = 0; i < a->fingerprint.n; i++)
-        if (strcmp(text_at(&a->fingerprint, i), text_at(&b->fingerprint, i)) != 0)
-            return false;
-    return true;
+    const struct gw_list *l = &r->conf->sampler.fingerprint;
+    uint64_t h = 2 * l->n + r->conf->sampler.trace_length;
+
+    for (size_t i = 0; i < l->n; i++)
+        h = h * 1099511628211u + gw_hash_stable(gw_slice_cstr(text_at(l, i)));
+    return h;
 }
 
 static void adopt_rule(struct gw_ds_rule *r, struct gw_ds_rule *old)
@@ -150,23 +152,18 @@ static void adopt_rule(struct gw_ds_rule *r, struct gw_ds_rule *old)
     struct gw_sampler *mine = r->sampler;
 
     if (!mine || !old->sampler || !gw_sampler_is_like(mine, old->sampler) ||
-        !has_same_key(&r->conf->sampler, &old->conf->sampler))
+        gw_ds_rule_shape(r) != gw_ds_rule_shape(old))
         return;
     r->sampler = old->sampler;
     old->sampler = mine;
 }
 
-bool gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old)
+void gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old)
 {
-    bool same = old->n <= r->n;
-
-    for (uint32_t i = 0; i < old->n; i++) {
-        same = same && strcmp(r->list[i].conf->name, old->list[i].conf->name) == 0;
+    for (uint32_t i = 0; i < old->n; i++)
         for (uint32_t k = 0; k < r->n; k++)
             if (strcmp(r->list[k].conf->name, old->list[i].conf->name) == 0)
                 adopt_rule(&r->list[k], &old->list[i]);
-    }
-    return same;
 }
 
 /* ---- asking ----------------------------------------------------------------------------------------------- */
@@ -225,13 +222,54 @@ int gw_ds_rules_find(struct gw_ds_rules *r, const struct gw_ds_trace *t)
     return -1;
 }
 
+/* ---- samplers --------------------------------------------------------------------------------------------- */
+
+static void write_call(struct gw_buf *out, const struct gw_ds_call *c)
+{
+    gw_buf_put_u8(out, 'C');
+    gw_buf_put_u8(out, c->name);
+    gw_spool_put_u32(out, c->n);
+    gw_spool_put_u64(out, c->now_ns);
+    gw_spool_put_bytes(out, c->key);
+}
+
+void gw_ds_call_read(struct gw_spool_in *in, struct gw_ds_call *ret)
+{
+    ret->name = gw_spool_get_u8(in);
+    ret->n = gw_spool_get_u32(in);
+    ret->now_ns = gw_spool_get_u64(in);
+    ret->key = gw_spool_get_bytes(in);
+}
+
+void gw_ds_rule_save(const struct gw_ds_rule *r, uint64_t now_ns, struct gw_buf *out)
+{
+    uint32_t n = 0;
+    size_t at;
+
+    if (!r->sampler)
+        return;
+    gw_buf_put_u8(out, (uint8_t)r->name);
+    gw_spool_put_u64(out, gw_ds_rule_shape(r));
+    at = out->n;
+    gw_spool_put_u32(out, n);
+    gw_sampler_save(r->sampler, now_ns, out);
+    if (out->failed)
+        return;
+    n = (uint32_t)(out->n - at - sizeof(n));
+    memcpy(out->p + at, &n, sizeof(n));
+}
+
 uint64_t gw_ds_rule_threshold(struct gw_ds_rules *r, uint32_t rule, const struct gw_ds_trace *t, uint64_t before,
                               uint64_t now_ns)
 {
     struct gw_ds_rule *x = &r->list[rule];
+    struct gw_ds_call c = {.n = t->end - t->begin, .now_ns = now_ns};
 
     if (!x->sampler)
         return x->threshold > before ? x->threshold : before;
-    return gw_sampler_threshold(before,
-                                gw_sampler_rate(x->sampler, gw_ds_rule_key(r, rule, t), t->end - t->begin, now_ns));
+    c.name = (uint8_t)x->name;
+    c.key = gw_ds_rule_key(r, rule, t);
+    if (r->calls)
+        write_call(r->calls, &c);
+    return gw_sampler_threshold(before, gw_sampler_rate(x->sampler, c.key, c.n, now_ns));
 }

@@ -52,6 +52,7 @@ struct gw_ds_rule {
     struct gw_ds_selector *selectors;
     struct gw_sampler *sampler; /* of the rates that follow the traffic; else NULL */
     uint64_t threshold;         /* of GW_DS_PROBABILISTIC */
+    uint32_t name;              /* its number (dynamic.h) */
     struct gw_metric *sampled, *dropped, *errors;
 };
 
@@ -59,6 +60,7 @@ struct gw_ds_rules {
     struct gw_ds_rule *list;
     uint32_t n;
     struct gw_buf key;
+    struct gw_buf *calls; /* what samplers are asked is written down there; or NULL */
 };
 
 /** The trace's rows: begin..end of a view. is_root: which of them is one, by the processor's condition. */
@@ -73,11 +75,8 @@ struct gw_ds_trace {
 int gw_ds_rules_init(struct gw_ds_rules *r, const struct gw_list *conf, struct gw_env *env, struct gw_meter *meter,
                      double share, struct gw_err *err);
 void gw_ds_rules_clear(struct gw_ds_rules *r);
-/**
- * At a reload: rules of the same name, sampler and key go on with what was counted. Returns whether all of old's have
- * their places still, so that a number of old's means the same rule.
- */
-bool gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old);
+/** At a reload: rules of the same name, sampler and key go on with what was counted. */
+void gw_ds_rules_adopt(struct gw_ds_rules *r, struct gw_ds_rules *old);
 /** Index of the first rule that the trace meets, or -1. */
 int gw_ds_rules_find(struct gw_ds_rules *r, const struct gw_ds_trace *t);
 /**
@@ -86,6 +85,22 @@ int gw_ds_rules_find(struct gw_ds_rules *r, const struct gw_ds_trace *t);
  */
 uint64_t gw_ds_rule_threshold(struct gw_ds_rules *r, uint32_t rule, const struct gw_ds_trace *t, uint64_t before,
                               uint64_t now_ns);
+/**
+ * A call of a sampler, as gw_ds_rule_threshold writes it: name u8, n u32, now u64, key with its length. What is asked
+ * in this order of a sampler that knows the same gives the same state.
+ */
+struct gw_ds_call {
+    uint8_t name;
+    uint32_t n;
+    uint64_t now_ns;
+    struct gw_slice key;
+};
+struct gw_spool_in;
+void gw_ds_call_read(struct gw_spool_in *in, struct gw_ds_call *ret);
+/** What its sampler knows: name u8, shape of the key u64, state with its length. Nothing of rules without one. */
+void gw_ds_rule_save(const struct gw_ds_rule *r, uint64_t now_ns, struct gw_buf *out);
+/** A number of what makes its keys: those of equal numbers mean the same. */
+uint64_t gw_ds_rule_shape(const struct gw_ds_rule *r);
 /** The key of a trace: values of each selector, distinct and sorted. In r->key until the next call. */
 struct gw_slice gw_ds_rule_key(struct gw_ds_rules *r, uint32_t rule, const struct gw_ds_trace *t);
 

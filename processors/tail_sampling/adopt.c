@@ -96,10 +96,8 @@ int gw_tail_adopt(void *self, void *old_self)
 {
     struct gw_tail *s = self, *old = old_self;
 
-    if (!old->log && gw_spooler_is_owed(&old->spooler) &&
-        s->ctx.shared != old->ctx.shared) /* it takes it up, and lets it go */
+    if (gw_spooler_adopt(&s->spooler, &old->spooler, old->log != NULL) < 0)
         return -ENOTSUP;
-    s->spooler.is_taken_up = old->spooler.is_taken_up && s->ctx.shared == old->ctx.shared;
     SWAP(s->store, old->store);
     SWAP(s->log, old->log);
     SWAP(s->reasons, old->reasons);

@@ -274,7 +274,6 @@ static inline uint64_t gw_tail_wall_ns(const struct gw_tail *s)
 /* spool.c: what waits, over the end of the process */
 extern const struct gw_spooler_ops gw_tail_spooler;
 int gw_tail_new_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
-void gw_tail_free_shared(void *shared);
 /** All that waits and what is remembered goes to disk, if the gateway leaves. False: it is to be decided. */
 bool gw_tail_spool(struct gw_tail *s, uint64_t now_ns);
 /** The other way, once, before anything else comes in. out NULL: nothing can leave to make room. */

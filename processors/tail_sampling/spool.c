@@ -25,11 +25,6 @@ int gw_tail_new_shared(void **ret, const struct gw_ctx *ctx, const void *conf, s
     return gw_spooler_new_shared(ret, ctx, ((const struct gw_tail_conf *)conf)->storage, "tail_sampling/1", err);
 }
 
-void gw_tail_free_shared(void *shared)
-{
-    gw_spool_free(shared);
-}
-
 /* ---- facts ------------------------------------------------------------------------------------------------ */
 
 static bool waits(const struct gw_trace *t)

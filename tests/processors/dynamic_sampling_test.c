@@ -443,7 +443,7 @@ static void reload(const char *yaml)
  * Scenario    a reload while a trace waits, with rates and decisions there: with the same rule, with another goal, with
  *             another name
  * Guarantees  the trace waits on, and leaves once; rates go on as they are while nothing of the sampler changes, else
- * they begin anew; late spans of a kept trace follow while its rule has its place, those of a dropped one always
+ * they begin anew; late spans follow whatever became of the rule
  */
 static void a_reload_takes_over(void **state)
 {
@@ -466,7 +466,7 @@ static void a_reload_takes_over(void **state)
         assert_int_equal(r.settled[GW_DROPPED], 1);
         SPAN(.trace = 200, .id = 2, .parent = 1,
              .randomness = (UINT64_C(1) << 56) / 100 * 99 + (UINT64_C(1) << 56) / 200);
-        assert_int_equal(left("t200s2."), i < 2);
+        assert_true(left("t200s2."));
         kept = send_keyed("/home", 100, &trace);
         assert_in_range(kept, i == 0 ? 4 : 100, i == 0 ? 6 : 100);
         (void)tick(30 * SECOND);

@@ -33,11 +33,9 @@ static void open(const char *settings)
     assert_int_equal(keep()->begin(r.p.self), 0);
 }
 
-/* The step begins; returns when nothing of it is left to be done. */
 static void advance(uint64_t ns, bool rebuilds)
 {
-    while (keep()->advance(r.p.self, ns, rebuilds, &r.p.ports) == GW_MORE)
-        ;
+    gw_tail_advance(&r, ns, rebuilds);
 }
 
 static void step(uint64_t ns)
@@ -45,13 +43,9 @@ static void step(uint64_t ns)
     advance(ns, false);
 }
 
-/* What is to be written down, appended; returns when the oldest came that is kept. */
 static uint64_t save(bool whole, struct gw_buf *out)
 {
-    uint64_t oldest;
-
-    assert_int_equal(keep()->save(r.p.self, whole, out, &oldest), GW_DONE);
-    return oldest;
+    return gw_tail_save(&r, whole, out);
 }
 
 static int restore(struct gw_slice record)

@@ -1,68 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tail_sampling with a storage, over the end of the process: each rig is one life of a worker. */
-#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/harness_tail.h"
+#include "tests/harness_lives.h"
 
 #define S 1000000000ull
 
 /* ---- lives ------------------------------------------------------------------------------------------------ */
 
-static char folder[64];
-static bool is_leaving, syncs;
-
-static int storage(struct gw_host *h, const char *id, struct gw_storage *ret, struct gw_err *err)
-{
-    (void)h;
-    if (strcmp(id, "file_storage") != 0)
-        return gw_fail(err, -ENOENT, "storage \"%s\" is not among service::extensions", id);
-    *ret = (struct gw_storage){.directory = folder, .sync = syncs};
-    return 0;
-}
-
-static bool is_ready(struct gw_host *h)
-{
-    (void)h;
-    return !is_leaving;
-}
-
-static const struct gw_host_ops host = {.storage = storage, .is_ready = is_ready};
-static struct gw_proc_world world;
-
-static int setup(void **state)
-{
-    (void)state;
-    (void)snprintf(folder, sizeof(folder), "/tmp/staunch-spool-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    world = (struct gw_proc_world){.host = &host, .n_workers = 1};
-    gw_proc_world = &world;
-    is_leaving = syncs = false;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[128];
-
-    (void)state;
-    gw_proc_world = NULL;
-    (void)snprintf(command, sizeof(command), "rm -rf %s", folder);
-    return system(command);
-}
-
 static void begin_as(struct gw_tail_rig *r, const char *settings, unsigned worker, unsigned n_workers)
 {
-    char text[4096];
-
-    (void)snprintf(text, sizeof(text), "storage: file_storage\n%s", settings);
-    world.worker = worker;
-    world.n_workers = n_workers;
-    is_leaving = false;
-    gw_tail_open(r, text);
+    gw_lives_begin(r, "tail_sampling", settings, worker, n_workers);
 }
 
 static void begin(struct gw_tail_rig *r, const char *settings)
@@ -70,65 +21,17 @@ static void begin(struct gw_tail_rig *r, const char *settings)
     begin_as(r, settings, 0, 1);
 }
 
-static void leave(struct gw_tail_rig *r)
-{
-    is_leaving = true;
-    while (r->p.component->drain(r->p.self, &r->p.ports) == GW_MORE)
-        ;
-}
-
-static void end(struct gw_tail_rig *r)
-{
-    leave(r);
-    gw_tail_close(r);
-}
-
 /* ---- files ------------------------------------------------------------------------------------------------ */
-
-static const char *in_spool(const char *name)
-{
-    static char path[4][1200];
-    static unsigned n;
-    char *ret = path[n++ % 4];
-
-    (void)snprintf(ret, sizeof(path[0]), "%s/spool/traces,tail_sampling/%s", folder, name);
-    return ret;
-}
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t n = strlen(text), m = strlen(ending);
-
-    return n >= m && strcmp(text + n - m, ending) == 0;
-}
-
-/* How many there are; the name of the last one. */
-static unsigned count(const char *ending, char name[300])
-{
-    DIR *d = opendir(in_spool(""));
-    const struct dirent *e;
-    unsigned n = 0;
-
-    while (d && (e = readdir(d)) != NULL)
-        if (ends_with(e->d_name, ending)) {
-            n++;
-            if (name)
-                (void)snprintf(name, 300, "%s", e->d_name);
-        }
-    if (d)
-        (void)closedir(d);
-    return n;
-}
 
 static struct gw_buf read_spool(char name[300])
 {
     struct gw_buf b;
     FILE *f;
 
-    assert_int_equal(count(".spool", name), 1);
+    assert_int_equal(gw_lives_count(".spool", name), 1);
     gw_buf_init(&b, 64 << 20);
     assert_int_equal(gw_buf_reserve(&b, 64 << 20), 0);
-    f = fopen(in_spool(name), "rb");
+    f = fopen(gw_lives_path(name), "rb");
     assert_non_null(f);
     b.n = fread(b.p, 1, 64 << 20, f);
     (void)fclose(f);
@@ -137,20 +40,11 @@ static struct gw_buf read_spool(char name[300])
 
 static void write_file(const char *name, const void *p, size_t n)
 {
-    FILE *f = fopen(in_spool(name), "wb");
+    FILE *f = fopen(gw_lives_path(name), "wb");
 
     assert_non_null(f);
     assert_int_equal(fwrite(p, 1, n, f), n);
     (void)fclose(f);
-}
-
-static double spans_said(struct gw_tail_rig *r, const char *what)
-{
-    char series[200];
-
-    (void)snprintf(series, sizeof(series),
-                   "staunch_spool_spans{component=\"tail_sampling\",pipeline=\"traces\",what=\"%s\"}", what);
-    return gw_proc_metric(&r->p, series);
 }
 
 static double damaged_files(struct gw_tail_rig *r)
@@ -175,19 +69,19 @@ static void what_waits_goes_on_waiting(void **state)
     gw_tail_send(&r, "1.1r 2.1e");
     gw_tail_wait(&r, 20);
     gw_tail_send(&r, "3.1 1.2s2");
-    leave(&r);
+    gw_lives_leave(&r);
     assert_string_equal(gw_tail_out(&r), "");
     assert_string_equal(gw_tail_drops(&r), "");
     assert_int_equal(gw_tail_held(&r), 4);
-    assert_int_equal((int)spans_said(&r, "written"), 4);
-    assert_int_equal(count(".spool", NULL), 1);
+    assert_int_equal((int)gw_lives_spans(&r, "written"), 4);
+    assert_int_equal(gw_lives_count(".spool", NULL), 1);
     gw_tail_close(&r);
 
     begin(&r, "");
     gw_tail_send(&r, "1.3e");
-    assert_int_equal(count("", NULL), 2); /* . and .. */
+    assert_int_equal(gw_lives_count("", NULL), 2); /* . and .. */
     assert_int_equal(gw_tail_held(&r), 5);
-    assert_int_equal((int)spans_said(&r, "taken_up"), 4);
+    assert_int_equal((int)gw_lives_spans(&r, "taken_up"), 4);
     gw_tail_wait(&r, 9);
     assert_string_equal(gw_tail_out(&r), "");
     gw_tail_wait(&r, 2);
@@ -197,13 +91,13 @@ static void what_waits_goes_on_waiting(void **state)
     gw_tail_wait(&r, 2);
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
     assert_int_equal(gw_tail_held(&r), 0);
-    end(&r);
+    gw_lives_end(&r);
 
     begin(&r, "");
     gw_tail_wait(&r, 40);
     assert_string_equal(gw_tail_out(&r), "");
-    assert_int_equal((int)spans_said(&r, "taken_up"), 0);
-    end(&r);
+    assert_int_equal((int)gw_lives_spans(&r, "taken_up"), 0);
+    gw_lives_end(&r);
 }
 
 /*
@@ -215,7 +109,7 @@ static void what_is_not_spooled_is_decided(void **state)
     struct gw_tail_rig r;
 
     (void)state;
-    is_leaving = true;
+    gw_lives_is_leaving = true;
     gw_tail_open(&r, "");
     gw_tail_send(&r, "1.1e 2.1");
     gw_tail_drain(&r);
@@ -226,7 +120,7 @@ static void what_is_not_spooled_is_decided(void **state)
     gw_tail_send(&r, "1.1e 2.1");
     gw_tail_drain(&r);
     assert_string_equal(gw_tail_out(&r), "1.1");
-    assert_int_equal(count(".spool", NULL), 0);
+    assert_int_equal(gw_lives_count(".spool", NULL), 0);
     gw_tail_close(&r);
 }
 
@@ -242,14 +136,14 @@ static void who_is_cut_short_spools_too(void **state)
     (void)state;
     begin(&r, "");
     gw_tail_send(&r, "1.1e 2.1");
-    is_leaving = true;
+    gw_lives_is_leaving = true;
     gw_tail_close(&r);
-    assert_int_equal(count(".spool", NULL), 1);
+    assert_int_equal(gw_lives_count(".spool", NULL), 1);
 
     begin_as(&r, "", 0, 2);
     begin_as(&other, "", 1, 2);
     gw_tail_wait(&r, 1);
-    is_leaving = true;
+    gw_lives_is_leaving = true;
     gw_tail_close(&other);
     gw_tail_close(&r);
 
@@ -257,7 +151,7 @@ static void who_is_cut_short_spools_too(void **state)
     gw_tail_wait(&r, 40);
     assert_string_equal(gw_tail_out(&r), "1.1");
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
-    end(&r);
+    gw_lives_end(&r);
 }
 
 /* ---- what is remembered ----------------------------------------------------------------------------------- */
@@ -280,7 +174,7 @@ static void decisions_are_remembered(void **state)
     gw_tail_wait(&r, 2);
     assert_string_equal(gw_tail_out(&r), "1.1{why=all}");
     gw_tail_wait(&r, 5);
-    end(&r);
+    gw_lives_end(&r);
 
     begin(&r, "decision_wait: 1s\n" ALWAYS_AND_DROP);
     gw_tail_send(&r, "1.2 2.2 3.2 4.2");
@@ -288,7 +182,7 @@ static void decisions_are_remembered(void **state)
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1 no=1");
     assert_int_equal(gw_tail_held(&r), 1);
     assert_true(gw_tail_metric(&r, "sampling_late_span_age_count") == 3);
-    end(&r);
+    gw_lives_end(&r);
 }
 
 /*
@@ -306,14 +200,14 @@ static void links_are_remembered(void **state)
     gw_tail_send(&r, "3.1 4.1");
     gw_tail_wait(&r, 1);
     assert_string_equal(gw_tail_out(&r), "1.1 1.2");
-    end(&r);
+    gw_lives_end(&r);
 
     begin(&r, "decision_wait: 2s\nfollow_links: true\n");
     gw_tail_send(&r, "2.1");
     gw_tail_wait(&r, 4);
     assert_string_equal(gw_tail_out(&r), "3.1 | 2.1");
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
-    end(&r);
+    gw_lives_end(&r);
 }
 
 #define FOUR_A_SECOND                                                                                                  \
@@ -334,7 +228,7 @@ static void limiters_stay_as_full_as_they_were(void **state)
     (void)gw_tail_tick(&r);
     assert_string_equal(gw_tail_out(&r), "1.1 1.2 1.3 1.4 1.5 1.6 1.7");
     gw_tail_send(&r, "2.1 2.2 3.1");
-    end(&r);
+    gw_lives_end(&r);
 
     begin(&r, FOUR_A_SECOND);
     (void)gw_tail_tick(&r);
@@ -343,7 +237,7 @@ static void limiters_stay_as_full_as_they_were(void **state)
     (void)gw_tail_tick(&r); /* by the wall clock 1 s before the first life had its last */
     assert_string_equal(gw_tail_out(&r), "3.1");
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
-    end(&r);
+    gw_lives_end(&r);
 }
 
 /* ---- other settings --------------------------------------------------------------------------------------- */
@@ -361,13 +255,13 @@ static void changed_policies_decide(void **state)
     (void)state;
     begin(&r, "");
     gw_tail_send(&r, "1.1e 2.1d600 3.1e 4.1d400");
-    end(&r);
+    gw_lives_end(&r);
     begin(&r, LONG_ONES);
     gw_tail_send(&r, "3.2d700");
     gw_tail_wait(&r, 31);
     assert_string_equal(gw_tail_out(&r), "2.1 3.1 3.2");
     assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
-    end(&r);
+    gw_lives_end(&r);
 }
 
 /*
@@ -387,11 +281,11 @@ static void workers_share_anew(void **state)
         (void)snprintf(spans, sizeof(spans), "%u.1e", i);
         gw_tail_send(&r[i % 2], spans); /* whoever has it writes it */
     }
-    leave(&r[0]);
-    leave(&r[1]);
+    gw_lives_leave(&r[0]);
+    gw_lives_leave(&r[1]);
     gw_tail_close(&r[1]);
     gw_tail_close(&r[0]);
-    assert_int_equal(count(".spool", NULL), 2);
+    assert_int_equal(gw_lives_count(".spool", NULL), 2);
 
     for (unsigned w = 0; w < 3; w++)
         begin_as(&r[w], "", w, 3);
@@ -402,7 +296,7 @@ static void workers_share_anew(void **state)
     }
     assert_int_equal(n, 40);
     for (unsigned w = 0; w < 3; w++)
-        leave(&r[w]);
+        gw_lives_leave(&r[w]);
     for (unsigned w = 3; w-- > 0;)
         gw_tail_close(&r[w]);
 
@@ -412,7 +306,7 @@ static void workers_share_anew(void **state)
     for (unsigned w = 0; w < 3; w++) {
         gw_tail_wait(&r[w], 1);
         assert_int_equal(gw_tail_held(&r[w]), mine[w]);
-        leave(&r[w]);
+        gw_lives_leave(&r[w]);
     }
     for (unsigned w = 3; w-- > 0;)
         gw_tail_close(&r[w]);
@@ -420,7 +314,7 @@ static void workers_share_anew(void **state)
     begin(&r[0], "");
     gw_tail_wait(&r[0], 40);
     assert_int_equal(r[0].n_rows, 40);
-    end(&r[0]);
+    gw_lives_end(&r[0]);
 }
 
 /*
@@ -440,24 +334,24 @@ static void less_room_decides_the_oldest(void **state)
         gw_tail_send(&r, spans);
         gw_tail_wait(&r, 1);
     }
-    end(&r);
+    gw_lives_end(&r);
     begin(&r, "num_traces: 4\n");
     gw_tail_wait(&r, 1);
     assert_string_equal(gw_tail_out(&r), "1.1 2.1 3.1 4.1 5.1 6.1");
     assert_int_equal(gw_tail_held(&r), 4);
-    end(&r);
+    gw_lives_end(&r);
 
     begin(&r, "");
     for (unsigned i = 11; i <= 30; i++)
         gw_tail_send_many(&r, i, 1, 30, 3400);
-    end(&r);
+    gw_lives_end(&r);
     begin(&r, "max_bytes: 1048576\npolicies: [{name: all, type: always_sample}]\n");
     gw_tail_wait(&r, 1);
     assert_true(r.n_rows > 300 && gw_tail_held(&r) > 60);
     assert_int_equal(r.n_rows + gw_tail_held(&r), 604);
     gw_tail_wait(&r, 40);
     assert_int_equal(r.n_rows, 604);
-    end(&r);
+    gw_lives_end(&r);
 }
 
 /*
@@ -475,16 +369,16 @@ static void a_long_trace_is_taken_up_in_parts(void **state)
         begin(&r, "");
         for (unsigned i = 0; i < 12; i++)
             gw_tail_send_many(&r, 1 + room, 1 + i * 1000, 1000, 200); /* the other one is decided */
-        end(&r);
+        gw_lives_end(&r);
         begin(&r, room ? "max_bytes: 1048576\npolicies: [{name: all, type: always_sample}]\n"
                        : "policies: [{name: all, type: always_sample}]\n");
         gw_tail_wait(&r, 1);
-        assert_int_equal((int)spans_said(&r, "taken_up"), 12000);
+        assert_int_equal((int)gw_lives_spans(&r, "taken_up"), 12000);
         gw_tail_wait(&r, 40);
         assert_int_equal(r.n_rows, 12000);
         for (unsigned i = 0; i < r.n_rows; i++)
             assert_int_equal(seen[r.rows[i].span]++, 0);
-        end(&r);
+        gw_lives_end(&r);
     }
 }
 
@@ -498,7 +392,7 @@ static struct gw_buf make_spool(char name[300])
     begin(&r, "");
     gw_tail_send(&r, "1.1e 1.2 2.1e 2.2 3.1e 3.2");
     gw_tail_send(&r, "4.1e 4.2 5.1e 5.2");
-    end(&r);
+    gw_lives_end(&r);
     return read_spool(name);
 }
 
@@ -518,14 +412,14 @@ static unsigned takes_up(const char *what, bool is_damaged)
     for (unsigned i = 1; i < 6; i++)
         assert_int_equal(seen[i][1], seen[i][2]);
     if (is_damaged) {
-        assert_int_equal(count(".damaged", NULL), 1);
+        assert_int_equal(gw_lives_count(".damaged", NULL), 1);
         assert_true(damaged_files(&r) == 1);
         assert_true(gw_test_env_logged(&r.p.te, "set aside as"));
-        if (spans_said(&r, "lost") != 10 - n && !gw_test_env_logged(&r.p.te, "nobody knows"))
-            fail_msg("%s: %u spans, %.0f lost", what, n, spans_said(&r, "lost"));
+        if (gw_lives_spans(&r, "lost") != 10 - n && !gw_test_env_logged(&r.p.te, "nobody knows"))
+            fail_msg("%s: %u spans, %.0f lost", what, n, gw_lives_spans(&r, "lost"));
     }
-    assert_int_equal(count(".spool", NULL) + count(".part", NULL), 0);
-    end(&r);
+    assert_int_equal(gw_lives_count(".spool", NULL) + gw_lives_count(".part", NULL), 0);
+    gw_lives_end(&r);
     return n;
 }
 
@@ -533,8 +427,8 @@ static void clean(void)
 {
     char name[300];
 
-    while (count(".damaged", name) || count(".spool", name))
-        assert_int_equal(unlink(in_spool(name)), 0);
+    while (gw_lives_count(".damaged", name) || gw_lives_count(".spool", name))
+        assert_int_equal(unlink(gw_lives_path(name)), 0);
 }
 
 /*
@@ -651,7 +545,7 @@ static void without_a_disk_it_is_decided(void **state)
 
     (void)state;
     for (uint64_t bytes = 0; n < 4; bytes += 131) {
-        syncs = n == 1;
+        gw_lives_syncs = n == 1;
         begin(&r, "");
         gw_tail_send(&r, "1.1e 2.1 3.1e");
         real_writev = r.p.te.ops.file_writev;
@@ -663,8 +557,8 @@ static void without_a_disk_it_is_decided(void **state)
             r.p.te.ops.file_rename = no_rename;
         if (n == 3)
             r.p.te.ops.disk_space = full;
-        leave(&r);
-        if (n == 0 && count(".spool", NULL)) { /* now there is room for all */
+        gw_lives_leave(&r);
+        if (n == 0 && gw_lives_count(".spool", NULL)) { /* now there is room for all */
             assert_true(bytes > 500);
             n = 1;
             gw_tail_close(&r);
@@ -675,7 +569,7 @@ static void without_a_disk_it_is_decided(void **state)
         assert_string_equal(gw_tail_drops(&r), "tail_sampling=1");
         assert_int_equal(gw_tail_held(&r), 0);
         assert_true(gw_test_env_logged(&r.p.te, "3 spans that wait leave now"));
-        assert_int_equal(count(".spool", NULL) + count(".part", NULL), 0);
+        assert_int_equal(gw_lives_count(".spool", NULL) + gw_lives_count(".part", NULL), 0);
         gw_tail_close(&r);
         n += n > 0;
     }
@@ -705,7 +599,7 @@ static void what_cannot_be_removed_is_left(void **state)
     gw_tail_wait(&r, 40);
     assert_int_equal(r.n_rows, 0);
     assert_true(gw_test_env_logged(&r.p.te, "not taken up"));
-    is_leaving = false;
+    gw_lives_is_leaving = false;
     gw_tail_close(&r);
     assert_int_equal(takes_up("left", false), 10);
 }
@@ -729,21 +623,21 @@ static void mistakes_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_waits_goes_on_waiting, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_not_spooled_is_decided, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_is_cut_short_spools_too, setup, teardown),
-        cmocka_unit_test_setup_teardown(decisions_are_remembered, setup, teardown),
-        cmocka_unit_test_setup_teardown(links_are_remembered, setup, teardown),
-        cmocka_unit_test_setup_teardown(limiters_stay_as_full_as_they_were, setup, teardown),
-        cmocka_unit_test_setup_teardown(changed_policies_decide, setup, teardown),
-        cmocka_unit_test_setup_teardown(workers_share_anew, setup, teardown),
-        cmocka_unit_test_setup_teardown(less_room_decides_the_oldest, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_long_trace_is_taken_up_in_parts, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_torn_file_gives_what_is_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_flipped_bit_is_noticed, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_a_disk_it_is_decided, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_removed_is_left, setup, teardown),
-        cmocka_unit_test_setup_teardown(mistakes_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_goes_on_waiting, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(what_is_not_spooled_is_decided, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(who_is_cut_short_spools_too, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(decisions_are_remembered, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(links_are_remembered, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(limiters_stay_as_full_as_they_were, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(changed_policies_decide, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(workers_share_anew, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(less_room_decides_the_oldest, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(a_long_trace_is_taken_up_in_parts, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(a_torn_file_gives_what_is_whole, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_is_noticed, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(without_a_disk_it_is_decided, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_removed_is_left, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(mistakes_are_named, gw_lives_setup, gw_lives_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
