@@ -22,7 +22,7 @@ static bool owns_all(void *arg, const uint8_t id[16])
     (void)id;
     return true;
 }
-static const struct gw_keep_owner owner = {owns_all, NULL};
+static const struct gw_keep_owner owner = {.owns = owns_all};
 
 static void open_kept(const char *settings)
 {

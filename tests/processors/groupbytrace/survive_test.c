@@ -188,7 +188,7 @@ static bool owns(void *arg, const uint8_t id[16])
 
 static int restore(const struct gw_buf *record)
 {
-    static const struct gw_keep_owner owner = {owns, NULL};
+    static const struct gw_keep_owner owner = {.owns = owns};
 
     return r.p.component->keep->restore(r.p.self, gw_buf_slice(record), &owner);
 }
