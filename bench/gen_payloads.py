@@ -141,6 +141,14 @@ class Shop:
                 p.explicit_bounds.extend(BOUNDS)
                 p.count, p.sum, p.min, p.max = sum(p.bucket_counts), r.random() * 1e4, 0.001, 7.5
 
+    def deltas(self, n):
+        q = self.metrics(n)
+        for m in (m for rm in q.resource_metrics for sm in rm.scope_metrics for m in sm.metrics):
+            kind = m.WhichOneof("data")
+            if kind != "gauge":
+                getattr(m, kind).aggregation_temporality = 1
+        return q
+
     def metrics(self, n):
         q = ExportMetricsServiceRequest()
         scopes = []
@@ -154,7 +162,7 @@ class Shop:
         return q
 
 
-KINDS = {"traces100": ("traces", 100), "logs500": ("logs", 500), "metrics1000": ("metrics", 1000),
+KINDS = {"traces100": ("traces", 100), "logs500": ("logs", 500), "metrics1000": ("metrics", 1000), "deltas1000": ("deltas", 1000),
          "traces1": ("traces", 1), "logs1": ("logs", 1), "metrics1": ("metrics", 1)}
 
 

@@ -3,14 +3,14 @@
  * load: an OTLP load generator that looks at every answer.
  *
  *   load --proto grpc|h1 --port N --payloads DIR --path PATH [--conns 8] [--streams 4] [--requests N | --seconds S]
- *        [--rate R] [--gzip] [--tls] [--fresh-ids] [--interleave N] [--giant N]
+ *        [--rate R] [--gzip] [--tls] [--fresh-ids] [--advance] [--interleave N] [--giant N]
  *
  * It rotates all *.pb files of DIR (their order is fixed), so that neither caches nor branch predictors of the server
  * learn one payload by heart. A request counts as ok when HTTP says 200 and, for gRPC, grpc-status says 0.
  * With --fresh-ids every trace id is made new for every request (its first 8 bytes are mixed with a counter and the
  * clock). With --interleave N the spans are dealt to N traces in turn, SPANS_A_TRACE each, and then to N new ones: a
  * trace's spans come in as many requests; N is a multiple of a request's spans. With --giant N every second request is
- * of one trace, until that has N spans.
+ * of one trace, until that has N spans. With --advance data points are of the time at which they are sent.
  * --rate paces requests (open loop would hide queueing: latency is counted from the time a request was due).
  * Prints one JSON line. One thread.
  */
@@ -36,7 +36,7 @@ enum { MAX_CONNS = 2000, READ_BYTES = 256 << 10, SPANS_A_TRACE = 10 };
 struct payload {
     uint8_t *p;
     size_t n;
-    uint32_t *ids; /* offsets of trace ids */
+    uint32_t *ids; /* offsets of trace ids, or of times */
     size_t n_ids;
 };
 
@@ -66,7 +66,7 @@ struct conn {
 };
 
 static struct {
-    bool grpc, tls, gzip, fresh;
+    bool grpc, tls, gzip, fresh, advance;
     int port;
     unsigned n_conns, n_streams;
     uint64_t n_requests, n_started, n_ok, n_bad, n_bytes;
@@ -137,6 +137,18 @@ static void find_ids(struct payload *pl, const uint8_t *p, const uint8_t *end, i
     }
 }
 
+/* Offsets of the times of data points, which gen_payloads.py makes all the same. */
+static void find_times(struct payload *pl)
+{
+    static const uint64_t epoch_ns = 1790000000u * (uint64_t)1000000000u;
+
+    for (size_t i = 1; i + 8 <= pl->n; i++)
+        if (pl->p[i - 1] == 0x19 && memcmp(pl->p + i, &epoch_ns, 8) == 0) {
+            pl->ids = realloc(pl->ids, (pl->n_ids + 1) * sizeof(*pl->ids));
+            pl->ids[pl->n_ids++] = (uint32_t)i;
+        }
+}
+
 static void compress_payload(struct payload *pl)
 {
     z_stream z = {0};
@@ -205,7 +217,9 @@ static void load_payloads(void)
         if (fread(pl->p, 1, pl->n, f) != pl->n)
             die(path);
         fclose(f);
-        if (g.fresh)
+        if (g.advance)
+            find_times(pl);
+        else if (g.fresh)
             find_ids(pl, pl->p, pl->p + pl->n, 0);
         if (g.gzip)
             compress_payload(pl);
@@ -266,6 +280,17 @@ static void mix_ids(const struct payload *pl, uint8_t *body, uint64_t mix)
     }
 }
 
+static void put_times(const struct payload *pl, uint8_t *body)
+{
+    struct timespec now;
+    uint64_t time_ns;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    for (size_t i = 0; i < pl->n_ids; i++)
+        memcpy(body + pl->ids[i], &time_ns, 8);
+}
+
 static void prepare(struct stream *s)
 {
     struct payload *pl = &g.payloads[g.n_started % g.n_payloads];
@@ -283,7 +308,9 @@ static void prepare(struct stream *s)
     }
     s->body = malloc(pl->n);
     memcpy(s->body, pl->p, pl->n);
-    if (g.n_giant < g.giant && g.n_started % 2) {
+    if (g.advance) {
+        put_times(pl, s->body);
+    } else if (g.n_giant < g.giant && g.n_started % 2) {
         for (size_t i = 0; i < pl->n_ids; i++)
             put_id(s->body + pl->ids[i], UINT64_MAX / 2);
         g.n_giant += pl->n_ids;
@@ -672,6 +699,8 @@ static void arguments(int argc, char **argv)
             g.tls = true;
         else if (strcmp(k, "--fresh-ids") == 0)
             g.fresh = true;
+        else if (strcmp(k, "--advance") == 0)
+            g.fresh = g.advance = true;
         else {
             i++;
             if (strcmp(k, "--proto") == 0)

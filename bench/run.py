@@ -34,7 +34,7 @@ PATHS = {
     ("grpc", "metrics"): SERVICE.format("metrics", "Metrics"),
     ("h1", "traces"): "/v1/traces", ("h1", "logs"): "/v1/logs", ("h1", "metrics"): "/v1/metrics",
 }
-PAYLOADS = {"traces100": ("traces", 100), "logs500": ("logs", 500), "metrics1000": ("metrics", 1000), "traces1": ("traces", 1)}
+PAYLOADS = {"traces100": ("traces", 100), "logs500": ("logs", 500), "metrics1000": ("metrics", 1000), "deltas1000": ("metrics", 1000), "traces1": ("traces", 1)}
 
 # name: (rig, payload, protocol, extra arguments of load, pass ratio, stretch); a mark that is a text stands for itself
 ROWS = {
@@ -45,6 +45,8 @@ ROWS = {
     "discard-points-grpc": ("discard", "metrics1000", "grpc", [], 7, 10),
     "discard-points-http": ("discard", "metrics1000", "h1", [], 7, 10),
     "deltas-points": ("deltas", "metrics1000", "h1", [], 8, 12),
+    "totals-points": ("totals", "deltas1000", "h1", ["--advance"], 8, 12),
+    "interval-points": ("interval", "metrics1000", "h1", ["--advance"], 8, 12),
     "gzip-spans": ("discard", "traces100", "grpc", ["--gzip"], 5, 7),
     "gzip-logs": ("discard", "logs500", "grpc", ["--gzip"], 5, 7),
     "gzip-points": ("discard", "metrics1000", "grpc", ["--gzip"], 6, 7),

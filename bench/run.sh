@@ -15,5 +15,5 @@ for c in load floor; do
 done
 [ build/sink -nt sink.c ] || gcc -O2 -D_GNU_SOURCE -o build/sink sink.c -lsnappy -ldeflate
 [ -x ../build/staunch ] || { cmake -S .. -B ../build -G Ninja >/dev/null && ninja -C ../build staunch; } >&2
-[ -e payloads/.done ] || { "$python" gen_payloads.py payloads >&2 && touch payloads/.done; }
+[ -e payloads/.done -a -d payloads/deltas1000 ] || { "$python" gen_payloads.py payloads >&2 && touch payloads/.done; }
 exec "$python" run.py "$@"

@@ -5,19 +5,19 @@
 
 #include "core/hash.h"
 
-enum { MAX_KEY_BYTES = 64 << 20 };
+enum { MAX_KEY_BYTES = 64 << 20, FETCH_KEY_BYTES = 192 };
 
 static void clear_note(void *value, void *arg)
 {
     const struct gw_streams *st = arg;
 
     if (st->conf.clear_note)
-        st->conf.clear_note((struct gw_stream_metric *)value + 1, st->conf.arg);
+        st->conf.clear_note((struct gw_stream_node *)value + 1, st->conf.arg);
 }
 
 void gw_streams_init(struct gw_streams *st, const struct gw_streams_conf *conf)
 {
-    struct gw_series_conf upper = {.value_bytes = sizeof(struct gw_stream_metric) + conf->note_bytes,
+    struct gw_series_conf upper = {.value_bytes = sizeof(struct gw_stream_node) + conf->note_bytes,
                                    .max_series = UINT32_MAX,
                                    .credit = conf->credit,
                                    .clear_value = conf->note_bytes ? clear_note : NULL,
@@ -58,7 +58,7 @@ void gw_streams_free(struct gw_streams *st)
 void gw_streams_begin(struct gw_streams *st)
 {
     st->scope = st->metric = UINT32_MAX;
-    st->at_scope = st->at = NULL;
+    st->at_scope = st->at = st->last = NULL;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------------------- */
@@ -145,7 +145,9 @@ static uint32_t *sort_attrs(struct gw_streams *st, const struct gw_batch *b, str
     return from;
 }
 
-static void put_attrs(struct gw_streams *st, struct gw_buf *key, const struct gw_batch *b, struct gw_range attrs)
+/* Returns their order, or NULL: as they stand (or there is no memory: the key has failed). */
+static const uint32_t *put_attrs(struct gw_streams *st, struct gw_buf *key, const struct gw_batch *b,
+                                 struct gw_range attrs)
 {
     uint32_t n = attrs.end - attrs.begin, *order;
 
@@ -153,27 +155,112 @@ static void put_attrs(struct gw_streams *st, struct gw_buf *key, const struct gw
     if (are_sorted(b, attrs)) {
         for (uint32_t i = attrs.begin; i < attrs.end; i++)
             put_attr(key, b, &b->attrs[i]);
-        return;
+        return NULL;
     }
     if (!make_order(st, 2 * n)) {
         key->failed = true;
-        return;
+        return NULL;
     }
     order = sort_attrs(st, b, attrs);
     for (uint32_t i = 0; i < n; i++)
         put_attr(key, b, &b->attrs[order[i]]);
+    return order;
+}
+
+/* ---- keys that are there ---------------------------------------------------------------------------------- */
+
+static inline bool eat(struct gw_slice *key, const void *p, size_t n)
+{
+    if (key->n < n || (n && memcmp(key->p, p, n) != 0))
+        return false;
+    key->p += n;
+    key->n -= n;
+    return true;
+}
+
+static inline bool eat_text(struct gw_slice *key, struct gw_slice s)
+{
+    uint32_t n = (uint32_t)s.n;
+
+    return eat(key, &n, sizeof(n)) && eat(key, s.p, s.n);
+}
+
+static bool eat_attr(struct gw_slice *key, const struct gw_batch *b, const struct gw_attr *a)
+{
+    if (!eat_text(key, gw_attr_key(b, a)) || !eat(key, &a->type, 1))
+        return false;
+    switch ((enum gw_value_type)a->type) {
+    case GW_V_STRING:
+    case GW_V_BYTES:
+    case GW_V_ARRAY:
+    case GW_V_KVLIST:
+        return eat_text(key, gw_batch_slice(b, a->val.ref));
+    case GW_V_BOOL:
+    case GW_V_INT:
+    case GW_V_DOUBLE:
+        return eat(key, &a->val.u64, sizeof(a->val.u64));
+    case GW_V_EMPTY:
+        break;
+    }
+    return true;
+}
+
+static void keep_shape(struct gw_stream_node *m, struct gw_range attrs, const uint32_t *order)
+{
+    uint32_t n = attrs.end - attrs.begin;
+
+    m->n_shape = n <= GW_STREAM_SHAPE ? (uint8_t)n : 0;
+    for (uint32_t i = 0; i < m->n_shape; i++)
+        m->shape[i] = (uint8_t)(order ? order[i] - attrs.begin : i);
+}
+
+/*
+ * Is the key, which is sorted, that of these attributes? They are put into the order that the last ones had: when they
+ * are those of the key then, they are sorted; of one name's twice the first one has to be first. False: maybe not.
+ */
+static bool is_of(const struct gw_stream_node *m, struct gw_slice key, const struct gw_batch *b, struct gw_range attrs,
+                  struct gw_slice more)
+{
+    uint32_t n = attrs.end - attrs.begin;
+
+    if (n != m->n_shape || !eat(&key, more.p, more.n) || !eat(&key, &n, sizeof(n)))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = attrs.begin + m->shape[i];
+
+        if (!eat_attr(&key, b, &b->attrs[at]))
+            return false;
+        if (i && m->shape[i] < m->shape[i - 1] && compare(b, attrs.begin + m->shape[i - 1], at) == 0)
+            return false;
+    }
+    return key.n == 0;
+}
+
+/* Its head, value and key, while the one before is worked at. */
+static void fetch(const struct gw_streams *st, const struct gw_series *s)
+{
+    size_t bytes = sizeof(*s) + st->conf.value_bytes + FETCH_KEY_BYTES;
+
+    for (size_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const char *)s + at);
 }
 
 /* ---- scopes and metrics ----------------------------------------------------------------------------------- */
 
-/* The one of that key; a new one has an empty group and its note. NULL: no memory. */
+/* The one of that key, maybe `guess`; a new one has an empty group and its note. NULL: no memory. */
 static struct gw_series *get(struct gw_streams *st, struct gw_series_table *t, struct gw_series_group *g,
+                             struct gw_series *guess,
                              bool (*note)(void *note, const struct gw_batch *b, uint32_t index, void *arg),
                              const struct gw_batch *b, uint32_t index)
 {
-    struct gw_series *s = st->key.failed ? NULL : gw_series_get(t, g, gw_buf_slice(&st->key), 1);
     struct gw_series_group *under;
+    struct gw_series *s;
 
+    if (st->key.failed)
+        return NULL;
+    if (guess && gw_slice_eq(gw_series_key(t, guess), gw_buf_slice(&st->key)))
+        return guess;
+    s = gw_series_get(t, g, gw_buf_slice(&st->key), 1);
     if (!s)
         return NULL;
     under = gw_series_value(s);
@@ -190,14 +277,15 @@ static struct gw_series *get(struct gw_streams *st, struct gw_series_table *t, s
 static bool find_scope(struct gw_streams *st, const struct gw_batch *b, uint32_t scope)
 {
     const struct gw_scope *s = &b->scopes[scope];
+    struct gw_series *guess = st->at_scope ? st->at_scope->next : st->all.first;
 
     gw_buf_reset(&st->key);
-    put_attrs(st, &st->key, b, b->resources[s->resource].attrs);
+    (void)put_attrs(st, &st->key, b, b->resources[s->resource].attrs);
     put_text(&st->key, gw_batch_slice(b, s->name));
     put_text(&st->key, gw_batch_slice(b, s->version));
     if (st->conf.scope_attrs)
-        put_attrs(st, &st->key, b, s->attrs);
-    st->at_scope = get(st, &st->scopes, &st->all, st->conf.note_scope, b, scope);
+        (void)put_attrs(st, &st->key, b, s->attrs);
+    st->at_scope = get(st, &st->scopes, &st->all, guess, st->conf.note_scope, b, scope);
     st->scope = st->at_scope ? scope : UINT32_MAX;
     return st->at_scope != NULL;
 }
@@ -206,11 +294,11 @@ static void drop_empty_scope(struct gw_streams *st)
 {
     struct gw_series *scope = st->at_scope;
 
-    if (!scope || gw_streams_first_metric(scope))
+    if (!scope || gw_streams_first(scope))
         return;
     if (st->sweep_scope == scope) {
         st->sweep_scope = scope->next;
-        st->sweep_metric = st->sweep_scope ? gw_streams_first_metric(st->sweep_scope) : NULL;
+        st->sweep_metric = st->sweep_scope ? gw_streams_first(st->sweep_scope) : NULL;
         st->sweep_stream = st->sweep_metric ? gw_streams_first(st->sweep_metric) : NULL;
     }
     gw_series_remove(&st->scopes, scope);
@@ -221,16 +309,20 @@ static bool find_metric(struct gw_streams *st, const struct gw_batch *b, uint32_
 {
     const struct gw_metric_desc *m = &b->metrics[metric];
     uint8_t kind[] = {m->type, m->monotonic, st->conf.temporality ? m->temporality : 0};
+    struct gw_series *guess = st->at ? st->at->next : NULL;
 
     st->metric = UINT32_MAX;
-    st->at = NULL;
-    if (st->scope != m->scope && !find_scope(st, b, m->scope))
-        return false;
+    st->at = st->last = NULL;
+    if (st->scope != m->scope) {
+        if (!find_scope(st, b, m->scope))
+            return false;
+        guess = gw_streams_first(st->at_scope);
+    }
     gw_buf_reset(&st->key);
     gw_buf_put(&st->key, kind, sizeof(kind));
     put_text(&st->key, gw_batch_slice(b, m->name));
     put_text(&st->key, gw_batch_slice(b, m->unit));
-    st->at = get(st, &st->metrics, gw_series_value(st->at_scope), st->conf.note_metric, b, metric);
+    st->at = get(st, &st->metrics, gw_series_value(st->at_scope), guess, st->conf.note_metric, b, metric);
     if (!st->at) {
         drop_empty_scope(st);
         return false;
@@ -254,7 +346,7 @@ static void drop_empty_metric(struct gw_streams *st)
     }
     gw_series_remove(&st->metrics, metric);
     st->metric = UINT32_MAX;
-    st->at = NULL;
+    st->at = st->last = NULL;
     drop_empty_scope(st);
 }
 
@@ -270,27 +362,43 @@ static enum gw_stream_found add(struct gw_streams *st, struct gw_series_group *g
     return *ret ? GW_STREAM_NEW : GW_STREAM_NO_MEMORY;
 }
 
+/* By its key. */
+static enum gw_stream_found look_up(struct gw_streams *st, const struct gw_batch *b, uint32_t row, struct gw_slice more,
+                                    struct gw_series **ret)
+{
+    struct gw_series_group *g = gw_series_value(st->at);
+    uint64_t hash;
+
+    *ret = NULL;
+    gw_buf_reset(&st->key);
+    gw_buf_put_slice(&st->key, more);
+    keep_shape(gw_streams_node(st->at), b->attr[row], put_attrs(st, &st->key, b, b->attr[row]));
+    if (st->key.failed)
+        return GW_STREAM_NO_MEMORY;
+    hash = gw_hash_table(gw_buf_slice(&st->key));
+    *ret = gw_series_find(&st->points, g, gw_buf_slice(&st->key), hash);
+    return *ret ? GW_STREAM_OLD : add(st, g, hash, ret);
+}
+
 enum gw_stream_found gw_streams_get(struct gw_streams *st, const struct gw_batch *b, uint32_t row, struct gw_slice more,
                                     struct gw_series **ret)
 {
-    enum gw_stream_found found = GW_STREAM_NO_MEMORY;
-    struct gw_series_group *g;
-    uint64_t hash;
+    enum gw_stream_found found = GW_STREAM_OLD;
+    struct gw_series *guess;
 
     *ret = NULL;
     if (b->metric[row] != st->metric && !find_metric(st, b, b->metric[row]))
         return GW_STREAM_NO_MEMORY;
-    g = gw_series_value(st->at);
-    gw_buf_reset(&st->key);
-    gw_buf_put_slice(&st->key, more);
-    put_attrs(st, &st->key, b, b->attr[row]);
-    if (!st->key.failed) {
-        hash = gw_hash_table(gw_buf_slice(&st->key));
-        *ret = gw_series_find(&st->points, g, gw_buf_slice(&st->key), hash);
-        found = *ret ? GW_STREAM_OLD : add(st, g, hash, ret);
-    }
+    guess = st->last ? st->last->next : gw_streams_first(st->at);
+    if (guess && is_of(gw_streams_node(st->at), gw_series_key(&st->points, guess), b, b->attr[row], more))
+        *ret = guess;
+    else
+        found = look_up(st, b, row, more, ret);
+    st->last = *ret;
     if (!*ret)
         drop_empty_metric(st);
+    else if ((*ret)->next)
+        fetch(st, (*ret)->next);
     return found;
 }
 
@@ -298,6 +406,8 @@ void gw_streams_forget(struct gw_streams *st, struct gw_series *s)
 {
     if (st->sweep_stream == s)
         st->sweep_stream = s->next;
+    if (st->last == s)
+        st->last = NULL;
     gw_series_remove(&st->points, s);
     drop_empty_metric(st);
 }
@@ -307,7 +417,7 @@ void gw_streams_forget(struct gw_streams *st, struct gw_series *s)
 static void sweep_scope(struct gw_streams *st, struct gw_series *scope)
 {
     st->sweep_scope = scope;
-    st->sweep_metric = scope ? gw_streams_first_metric(scope) : NULL;
+    st->sweep_metric = scope ? gw_streams_first(scope) : NULL;
     st->sweep_stream = st->sweep_metric ? gw_streams_first(st->sweep_metric) : NULL;
 }
 
@@ -331,7 +441,7 @@ static void next_metric(struct gw_streams *st)
         return;
     }
     next = scope->next;
-    if (!gw_streams_first_metric(scope))
+    if (!gw_streams_first(scope))
         gw_series_remove(&st->scopes, scope);
     sweep_scope(st, next);
 }

@@ -6,6 +6,9 @@
  *   scope {resource, name, version} ─┬─ metric {name, unit, type} ─► stream {attributes} ─► stream ─► …
  *                                    └─ …                                └─ value of conf.value_bytes
  *
+ * A request mostly has the same streams in the same order as the one before, and their attributes, too: the one behind
+ * the last is looked at first, without sorting or a hash.
+ *
  * Keys hold the attributes sorted, with their types and values as they were decoded: two streams are one exactly when
  * all of that is equal.
  *
@@ -38,12 +41,13 @@ struct gw_streams_conf {
     void (*clear_note)(void *note, void *arg);
 };
 
-/** The values of series in `scopes` and `metrics`; the note follows. */
-struct gw_stream_scope {
-    struct gw_series_group metrics;
-};
-struct gw_stream_metric {
-    struct gw_series_group streams;
+enum { GW_STREAM_SHAPE = 23 };
+
+/** The value of a series in `scopes` and `metrics`; the note follows. */
+struct gw_stream_node {
+    struct gw_series_group under; /* metrics, or streams */
+    /* Of a metric: in which order the attributes of its last point stand when they are sorted, if they are few. */
+    uint8_t n_shape, shape[GW_STREAM_SHAPE];
 };
 
 struct gw_streams {
@@ -53,6 +57,7 @@ struct gw_streams {
     struct gw_buf key;               /* of what is at hand */
     uint32_t scope, metric;          /* of the view, or UINT32_MAX */
     struct gw_series *at_scope, *at; /* of that scope and metric, or NULL */
+    struct gw_series *last;          /* the stream of that metric that came last, or NULL */
     uint32_t *order;                 /* scratch for sorting attributes */
     uint32_t cap_order;
     struct gw_series *sweep_scope, *sweep_metric, *sweep_stream; /* where a sweep goes on */
@@ -87,18 +92,18 @@ void gw_streams_sweep_begin(struct gw_streams *st);
 /** Streams seen before before_ns go; looks at `most` of them. True: there are more to look at. */
 bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most);
 
-static inline struct gw_series *gw_streams_first_metric(const struct gw_series *scope)
+static inline struct gw_stream_node *gw_streams_node(struct gw_series *scope_or_metric)
 {
-    return ((const struct gw_stream_scope *)(const void *)(scope + 1))->metrics.first;
+    return gw_series_value(scope_or_metric);
 }
-static inline struct gw_series *gw_streams_first(const struct gw_series *metric)
+/** The first metric of a scope, or stream of a metric. */
+static inline struct gw_series *gw_streams_first(const struct gw_series *scope_or_metric)
 {
-    return ((const struct gw_stream_metric *)(const void *)(metric + 1))->streams.first;
+    return ((const struct gw_stream_node *)(const void *)(scope_or_metric + 1))->under.first;
 }
 static inline void *gw_streams_note(struct gw_series *scope_or_metric)
 {
-    _Static_assert(sizeof(struct gw_stream_scope) == sizeof(struct gw_stream_metric), "one place for notes");
-    return (struct gw_stream_metric *)gw_series_value(scope_or_metric) + 1;
+    return gw_streams_node(scope_or_metric) + 1;
 }
 
 #endif

@@ -38,7 +38,7 @@ static void collect(struct gw_iv_store *s)
     const struct gw_series *scope, *metric;
 
     for (scope = s->streams->all.first; scope; scope = scope->next)
-        for (metric = gw_streams_first_metric(scope); metric; metric = metric->next)
+        for (metric = gw_streams_first(scope); metric; metric = metric->next)
             for (struct gw_series *x = gw_streams_first(metric); x; x = x->next)
                 if (((const struct gw_iv_point *)gw_series_value(x))->has)
                     s->due[s->n_due++] = x;

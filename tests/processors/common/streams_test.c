@@ -8,6 +8,8 @@
 #include "batch/series_hash.h"
 #include "otlp-proto/decode.h"
 #include "otlp-proto/json.h"
+#include "tests/harness_engine.h"
+#include "tests/harness_env.h"
 
 #define A "{\"key\":\"a\",\"value\":{\"intValue\":\"1\"}}"
 #define B "{\"key\":\"b\",\"value\":{\"stringValue\":\"x\"}}"
@@ -167,11 +169,106 @@ static void a_sweep_takes_the_silent(void **state)
         (void)gw_batch_unref(batches[i]);
 }
 
+/*
+ * Scenario    two attributes that had to be sorted; then, where the stream behind is looked at first, one of them twice
+ *             in the other order than that stream has it
+ * Guarantees  it is another stream
+ */
+static void one_name_twice_in_another_order(void **state)
+{
+#define A2 "{\"key\":\"a\",\"value\":{\"intValue\":\"2\"}}"
+    static const char *const points[] = {B "," A, A "," A2, B "," A, A2 "," A};
+    struct gw_batch *b = batch_of("", "", "", points, 4);
+    struct gw_credit credit;
+    struct gw_streams st;
+    struct gw_series *first;
+
+    (void)state;
+    open_streams(&st, &credit, 100);
+    first = get(&st, b, 0, GW_STREAM_NEW);
+    (void)get(&st, b, 1, GW_STREAM_NEW);
+    assert_ptr_equal(get(&st, b, 2, GW_STREAM_OLD), first);
+    (void)get(&st, b, 3, GW_STREAM_NEW);
+    gw_streams_free(&st);
+    (void)gw_batch_unref(b);
+}
+
+enum { N_NAMES = 3, N_VALUES = 2, MAX_ATTRS = 4, N_ROWS = 400 };
+
+/*
+ * Attributes of a point as digits, name × 2 + value each, as they stand. `what`: those of one name together, in the
+ * order of the names.
+ */
+static void random_point(uint64_t *seed, char *text, size_t size, char what[MAX_ATTRS + 1])
+{
+    unsigned n = (unsigned)(gw_test_random(seed) % (MAX_ATTRS + 1)), codes[MAX_ATTRS];
+    size_t len = 0, n_what = 0;
+
+    *text = 0;
+    for (unsigned i = 0; i < n; i++) {
+        codes[i] = (unsigned)(gw_test_random(seed) % (N_NAMES * N_VALUES));
+        len += (size_t)snprintf(text + len, size - len, "%s{\"key\":\"%c\",\"value\":{\"intValue\":\"%u\"}}",
+                                i ? "," : "", "abc"[codes[i] / N_VALUES], codes[i] % N_VALUES);
+    }
+    for (unsigned name = 0; name < N_NAMES; name++)
+        for (unsigned i = 0; i < n; i++)
+            if (codes[i] / N_VALUES == name)
+                what[n_what++] = (char)('0' + codes[i]);
+    what[n_what] = 0;
+}
+
+/* Any streams in any order, attributes in any order, some twice: the one at hand is the one that came with the same. */
+static void one_seed(uint64_t seed)
+{
+    static char texts[N_ROWS][400], whats[N_ROWS][MAX_ATTRS + 1];
+    static const char *points[N_ROWS];
+    struct gw_series *of[N_ROWS];
+    struct gw_credit credit;
+    struct gw_streams st;
+    struct gw_batch *b;
+
+    open_streams(&st, &credit, UINT32_MAX);
+    for (unsigned i = 0; i < N_ROWS; i++) {
+        if (i % 3 == 0 && i > 20) { /* as before, so that what is looked at first is it now and then */
+            memcpy(texts[i], texts[i - 20], sizeof(texts[i]));
+            memcpy(whats[i], whats[i - 20], sizeof(whats[i]));
+        } else {
+            random_point(&seed, texts[i], sizeof(texts[i]), whats[i]);
+        }
+        points[i] = texts[i];
+    }
+    b = batch_of("", "", "", points, N_ROWS);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < N_ROWS; i++) {
+            unsigned k = 0;
+
+            if (i % 50 == 0)
+                gw_streams_begin(&st);
+            assert_true(gw_streams_get(&st, b, i, GW_SLICE("more"), &of[i]) <= GW_STREAM_NEW);
+            while (strcmp(whats[k], whats[i]) != 0)
+                k++;
+            assert_ptr_equal(of[i], of[k]);
+        }
+    for (unsigned i = 0; i < N_ROWS; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_true((of[i] == of[k]) == (strcmp(whats[i], whats[k]) == 0));
+    gw_streams_free(&st);
+    (void)gw_batch_unref(b);
+}
+
+static void streams_are_the_model_s(void **state)
+{
+    (void)state;
+    gw_test_seeds(20, one_seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_tells_streams_apart),
         cmocka_unit_test(a_sweep_takes_the_silent),
+        cmocka_unit_test(one_name_twice_in_another_order),
+        cmocka_unit_test(streams_are_the_model_s),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
