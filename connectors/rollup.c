@@ -13,7 +13,7 @@
  * A connector because it makes another signal; for metrics alone there is the processor of the same name, with the
  * same settings (processors/rollup/). docs/rollups.md has the rules of time.
  */
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/kept.h"
 
 static void consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
@@ -40,4 +40,5 @@ const struct gw_component gw_connector_rollup = {
     .consume = consume,
     .tick = gw_ru_tick,
     .drain = gw_ru_drain,
+    .keep = &gw_ru_keep,
 };

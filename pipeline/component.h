@@ -35,6 +35,7 @@ struct gw_batching;
 struct gw_storage_ops;
 struct gw_listeners;
 struct gw_keep_ops;
+struct gw_parting;
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
@@ -95,6 +96,8 @@ struct gw_component {
     const char *partition_by;
     /** Connectors with open(): by what rows that come out of it are parted among the workers; as partition_by. */
     const char *(*partitioned)(const void *conf);
+    /** The same ones, when they have partitions that stay the same: how (pipeline/parting.h). */
+    void (*parting)(const void *conf, struct gw_parting *ret);
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
     bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */

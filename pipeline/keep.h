@@ -29,6 +29,7 @@
 struct gw_ports;
 struct gw_intake;
 struct gw_err;
+struct gw_parting;
 
 #define GW_KEEP_STEP_NS 100000000ull
 
@@ -41,8 +42,20 @@ struct gw_keep_owner {
     unsigned of_parts; /* of so many that it has */
 };
 
-/** A processor's, beside component.h's. */
+/**
+ * A component's, beside component.h's: of a processor of the pipeline, or of the connector that it ends in. A connector
+ * makes another signal; what it makes is committed where the pipeline behind it ends.
+ */
 struct gw_keep_ops {
+    /**
+     * Why it cannot keep rows of that signal, parted like that among so many workers: a word. NULL: it can. No such
+     * function: only when they are parted by trace id.
+     */
+    const char *(*unfit)(const void *conf, unsigned signal, const struct gw_parting *by, unsigned n_workers);
+    /** The partitions whose rows come to it, a bit each, before begin(); `by` during the call. May be NULL. */
+    int (*parted)(void *self, const struct gw_parting *by, uint64_t partitions);
+    /** A reload must leave its settings as they are: what it has written down is of them. */
+    bool is_fixed;
     /** Once, before anything else: time comes from advance() from now on, and nothing is decided by tick or drain. */
     int (*begin)(void *self);
     /** Records of save(), in order. Those of other owners are left out. Errors: -EBADMSG, -ENOMEM. */
@@ -51,7 +64,8 @@ struct gw_keep_ops {
     int (*advance)(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
     /**
      * What was decided since the last one, or with `whole` all that is remembered: appended. *ret_oldest_ns: the time
-     * at which the oldest row came that is kept; UINT64_MAX: none is. GW_MORE: not at this moment. Errors: -ENOMEM.
+     * at which the oldest row came that is kept, or is not in what was saved; UINT64_MAX: none is. GW_MORE: not at this
+     * moment. Errors: -ENOMEM.
      */
     int (*save)(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns);
     /** When something is due; UINT64_MAX: nothing is. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client's OK means at each edge, and when the position of a pipeline behind a journal moves: in words, and as
  * metrics. */
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 static enum gw_durability level_of(const struct graph *g, const char *storage)
 {
@@ -33,6 +33,8 @@ static enum gw_durability level(const struct graph *g, const struct gw_service_p
 
     if (holds_rows(g, p))
         return GW_DURABILITY_MEMORY;
+    if (c->kind == GW_CONNECTOR && c->type->makes && c->type->keep && g->pipelines[p->index].keeping)
+        return gw_wal_syncs(g->pipelines[p->index].keeping->wal) ? GW_DURABILITY_FSYNC : GW_DURABILITY_PAGE_CACHE;
     if (c->kind == GW_CONNECTOR && c->type->makes)
         return GW_DURABILITY_MEMORY; /* as counts and sums */
     if (c->kind == GW_CONNECTOR)

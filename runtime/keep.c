@@ -7,49 +7,6 @@
 const struct gw_intake_keep_ops gw_keep_ops_of_intake = {
     .place = gw_keep_place, .begin = gw_keep_begin, .advance = gw_keep_advance, .due_ns = gw_keep_due_ns};
 
-/* ---- which pipelines -------------------------------------------------------------------------------------- */
-
-static size_t pipeline_of(const struct graph *g, const struct door *d)
-{
-    size_t i = 0;
-
-    while (strcmp(g->service->pipelines[i].id, d->pipeline) != 0)
-        i++;
-    return i;
-}
-
-/* The one processor that keeps rows, or NULL with a word why not. */
-static const struct gw_service_component *keeper_of(const struct gw_service_pipeline *p, const char **ret_why)
-{
-    const struct gw_service_component *keeper = NULL, *other = NULL;
-
-    for (size_t i = 0; i < p->n_processors; i++) {
-        if (p->processors[i]->type->keep && !keeper)
-            keeper = p->processors[i];
-        else if (p->processors[i]->type->holds)
-            other = p->processors[i];
-    }
-    *ret_why = other ? "another processor of the pipeline keeps rows, too" : NULL;
-    return keeper;
-}
-
-static const char *why_not(const struct graph *g, const struct gw_service_pipeline *p,
-                           const struct gw_service_component *journal)
-{
-    const struct pipeline *built = &g->pipelines[p->index];
-    const char *by = journal->type->partitioned ? journal->type->partitioned(journal->conf) : NULL;
-
-    if (!by || strcmp(by, "trace_id") != 0)
-        return "the journal is not partitioned by trace_id";
-    if (p->n_receivers != 1)
-        return "the pipeline has other receivers, too";
-    if (built->n_targets != 1 || built->targets[0].kind != TO_LOG)
-        return "not all exporters have a sending_queue in one storage";
-    if (p->durability == GW_DURABILITY_MEMORY)
-        return "the pipeline's durability is memory";
-    return NULL;
-}
-
 /* ---- making ----------------------------------------------------------------------------------------------- */
 
 static void make_metrics(struct keeping *k, struct gw_meter *m)
@@ -65,9 +22,9 @@ static void make_metrics(struct keeping *k, struct gw_meter *m)
                                "Read from the log of decisions at the start.", l, 1);
 }
 
-static int open_logs(struct graph *g, struct keeping *k, const char *journal, struct gw_err *err)
+static int open_logs(struct graph *g, struct keeping *k, const struct pipeline *p, const char *journal,
+                     struct gw_err *err)
 {
-    const struct pipeline *p = &g->pipelines[pipeline_of(g, k->door)];
     const struct gw_host_log what = {
         .storage = gw_edge_storage(p->targets[0].ways[0].edge), .kind = "decisions", .name = k->door->pipeline};
     char name[GW_LOG_MAX_NAME_BYTES + 1];
@@ -100,8 +57,9 @@ static int make_keeps(struct graph *g, struct keeping *k)
     return 0;
 }
 
-static int make(struct graph *g, struct door *d, const struct gw_service_component *keeper, struct gw_err *err)
+static int make(struct graph *g, struct door *d, const struct gw_keep_found *found, struct gw_err *err)
 {
+    const struct gw_service_component *keeper = found->keeper;
     struct gw_engine *e = g->engine;
     struct keeping *k = gw_arena_zalloc(&e->arena, sizeof(*k) + e->n_workers * sizeof(k->keeps[0]));
     struct gw_err why = {""};
@@ -111,14 +69,17 @@ static int make(struct graph *g, struct door *d, const struct gw_service_compone
         k->snaps = gw_arena_zalloc(&e->arena, e->n_workers * sizeof(*k->snaps));
     if (!k || !k->snaps)
         return gw_graph_no_memory(err);
+    d->keeping = k; /* from now on it is freed with the engine */
     k->door = d;
     k->processor = gw_text_keep(e, keeper->id);
-    rc = open_logs(g, k, d->from, &why);
+    k->is_connector = keeper->kind == GW_CONNECTOR;
+    k->out = g->pipelines[found->out].id;
+    k->settings = gw_settings_identity(g->service, keeper);
+    rc = k->settings ? open_logs(g, k, &g->pipelines[found->out], d->from, &why) : -ENOMEM;
     if (rc < 0)
         return gw_fail(err, rc, "pipeline %s: what %s has decided cannot be kept: %s", d->pipeline, keeper->id,
                        why.text);
     make_metrics(k, e->conf.meter);
-    d->keeping = k; /* from now on it is freed with the engine */
     return make_keeps(g, k) < 0 ? gw_graph_no_memory(err) : 0;
 }
 
@@ -129,38 +90,49 @@ static bool is_running(const struct door *d)
     return d->x.intakes[0].share != NULL;
 }
 
+/* What it wrote down is of other settings. */
+static const char *why_not_now(const struct graph *g, const struct door *d, const struct gw_keep_found *found)
+{
+    const struct keeping *k = d->keeping;
+    char *settings;
+    bool same;
+
+    if (!k)
+        return is_running(d) ? "that begins with a restart" : NULL;
+    if (strcmp(found->keeper->id, k->processor) != 0)
+        return "another processor would have to know its decisions";
+    if (k->wal != g->pipelines[found->out].targets[0].wal)
+        return "it is committed in another log";
+    if (!found->keeper->type->keep->is_fixed)
+        return NULL;
+    settings = gw_settings_identity(g->service, found->keeper);
+    same = settings && strcmp(settings, k->settings) == 0;
+    free(settings);
+    return same ? NULL : "it has other settings";
+}
+
 static int build(struct graph *g, struct door *d, struct gw_err *err)
 {
-    const struct gw_service_component *journal = gw_service_find(g->service, GW_CONNECTOR, d->from), *keeper;
-    size_t index = pipeline_of(g, d);
-    const struct gw_service_pipeline *p = &g->service->pipelines[index];
-    const char *why;
+    struct gw_keep_found found;
+    int rc = 0;
 
-    keeper = keeper_of(p, &why);
-    if (!keeper && !d->keeping)
+    gw_keep_find(g, d, &found);
+    if (!found.keeper && !d->keeping)
         return 0;
-    if (!why && keeper)
-        why = why_not(g, p, journal);
-    if (!why && d->keeping && strcmp(keeper->id, d->keeping->processor) != 0)
-        why = "another processor would have to know its decisions";
-    if (d->keeping && (!keeper || why || d->keeping->wal != g->pipelines[index].targets[0].wal))
+    if (!found.why && found.keeper)
+        found.why = why_not_now(g, d, &found);
+    if (d->keeping && (!found.keeper || found.why))
         return gw_fail(err, -ENOTSUP, "pipeline %s: what %s keeps is in its log: only a restart can change that%s%s",
-                       d->pipeline, d->keeping->processor, why ? ": " : "", why ? why : "");
-    if (!why && !d->keeping && is_running(d))
-        why = "that begins with a restart";
-    if (why) {
+                       d->pipeline, d->keeping->processor, found.why ? ": " : "", found.why ? found.why : "");
+    if (found.why) {
         gw_log(&g->engine->logger, GW_LOG_WARN, "pipeline %s: what waits in %s is in memory alone: %s", d->pipeline,
-               keeper->id, why);
+               found.keeper->id, found.why);
         return 0;
     }
-    if (!d->keeping) {
-        int rc = make(g, d, keeper, err);
-
-        if (rc < 0)
-            return rc;
-    }
-    g->pipelines[index].keeping = d->keeping;
-    return 0;
+    if (!d->keeping)
+        rc = make(g, d, &found, err);
+    g->pipelines[found.index].keeping = g->pipelines[found.out].keeping = d->keeping;
+    return rc;
 }
 
 int gw_keeps_build(struct graph *g, struct gw_err *err)
@@ -185,7 +157,7 @@ void gw_keeps_forget(struct gw_engine *e)
 
 void gw_keeps_free(struct gw_engine *e)
 {
-    for (struct door *d = e->doors; d; d = d->next)
+    for (struct door *d = e->doors; d; d = d->next) {
         for (unsigned i = 0; d->keeping && i < e->n_workers; i++) {
             struct keep *k = &d->keeping->keeps[i];
 
@@ -193,13 +165,20 @@ void gw_keeps_free(struct gw_engine *e)
             gw_buf_clear(&k->record);
             free(k->marks);
         }
+        if (d->keeping)
+            free(d->keeping->settings);
+    }
 }
 
 static struct node *node_in(const struct share *sh, const struct keep *k)
 {
-    struct chain *c = &sh->chains[pipeline_of(sh->graph, k->all->door)];
+    const struct gw_service *s = sh->graph->service;
+    struct chain *c = &sh->chains[gw_keep_pipeline(sh->graph, k->all->door->pipeline)];
 
-    c->staged = k->stage;
+    sh->chains[gw_keep_pipeline(sh->graph, k->all->out)].staged = k->stage;
+    if (k->all->is_connector)
+        return sh->joints[gw_service_find(s, GW_CONNECTOR, k->all->processor)->index * GW_N_SIGNALS +
+                          gw_signal_index(k->all->door->signal)];
     for (unsigned i = 0; i < c->n_nodes; i++)
         if (c->nodes[i].comp->type->keep)
             return &c->nodes[i];

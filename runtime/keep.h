@@ -3,7 +3,8 @@
  * What a pipeline behind a journal keeps (pipeline/keep.h), on the pipeline's side: whether it survives, where it is
  * written, and what is read after a restart.
  *
- *   keep.c          which pipelines; of each worker: its processor, over reloads
+ *   keep_find.c     which pipelines
+ *   keep.c          of each worker: its processor or connector, over reloads
  *   keep_commit.c   barrier ─► decisions' log ─► {rows, places} in the pipeline's log ─► the journal may forget
  *   keep_restore.c  places and decisions as a start finds them
  *
@@ -70,12 +71,26 @@ struct keeping {
     struct gw_wal *wal;
     struct gw_log *decisions;
     uint32_t consumer;
-    const char *processor;
+    const char *processor; /* or connector */
+    bool is_connector;
+    const char *out; /* id of the pipeline in whose log it is committed: its own, or the one behind the connector */
+    char *settings;  /* of the processor */
     struct gw_metric *records, *commits, *failed, *restored;
     _Atomic uint64_t *snaps; /* by worker: what it needs of the decisions' log; UINT64_MAX: it has not said */
     struct keep keeps[];     /* by worker */
 };
 
+/* keep_find.c */
+struct gw_keep_found {
+    const struct gw_service_component *keeper; /* NULL: there is none */
+    size_t index, out;                         /* of its pipeline; of the one in whose log it is committed */
+    const char *why;                           /* it cannot survive; or NULL */
+};
+void gw_keep_find(const struct graph *g, const struct door *d, struct gw_keep_found *ret);
+/** Its index in the graph, which has it. */
+size_t gw_keep_pipeline(const struct graph *g, const char *id);
+
+/* keep.c */
 /** After the doors are made, before the shares. Errors: err; the configuration cannot be taken. */
 int gw_keeps_build(struct graph *g, struct gw_err *err);
 /** The workers have stopped: what is staged and not on its way to the log, which the journal has. */

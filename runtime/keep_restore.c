@@ -2,6 +2,8 @@
 /* Where it goes on: the places of partitions, and the decisions that were committed with them. */
 #include "runtime/keep.h"
 
+#include "pipeline/parting.h"
+
 #include <stdlib.h>
 
 static uint64_t get64(const uint8_t *p)
@@ -122,6 +124,21 @@ static int read_decisions(const struct keep *k, const struct streams *s, const s
     return rc;
 }
 
+static int begin(const struct keep *k, uint64_t partitions)
+{
+    const struct gw_keep_ops *ops = k->node->comp->type->keep;
+    const struct gw_service_component *journal =
+        gw_service_find(k->in->share->graph->service, GW_CONNECTOR, k->all->door->from);
+    struct gw_parting by = {0};
+    int rc = 0;
+
+    if (ops->parted) {
+        journal->type->parting(journal->conf, &by);
+        rc = ops->parted(k->node->self, &by, partitions);
+    }
+    return rc < 0 ? rc : ops->begin(k->node->self);
+}
+
 int gw_keep_begin(struct gw_intake *in, const uint8_t log_id[16], uint64_t partitions,
                   const struct gw_keep_owner *owner, struct gw_err *err)
 {
@@ -129,7 +146,7 @@ int gw_keep_begin(struct gw_intake *in, const uint8_t log_id[16], uint64_t parti
     struct streams s = {.from = UINT64_MAX};
     struct gw_keep_note note;
     uint64_t lost = 0;
-    int rc = k->node->comp->type->keep->begin(k->node->self);
+    int rc = begin(k, partitions);
 
     k->partitions = partitions;
     for (uint16_t p = 0; p < GW_LOG_PARTITIONS; p++) {

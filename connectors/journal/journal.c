@@ -14,6 +14,7 @@
  * docs/journal.md says what holds.
  */
 #include "connectors/journal/journal.h"
+#include "pipeline/parting.h"
 
 #include <stdlib.h>
 
@@ -393,6 +394,18 @@ static const char *partitioned(const void *conf)
     return ((const struct journal_settings *)conf)->partition_by == BY_TRACE_ID ? "trace_id" : NULL;
 }
 
+static void parting(const void *conf, struct gw_parting *ret)
+{
+    static const enum gw_parting_by by[] = {[BY_NONE] = GW_PART_NONE,
+                                            [BY_TRACE_ID] = GW_PART_TRACE,
+                                            [BY_SERVICE] = GW_PART_SERVICE,
+                                            [BY_TENANT] = GW_PART_TENANT,
+                                            [BY_ATTRIBUTES] = GW_PART_ATTRIBUTES};
+    const struct journal_settings *s = conf;
+
+    *ret = (struct gw_parting){.by = by[s->partition_by], .attributes = s->attributes};
+}
+
 const struct gw_component gw_connector_journal = {
     .kind = GW_CONNECTOR,
     .name = "journal",
@@ -401,6 +414,7 @@ const struct gw_component gw_connector_journal = {
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE,
     .expands = 1,
     .partitioned = partitioned,
+    .parting = parting,
     .fields = fields,
     .conf_size = sizeof(struct journal_settings),
     .check = check,

@@ -88,6 +88,9 @@ const struct gw_field gw_ru_fields[] = {
                  "What comes beyond is aggregated as one series, otel.metric.overflow."),
     GW_U64_FIELD(struct gw_ru_conf, max_bytes, "max_bytes", "268435456", 4 << 20, 1e15,
                  "Memory of all that is open; what finds no room goes the same way."),
+    GW_DURATION_FIELD(struct gw_ru_conf, checkpoint_ns, "checkpoint_interval", "5s", 0, 3600 * S_NS,
+                      "Behind a journal: how often what is open is written down, as far as it has changed. After a "
+                      "crash what came since then is read again."),
     {0},
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What processor and connector have in common: rows in, results out, lives. */
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/kept.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@ const char *const gw_ru_ports[] = {"late", "dead_letter", NULL};
 
 struct self {
     struct gw_ctx ctx;
-    struct gw_ru_shared *all;
+    struct gw_ru_shared *shared, *all; /* all: where its rows go; the shared one, or the worker's own */
     struct gw_ottl *where;
     struct gw_buf keys;
     struct gw_watermark mark;
@@ -65,7 +65,8 @@ static void set_metrics(struct gw_ru_shared *all)
         all->lag->scale = 1e-9;
 }
 
-int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
+int gw_ru_state_new(struct gw_ru_shared **ret, const struct gw_ctx *ctx, const void *conf, struct gw_ru_kept *kept,
+                    struct gw_err *err)
 {
     struct gw_ru_shared *all = calloc(1, sizeof(*all));
     unsigned n = ctx->n_workers ? ctx->n_workers : 1;
@@ -75,6 +76,9 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
         return gw_fail(err, -ENOMEM, "out of memory");
     all->ctx = ctx;
     all->conf = conf;
+    all->kept = kept;
+    all->max_series = (all->conf->max_series + (kept ? n - 1 : 0)) / (kept ? n : 1);
+    all->max_bytes = all->conf->max_bytes / (kept ? n : 1);
     all->fire_at = GW_RU_N_SHARDS;
     all->mark_conf = (struct gw_watermark_conf){all->conf->time.bounded_delay_ns, all->conf->time.idle_timeout_ns};
     (void)pthread_mutex_init(&all->fire_lock, NULL);
@@ -86,7 +90,9 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
         rc |= gw_ru_shard_init(&all->shards[i], all);
     all->marks = calloc(1, sizeof(*all->marks) + n * sizeof(all->marks->of[0]));
-    if (rc < 0 || !all->marks) {
+    all->kept_of = calloc(n, sizeof(*all->kept_of));
+    if (rc < 0 || !all->marks || !all->kept_of) {
+        all->kept = NULL; /* the caller's */
         gw_ru_destroy_shared(all);
         return gw_fail(err, -ENOMEM, "out of memory");
     }
@@ -96,12 +102,46 @@ int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, 
     return 0;
 }
 
+int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err)
+{
+    struct gw_ru_shared *all = NULL;
+    int rc = gw_ru_state_new(&all, ctx, conf, NULL, err);
+
+    *ret = all;
+    return rc;
+}
+
+struct gw_ru_shared *gw_ru_state_of(void *self)
+{
+    return ((struct self *)self)->all;
+}
+
+int gw_ru_state_part(void *self, struct gw_ru_kept *kept)
+{
+    struct self *s = self;
+    struct gw_ru_shared *own;
+    struct gw_err ignored;
+    int rc = gw_ru_state_new(&own, s->shared->ctx, s->shared->conf, kept, &ignored);
+
+    if (rc < 0)
+        return rc;
+    atomic_store(&s->shared->kept_of[s->ctx.worker], own);
+    s->all = own;
+    return 0;
+}
+
 void gw_ru_destroy_shared(void *shared)
 {
     struct gw_ru_shared *all = shared;
+    unsigned n = all->ctx->n_workers ? all->ctx->n_workers : 1;
 
+    for (unsigned i = 0; all->kept_of && i < n; i++)
+        if (atomic_load(&all->kept_of[i]))
+            gw_ru_destroy_shared(atomic_load(&all->kept_of[i]));
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
         gw_ru_shard_clear(&all->shards[i], all);
+    gw_ru_kept_free(all->kept);
+    free(all->kept_of);
     (void)pthread_mutex_destroy(&all->fire_lock);
     free(all->marks);
     free(all);
@@ -207,6 +247,8 @@ static void let_late_go(struct self *s, struct gw_ru_input *in, struct gw_view *
 {
     struct gw_view late;
 
+    if (in->comes_again)
+        return; /* they went there */
     gw_metric_add(s->all->late, f->n_late);
     if (!gw_port_is_wired(out, PORT_LATE)) {
         gw_view_settle_rows(v, out->ledger, f->late, GW_DROPPED, "late", NULL);
@@ -242,6 +284,10 @@ static void watch(struct self *s, const struct gw_ru_input *in)
     uint64_t now = gw_mono_ns(s->ctx.env), at;
     bool by_ingest = s->all->conf->time.watermark == GW_RU_INGEST, active;
 
+    if (s->all->kept) {
+        gw_ru_kept_watch(s->all->kept, in->top_ns);
+        return;
+    }
     if (by_ingest || in->top_ns)
         gw_watermark_observe(&s->mark, in->v->batch->receiver, by_ingest ? in->v->batch->received_ns : in->top_ns, now);
     at = gw_watermark_of(&s->mark, &s->all->mark_conf, now, &active);
@@ -267,6 +313,8 @@ void gw_ru_consume(void *self, struct gw_view *v, struct gw_ports *out, bool pas
     struct gw_ru_input in = {.all = s->all, .v = v, .where = s->where, .keys = &s->keys, .passes_on = passes_on};
     struct fates f = {0};
 
+    in.now_ns = s->all->kept ? s->all->kept->now_ns : v->batch->received_ns;
+    in.comes_again = s->all->kept && s->all->kept->rebuilds;
     if (s->is_drained)
         wake(s);
     gw_buf_reset(&s->keys);
@@ -282,11 +330,11 @@ void gw_ru_consume(void *self, struct gw_view *v, struct gw_ports *out, bool pas
     settle(s, &in, v, &f, out);
     if (s->keys.cap > KEEP_KEYS_BYTES)
         gw_buf_clear(&s->keys);
-    if (passes_on) {
+    if (passes_on && !in.comes_again) {
         gw_emit(out, 0, v);
         return;
     }
-    gw_view_settle_all(v, out->ledger, GW_ABSORBED, "not_selected", NULL);
+    gw_view_settle_all(v, out->ledger, GW_ABSORBED, in.comes_again ? "rollup" : "not_selected", NULL);
     gw_view_clear(v);
 }
 
@@ -301,6 +349,29 @@ static void tell(struct gw_ru_shared *all, uint64_t mark_ns, uint64_t wall_ns)
     gw_metric_set(all->lag, mark_ns && wall_ns > mark_ns ? wall_ns - mark_ns : 0);
 }
 
+/* Of all workers' states: the slowest one says how far time is. */
+static void tell_kept(const struct self *s)
+{
+    struct gw_ru_shared *all = s->shared;
+    uint64_t least = UINT64_MAX, series = 0, panes = 0, bytes = 0;
+
+    for (unsigned i = 0; i < s->ctx.n_workers; i++) {
+        struct gw_ru_shared *one = atomic_load(&all->kept_of[i]);
+        uint64_t mark = one ? gw_watermarks_now(one->marks) : UINT64_MAX;
+
+        if (!one)
+            continue;
+        series += atomic_load(&one->n_series);
+        panes += atomic_load(&one->n_panes);
+        bytes += atomic_load(&one->held_bytes);
+        least = mark < least ? mark : least;
+    }
+    atomic_store(&all->n_series, series);
+    atomic_store(&all->n_panes, panes);
+    atomic_store(&all->held_bytes, bytes);
+    tell(all, least == UINT64_MAX ? 0 : least, gw_wall_ns(s->ctx.env));
+}
+
 int gw_ru_tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct self *s = self;
@@ -309,6 +380,10 @@ int gw_ru_tick(void *self, uint64_t now_ns, struct gw_ports *out)
     int rc = GW_DONE;
     bool active;
 
+    if (all->kept) {
+        tell_kept(s);
+        return GW_DONE;
+    }
     at = gw_watermark_of(&s->mark, &all->mark_conf, now_ns, &active);
     at = gw_watermarks_set(all->marks, s->ctx.worker, at, active);
     if (pthread_mutex_trylock(&all->fire_lock))
@@ -332,6 +407,8 @@ int gw_ru_drain(void *self, struct gw_ports *out)
     struct gw_ru_shared *all = s->all;
     int rc = GW_DONE;
 
+    if (all->kept)
+        return GW_DONE; /* it is in the log */
     (void)pthread_mutex_lock(&all->fire_lock);
     if (!s->is_drained) {
         s->is_drained = true;
@@ -358,10 +435,10 @@ void gw_ru_destroy(void *self)
 
     if (!s)
         return;
-    (void)pthread_mutex_lock(&s->all->fire_lock);
-    s->all->n_instances--;
-    s->all->n_drained -= s->is_drained;
-    (void)pthread_mutex_unlock(&s->all->fire_lock);
+    (void)pthread_mutex_lock(&s->shared->fire_lock);
+    s->shared->n_instances--;
+    s->shared->n_drained -= s->is_drained;
+    (void)pthread_mutex_unlock(&s->shared->fire_lock);
     gw_ottl_free(s->where);
     gw_buf_clear(&s->keys);
     free(s);
@@ -380,10 +457,13 @@ int gw_ru_create(void **ret, const struct gw_ctx *ctx, const void *conf, struct 
     if (!s)
         return gw_fail(err, -ENOMEM, "out of memory");
     s->ctx = *ctx;
-    s->all = ctx->shared;
-    (void)pthread_mutex_lock(&s->all->fire_lock);
-    s->all->n_instances++;
-    (void)pthread_mutex_unlock(&s->all->fire_lock);
+    s->shared = ctx->shared;
+    s->all = atomic_load(&s->shared->kept_of[ctx->worker]);
+    if (!s->all)
+        s->all = s->shared;
+    (void)pthread_mutex_lock(&s->shared->fire_lock);
+    s->shared->n_instances++;
+    (void)pthread_mutex_unlock(&s->shared->fire_lock);
     *ret = s;
     gw_buf_init(&s->keys, MAX_KEYS_BYTES);
     s->where_failed = gw_meter_get(ctx->meter, GW_COUNTER, "staunch_rollup_where_failed_items",

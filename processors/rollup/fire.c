@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "processors/rollup/fire.h"
+#include "processors/rollup/kept.h"
 
 enum { MAX_BODY_BYTES = 1 << 30, CUT_BYTES = 1 << 20, POINT_BYTES = 200 };
 
@@ -66,6 +67,12 @@ static struct gw_ru_result *result_of(struct gw_ru_fire *f, struct gw_ru_series 
     return gw_ru_result_new(f, &span);
 }
 
+/* What ended until then was told. Partitions of a journal may be at different places, after a start. */
+static uint64_t fired_ns(const struct gw_ru_fire *f, const struct gw_ru_series *x)
+{
+    return f->all->kept ? f->all->kept->fired_ns[x->partition] : f->s->fired_ns;
+}
+
 /*
  * A pane goes into every window that it is part of and that is due and was not before, or is told early. Panes are
  * merged from the oldest on, so that a sum does not depend on the order in which they were made.
@@ -80,7 +87,7 @@ static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pa
          end += w->slide_ns) {
         struct gw_ru_result *r;
 
-        if (end + w->lateness_ns <= f->s->fired_ns)
+        if (end + w->lateness_ns <= fired_ns(f, x))
             continue;
         r = result_of(f, x, window, end, first);
         if (r)
@@ -182,9 +189,8 @@ static int cut(void *arg, struct gw_slice body, uint32_t points)
 {
     struct gw_ru_fire *f = arg;
 
-    (void)points;
     gw_buf_put_slice(&f->bodies, body);
-    gw_buf_put(&f->lengths, &body.n, sizeof(body.n));
+    gw_buf_put(&f->lengths, &(struct gw_ru_body){.bytes = body.n, .points = points}, sizeof(struct gw_ru_body));
     return gw_buf_error(&f->bodies) ? gw_buf_error(&f->bodies) : gw_buf_error(&f->lengths);
 }
 
@@ -327,7 +333,7 @@ static int fire_shard(struct gw_ru_fire *f, bool *ret)
         return gw_buf_error(&f->results) ? gw_buf_error(&f->results) : -ENOMEM;
     gw_ru_emit_reserve(f);
     n = f->results.n / sizeof(struct gw_ru_result);
-    *ret = n == 0 || gw_has_room(f->out, (uint32_t)n * all->n_specs, n * POINT_BYTES * all->n_specs);
+    *ret = n == 0 || all->kept || gw_has_room(f->out, (uint32_t)n * all->n_specs, n * POINT_BYTES * all->n_specs);
     if (!*ret)
         return 0;
     if (n > 1)
@@ -348,12 +354,14 @@ static int fire_shard(struct gw_ru_fire *f, bool *ret)
 /* Behind the lock: whoever is behind may take its time. */
 static int emit(struct gw_ru_fire *f)
 {
-    const size_t *lengths = (const size_t *)(const void *)f->lengths.p;
+    const struct gw_ru_body *bodies = (const struct gw_ru_body *)(const void *)f->lengths.p;
     const uint8_t *at = f->bodies.p;
     int rc = 0;
 
-    for (size_t i = 0; i < f->lengths.n / sizeof(*lengths); at += lengths[i++]) {
-        int one = gw_mw_emit(f->out, NULL, (struct gw_slice){at, lengths[i]}, "rollup", f->wall_ns);
+    if (f->all->kept)
+        return gw_ru_kept_put(f->all->kept, &f->bodies, &f->lengths);
+    for (size_t i = 0; i < f->lengths.n / sizeof(*bodies); at += bodies[i++].bytes) {
+        int one = gw_mw_emit(f->out, NULL, (struct gw_slice){at, bodies[i].bytes}, "rollup", f->wall_ns);
 
         rc = rc ? rc : one;
     }
@@ -388,6 +396,8 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
     gw_buf_clear(&f.id);
     gw_buf_clear(&f.bodies);
     gw_buf_clear(&f.lengths);
+    if (rc < 0 && all->kept)
+        all->kept->failed = true; /* nothing of it is committed */
     if (rc < 0)
         gw_log(&all->ctx->logger, GW_LOG_ERROR, "results could not be written: %s", strerror(-rc));
     if (had_room)

@@ -35,7 +35,7 @@ struct gw_ru_fire {
     struct gw_heap heap; /* of those: what several panes come to */
     struct gw_mw w;
     struct gw_buf attrs, text, id;
-    struct gw_buf bodies, lengths; /* requests, one behind the other, and how long they are (size_t) */
+    struct gw_buf bodies, lengths; /* requests, one behind the other, and struct gw_ru_body of each */
 };
 
 /** A window of a series as it is now. */

@@ -5,7 +5,7 @@
 
 #include "core/hash.h"
 #include "otlp-proto/wire.h"
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/kept.h"
 #include "values/value.h"
 
 /* KeyValue { key: "otel.metric.overflow", value: { bool_value: true } } */
@@ -247,13 +247,14 @@ static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct g
 }
 
 /* A span belongs to the time of its end, when it could be told at the earliest. */
-static uint64_t time_of(const struct gw_batch *b, uint32_t row)
+static uint64_t time_of(const struct gw_ru_input *in, uint32_t row)
 {
+    const struct gw_batch *b = in->v->batch;
     uint64_t at = b->signal == GW_TRACES ? b->end_ns[row] : b->time_ns[row];
 
     if (at == 0 && b->signal == GW_LOGS)
         at = b->observed_ns[row];
-    return at ? at : b->received_ns;
+    return at ? at : in->now_ns;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
@@ -270,12 +271,12 @@ static bool is_selected(struct gw_ru_input *in, uint32_t row)
     return yes;
 }
 
-static void refuse_future(struct gw_view *v, uint32_t row, uint64_t at, struct gw_ports *out)
+static void refuse_future(struct gw_view *v, uint32_t row, uint64_t ahead_ns, struct gw_ports *out)
 {
     char text[160];
 
     (void)snprintf(text, sizeof(text), "its time is %llu ms ahead of the clock here",
-                   (unsigned long long)((at - v->batch->received_ns) / 1000000));
+                   (unsigned long long)(ahead_ns / 1000000));
     gw_reject_row(out, v, row,
                   &(struct gw_reject){.rule = "timestamp_future", .field = "time_unix_nano", .message = text});
 }
@@ -331,19 +332,20 @@ static void turn_round(struct gw_ru_input *in)
 static bool look_at(struct gw_ru_input *in, struct gw_view *v, uint32_t row, struct gw_ports *out,
                     struct gw_ru_row *ret)
 {
-    uint64_t at = time_of(v->batch, row);
+    uint64_t at = time_of(in, row);
     const char *why;
 
     if (!is_selected(in, row))
         return false;
-    if (at > v->batch->received_ns && at - v->batch->received_ns > in->all->conf->time.max_future_ns) {
-        refuse_future(v, row, at, out);
+    if (at > in->now_ns && at - in->now_ns > in->all->conf->time.max_future_ns) {
+        if (!in->comes_again)
+            refuse_future(v, row, at - in->now_ns, out);
         return false;
     }
     why = value_of(in, row, &ret->value);
     if (!why && !ret->value.is_int && isnan(ret->value.d))
         why = "nan";
-    if (why && in->passes_on)
+    if (why && (in->passes_on || in->comes_again))
         return false;
     if (why) {
         gw_view_settle_row(v, out->ledger, row, GW_DROPPED, why, NULL);
@@ -374,6 +376,11 @@ bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out)
         if (in->keys->failed)
             return false;
         r->key_bytes = (uint32_t)in->keys->n - r->key_at;
+        if (in->comes_again &&
+            gw_ru_kept_covers(in->all->kept, (struct gw_slice){in->keys->p + r->key_at, r->key_bytes})) {
+            before = NULL;
+            continue;
+        }
         in->n_rows++;
         before = r;
     }
@@ -388,7 +395,9 @@ bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r)
     struct gw_ru_key_parts p = gw_ru_key_split((struct gw_slice){in->keys->p + r->key_at, r->key_bytes});
     size_t metric_at = (size_t)(p.metric.p - in->keys->p), at = in->keys->n, part;
 
-    if (gw_buf_reserve(in->keys, p.metric.n + 12 + sizeof(overflow)) < 0)
+    if (in->all->kept)
+        r->partition = gw_ru_kept_partition(in->all->kept, (struct gw_slice){in->keys->p + r->key_at, r->key_bytes});
+    if (gw_buf_reserve(in->keys, p.metric.n + 12 + sizeof(overflow) + GW_RU_PARTITION_BYTES) < 0)
         return false;
     end_part(in->keys, begin_part(in->keys));
     end_part(in->keys, begin_part(in->keys));
@@ -396,6 +405,8 @@ bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r)
     gw_buf_put(in->keys, in->keys->p + metric_at, p.metric.n);
     end_part(in->keys, part);
     gw_buf_put(in->keys, overflow, sizeof(overflow) - 1);
+    if (in->all->kept)
+        gw_ru_kept_name_partition(in->keys, r->partition);
     r->key_at = (uint32_t)at;
     r->key_bytes = (uint32_t)(in->keys->n - at);
     enlist(in, r);

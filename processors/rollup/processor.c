@@ -12,7 +12,7 @@
  * (histograms, summaries, counters that go on from their start), pass untouched. Spans and log records become metrics
  * in the connector of the same name. docs/rollups.md has the rules of time.
  */
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/kept.h"
 
 static void consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
@@ -39,4 +39,5 @@ const struct gw_component gw_processor_rollup = {
     .consume = consume,
     .tick = gw_ru_tick,
     .drain = gw_ru_drain,
+    .keep = &gw_ru_keep,
 };

@@ -65,7 +65,7 @@ struct gw_ru_conf {
     struct gw_ru_time time;
     struct gw_ru_emit emit;
     struct gw_list windows, aggregates;
-    uint64_t allowed_lateness_ns, max_series, max_bytes;
+    uint64_t allowed_lateness_ns, max_series, max_bytes, checkpoint_ns;
     const char *where, *name, *unit;
 };
 
@@ -119,8 +119,9 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret);
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
 struct gw_ru_pane {
-    uint64_t id;      /* window << 56 | number; of a session: of the stretch of max_size that it lies in */
-    uint64_t state[]; /* plan.state_bytes (series/aggregate.h), then tail_bytes of a tail */
+    uint64_t id; /* window << 56 | number; of a session: of the stretch of max_size that it lies in */
+    uint64_t
+        state[]; /* plan.state_bytes (series/aggregate.h), then tail_bytes of a tail; kept: a word, has it changed */
 };
 
 /** What a pane has besides, when there are early results (changes), and when there are sessions (all). */
@@ -155,6 +156,8 @@ struct gw_ru_series { /* an item of slabs */
     uint32_t key_bytes;
     uint32_t panes; /* a chain of items by their links; the one that came last is first; sessions from the latest on */
     uint32_t told;  /* another */
+    uint32_t changed_at; /* kept: its place in the shard's `changed`, + 1 */
+    uint8_t partition;   /* kept */
 };
 
 struct gw_ru_shard {
@@ -167,6 +170,8 @@ struct gw_ru_shard {
         uint32_t tag, series;
     } * slots;
     uint32_t n_slots, n;
+    uint32_t *changed; /* kept: series that have, 0: it is gone */
+    uint32_t n_changed, cap_changed;
     uint64_t fired_ns;   /* all windows that end (with lateness) until then have left */
     uint64_t told_bytes; /* of the budget, that are part of held_bytes */
 };
@@ -175,9 +180,11 @@ struct gw_ru_row {
     uint64_t hash, time_ns;
     struct gw_agg_number value;
     uint32_t row, key_at, key_bytes, next; /* next: of the same shard, + 1 */
+    uint8_t partition;                     /* of an overflow's, kept */
 };
 
 enum gw_ru_fate { GW_RU_TAKEN, GW_RU_LATE, GW_RU_FULL };
+struct gw_ru_kept; /* kept.h */
 
 struct gw_ru_shared {
     const struct gw_ctx *ctx;
@@ -191,6 +198,10 @@ struct gw_ru_shared {
     const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;
     struct gw_agg_plan plan;
+    uint64_t max_series, max_bytes;
+    struct gw_ru_kept *kept; /* behind a journal: one state a worker, which survives; else NULL */
+    /* Of what create_shared made: those, by worker; the rest of it rests then. */
+    _Atomic(struct gw_ru_shared *) *kept_of;
     struct gw_watermark_conf mark_conf;
     struct gw_watermarks *marks;
     pthread_mutex_t fire_lock; /* of what follows */
@@ -204,6 +215,15 @@ struct gw_ru_shared {
 };
 
 int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all);
+/** That series, also a new one; 0: no memory. Whether there may be one more is the caller's affair. */
+uint32_t gw_ru_series_get(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
+                          const uint8_t *key, uint8_t partition);
+/** Its pane, also a new one: there is room (gw_slabs_reserve). */
+struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id);
+static inline uint64_t *gw_ru_pane_changed(const struct gw_ru_shared *all, struct gw_ru_pane *p)
+{
+    return &p->state[(all->plan.state_bytes + all->tail_bytes) / sizeof(uint64_t)];
+}
 void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all);
 /** Under its lock: the row goes into a pane of every window that is still open at that watermark. */
 enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
@@ -271,8 +291,9 @@ struct gw_ru_input {
     struct gw_ru_row *rows;
     uint32_t n_rows;
     uint32_t heads[GW_RU_N_SHARDS]; /* row + 1 */
-    bool passes_on;
-    uint64_t top_ns; /* the latest time of a row that is not in the future */
+    bool passes_on, comes_again;    /* again: rows that were consumed before the last start */
+    uint64_t now_ns;                /* when they came in */
+    uint64_t top_ns;                /* the latest time of a row that is not in the future */
     uint64_t n_where_failed;
 };
 /** False: no memory. */
@@ -290,6 +311,13 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
 
 /* ---- the component (engine.c) --------------------------------------------------------------------------------- */
 
+/** kept: of one of n_workers, and its share of the limits. */
+int gw_ru_state_new(struct gw_ru_shared **ret, const struct gw_ctx *ctx, const void *conf, struct gw_ru_kept *kept,
+                    struct gw_err *err);
+/** What the parts of the component behind a journal call an instance. */
+struct gw_ru_shared *gw_ru_state_of(void *self);
+/** From now on the worker has a state of its own, which the shared one owns. */
+int gw_ru_state_part(void *self, struct gw_ru_kept *kept);
 int gw_ru_create_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
 void gw_ru_destroy_shared(void *shared);
 int gw_ru_create(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);

@@ -5,13 +5,14 @@
 
 #include "core/hash.h"
 #include "pipeline/host.h"
-#include "processors/rollup/rollup.h"
+#include "processors/rollup/kept.h"
 
 enum { FIRST_SLOTS = 64, MALLOC_BYTES = 16 /* what malloc takes beside */ };
 
 static uint32_t pane_bytes(const struct gw_ru_shared *all)
 {
-    return (uint32_t)sizeof(struct gw_ru_pane) + all->plan.state_bytes + all->tail_bytes;
+    return (uint32_t)sizeof(struct gw_ru_pane) + all->plan.state_bytes + all->tail_bytes +
+           (all->kept ? (uint32_t)sizeof(uint64_t) : 0);
 }
 
 /* Slabs of an eighth of the usual size: there are three pools in each of many shards, and their last slabs are half
@@ -29,7 +30,7 @@ static void init_slabs(struct gw_ru_shard *s, uint32_t bytes_of_pane, uint32_t b
 
 int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all)
 {
-    s->budget = (struct gw_budget){.max_bytes = all->conf->max_bytes / GW_RU_N_SHARDS,
+    s->budget = (struct gw_budget){.max_bytes = all->max_bytes / GW_RU_N_SHARDS,
                                    .process = all->ctx->host ? all->ctx->host->memory : NULL};
     init_slabs(s, pane_bytes(all), (uint32_t)sizeof(struct gw_ru_told) + all->told_bytes);
     return pthread_mutex_init(&s->lock, NULL) ? -ENOMEM : 0;
@@ -55,8 +56,10 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
         gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
         free(x->key);
     }
-    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots) + s->charged_bytes);
+    gw_budget_give(&s->budget,
+                   s->n_slots * sizeof(*s->slots) + s->charged_bytes + s->cap_changed * sizeof(*s->changed));
     free(s->slots);
+    free(s->changed);
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->told);
@@ -171,6 +174,8 @@ void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
     while (s->slots[at].series != series)
         at = (at + 1) & mask;
     empty_slot(s, at);
+    if (x->changed_at)
+        s->changed[x->changed_at - 1] = 0;
     gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
     free(x->key);
     gw_slabs_give(&s->series, series);
@@ -235,7 +240,7 @@ uint32_t gw_ru_pane_take(struct gw_ru_shared *all, struct gw_ru_shard *s, uint64
     struct gw_ru_pane *p = gw_ru_pane_at(s, item);
 
     p->id = id;
-    memset(p->state, 0, all->plan.state_bytes + all->tail_bytes);
+    memset(p->state, 0, pane_bytes(all) - sizeof(*p));
     atomic_fetch_add_explicit(&all->n_panes, 1, memory_order_relaxed);
     return item;
 }
@@ -252,11 +257,16 @@ static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *
                                   unsigned window, uint64_t ns, uint64_t mark_ns)
 {
     const struct gw_ru_window *w = &all->windows[window];
-    uint64_t id = (uint64_t)window << 56 | ns / w->pane_ns;
-    uint32_t item;
 
     if (w->type == GW_RU_SESSION)
         return gw_ru_session_of(all, s, x, window, ns, mark_ns);
+    return gw_ru_pane_get(all, s, x, (uint64_t)window << 56 | ns / w->pane_ns);
+}
+
+struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
+{
+    uint32_t item;
+
     for (item = x->panes; item; item = gw_ru_next(&s->panes, item))
         if (gw_ru_pane_at(s, item)->id == id)
             return gw_ru_pane_at(s, item);
@@ -266,22 +276,71 @@ static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *
     return gw_ru_pane_at(s, item);
 }
 
+uint32_t gw_ru_series_get(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
+                          const uint8_t *key, uint8_t partition)
+{
+    uint32_t series = find(s, key, r->key_bytes, r->hash);
+
+    if (series)
+        return series;
+    series = add(s, key, r->key_bytes, r->hash);
+    if (!series)
+        return 0;
+    atomic_fetch_add(&all->n_series, 1);
+    series_at(s, series)->partition = partition;
+    return series;
+}
+
+/* ---- what has changed ----------------------------------------------------------------------------------------- */
+
+/* Room for one more. */
+static bool reserve_change(struct gw_ru_shard *s)
+{
+    uint32_t cap = s->cap_changed ? 2 * s->cap_changed : FIRST_SLOTS, *more;
+
+    if (s->n_changed < s->cap_changed)
+        return true;
+    if (!gw_budget_take(&s->budget, (cap - s->cap_changed) * sizeof(*more)))
+        return false;
+    more = realloc(s->changed, cap * sizeof(*more));
+    if (!more) {
+        gw_budget_give(&s->budget, (cap - s->cap_changed) * sizeof(*more));
+        return false;
+    }
+    s->changed = more;
+    s->cap_changed = cap;
+    return true;
+}
+
+static void note_change(struct gw_ru_shard *s, uint32_t series)
+{
+    struct gw_ru_series *x = series_at(s, series);
+
+    if (x->changed_at)
+        return;
+    s->changed[s->n_changed++] = series;
+    x->changed_at = s->n_changed;
+}
+
 /* All or nothing: a row that found room in one window and not in another would be counted twice, or never. */
 static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r, const uint8_t *key,
                      bool is_overflow, uint32_t *ret)
 {
     *ret = find(s, key, r->key_bytes, r->hash);
-    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0)
+    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0 || (all->kept && !reserve_change(s)))
         return false;
     if (*ret)
         return true;
-    if (atomic_fetch_add(&all->n_series, 1) >= all->conf->max_series && !is_overflow) {
+    if (atomic_fetch_add(&all->n_series, 1) >= all->max_series && !is_overflow) {
         atomic_fetch_sub(&all->n_series, 1);
         return false;
     }
     *ret = add(s, key, r->key_bytes, r->hash);
     if (!*ret)
         atomic_fetch_sub(&all->n_series, 1);
+    else if (all->kept)
+        series_at(s, *ret)->partition =
+            is_overflow ? r->partition : gw_ru_kept_partition(all->kept, gw_slice_of(key, r->key_bytes));
     return *ret != 0;
 }
 
@@ -302,12 +361,16 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     value.i = r->value.i;
     if (all->plan.has_big)
         gw_ru_shard_charge(s);
+    if (all->kept)
+        note_change(s, series);
     for (unsigned i = 0; i < all->n_windows; i++) {
         struct gw_ru_pane *p;
 
         if (!gw_ru_is_open(&all->windows[i], r->time_ns, mark_ns))
             continue;
         p = pane_of(all, s, series_at(s, series), i, r->time_ns, mark_ns);
+        if (all->kept)
+            *gw_ru_pane_changed(all, p) = 1;
         if (gw_agg_add(&all->plan, p->state, &s->heap, &value) < 0)
             gw_metric_add(all->lost, 1);
         if (all->tail_bytes)
