@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the branch conditions of log/, of what settles rows, or of tail sampling round one by one; tests must notice.
+"""Turn the branch conditions of log/, of what settles rows, of tail sampling, or of rollup round one by one; tests must notice.
 
-    mutate.py BUILD log|settling|policies|sampler [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
+    mutate.py BUILD log|settling|policies|sampler|keeps|rollup [--sample N] [--seed S] [--again OUTPUT] [--jobs N] [--least PERCENT] [--tests] [FILE...]
 
 Each condition of an if, while, for or ?: gets a number in copies of the files below BUILD/mutants, and the test programs of
 a release build are linked with those once: which condition is turned round is an environment variable (tools/mutant.c). The
@@ -57,6 +57,22 @@ def sampler_files():
     """tail_sampling but for its policies."""
     names = ["adopt", "group", "links", "metrics", "reasons", "release", "sampler", "tail_sampling", "take"]
     return {"processors/common/traces_pieces.c": None, **{f"processors/tail_sampling/{n}.c": None for n in names}}
+
+
+def keeps_files():
+    """What survives a crash behind a journal."""
+    names = ["runtime/keep", "runtime/keep_commit", "runtime/keep_restore", "queue/stage", "connectors/journal/keep", "processors/common/kept",
+             "processors/common/slots", "processors/common/due", "processors/tail_sampling/kept", "processors/tail_sampling/step"]
+    return {f"{n}.c": None for n in names}
+
+
+def rollup_files():
+    return {str(f.relative_to(ROOT)): None for f in sorted((ROOT / "processors/rollup").glob("*.c"))}
+
+
+def rollup_tests():
+    files = [f for d in ("processors", "connectors") for f in sorted((ROOT / f"tests/{d}").glob("rollup*_test.c")) + sorted((ROOT / f"tests/{d}/rollup").glob("*_test.c"))]
+    return [(str(f.relative_to(ROOT / "tests"))[:-2].replace("/", "_"), [], {}) for f in files]
 
 
 # files, tests: program, arguments, environment
@@ -123,6 +139,18 @@ GROUPS = {
         ("processors_tail_sampling_sampler_sim_test", [], {}),
         ("processors_tail_sampling_sampler_engine_test", [], {}),
     ]),
+    "keeps": (keeps_files, [
+        ("connectors_journal_keep_test", [], {}),
+        ("processors_common_traces_order_test", [], {}),
+        ("processors_common_traces_test", [], {}),
+        ("processors_tail_sampling_kept_test", [], {}),
+        ("processors_tail_sampling_step_test", [], {}),
+        ("queue_stage_test", [], {}),
+        ("runtime_keep_test", [], {}),
+        ("sim_tail_crash_sim_test", [], {"GW_SIM_SEEDS": "6"}),
+        ("sim_tail_oracle_sim_test", [], {"GW_SIM_SEEDS": "12"}),
+    ]),
+    "rollup": (rollup_files, rollup_tests()),
 }
 
 

@@ -141,6 +141,12 @@ struct gw_trace *gw_due_next(struct gw_due *d, uint64_t now_ns)
     }
 }
 
+/* Of ticks some of which are in a far list still. */
+static bool begins_block(const struct gw_due *d, uint64_t tick)
+{
+    return tick % GW_DUE_NEAR == 0 && d->lists[GW_DUE_NEAR + tick / GW_DUE_NEAR % GW_DUE_FAR];
+}
+
 uint64_t gw_due_when(const struct gw_due *d)
 {
     uint64_t end = d->cursor + GW_DUE_NEAR;
@@ -150,7 +156,7 @@ uint64_t gw_due_when(const struct gw_due *d)
     if (d->n_near == 0)
         return (end - d->cursor % GW_DUE_NEAR) * d->tick_ns; /* the next block */
     for (uint64_t tick = d->cursor; tick < end; tick++)
-        if (d->lists[tick % GW_DUE_NEAR])
+        if (d->lists[tick % GW_DUE_NEAR] || (tick > d->cursor && begins_block(d, tick)))
             return tick * d->tick_ns;
     return d->cursor * d->tick_ns;
 }
