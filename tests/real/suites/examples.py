@@ -139,6 +139,21 @@ def span_metrics():
     shutil.rmtree(d)
 
 
+def anomaly():
+    d = pathlib.Path(tempfile.mkdtemp())
+    q = ExportMetricsServiceRequest()
+    data = q.resource_metrics.add().scope_metrics.add().metrics.add(name="queue.length").gauge
+    for i in range(60):
+        data.data_points.add(time_unix_nano=NOW + i, as_int=100 + i % 7 if i != 50 else 4711)
+    with Example("anomaly.yaml", {"METRICS": str(d / "metrics.json")}) as gw:
+        status, _, answer = post("http://127.0.0.1:4318/v1/metrics", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        equal(status, 200, f"anomaly.yaml: {answer!r}")
+        wait_for("anomaly.yaml: a score", 10, contains(d / "metrics.json", "anomaly.score"))
+        equal((d / "metrics.json").read_text().count("anomaly.score"), 1, "anomaly.yaml: points with a score")
+        gw.stop()
+    shutil.rmtree(d)
+
+
 def temporality():
     d = pathlib.Path(tempfile.mkdtemp())
     q = ExportMetricsServiceRequest()
@@ -356,7 +371,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"rollup.yaml": rollup, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"anomaly.yaml": anomaly, "rollup.yaml": rollup, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal, "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}

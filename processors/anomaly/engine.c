@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "processors/anomaly/anomaly.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pipeline/host.h"
+
+enum { SWEEP_STEP = 16384, NO_RECORDED_VALUE = 1 };
+#define SWEEP_NS (UINT64_C(60) * 1000000000)
+
+static const char *const methods[] = {"ewma", "median", "holt_winters", NULL};
+static const char *const annotations[] = {"anomalous", "all", "none", NULL};
+static const char *const verdicts[GW_AN_N_VERDICTS] = {[GW_AN_PASSED] = "passed",
+                                                       [GW_AN_NO_ROOM] = "no_room",
+                                                       [GW_AN_LEARNING] = "learning",
+                                                       [GW_AN_USUAL] = "usual",
+                                                       [GW_AN_UNUSUAL] = "anomalous"};
+
+#define C struct gw_an_season
+static const struct gw_field season_fields[] = {
+    GW_DURATION_FIELD(C, length, "length", "24h", 1000, 1e17, "holt_winters: after which time things repeat."),
+    GW_U64_FIELD(C, slots, "slots", "24", 2, 10000, "holt_winters: how many parts of it are told apart."),
+    {0},
+};
+#undef C
+#define C struct gw_an_conf
+const struct gw_field gw_an_fields[] = {
+    GW_STRING_FIELD(C, where, "where", "", "An OTTL condition of data points; the others pass. None: all."),
+    GW_ENUM_FIELD(
+        C, method, "method", "ewma", methods,
+        "What is usual: ewma (mean and deviation, weighted by age), median (and median absolute deviation) or "
+        "holt_winters (level, trend and season)."),
+    GW_F64_FIELD(C, threshold, "threshold", "4", 0, 1e9, "A point that many deviations off is anomalous."),
+    GW_U64_FIELD(C, warmup, "warmup", "30", 1, UINT32_MAX, "Points of a series that only teach, before one is judged."),
+    GW_F64_FIELD(C, alpha, "alpha", "0.1", 0.001, 1, "Weight of the newest point."),
+    GW_F64_FIELD(C, beta, "beta", "0.01", 0, 1, "holt_winters: weight of the newest slope in the trend."),
+    GW_F64_FIELD(C, gamma, "gamma", "0.1", 0, 1, "holt_winters: weight of the newest point in its slot of the season."),
+    GW_F64_FIELD(C, min_deviation, "min_deviation", "0.01", 0, 1e9,
+                 "What varies less than this part of what is expected is taken to vary as much."),
+    GW_BLOCK_FIELD(C, season, "season", season_fields, "What holt_winters learns."),
+    GW_DURATION_FIELD(C, max_stale, "max_stale", "1h", 1, 1e18,
+                      "Series of which no point came for that long are forgotten, which is looked at once a minute."),
+    GW_U64_FIELD(C, max_series, "max_series", "1000000", 1, UINT32_MAX,
+                 "Most series that are remembered, of all workers; points of others pass."),
+    GW_ENUM_FIELD(C, annotate, "annotate", "anomalous", annotations,
+                  "Which points get anomaly.score and anomaly.expected."),
+    {0},
+};
+#undef C
+
+void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_an_conf *c = conf;
+    const struct gw_node *at = gw_node_get(node, "season");
+
+    if (c->season.length < c->season.slots)
+        gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : NULL, "season: slots of less than a nanosecond");
+}
+
+/* ---- judging ---------------------------------------------------------------------------------------------- */
+
+static bool is_selected(struct gw_an_engine *e, const struct gw_view *v, uint32_t row)
+{
+    struct gw_err ignored;
+    bool yes = true;
+
+    if (e->where && gw_ottl_test(e->where, v, row, row, &yes, &ignored) < 0) {
+        gw_metric_add(e->where_failed, 1);
+        return false;
+    }
+    return yes;
+}
+
+/* Gauges and deltas: totals go on from their start, and say little. */
+static bool number_of(const struct gw_batch *b, uint32_t row, double *ret)
+{
+    const struct gw_metric_desc *m = &b->metrics[b->metric[row]];
+
+    if ((m->type != GW_M_GAUGE && (m->type != GW_M_SUM || m->temporality != GW_T_DELTA)) ||
+        (b->flags[row] & NO_RECORDED_VALUE))
+        return false;
+    if (b->number_type[row] == GW_N_INT)
+        *ret = (double)b->number[row].i64;
+    else
+        *ret = b->number[row].f64;
+    return b->number_type[row] == GW_N_INT || b->number_type[row] == GW_N_DOUBLE;
+}
+
+static enum gw_an_verdict judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row, struct gw_anomaly *a,
+                                double *value)
+{
+    enum gw_stream_found found;
+    struct gw_series *s;
+    uint64_t *state;
+
+    if (!number_of(v->batch, row, value) || !is_selected(e, v, row))
+        return GW_AN_PASSED;
+    found = gw_streams_get(e->streams, v->batch, row, (struct gw_slice){0}, &s);
+    if (found == GW_STREAM_LIMIT || found == GW_STREAM_NO_MEMORY)
+        return GW_AN_NO_ROOM;
+    s->seen_ns = e->now_ns;
+    state = gw_series_value(s);
+    if (found == GW_STREAM_OLD && v->batch->time_ns[row] <= state[0])
+        return GW_AN_PASSED;
+    state[0] = v->batch->time_ns[row];
+    gw_anomaly_observe(&e->how, state + 1, *value, state[0], a);
+    return a->deviation == 0 ? GW_AN_LEARNING : a->score >= e->conf->threshold ? GW_AN_UNUSUAL : GW_AN_USUAL;
+}
+
+enum gw_an_verdict gw_an_judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row, struct gw_anomaly *a,
+                               double *value)
+{
+    enum gw_an_verdict j = judge(e, v, row, a, value);
+
+    gw_metric_add(e->points[j], 1);
+    return j;
+}
+
+void gw_an_begin(struct gw_an_engine *e)
+{
+    gw_streams_begin(e->streams);
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------- */
+
+static void tell(struct gw_an_engine *e)
+{
+    uint64_t n = e->streams ? gw_streams_n(e->streams) : 0;
+
+    gw_metric_add(e->series, n - e->n_told);
+    e->n_told = n;
+}
+
+int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
+{
+    uint64_t most = e->conf->max_stale;
+    bool more;
+
+    e->now_ns = now_ns;
+    if (e->next_sweep_ns == 0)
+        e->next_sweep_ns = now_ns + SWEEP_NS;
+    if (now_ns >= e->next_sweep_ns) {
+        e->next_sweep_ns = now_ns + SWEEP_NS;
+        e->sweep_before_ns = now_ns > most ? now_ns - most : 0;
+        gw_streams_sweep_begin(e->streams);
+    }
+    more = gw_streams_sweep(e->streams, e->sweep_before_ns, SWEEP_STEP);
+    tell(e);
+    return more ? GW_MORE : GW_DONE;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------- */
+
+void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old)
+{
+    struct gw_streams *mine = e->streams;
+
+    if (e->how.method != old->how.method || e->how.n_slots != old->how.n_slots || e->how.slot_ns != old->how.slot_ns)
+        return;
+    e->streams = old->streams;
+    old->streams = mine;
+    e->streams->conf.max_streams = mine->conf.max_streams;
+    tell(old);
+    tell(e);
+}
+
+static void make_metrics(struct gw_an_engine *e)
+{
+    struct gw_label l[] = {{"component", e->ctx.id}, {"verdict", NULL}};
+    struct gw_meter *m = e->ctx.meter;
+
+    e->series = gw_meter_get(m, GW_GAUGE, "staunch_anomaly_series", "Series that are remembered by anomaly.", l, 1);
+    e->where_failed = gw_meter_get(m, GW_COUNTER, "staunch_anomaly_where_failed_points",
+                                   "Points of which `where` could not be judged.", l, 1);
+    for (unsigned v = 0; v < GW_AN_N_VERDICTS; v++) {
+        l[1].value = verdicts[v];
+        e->points[v] =
+            gw_meter_get(m, GW_COUNTER, "staunch_anomaly_points", "Points by what they are to their series.", l, 2);
+    }
+}
+
+void gw_an_free(struct gw_an_engine *e)
+{
+    gw_metric_add(e->series, 0 - e->n_told);
+    if (e->streams)
+        gw_streams_free(e->streams);
+    free(e->streams);
+    gw_ottl_free(e->where);
+    *e = (struct gw_an_engine){0};
+}
+
+int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw_an_conf *c, struct gw_err *err)
+{
+    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
+    struct gw_ottl_fault fault;
+
+    *e = (struct gw_an_engine){.ctx = *ctx, .conf = c, .now_ns = gw_mono_ns(ctx->env)};
+    e->how = (struct gw_anomaly_conf){.method = (enum gw_anomaly_method)c->method,
+                                      .alpha = c->alpha,
+                                      .beta = c->beta,
+                                      .gamma = c->gamma,
+                                      .min_deviation = c->min_deviation,
+                                      .warmup = (uint32_t)c->warmup,
+                                      .slot_ns = c->season.length / c->season.slots,
+                                      .n_slots = (uint32_t)c->season.slots};
+    if (*c->where && gw_ottl_condition_new(gw_slice_cstr(c->where), GW_OTTL_DATAPOINT, ctx->env, &e->where, &fault) < 0)
+        return gw_fail(err, -EINVAL, "where: %s", fault.text);
+    e->streams = calloc(1, sizeof(*e->streams));
+    if (!e->streams) {
+        gw_an_free(e);
+        return gw_fail(err, -ENOMEM, "out of memory");
+    }
+    gw_streams_init(e->streams, &(struct gw_streams_conf){.value_bytes = sizeof(uint64_t) + gw_anomaly_bytes(&e->how),
+                                                          .max_streams = (uint32_t)((c->max_series + n - 1) / n),
+                                                          .credit = ctx->host ? ctx->host->memory : NULL,
+                                                          .scope_attrs = true});
+    make_metrics(e);
+    return 0;
+}
