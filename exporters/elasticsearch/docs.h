@@ -32,7 +32,7 @@ struct gw_es_options {
     const char *mode_from_metadata; /* request header that names the mode, lower case: x-elastic-mapping-mode */
     bool allowed[GW_ES_N_MODES];
     enum gw_es_mode mode; /* where nothing names one */
-    bool logs_dynamic_id, traces_dynamic_id, logs_dynamic_pipeline, traces_dynamic_pipeline;
+    bool logs_dynamic_id, traces_dynamic_id, metrics_dynamic_id, logs_dynamic_pipeline, traces_dynamic_pipeline;
     bool logstash_format;
     const char *logstash_prefix_separator, *logstash_date_format;
     enum gw_es_id id;

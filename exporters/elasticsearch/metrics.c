@@ -292,6 +292,7 @@ static void put_group(struct gw_es_writer *w, const struct gw_es_group *g, uint3
 
     gw_es_control_of(w->b, w->b->attr[rows[0]], &c);
     a.target = gw_es_route(w, &c, GW_ES_ITEM);
+    a.id = w->o->metrics_dynamic_id ? c.id : NULL;
     hash = gw_es_names_hash(gw_es_from(&w->text, o->names));
     if (w->o->id == GW_ES_ID_RECORD)
         gw_es_id_points(w, g->first_row, hash, a.record_id);

@@ -54,7 +54,7 @@ struct gw_es_conf {
     struct gw_es_discover discover;
     const char *logs_index, *metrics_index, *traces_index, *pipeline;
     struct gw_es_switch logs_dynamic_index, metrics_dynamic_index, traces_dynamic_index;
-    struct gw_es_switch logs_dynamic_id, traces_dynamic_id, logs_dynamic_pipeline;
+    struct gw_es_switch logs_dynamic_id, traces_dynamic_id, metrics_dynamic_id, logs_dynamic_pipeline;
     struct gw_es_logstash logstash;
     struct gw_es_mapping mapping;
     uint64_t num_workers;

@@ -48,9 +48,10 @@ static const struct gw_field emit_fields[] = {
                   "told, taken back, and what it is now."),
     GW_DURATION_FIELD(struct gw_ru_emit, interval_ns, "interval", "10s", 1e6, 86400 * S_NS,
                       "How often windows that changed are told; at multiples of it of the watermark."),
-    GW_STRING_FIELD(struct gw_ru_emit, id, "id", "",
-                    "Attribute that says which result it is: a hash of rollup, series, window and revision. Empty: "
-                    "rollup.id, or none where mode is final."),
+    GW_STRING_FIELD(
+        struct gw_ru_emit, id, "id", "",
+        "Attribute that says which result it is: a hash of rollup, series, aggregate, window and revision. Empty: "
+        "rollup.id, or none where mode is final."),
     {0},
 };
 static const struct gw_field time_fields[] = {

@@ -56,7 +56,7 @@ static uint32_t told_of(const struct gw_ru_fire *f, const struct gw_ru_series *x
     for (; item; item = gw_ru_next(&f->s->told, item)) {
         const struct gw_ru_told *t = gw_ru_told_at(f->s, item);
 
-        if (gw_ru_window_of(t->id) == r->window && t->key_ns == key_of(f, r))
+        if (t->window == r->window && t->key_ns == key_of(f, r))
             break;
     }
     return item;
@@ -87,7 +87,7 @@ static bool is_news(const struct gw_ru_fire *f, struct gw_ru_result *r, bool *re
 static void take_back(struct gw_ru_fire *f, struct gw_ru_series *x, uint32_t item, bool is_of_final)
 {
     const struct gw_ru_told *t = gw_ru_told_at(f->s, item);
-    struct gw_ru_span span = {.series = x, .window = gw_ru_window_of(t->id), .end_ns = t->end_ns, .is_final = true};
+    struct gw_ru_span span = {.series = x, .window = (unsigned)t->window, .end_ns = t->end_ns, .is_final = true};
     const struct gw_ru_window *w = &f->all->windows[span.window];
     struct gw_ru_result *r;
 
@@ -109,8 +109,7 @@ static void take_back_unseen(struct gw_ru_fire *f, struct gw_ru_series *x)
     for (uint32_t item = x->told; item && f->all->has_sessions; item = gw_ru_next(&f->s->told, item)) {
         const struct gw_ru_told *t = gw_ru_told_at(f->s, item);
 
-        if (!(t->flags & (GW_RU_SEEN | GW_RU_RETRACTED)) &&
-            f->all->windows[gw_ru_window_of(t->id)].type == GW_RU_SESSION)
+        if (!(t->flags & (GW_RU_SEEN | GW_RU_RETRACTED)) && f->all->windows[t->window].type == GW_RU_SESSION)
             take_back(f, x, item, false);
     }
 }
@@ -171,7 +170,7 @@ static uint32_t new_told(struct gw_ru_fire *f, const struct gw_ru_result *r)
     uint32_t item = gw_slabs_take(&f->s->told);
     struct gw_ru_told *t = gw_ru_told_at(f->s, item);
 
-    *t = (struct gw_ru_told){.id = (uint64_t)r->window << 56, .key_ns = key_of(f, r)};
+    *t = (struct gw_ru_told){.window = r->window, .key_ns = key_of(f, r)};
     memset(t->state, 0, f->all->told_bytes);
     *gw_slabs_link(&f->s->told, item) = r->series->told;
     r->series->told = item;
@@ -211,7 +210,7 @@ static bool may_return(const struct gw_ru_fire *f, const struct gw_ru_series *x,
     for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
         struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
 
-        if (gw_ru_window_of(p->id) == gw_ru_window_of(t->id) && gw_ru_tail(f->all, p)->first_ns == t->key_ns)
+        if (gw_ru_window_of(p->id) == t->window && gw_ru_tail(f->all, p)->first_ns == t->key_ns)
             return true;
     }
     return false;
@@ -262,7 +261,7 @@ bool gw_ru_emit_has_attrs(const struct gw_ru_fire *f)
  * 128 bits of XXH3, in hexadecimal: of everything that tells this result from all others. The same after a restart, and
  * when the same records come again.
  */
-static void put_id(struct gw_ru_fire *f, const struct gw_ru_result *r)
+static void put_id(struct gw_ru_fire *f, const struct gw_ru_result *r, unsigned spec)
 {
     const char *name = *f->all->conf->emit.id ? f->all->conf->emit.id : "rollup.id";
     const uint64_t numbers[] = {r->start_ns, r->revision, r->is_retract};
@@ -279,6 +278,8 @@ static void put_id(struct gw_ru_fire *f, const struct gw_ru_result *r)
     gw_buf_put_u8(b, 0);
     gw_buf_put_str(b, f->all->windows[r->window].text);
     gw_buf_put_u8(b, 0);
+    gw_buf_put_str(b, f->all->names[spec]);
+    gw_buf_put_u8(b, 0);
     gw_buf_put(b, numbers, sizeof(numbers));
     gw_buf_put(b, r->series->key, r->series->key_bytes);
     h = XXH3_128bits(b->p, b->n);
@@ -286,7 +287,7 @@ static void put_id(struct gw_ru_fire *f, const struct gw_ru_result *r)
     gw_mw_attr_put_str(&f->attrs, gw_slice_cstr(name), gw_slice_cstr(text));
 }
 
-void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r)
+void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r, unsigned spec)
 {
     const struct gw_value revision = {.type = GW_V_INT, .i = r->revision};
     const struct gw_value yes = {.type = GW_V_BOOL, .b = true}, final = {.type = GW_V_BOOL, .b = r->is_final};
@@ -297,5 +298,5 @@ void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r)
     }
     if (r->is_retract)
         gw_mw_attr_put(&f->attrs, GW_SLICE("rollup.retracts"), &yes);
-    put_id(f, r);
+    put_id(f, r, spec);
 }

@@ -81,10 +81,10 @@ static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pa
 {
     unsigned window = gw_ru_window_of(p->id);
     const struct gw_ru_window *w = &f->all->windows[window];
-    uint64_t at = (p->id & (UINT64_MAX >> 8)) * w->pane_ns;
+    uint64_t at = gw_ru_number_of(p->id) * w->pane_ns, first_end = gw_ru_first_end(w, at);
 
-    for (uint64_t end = gw_ru_first_end(w, at); end <= gw_ru_last_end(w, at) && !f->results.failed;
-         end += w->slide_ns) {
+    for (uint64_t end = first_end + gw_ru_skip_of(p->id) * w->slide_ns;
+         end <= gw_ru_last_end(w, at) && !f->results.failed; end += w->slide_ns) {
         struct gw_ru_result *r;
 
         if (end + w->lateness_ns <= fired_ns(f, x))
@@ -205,7 +205,7 @@ static struct gw_slice until_nul(struct gw_slice *rest)
 }
 
 /* What tells results of a series apart stands behind its own attributes. */
-static struct gw_slice attrs_of(struct gw_ru_fire *f, const struct gw_ru_result *r)
+static struct gw_slice attrs_of(struct gw_ru_fire *f, const struct gw_ru_result *r, unsigned spec)
 {
     struct gw_slice attrs = gw_ru_key_split((struct gw_slice){r->series->key, r->series->key_bytes}).attrs;
 
@@ -216,7 +216,7 @@ static struct gw_slice attrs_of(struct gw_ru_fire *f, const struct gw_ru_result 
     if (f->all->n_windows > 1)
         gw_mw_attr_put_str(&f->attrs, GW_SLICE("rollup.window"), gw_slice_cstr(f->all->windows[r->window].text));
     if (gw_ru_emit_has_attrs(f))
-        gw_ru_emit_put_attrs(f, r);
+        gw_ru_emit_put_attrs(f, r, spec);
     return gw_buf_slice(&f->attrs);
 }
 
@@ -239,7 +239,7 @@ static void put_metric(struct gw_ru_fire *f, const struct gw_ru_result *r, size_
         m.monotonic |= spec->fn == GW_AGG_SUM && grows;
         gw_mw_metric(&f->w, &m);
         for (size_t i = 0; i < n; i++) {
-            struct gw_mw_point p = {.start_ns = r[i].start_ns, .time_ns = r[i].end_ns, .attrs = attrs_of(f, &r[i])};
+            struct gw_mw_point p = {.start_ns = r[i].start_ns, .time_ns = r[i].end_ns, .attrs = attrs_of(f, &r[i], k)};
 
             gw_agg_put(&f->all->plan, gw_ru_result_state(f, &r[i]), spec, &f->w, &p);
         }
@@ -278,7 +278,7 @@ static bool is_over(const struct gw_ru_fire *f, struct gw_ru_pane *p)
 
     if (w->type == GW_RU_SESSION)
         return gw_ru_tail(f->all, p)->flags & GW_RU_DONE;
-    return is_due(f, w, gw_ru_last_end(w, (p->id & (UINT64_MAX >> 8)) * w->pane_ns));
+    return is_due(f, w, gw_ru_last_end(w, gw_ru_number_of(p->id) * w->pane_ns));
 }
 
 static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)

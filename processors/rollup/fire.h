@@ -72,6 +72,6 @@ void gw_ru_emit_remember(struct gw_ru_fire *f);
 void gw_ru_emit_forget(struct gw_ru_fire *f, struct gw_ru_series *x);
 /** Revision and id, behind the attributes in f->attrs. False: there is nothing to say. */
 bool gw_ru_emit_has_attrs(const struct gw_ru_fire *f);
-void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r);
+void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r, unsigned spec);
 
 #endif

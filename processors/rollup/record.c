@@ -110,7 +110,7 @@ static int read_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw
         struct gw_ru_pane *p;
         uint64_t id;
 
-        if (!get(&rest, &id, sizeof(id)) || id >> 56 >= all->n_windows)
+        if (!get(&rest, &id, sizeof(id)) || gw_ru_window_of(id) >= all->n_windows)
             return -EBADMSG;
         rc = gw_slabs_reserve(&s->panes, 1);
         if (rc < 0)

@@ -102,7 +102,7 @@ static inline uint64_t gw_ru_first_end(const struct gw_ru_window *w, uint64_t ns
 
     return first < w->size_ns ? w->size_ns : first; /* no window begins before 1970 */
 }
-/** A record of that time is not late for it. */
+/** A record of that time is not late for it; of a session: for one of its own. */
 static inline bool gw_ru_is_open(const struct gw_ru_window *w, uint64_t ns, uint64_t mark_ns)
 {
     uint64_t end = w->type == GW_RU_SESSION ? ns + w->gap_ns : gw_ru_last_end(w, ns);
@@ -119,7 +119,7 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret);
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
 struct gw_ru_pane {
-    uint64_t id; /* window << 56 | number; of a session: of the stretch of max_size that it lies in */
+    uint64_t id; /* gw_ru_pane_id */
     uint64_t
         state[]; /* plan.state_bytes (series/aggregate.h), then tail_bytes of a tail; kept: a word, has it changed */
 };
@@ -137,8 +137,8 @@ enum {
 };
 
 /** What was told of a window that may be told again. */
-struct gw_ru_told {  /* an item of slabs */
-    uint64_t id;     /* window << 56 */
+struct gw_ru_told { /* an item of slabs */
+    uint64_t window;
     uint64_t key_ns; /* end; of a session its beginning */
     uint64_t end_ns, changes;
     uint32_t revision, flags; /* GW_RU_SEEN … */
@@ -256,9 +256,26 @@ static inline struct gw_ru_tail *gw_ru_tail(const struct gw_ru_shared *all, stru
 {
     return (struct gw_ru_tail *)(void *)((uint8_t *)p->state + all->plan.state_bytes);
 }
+/*
+ * window: 4 bits │ number: 44 │ skip: 16. The number counts pane_ns since 1970; of a session's piece: the stretch of
+ * max_size that it lies in. skip: how many of the windows that a pane is part of had ended when its rows came, but were
+ * not told yet: the rows are in the others alone, however late the ended ones are told.
+ */
+static inline uint64_t gw_ru_pane_id(unsigned window, uint64_t number, unsigned skip)
+{
+    return (uint64_t)window << 60 | (number & (UINT64_MAX >> 20)) << 16 | skip;
+}
 static inline unsigned gw_ru_window_of(uint64_t id)
 {
-    return (unsigned)(id >> 56);
+    return (unsigned)(id >> 60);
+}
+static inline uint64_t gw_ru_number_of(uint64_t id)
+{
+    return id << 4 >> 20;
+}
+static inline unsigned gw_ru_skip_of(uint64_t id)
+{
+    return id & 0xffff;
 }
 static inline uint32_t gw_ru_next(const struct gw_slabs *s, uint32_t item)
 {
@@ -270,6 +287,10 @@ static inline uint32_t gw_ru_next(const struct gw_slabs *s, uint32_t item)
 /** Under its lock: the pane of the session that the time belongs to, which may have made one of two. Room for one. */
 struct gw_ru_pane *gw_ru_session_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x,
                                     unsigned window, uint64_t ns, uint64_t mark_ns);
+
+/** Whether one is open that the time, which is too late for one of its own, belongs to. */
+bool gw_ru_session_takes(const struct gw_ru_shared *all, const struct gw_ru_shard *s, struct gw_ru_series *x,
+                         unsigned window, uint64_t ns, uint64_t mark_ns);
 
 /* ---- keys (input.c) ------------------------------------------------------------------------------------------- */
 

@@ -11,7 +11,8 @@
  * from its two pieces at most when it is told; a longer one is told piece by piece. What is told so follows from the
  * records and not from their order, and takes one pane a piece, however long it gets.
  *
- * A record belongs to no session that the watermark has passed, told already or not: it begins another one (GW_RU_CUT).
+ * A record belongs to no session that the watermark has passed, told already or not: it begins another one (GW_RU_CUT),
+ * if the watermark has not passed that, too, or goes into a later one.
  * Pieces of a series stand in its chain of panes from the latest on.
  */
 #include "processors/rollup/fire.h"
@@ -21,7 +22,7 @@ struct place {
     uint32_t *link;    /* where a new piece would be put in */
     uint32_t up, here; /* the first piece behind the time, and the last one that does not begin behind it */
     uint32_t *up_link;
-    bool here_ended; /* the watermark has passed it */
+    bool here_ended, up_ended; /* the watermark has passed the chains that they are of */
 };
 
 static struct gw_ru_tail *tail_of(const struct gw_ru_shared *all, const struct gw_ru_shard *s, uint32_t item)
@@ -39,26 +40,48 @@ static struct place place_of(const struct gw_ru_shared *all, const struct gw_ru_
 {
     const struct gw_ru_window *w = &all->windows[window];
     struct place p = {.link = &x->panes};
+    const struct gw_ru_tail *behind = NULL;
     uint32_t *link = &x->panes;
+    uint64_t last_ns = 0; /* of the chain that is looked at */
 
     for (; *link; link = gw_slabs_link(&s->panes, *link)) {
+        const struct gw_ru_tail *t = tail_of(all, s, *link);
+        bool ended;
+
         if (gw_ru_window_of(gw_ru_pane_at(s, *link)->id) != window)
             continue;
-        if (tail_of(all, s, *link)->first_ns <= ns) {
+        last_ns = behind && is_chained(w, t, behind) ? last_ns : t->last_ns;
+        ended = last_ns + w->gap_ns + w->lateness_ns <= mark_ns;
+        if (t->first_ns <= ns) {
             p.here = *link;
+            p.here_ended = ended;
             break;
         }
+        behind = t;
+        p.up_ended = ended;
         p.up = *link;
         p.up_link = link;
         p.link = gw_slabs_link(&s->panes, *link);
     }
-    if (p.here) {
-        const struct gw_ru_tail *here = tail_of(all, s, p.here);
-
-        p.here_ended = here->last_ns + w->gap_ns + w->lateness_ns <= mark_ns &&
-                       !(p.up && is_chained(w, here, tail_of(all, s, p.up)));
-    }
     return p;
+}
+
+/* A piece that waits for the others of its chain; of a long one it would be told by itself, and maybe was. */
+static bool takes(const struct gw_ru_window *w, const struct gw_ru_tail *t, uint64_t ns)
+{
+    return !(t->flags & GW_RU_LONG) || t->first_ns / w->pane_ns == ns / w->pane_ns;
+}
+
+bool gw_ru_session_takes(const struct gw_ru_shared *all, const struct gw_ru_shard *s, struct gw_ru_series *x,
+                         unsigned window, uint64_t ns, uint64_t mark_ns)
+{
+    const struct gw_ru_window *w = &all->windows[window];
+    struct place p = place_of(all, s, x, window, ns, mark_ns);
+    const struct gw_ru_tail *here = p.here ? tail_of(all, s, p.here) : NULL, *up = p.up ? tail_of(all, s, p.up) : NULL;
+
+    if (here && !p.here_ended && takes(w, here, ns) && (here->last_ns >= ns || ns - here->last_ns <= w->gap_ns))
+        return true;
+    return up && !p.up_ended && takes(w, up, ns) && up->first_ns - ns <= w->gap_ns;
 }
 
 /* What comes behind goes into the one before it. */
@@ -79,13 +102,14 @@ static void join(struct gw_ru_shared *all, struct gw_ru_shard *s, struct place *
 
 static uint32_t begin(struct gw_ru_shared *all, struct gw_ru_shard *s, struct place *p, unsigned window, uint64_t ns)
 {
-    uint64_t stretch = ns / all->windows[window].pane_ns;
-    uint32_t item = gw_ru_pane_take(all, s, (uint64_t)window << 56 | stretch);
+    uint32_t item = gw_ru_pane_take(all, s, gw_ru_pane_id(window, ns / all->windows[window].pane_ns, 0));
     struct gw_ru_tail *t = tail_of(all, s, item);
 
     t->first_ns = t->last_ns = ns;
     *gw_slabs_link(&s->panes, item) = *p->link;
     *p->link = item;
+    if (p->up)
+        tail_of(all, s, p->up)->flags &= ~(uint64_t)GW_RU_CUT; /* that was of what came before, and is now this one's */
     return item;
 }
 

@@ -252,15 +252,27 @@ void gw_ru_pane_give(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t i
     atomic_fetch_sub_explicit(&all->n_panes, 1, memory_order_relaxed);
 }
 
+/* Windows of a time that the watermark has passed, when some of them have not been told. */
+static unsigned skip_of(const struct gw_ru_window *w, uint64_t ns, uint64_t mark_ns, uint64_t fired_ns)
+{
+    uint64_t first = gw_ru_first_end(w, ns) + w->lateness_ns, n;
+
+    if (first > mark_ns)
+        return 0;
+    n = (mark_ns - first) / w->slide_ns + 1;
+    return first + (n - 1) * w->slide_ns <= fired_ns ? 0 : (unsigned)n;
+}
+
 /* There is room: the caller saw to it. */
 static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x,
                                   unsigned window, uint64_t ns, uint64_t mark_ns)
 {
     const struct gw_ru_window *w = &all->windows[window];
+    uint64_t fired_ns = all->kept ? all->kept->fired_ns[x->partition] : s->fired_ns;
 
     if (w->type == GW_RU_SESSION)
         return gw_ru_session_of(all, s, x, window, ns, mark_ns);
-    return gw_ru_pane_get(all, s, x, (uint64_t)window << 56 | ns / w->pane_ns);
+    return gw_ru_pane_get(all, s, x, gw_ru_pane_id(window, ns / w->pane_ns, skip_of(w, ns, mark_ns, fired_ns)));
 }
 
 struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
@@ -344,16 +356,34 @@ static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const stru
     return *ret != 0;
 }
 
+/* The windows that take a row, as bits. */
+static unsigned open_to(const struct gw_ru_shared *all, const struct gw_ru_shard *s, const struct gw_ru_row *r,
+                        const uint8_t *key, uint64_t mark_ns)
+{
+    unsigned open = 0;
+
+    for (unsigned i = 0; i < all->n_windows; i++) {
+        const struct gw_ru_window *w = &all->windows[i];
+        bool yes = gw_ru_is_open(w, r->time_ns, mark_ns);
+
+        if (!yes && w->type == GW_RU_SESSION) {
+            uint32_t series = find(s, key, r->key_bytes, r->hash);
+
+            yes = series && gw_ru_session_takes(all, s, series_at(s, series), i, r->time_ns, mark_ns);
+        }
+        open |= (unsigned)yes << i;
+    }
+    return open;
+}
+
 enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
 {
     struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
-    unsigned open = 0;
+    unsigned open = open_to(all, s, r, key, mark_ns);
     uint32_t series;
 
-    for (unsigned i = 0; i < all->n_windows; i++)
-        open += gw_ru_is_open(&all->windows[i], r->time_ns, mark_ns);
-    *ret_missed = all->n_windows - open;
+    *ret_missed = all->n_windows - (unsigned)__builtin_popcount(open);
     if (open == 0)
         return GW_RU_LATE;
     if (!has_room(all, s, r, key, is_overflow, &series))
@@ -366,7 +396,7 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     for (unsigned i = 0; i < all->n_windows; i++) {
         struct gw_ru_pane *p;
 
-        if (!gw_ru_is_open(&all->windows[i], r->time_ns, mark_ns))
+        if (!(open & 1u << i))
             continue;
         p = pane_of(all, s, series_at(s, series), i, r->time_ns, mark_ns);
         if (all->kept)

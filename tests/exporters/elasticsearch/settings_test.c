@@ -342,9 +342,9 @@ static void send_row(enum gw_signal signal)
 }
 
 /* Scenario: the settings that say where documents go and what they are called, for each signal: logs_index,
- * metrics_index, traces_index, logs_dynamic_id, traces_dynamic_id, logs_dynamic_pipeline, pipeline, logstash_format
- * (prefix_separator, date_format), allowed_modes; and old ones that change nothing.
- * Guarantees: each is seen in the action, or in the document. */
+ * metrics_index, traces_index, logs_dynamic_id, traces_dynamic_id, metrics_dynamic_id, logs_dynamic_pipeline, pipeline,
+ * logstash_format (prefix_separator, date_format), allowed_modes; and old ones that change nothing. Guarantees: each is
+ * seen in the action, or in the document. */
 static void settings_of_documents_reach_the_writer(void **state)
 {
     static const struct {
@@ -359,6 +359,8 @@ static void settings_of_documents_reach_the_writer(void **state)
         {"logs_dynamic_id: {enabled: true}", GW_LOGS, "\"_id\":\"my-id\"", NULL},
         {"logs_dynamic_id: {enabled: true}", GW_TRACES, "traces-generic", "\"_id\""},
         {"traces_dynamic_id: {enabled: true}", GW_TRACES, "\"_id\":\"my-id\"", NULL},
+        {"metrics_dynamic_id: {enabled: true}", GW_METRICS, "\"_id\":\"my-id\"", NULL},
+        {"logs_dynamic_id: {enabled: true}", GW_METRICS, "metrics-generic", "\"_id\""},
         {"logs_dynamic_pipeline: {enabled: true}", GW_LOGS, "\"pipeline\":\"my-pipeline\"", NULL},
         {"pipeline: all", GW_LOGS, "\"pipeline\":\"all\"", NULL},
         {"pipeline: all", GW_TRACES, "\"pipeline\":\"all\"", NULL},
