@@ -120,6 +120,7 @@ static void find_sessions(struct gw_ru_fire *f, struct gw_ru_series *x, unsigned
 {
     size_t n;
 
+    gw_ru_sessions_settle(f->all, f->s, x, window, f->mark_ns);
     gw_buf_reset(order);
     for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
         struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
@@ -277,7 +278,7 @@ static bool is_over(const struct gw_ru_fire *f, struct gw_ru_pane *p)
     const struct gw_ru_window *w = &f->all->windows[gw_ru_window_of(p->id)];
 
     if (w->type == GW_RU_SESSION)
-        return gw_ru_tail(f->all, p)->flags & GW_RU_DONE;
+        return gw_ru_tail(f->all, p)->flags & GW_RU_ENDED;
     return is_due(f, w, gw_ru_last_end(w, gw_ru_number_of(p->id) * w->pane_ns));
 }
 

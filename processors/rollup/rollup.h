@@ -128,12 +128,12 @@ struct gw_ru_pane {
 struct gw_ru_tail {
     uint64_t changes; /* values that were added; of delta: since they were told */
     uint64_t first_ns, last_ns;
-    uint64_t flags; /* GW_RU_CUT … */
+    uint64_t flags; /* GW_RU_LONG … */
 };
 enum {
-    GW_RU_CUT = 1,  /* it is not of one session with the one before: that had ended when this one began */
-    GW_RU_LONG = 2, /* it is of a session longer than max_size, which is cut at the multiples of that */
-    GW_RU_DONE = 4, /* of this firing: it has been told for the last time */
+    GW_RU_LONG = 1,     /* it is of a session longer than max_size, which is cut at the multiples of that */
+    GW_RU_FOLLOWED = 2, /* of such a one: there is a next piece, so that it ends with its stretch */
+    GW_RU_ENDED = 4,    /* the watermark has passed it: it is only there to be told */
 };
 
 /** What was told of a window that may be told again. */
@@ -289,8 +289,11 @@ struct gw_ru_pane *gw_ru_session_of(struct gw_ru_shared *all, struct gw_ru_shard
                                     unsigned window, uint64_t ns, uint64_t mark_ns);
 
 /** Whether one is open that the time, which is too late for one of its own, belongs to. */
-bool gw_ru_session_takes(const struct gw_ru_shared *all, const struct gw_ru_shard *s, struct gw_ru_series *x,
-                         unsigned window, uint64_t ns, uint64_t mark_ns);
+bool gw_ru_session_takes(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, unsigned window,
+                         uint64_t ns, uint64_t mark_ns);
+/** Those that the watermark has passed have ended. */
+void gw_ru_sessions_settle(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, unsigned window,
+                           uint64_t mark_ns);
 
 /* ---- keys (input.c) ------------------------------------------------------------------------------------------- */
 

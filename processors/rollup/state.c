@@ -357,8 +357,8 @@ static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const stru
 }
 
 /* The windows that take a row, as bits. */
-static unsigned open_to(const struct gw_ru_shared *all, const struct gw_ru_shard *s, const struct gw_ru_row *r,
-                        const uint8_t *key, uint64_t mark_ns)
+static unsigned open_to(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r, const uint8_t *key,
+                        uint64_t mark_ns)
 {
     unsigned open = 0;
 
