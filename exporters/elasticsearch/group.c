@@ -197,16 +197,6 @@ void gw_es_group_scope(struct gw_es_writer *w)
     w->scope.scope_id = number_of(w, at, UINT32_MAX);
 }
 
-/* Points that name an _id have a document of their own. */
-static void put_own_id(struct gw_es_writer *w, uint32_t row)
-{
-    struct gw_es_control c;
-
-    gw_es_control_of(w->b, w->b->attr[row], &c);
-    if (c.id)
-        put_slice(&w->identities, gw_es_as_string(w, c.id));
-}
-
 bool gw_es_group_row(struct gw_es_writer *w, uint32_t row, const struct gw_es_target *t)
 {
     static const struct gw_range none = {0, 0};
@@ -229,8 +219,6 @@ bool gw_es_group_row(struct gw_es_writer *w, uint32_t row, const struct gw_es_ta
         put_slice(to, gw_batch_slice(b, b->metrics[b->metric[row]].unit));
     }
     put_slice(to, gw_buf_slice(&t->name));
-    if (w->o->metrics_dynamic_id)
-        put_own_id(w, row);
     if (!put_dimensions(w, b->attr[row], otel ? none : b->resources[w->scope.resource].attrs)) {
         to->n = at;
         return false;

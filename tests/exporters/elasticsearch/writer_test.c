@@ -277,6 +277,48 @@ static void an_id_that_is_too_long_costs_its_row(void **state)
     gw_buf_clear(&json);
 }
 
+/* Scenario: two metrics of one series and time whose points name one _id, others, none; with the setting and without.
+ * Guarantees: with it, points with different ids have documents of their own, and those are their ids. */
+static void points_may_name_their_id(void **state)
+{
+    static const struct {
+        const char *first, *second;
+        bool enabled;
+        unsigned n_docs;
+    } cases[] = {{"a", "a", true, 1}, {"a", "b", true, 2}, {"a", "", true, 2}, {"a", "b", false, 2}};
+    struct gw_buf json;
+
+    (void)state;
+    gw_buf_init(&json, 1 << 20);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct gw_es_options o = usual(GW_ES_OTEL);
+        struct run r;
+
+        o.metrics_dynamic_id = cases[i].enabled;
+        gw_buf_reset(&json);
+        gw_buf_put_str(&json, "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[");
+        for (unsigned k = 0; k < 2; k++) {
+            const char *id = k ? cases[i].second : cases[i].first;
+
+            gw_buf_printf(&json,
+                          "%s{\"name\":\"m%u\",\"gauge\":{\"dataPoints\":[{\"asInt\":\"1\",\"timeUnixNano\":\"5\","
+                          "\"attributes\":[%s%s%s]}]}}",
+                          k ? "," : "", k,
+                          *id ? "{\"key\":\"elasticsearch.document_id\",\"value\":{\"stringValue\":\"" : "", id,
+                          *id ? "\"}}" : "");
+        }
+        gw_buf_put_str(&json, "]}]}]}");
+        open_json(&r, &o, GW_METRICS, gw_buf_slice(&json));
+        write_docs(&r);
+        assert_int_equal(r.docs.n_docs, cases[i].n_docs);
+        assert_int_equal(r.docs.docs[0].own_id, cases[i].enabled);
+        if (cases[i].enabled)
+            assert_true(gw_slice_eq(id_of(&r, 0), gw_slice_cstr(cases[i].first)));
+        close_run(&r);
+    }
+    gw_buf_clear(&json);
+}
+
 /* Scenario: some rows were removed.
  * Guarantees: the others' documents, with their row numbers; points that are left group without them. */
 static void removed_rows_are_not_there(void **state)
@@ -492,6 +534,7 @@ int main(void)
         cmocka_unit_test(an_id_by_the_record_outlives_the_attempt),
         cmocka_unit_test(an_id_by_the_content_is_the_contents),
         cmocka_unit_test(an_id_that_is_too_long_costs_its_row),
+        cmocka_unit_test(points_may_name_their_id),
         cmocka_unit_test(removed_rows_are_not_there),
         cmocka_unit_test(fields_of_the_resource_are_whole_again),
         cmocka_unit_test(many_attributes_are_no_trouble),
