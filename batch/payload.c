@@ -15,6 +15,7 @@ struct gw_payload_pool {
     struct gw_pool pool;
     size_t keep_bytes, held_bytes; /* the owner's; held: what lies in free[] */
     struct gw_payload *free[N_CLASSES];
+    uint32_t n_free[N_CLASSES], idle[N_CLASSES]; /* idle: the least of n_free since the last trim */
 };
 
 static _Thread_local struct gw_payload_pool *current;
@@ -70,6 +71,7 @@ static void shelve(struct gw_payload_pool *p, struct gw_payload *pl)
         return;
     }
     p->held_bytes += held_by(pl);
+    p->n_free[log2 - CLASS_MIN_LOG2]++;
     pl->item.next = p->free[log2 - CLASS_MIN_LOG2] ? &p->free[log2 - CLASS_MIN_LOG2]->item : NULL;
     p->free[log2 - CLASS_MIN_LOG2] = pl;
 }
@@ -82,17 +84,28 @@ static void collect(struct gw_payload_pool *p)
     }
 }
 
-static struct gw_payload *unshelve(struct gw_payload_pool *p, unsigned log2)
+static struct gw_payload *take_first(struct gw_payload_pool *p, unsigned k)
 {
-    struct gw_payload **head = &p->free[log2 - CLASS_MIN_LOG2], *pl;
+    struct gw_payload *pl = p->free[k];
 
-    if (!*head && !gw_inbox_is_empty(&p->pool.back))
-        collect(p);
-    pl = *head;
     if (!pl)
         return NULL;
-    *head = pl->item.next ? payload_of(pl->item.next) : NULL;
+    p->free[k] = pl->item.next ? payload_of(pl->item.next) : NULL;
+    p->n_free[k]--;
     p->held_bytes -= held_by(pl);
+    return pl;
+}
+
+static struct gw_payload *unshelve(struct gw_payload_pool *p, unsigned log2)
+{
+    unsigned k = log2 - CLASS_MIN_LOG2;
+    struct gw_payload *pl;
+
+    if (!p->free[k] && !gw_inbox_is_empty(&p->pool.back))
+        collect(p);
+    pl = take_first(p, k);
+    if (p->n_free[k] < p->idle[k])
+        p->idle[k] = p->n_free[k];
     return pl;
 }
 
@@ -227,6 +240,19 @@ struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes)
     gw_pool_init(&p->pool);
     p->keep_bytes = keep_bytes;
     return p;
+}
+
+size_t gw_payload_pool_bytes(const struct gw_payload_pool *p)
+{
+    return p->held_bytes;
+}
+
+void gw_payload_pool_trim(struct gw_payload_pool *p, size_t floor_bytes)
+{
+    collect(p);
+    for (unsigned k = N_CLASSES; k-- > 0; p->idle[k] = p->n_free[k])
+        for (; p->idle[k] && p->held_bytes > floor_bytes; p->idle[k]--)
+            destroy(take_first(p, k));
 }
 
 void gw_payload_pool_enter(struct gw_payload_pool *p)

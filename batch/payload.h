@@ -50,6 +50,15 @@ struct gw_payload *gw_payload_unref(struct gw_payload *pl);
  * malloc. A worker makes one, enters it, and every gw_payload_new of that thread draws on it.
  */
 struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes);
+/**
+ * To the system with what was not needed since the last time, the large ones first, as long as more than floor_bytes
+ * lie there. Called now and then, the stock is what a busy stretch had out at once, and is gone some time after it.
+ *
+ * Threads   the owner
+ */
+void gw_payload_pool_trim(struct gw_payload_pool *p, size_t floor_bytes);
+/** What lies there; what comes back from other threads is not counted before it is needed. Threads: the owner. */
+size_t gw_payload_pool_bytes(const struct gw_payload_pool *p);
 /** The calling thread's pool from now on; NULL: none. */
 void gw_payload_pool_enter(struct gw_payload_pool *p);
 /** Leaves the pool when the calling thread is in it. Payloads still out are freed when the last one comes back. */

@@ -285,27 +285,67 @@ void gw_worker_close(struct worker *w)
     gw_loop_remove_hook(w->loop, &w->hook);
 }
 
-enum { KEEP_PAYLOAD_BYTES = 4 << 20, KEEP_BATCH_BYTES = 12 << 20 };
+/*
+ * A thread's payloads. What a busy stretch had out at once stays for the next one: pages fresh from the system cost
+ * more than what is done with them. Half a minute after it the stock is small again.
+ */
+struct stock {
+    struct gw_payload_pool *pool; /* NULL: bodies are malloced */
+    struct gw_timer timer;
+    struct gw_loop *loop;
+    size_t rest_bytes;
+};
+enum { WORKER_REST_BYTES = 4 << 20, EXPORTER_REST_BYTES = 12 << 20, STOCK_BYTES = 24 << 20 };
+#define STOCK_NS 10000000000ull
+
+static void on_stock(struct gw_timer *t)
+{
+    struct stock *s = (struct stock *)((char *)t - offsetof(struct stock, timer));
+
+    gw_payload_pool_trim(s->pool, s->rest_bytes);
+    gw_timer_arm(s->loop, t, gw_loop_now_ns(s->loop) + STOCK_NS);
+}
+
+static void stock_enter(struct stock *s, size_t rest_bytes)
+{
+    *s = (struct stock){.pool = gw_payload_pool_new(STOCK_BYTES), .timer.fire = on_stock, .rest_bytes = rest_bytes};
+    gw_payload_pool_enter(s->pool);
+}
+
+static void stock_watch(struct stock *s, struct gw_loop *loop)
+{
+    s->loop = loop;
+    if (s->pool)
+        gw_timer_arm(loop, &s->timer, gw_loop_now_ns(loop) + STOCK_NS);
+}
+
+static void stock_leave(struct stock *s)
+{
+    gw_timer_disarm(&s->timer);
+    gw_payload_pool_free(s->pool);
+}
 
 void *gw_worker_main(void *arg)
 {
-    struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_PAYLOAD_BYTES); /* none: bodies are malloced */
     struct worker *w = arg;
     struct gw_crash_stack stack;
+    struct stock stock;
     int rc;
 
     gw_crash_stack_enter(&stack);
     gw_flight_thread((uint32_t)GW_FLIGHT_NOTHING); /* what clients send is in no log yet */
-    gw_payload_pool_enter(payloads);
+    stock_enter(&stock, WORKER_REST_BYTES);
     rc = gw_worker_open(w, &w->err);
     report(w->engine, rc == 0);
     gw_logs_enter(w->loop);
-    if (rc == 0)
+    if (rc == 0) {
+        stock_watch(&stock, w->loop);
         gw_loop_run(w->loop);
+    }
     gw_logs_leave();
     gw_ledger_turn(w);
     gw_worker_close(w);
-    gw_payload_pool_free(payloads);
+    stock_leave(&stock);
     gw_crash_stack_leave(&stack);
     return NULL;
 }
@@ -320,13 +360,13 @@ void *gw_exporter_main(void *arg)
 {
     struct instance *x = arg;
     struct gw_engine *e = x->engine;
-    struct gw_payload_pool *payloads = gw_payload_pool_new(KEEP_BATCH_BYTES); /* none: batches are malloced */
     struct gw_crash_stack stack;
+    struct stock stock;
     int rc = gw_loop_new(e->conf.env, &x->loop, &x->err);
 
     gw_crash_stack_enter(&stack);
     gw_flight_thread(gw_edge_home(x->edge));
-    gw_payload_pool_enter(payloads);
+    stock_enter(&stock, EXPORTER_REST_BYTES);
     if (rc == 0)
         rc = gw_edge_open(x->edge, x->loop, &x->err);
     x->is_open = rc == 0;
@@ -335,11 +375,12 @@ void *gw_exporter_main(void *arg)
         x->logs_hook.run = end_turn;
         gw_loop_add_hook(x->loop, &x->logs_hook);
         gw_logs_enter(x->loop);
+        stock_watch(&stock, x->loop);
         gw_loop_run(x->loop);
         gw_logs_leave();
     }
     gw_edge_close(x->edge);
-    gw_payload_pool_free(payloads);
+    stock_leave(&stock);
     gw_crash_stack_leave(&stack);
     return NULL;
 }

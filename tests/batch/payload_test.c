@@ -105,6 +105,37 @@ static void a_full_pool_frees_the_rest(void **state)
     gw_payload_pool_free(p);
 }
 
+/*
+ * Scenario: three large payloads and a small one are out at once and come back; then, between two trims, only one of
+ * the large ones is asked for Guarantees: what was out at once stays over the first trim; the second gives back what
+ * was not needed since, and no more than until the floor is reached
+ */
+static void what_was_not_needed_goes_back(void **state)
+{
+    struct gw_payload_pool *p = gw_payload_pool_new(64 << 20);
+    struct gw_payload *big[3], *small, *again;
+
+    (void)state;
+    gw_payload_pool_enter(p);
+    small = gw_payload_new(100);
+    for (int i = 0; i < 3; i++)
+        big[i] = gw_payload_new(1000000);
+    for (int i = 0; i < 3; i++)
+        (void)gw_payload_unref(big[i]);
+    (void)gw_payload_unref(small);
+    assert_int_equal(gw_payload_pool_bytes(p), (3 << 20) + 4096);
+    gw_payload_pool_trim(p, 0);
+    assert_int_equal(gw_payload_pool_bytes(p), (3 << 20) + 4096);
+    again = gw_payload_new(1000000);
+    assert_ptr_equal(again, big[2]);
+    (void)gw_payload_unref(again);
+    gw_payload_pool_trim(p, 2 << 20);
+    assert_int_equal(gw_payload_pool_bytes(p), (1 << 20) + 4096);
+    gw_payload_pool_trim(p, 0);
+    assert_int_equal(gw_payload_pool_bytes(p), 0);
+    gw_payload_pool_free(p);
+}
+
 static void *give_back(void *arg)
 {
     struct gw_payload **out = arg;
@@ -146,9 +177,9 @@ static void payloads_come_home_from_any_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growing_keeps_what_was_written),     cmocka_unit_test(what_grows_for_long_has_its_own_pages),
-        cmocka_unit_test(a_pool_hands_out_what_came_back),    cmocka_unit_test(a_full_pool_frees_the_rest),
-        cmocka_unit_test(payloads_come_home_from_any_thread),
+        cmocka_unit_test(growing_keeps_what_was_written),  cmocka_unit_test(what_grows_for_long_has_its_own_pages),
+        cmocka_unit_test(a_pool_hands_out_what_came_back), cmocka_unit_test(a_full_pool_frees_the_rest),
+        cmocka_unit_test(what_was_not_needed_goes_back),   cmocka_unit_test(payloads_come_home_from_any_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
