@@ -79,6 +79,12 @@ static struct entry *find(const struct gw_ids *ids, const uint8_t id[16])
     return at ? &ids->entries[at - 1] : NULL;
 }
 
+void gw_ids_prefetch(const struct gw_ids *ids, const uint8_t id[16])
+{
+    if (ids->max)
+        __builtin_prefetch(head_of(ids, id), /* rw= */ 1);
+}
+
 static uint32_t number_of(const struct gw_ids *ids, const struct entry *e)
 {
     return (uint32_t)(e - ids->entries) + 1;

@@ -205,6 +205,21 @@ static uint32_t put_head(uint8_t *p, uint32_t span_bytes)
     return (uint32_t)(gw_varint_put(p + 1, span_bytes) - p);
 }
 
+/* Bytes of tag and length before a span of len bytes in a request, when they are as this store writes them; else 0. */
+static uint32_t head_before(const uint8_t *span, uint32_t off, uint32_t len)
+{
+    const uint8_t tag = GW_TAG(SPANS_FIELD, GW_LEN);
+    uint8_t head[HEAD_BYTES];
+    uint32_t n;
+
+    if (len < 1u << 7)
+        return off >= 2 && span[-2] == tag && span[-1] == len ? 2 : 0;
+    if (len < 1u << 14)
+        return off >= 3 && span[-3] == tag && span[-2] == (uint8_t)(len | 0x80) && span[-1] == len >> 7 ? 3 : 0;
+    n = put_head(head, len);
+    return off >= n && memcmp(span - n, head, n) == 0 ? n : 0;
+}
+
 /*
  * The rows from here on that stand one behind the other in the payload, each with tag and length as this store writes
  * them: their bytes are one run. Returns how many; 0: not even the first has such a head.
@@ -215,10 +230,9 @@ static uint32_t dense(const struct gw_batch *b, const uint32_t *rows, uint32_t n
 
     for (i = 0; i < n_rows; i++) {
         struct gw_ref raw = b->raw[rows[i]];
-        uint8_t head[HEAD_BYTES];
-        uint32_t n = put_head(head, raw.len);
+        uint32_t n = head_before(b->base + raw.off, raw.off, raw.len);
 
-        if (raw.off < n || (i > 0 && raw.off - n != end) || memcmp(b->base + raw.off - n, head, n) != 0)
+        if (n == 0 || (i > 0 && raw.off - n != end))
             break;
         if (i == 0)
             begin = raw.off - n;

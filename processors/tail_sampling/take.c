@@ -420,6 +420,16 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
     return k->bits && k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
 }
 
+static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
+{
+    enum { AHEAD = 4 };
+
+    if (groups->n - i <= AHEAD)
+        return;
+    gw_ids_prefetch(s->kept, groups->list[i + AHEAD].id);
+    gw_ids_prefetch(s->gone, groups->list[i + AHEAD].id);
+}
+
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
     struct taking k = {.s = self, .v = v, .out = out, .now_ns = gw_tail_now_ns(self)};
@@ -435,6 +445,7 @@ void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
         take_idless(&k, &groups);
         gw_traces_begin(k.s->store, v->batch);
         for (uint32_t i = 0; i < groups.n; i++) {
+            ask_ahead(k.s, &groups, i);
             gw_traces_ahead(k.s->store, groups.list[i].rows[0]);
             take(&k, &groups.list[i]);
         }
