@@ -24,8 +24,8 @@ struct gw_an_conf {
     struct gw_an_season season;
     int annotate;
 };
-enum { GW_AN_ANOMALOUS, GW_AN_ALL, GW_AN_NONE }; /* annotate */
-extern const struct gw_field gw_an_fields[];
+enum { GW_AN_ANOMALOUS, GW_AN_ALL, GW_AN_NONE };                   /* annotate */
+extern const struct gw_field gw_an_fields[], gw_an_event_fields[]; /* of the processor, of the connector */
 void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *diag);
 
 enum gw_an_verdict {

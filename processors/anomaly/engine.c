@@ -25,26 +25,37 @@ static const struct gw_field season_fields[] = {
 };
 #undef C
 #define C struct gw_an_conf
+/* Of the processor and the connector. */
+#define COMMON_FIELDS                                                                                                  \
+    GW_STRING_FIELD(C, where, "where", "", "An OTTL condition of data points; the others pass. None: all."),           \
+        GW_ENUM_FIELD(                                                                                                 \
+            C, method, "method", "ewma", methods,                                                                      \
+            "What is usual: ewma (mean and deviation, weighted by age), median (and median absolute deviation) or "    \
+            "holt_winters (level, trend and season)."),                                                                \
+        GW_F64_FIELD(C, threshold, "threshold", "4", 0, 1e9, "A point that many deviations off is anomalous."),        \
+        GW_U64_FIELD(C, warmup, "warmup", "30", 1, UINT32_MAX,                                                         \
+                     "Points of a series that only teach, before one is judged."),                                     \
+        GW_F64_FIELD(C, alpha, "alpha", "0.1", 0.001, 1, "Weight of the newest point."),                               \
+        GW_F64_FIELD(C, beta, "beta", "0.01", 0, 1, "holt_winters: weight of the newest slope in the trend."),         \
+        GW_F64_FIELD(C, gamma, "gamma", "0.1", 0, 1,                                                                   \
+                     "holt_winters: weight of the newest point in its slot of the season."),                           \
+        GW_F64_FIELD(C, min_deviation, "min_deviation", "0.01", 0, 1e9,                                                \
+                     "What varies less than this part of what is expected is taken to vary as much."),                 \
+        GW_BLOCK_FIELD(C, season, "season", season_fields, "What holt_winters learns."),                               \
+        GW_DURATION_FIELD(                                                                                             \
+            C, max_stale, "max_stale", "1h", 1, 1e18,                                                                  \
+            "Series of which no point came for that long are forgotten, which is looked at once a minute."),           \
+        GW_U64_FIELD(C, max_series, "max_series", "1000000", 1, UINT32_MAX,                                            \
+                     "Most series that are remembered, of all workers; points of others pass.")
+
 const struct gw_field gw_an_fields[] = {
-    GW_STRING_FIELD(C, where, "where", "", "An OTTL condition of data points; the others pass. None: all."),
-    GW_ENUM_FIELD(
-        C, method, "method", "ewma", methods,
-        "What is usual: ewma (mean and deviation, weighted by age), median (and median absolute deviation) or "
-        "holt_winters (level, trend and season)."),
-    GW_F64_FIELD(C, threshold, "threshold", "4", 0, 1e9, "A point that many deviations off is anomalous."),
-    GW_U64_FIELD(C, warmup, "warmup", "30", 1, UINT32_MAX, "Points of a series that only teach, before one is judged."),
-    GW_F64_FIELD(C, alpha, "alpha", "0.1", 0.001, 1, "Weight of the newest point."),
-    GW_F64_FIELD(C, beta, "beta", "0.01", 0, 1, "holt_winters: weight of the newest slope in the trend."),
-    GW_F64_FIELD(C, gamma, "gamma", "0.1", 0, 1, "holt_winters: weight of the newest point in its slot of the season."),
-    GW_F64_FIELD(C, min_deviation, "min_deviation", "0.01", 0, 1e9,
-                 "What varies less than this part of what is expected is taken to vary as much."),
-    GW_BLOCK_FIELD(C, season, "season", season_fields, "What holt_winters learns."),
-    GW_DURATION_FIELD(C, max_stale, "max_stale", "1h", 1, 1e18,
-                      "Series of which no point came for that long are forgotten, which is looked at once a minute."),
-    GW_U64_FIELD(C, max_series, "max_series", "1000000", 1, UINT32_MAX,
-                 "Most series that are remembered, of all workers; points of others pass."),
+    COMMON_FIELDS,
     GW_ENUM_FIELD(C, annotate, "annotate", "anomalous", annotations,
                   "Which points get anomaly.score and anomaly.expected."),
+    {0},
+};
+const struct gw_field gw_an_event_fields[] = {
+    COMMON_FIELDS,
     {0},
 };
 #undef C

@@ -145,11 +145,12 @@ def anomaly():
     data = q.resource_metrics.add().scope_metrics.add().metrics.add(name="queue.length").gauge
     for i in range(60):
         data.data_points.add(time_unix_nano=NOW + i, as_int=100 + i % 7 if i != 50 else 4711)
-    with Example("anomaly.yaml", {"METRICS": str(d / "metrics.json")}) as gw:
+    with Example("anomaly.yaml", {"METRICS": str(d / "metrics.json"), "EVENTS": str(d / "events.json")}) as gw:
         status, _, answer = post("http://127.0.0.1:4318/v1/metrics", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
         equal(status, 200, f"anomaly.yaml: {answer!r}")
         wait_for("anomaly.yaml: a score", 10, contains(d / "metrics.json", "anomaly.score"))
         equal((d / "metrics.json").read_text().count("anomaly.score"), 1, "anomaly.yaml: points with a score")
+        wait_for("anomaly.yaml: an event", 10, contains(d / "events.json", "queue.length is 4711"))
         gw.stop()
     shutil.rmtree(d)
 

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is unusual: tests/processors/anomaly_test.c, of which this is the same engine. */
+#include "tests/harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/harness_connector.h"
+
+static struct gw_joint_rig r;
+static unsigned now_s;
+
+static void send_metric(const char *name, const char *attrs, unsigned time_s, double value)
+{
+    static char text[200000];
+
+    (void)snprintf(
+        text, sizeof(text),
+        "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+        "\"stringValue\":\"shop\"}}]},\"scopeMetrics\":[{\"scope\":{\"name\":\"lib\"},\"metrics\":[{\"name\":"
+        "\"%s\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"%u000000000\",\"asDouble\":%g,\"attributes\":["
+        "%s]}]}}]}]}]}",
+        name, time_s, value, attrs);
+    gw_joint_send(&r, 0, text);
+}
+
+#define ROUTE "{\"key\":\"route\",\"value\":{\"stringValue\":\"/pay\"}}"
+
+static void gauge(double value)
+{
+    send_metric("m", ROUTE, ++now_s, value);
+}
+
+static void teach(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        gauge(100 + 2 * (i % 2));
+}
+
+static void open_it(const char *yaml)
+{
+    now_s = 0;
+    gw_joint_open(&r, "anomaly", GW_METRICS, yaml, 1);
+}
+
+/*
+ * Scenario    a gauge that is steady, then is not, then is again
+ * Guarantees  one log record, in the resource and scope of the point, with its time and attributes, name, value, score
+ *             and what was expected; all points are absorbed
+ */
+static void an_event_for_what_is_unusual(void **state)
+{
+    static const char *const texts[] = {"\"shop\"",
+                                        "\"lib\"",
+                                        "\"timeUnixNano\":\"61000000000\"",
+                                        "\"severityNumber\":13",
+                                        "\"eventName\":\"anomaly\"",
+                                        "\"/pay\"",
+                                        "\"metric.name\"",
+                                        "\"anomaly.score\"",
+                                        "\"anomaly.value\"",
+                                        "\"anomaly.expected\"",
+                                        "\"anomaly.deviation\"",
+                                        "m is 150, 4"};
+
+    (void)state;
+    open_it("{}");
+    teach(60);
+    assert_int_equal(r.n_rows, 0);
+    gauge(150);
+    assert_int_equal(r.n_rows, 1);
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (!gw_joint_has(&r, texts[i]))
+            fail_msg("no %s in %s", texts[i], r.json);
+    gauge(101);
+    assert_int_equal(r.n_rows, 1);
+    assert_int_equal(r.settled[GW_ABSORBED], 62);
+    gw_joint_close(&r);
+}
+
+/* Scenario: the queues behind are full; an end. Guarantees: events wait, and leave when there is room, or at the end.
+ */
+static void events_wait_for_room(void **state)
+{
+    (void)state;
+    open_it("{}");
+    teach(60);
+    r.full = true;
+    gauge(150);
+    gw_joint_tick(&r, 0, 1);
+    assert_int_equal(r.n_rows, 0);
+    r.full = false;
+    gw_joint_tick(&r, 0, 1);
+    assert_int_equal(r.n_rows, 1);
+    r.full = true;
+    gauge(1500);
+    while (gw_joint_drain(&r, 0) == GW_MORE)
+        ;
+    assert_int_equal(r.n_rows, 2);
+    gw_joint_close(&r);
+}
+
+/* Scenario: far more events than find room. Guarantees: four MiB of them wait, the others are counted. */
+static void events_that_find_no_room_are_counted(void **state)
+{
+    static char attrs[120000];
+    double lost;
+
+    (void)state;
+    memset(attrs, 'x', sizeof(attrs));
+    (void)memcpy(attrs, "{\"key\":\"k\",\"value\":{\"stringValue\":\"", 35);
+    (void)snprintf(attrs + sizeof(attrs) - 10, 10, "\"}}");
+    open_it("{warmup: 1, threshold: 0}");
+    r.full = true;
+    for (unsigned i = 0; i < 60; i++)
+        send_metric("m", attrs, ++now_s, i);
+    lost = gw_joint_metric(&r, "staunch_anomaly_lost_events{component=\"anomaly\"}");
+    r.full = false;
+    gw_joint_tick(&r, 0, 1);
+    assert_true(r.n_rows > 30 && r.n_rows < 40);
+    assert_int_equal(r.n_rows + (uint32_t)lost, 59);
+    gw_joint_close(&r);
+}
+
+/* Events after a series that jumps; settings change how many. */
+static unsigned events_of(const char *yaml)
+{
+    unsigned n;
+
+    open_it(yaml);
+    for (unsigned i = 0; i < 200; i++) {
+        gauge(i * 2 + i % 4 * 100 + (i % 20 == 19) * (i / 2));
+        send_metric("other", "", now_s, 100 + (i % 30 == 29) * 500);
+        gw_joint_tick(&r, 0, UINT64_C(61) * 1000000000);
+    }
+    n = r.n_rows;
+    gw_joint_close(&r);
+    return n;
+}
+
+/* Guarantees: each setting of the engine is one of the connector, too. */
+static void settings_say_what_is_unusual(void **state)
+{
+#define HW "method: holt_winters, season: {length: 4s, slots: 4}, warmup: 2, threshold: 3"
+    unsigned usual = events_of("{threshold: 2, warmup: 5}"), winters = events_of("{" HW "}");
+
+    (void)state;
+    assert_true(usual > 0 && winters > 0);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, where: 'metric.name == \"m\"'}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, method: median}"), usual);
+    assert_int_not_equal(events_of("{threshold: 1, warmup: 5}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 100}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, alpha: 0.9}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, min_deviation: 9}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, max_stale: 1s}"), usual);
+    assert_int_not_equal(events_of("{threshold: 2, warmup: 5, max_series: 1}"), usual);
+    assert_int_not_equal(events_of("{" HW ", beta: 1}"), winters);
+    assert_int_not_equal(events_of("{" HW ", gamma: 1}"), winters);
+    assert_int_not_equal(events_of("{method: holt_winters, season: {length: 40s, slots: 4}, warmup: 2, threshold: 3}"),
+                         winters);
+    assert_int_not_equal(events_of("{method: holt_winters, season: {length: 4s, slots: 2}, warmup: 2, threshold: 3}"),
+                         winters);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_event_for_what_is_unusual),
+        cmocka_unit_test(events_wait_for_room),
+        cmocka_unit_test(events_that_find_no_room_are_counted),
+        cmocka_unit_test(settings_say_what_is_unusual),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
