@@ -63,9 +63,9 @@ struct gw_keep_ops {
     /** GW_MORE: again, soon. With `rebuilds` rows come that were consumed before: nothing is due. */
     int (*advance)(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
     /**
-     * What was decided since the last one, or with `whole` all that is remembered: appended. *ret_oldest_ns: the time
-     * at which the oldest row came that is kept, or is not in what was saved; UINT64_MAX: none is. GW_MORE: not at this
-     * moment. Errors: -ENOMEM.
+     * What was decided since the last one, or with `whole` all that is remembered, never nothing: appended.
+     * *ret_oldest_ns: the time at which the oldest row came that is kept, or is not in what was saved; UINT64_MAX: none
+     * is. GW_MORE: not at this moment. Errors: -ENOMEM.
      */
     int (*save)(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns);
     /** When something is due; UINT64_MAX: nothing is. */

@@ -92,7 +92,7 @@ static void put_span(struct gw_buf *out, const struct span *s)
     struct gw_buf b;
     uint8_t id[16];
 
-    gw_buf_init(&b, 1 << 20);
+    gw_buf_init(&b, 64 << 20);
     id_of(s->trace, id);
     put_bytes(&b, 1, id, 16);
     id_of(s->span, id);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "processors/common/spool.h"
+#include "processors/common/traces.h"
 
 enum { MAX_RECORD_BYTES = 1 << 30, FIRST_IDS = 1024, SOURCE_BYTES = 9 };
 
@@ -67,6 +68,11 @@ void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value)
     put_decision(&k->record, id, value, k->now_ns + has_rows);
 }
 
+void gw_kept_note_due(struct gw_kept *k, const uint8_t id[16], uint64_t value)
+{
+    put_decision(&k->record, id, value, k->now_ns);
+}
+
 void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16])
 {
     put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns + (k->at_barrier && k->came_again));
@@ -100,11 +106,21 @@ void gw_kept_advance(struct gw_kept *k, uint64_t now_ns, bool rebuilds)
     }
 }
 
+struct gw_trace *gw_kept_excess(struct gw_traces *t, uint64_t max_traces, uint64_t max_bytes, uint64_t *ordered_ns)
+{
+    if (gw_traces_n(t) == 0 || (gw_traces_n(t) <= max_traces && gw_traces_used_bytes(t) <= max_bytes))
+        return NULL;
+    if (gw_traces_oldest(t)->first_ns != *ordered_ns)
+        gw_traces_order_oldest(t);
+    *ordered_ns = gw_traces_oldest(t)->first_ns;
+    return gw_traces_oldest(t);
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------- */
 
-void gw_kept_open_record(struct gw_kept *k, struct gw_buf *out)
+void gw_kept_open_record(struct gw_kept *k, bool whole, struct gw_buf *out)
 {
-    k->begin = out->n;
+    k->begin = whole ? SIZE_MAX : out->n;
     gw_buf_put_u8(out, 'W');
     gw_spool_put_u32(out, k->self.worker);
     gw_spool_put_u32(out, k->self.n_workers);
@@ -158,7 +174,7 @@ int gw_kept_close_record(struct gw_kept *k, struct gw_buf *out)
     gw_buf_put_slice(out, gw_buf_slice(&k->record)); /* with the whole it is there twice, in its order: no harm */
     if (out->failed || k->record.failed)
         return -ENOMEM;
-    if (out->n == k->begin + SOURCE_BYTES)
+    if (k->begin != SIZE_MAX && out->n == k->begin + SOURCE_BYTES)
         out->n = k->begin;
     k->has_saved = true;
     gw_buf_reset(&k->record);

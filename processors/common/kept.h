@@ -62,6 +62,11 @@ void gw_kept_free(struct gw_kept *k);
 
 /** It is decided, or rows of it followed a decision, with what is remembered of it. */
 void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value);
+/**
+ * At a barrier, because it was due then: no row of the step that begins is part of it, not even one that came again,
+ * for who consumed that had decided before.
+ */
+void gw_kept_note_due(struct gw_kept *k, const uint8_t id[16], uint64_t value);
 /** It is lost without a decision: what came of it before this step does not come again. */
 void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16]);
 /** It was noted earlier in this step: what comes of it follows, whether it is remembered or not. False for NULL. */
@@ -71,13 +76,30 @@ bool gw_kept_is_past(const struct gw_kept *k, const uint8_t id[16]);
 /** A step begins. */
 void gw_kept_advance(struct gw_kept *k, uint64_t now_ns, bool rebuilds);
 
+struct gw_trace;
+struct gw_traces;
+/**
+ * A full house is looked at when a step has ended, so that it does not matter how rows of a step came together: the
+ * oldest trace, by id when several came in one step, while there are more traces or bytes than there may be; else NULL.
+ * Not when rows of the step that begins came again: they are there already.
+ * *ordered_ns: UINT64_MAX at first.
+ */
+struct gw_trace *gw_kept_excess(struct gw_traces *t, uint64_t max_traces, uint64_t max_bytes, uint64_t *ordered_ns);
+/** Such a store's budget: until the step has ended there is room for what comes in it, and for slabs that are not full.
+ */
+static inline uint64_t gw_kept_store_bytes(uint64_t max_bytes)
+{
+    return max_bytes + max_bytes / 4 + (32u << 20);
+}
+
 /** A record begins: the owner's entries come next. */
-void gw_kept_open_record(struct gw_kept *k, struct gw_buf *out);
+void gw_kept_open_record(struct gw_kept *k, bool whole, struct gw_buf *out);
 /** Of a whole record: all that `ids` remembers … */
 void gw_kept_put_known(const struct gw_kept *k, const struct gw_ids *ids, struct gw_buf *out);
 /** … and what is past, and remembered in none of these n. */
 void gw_kept_put_past(const struct gw_kept *k, struct gw_ids *const *ids, unsigned n, struct gw_buf *out);
-/** What was noted since the last one. Nothing at all is appended when there is nothing. Errors: -ENOMEM. */
+/** What was noted since the last one. Nothing at all is appended when there is nothing, and it
+ * is not a whole one. Errors: -ENOMEM. */
 int gw_kept_close_record(struct gw_kept *k, struct gw_buf *out);
 
 struct gw_kept_reader {

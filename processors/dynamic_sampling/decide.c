@@ -127,11 +127,11 @@ static void drop_rows(struct gw_view *v, struct gw_ports *out, const struct gw_d
 }
 
 /* decision 0: it is not kept. */
-static void remember(struct gw_ds *s, const uint8_t id[16], uint64_t decision)
+static void remember(struct gw_ds *s, const uint8_t id[16], uint64_t decision, enum gw_ds_trigger why)
 {
     gw_ids_put(decision ? s->kept : s->gone, id, decision);
     if (s->log)
-        gw_ds_log_note(s, id, decision);
+        gw_ds_log_note(s, id, decision, why != GW_DS_BY_EVICTION);
 }
 
 /* Traces stand one behind the other, in the order of parts. */
@@ -141,17 +141,18 @@ static void judge_all(struct gw_ds *s, struct gw_view *v, struct gw_ports *out)
 
     for (uint32_t i = 0; i < s->n_parts; i++) {
         const struct gw_ds_part *part = &s->parts[i];
+        enum gw_ds_trigger why = (enum gw_ds_trigger)part->trigger;
         uint64_t decision = 0;
         const char *reason;
 
         t.begin = t.end;
         t.end = t.begin + part->n_spans;
-        if (judge(s, &t, (enum gw_ds_trigger)part->trigger, &decision, &reason)) {
-            remember(s, part->id, decision);
+        if (judge(s, &t, why, &decision, &reason)) {
+            remember(s, part->id, decision, why);
             for (uint32_t row = t.begin; row < t.end; row++)
                 gw_ds_mark(s, v, row, decision);
         } else {
-            remember(s, part->id, 0);
+            remember(s, part->id, 0, why);
             drop_rows(v, out, &t, reason);
         }
     }
@@ -164,7 +165,7 @@ bool gw_ds_judge_row(struct gw_ds *s, struct gw_view *v, uint32_t row)
     const char *reason;
     bool kept = judge(s, &t, GW_DS_BY_EVICTION, &decision, &reason);
 
-    remember(s, v->batch->trace_id[row], kept ? decision : 0);
+    remember(s, v->batch->trace_id[row], kept ? decision : 0, GW_DS_BY_EVICTION);
     if (kept)
         gw_ds_mark(s, v, row, decision);
     return kept;

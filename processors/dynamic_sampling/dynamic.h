@@ -124,6 +124,8 @@ struct gw_traces *gw_ds_open_store(struct gw_ds *s);
 /** A turn's share of those that are due. GW_MORE: there are others. */
 int gw_ds_decide_due(struct gw_ds *s, uint64_t now_ns, struct gw_ports *out);
 void gw_ds_tell(struct gw_ds *s);
+/** Of this worker. */
+uint64_t gw_ds_max_bytes(const struct gw_ds *s);
 
 /* take.c */
 bool gw_ds_is_root(void *self, const struct gw_view *v, uint32_t row);
@@ -152,8 +154,10 @@ bool gw_ds_spool(struct gw_ds *s);
 /** It goes with what it has: the gateway could not wait for it. */
 void gw_ds_spool_rest(struct gw_ds *s);
 void gw_ds_log_free(struct gw_ds *s);
-/** A decision, or that it was followed. */
-void gw_ds_log_note(struct gw_ds *s, const uint8_t id[16], uint64_t decision);
+/** A decision. is_due: not for the sake of room. */
+void gw_ds_log_note(struct gw_ds *s, const uint8_t id[16], uint64_t decision, bool is_due);
+/** Rows of it followed: it is noted, and remembered anew, when the step has ended. */
+void gw_ds_log_follow(struct gw_ds *s, const uint8_t id[16], uint64_t decision);
 /** Other rules: the next record says all of what their samplers know. */
 void gw_ds_log_changed(struct gw_ds *s);
 struct gw_kept *gw_ds_log_kept(const struct gw_ds *s);

@@ -196,11 +196,17 @@ static uint64_t share_of(const struct gw_ctx *ctx, uint64_t all)
     return all / ctx->n_workers + (all % ctx->n_workers != 0);
 }
 
-static uint64_t bytes_of(const struct gw_ds *s)
+uint64_t gw_ds_max_bytes(const struct gw_ds *s)
 {
     uint64_t bytes = share_of(&s->ctx, s->conf->max_bytes);
 
     return bytes > GW_TRACES_MIN_BUDGET_BYTES ? bytes : GW_TRACES_MIN_BUDGET_BYTES;
+}
+
+/* Behind a journal it is looked at them when a step has ended. */
+static uint64_t bytes_of_store(const struct gw_ds *s)
+{
+    return s->log ? gw_kept_store_bytes(gw_ds_max_bytes(s)) : gw_ds_max_bytes(s);
 }
 
 struct gw_traces *gw_ds_open_store(struct gw_ds *s)
@@ -208,10 +214,11 @@ struct gw_traces *gw_ds_open_store(struct gw_ds *s)
     const struct gw_traces_conf store = {
         .env = s->ctx.env,
         .memory = s->ctx.host ? s->ctx.host->memory : NULL,
-        .budget_bytes = bytes_of(s),
+        .budget_bytes = bytes_of_store(s),
         .facts_bytes = sizeof(struct gw_ds_facts),
         .compress = s->conf->compress == LZ4,
         .tick_ns = S,
+        .ordered = s->log != NULL,
     };
 
     if (!s->store)
@@ -403,7 +410,7 @@ static int adopt(void *self, void *old_self)
     SWAP(s->names, old->names);
     swap_body(s, old);
     if (s->store) {
-        gw_traces_set_limits(s->store, bytes_of(s), 0);
+        gw_traces_set_limits(s->store, bytes_of_store(s), 0);
         gw_traces_set_compress(s->store, s->conf->compress == LZ4);
     }
     gw_ds_number_rules(s);

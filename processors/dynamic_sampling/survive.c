@@ -267,9 +267,11 @@ void gw_ds_spool_rest(struct gw_ds *s)
 
 struct gw_ds_log {
     struct gw_kept *kept;
-    struct gw_buf calls; /* since the last save */
-    uint32_t n_told;     /* names of the record, or of one before */
-    bool tells_all;      /* samplers are others than those whose calls were told */
+    struct gw_buf calls;     /* since the last save */
+    uint32_t n_told;         /* names of the record, or of one before */
+    bool tells_all;          /* samplers are others than those whose calls were told */
+    struct gw_ids *followed; /* in this step, with their decisions; NULL: none */
+    uint32_t max_followed;
     struct source *sources[GW_KEPT_SOURCES];
 };
 
@@ -287,6 +289,7 @@ void gw_ds_log_free(struct gw_ds *s)
         return;
     forget_sources(s);
     gw_kept_free(s->log->kept);
+    gw_ids_free(s->log->followed);
     gw_buf_clear(&s->log->calls);
     free(s->log);
     s->log = NULL;
@@ -297,9 +300,15 @@ struct gw_kept *gw_ds_log_kept(const struct gw_ds *s)
     return s->log ? s->log->kept : NULL;
 }
 
-void gw_ds_log_note(struct gw_ds *s, const uint8_t id[16], uint64_t decision)
+void gw_ds_log_note(struct gw_ds *s, const uint8_t id[16], uint64_t decision, bool is_due)
 {
-    gw_kept_note(s->log->kept, id, decision);
+    (is_due ? gw_kept_note_due : gw_kept_note)(s->log->kept, id, decision);
+}
+
+void gw_ds_log_follow(struct gw_ds *s, const uint8_t id[16], uint64_t decision)
+{
+    if (!gw_kept_put_more(s->ctx.env, &s->log->followed, &s->log->max_followed, id, decision))
+        s->log->kept->record.failed = true; /* it stops here, as without memory for the record */
 }
 
 /* Samplers that know nothing yet begin with the log's time. */
@@ -385,12 +394,68 @@ static void end_restore(struct gw_ds *s)
     k->n_sources = 0;
 }
 
-/* All that is due is decided. */
+/* ---- a step ----------------------------------------------------------------------------------------------- */
+
+struct follower {
+    uint8_t id[16];
+    uint64_t decision;
+};
+
+static void collect(void *arg, const uint8_t id[16], uint64_t decision)
+{
+    struct follower **to = arg;
+
+    memcpy((*to)->id, id, 16);
+    (*to)++->decision = decision;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return memcmp(((const struct follower *)a)->id, ((const struct follower *)b)->id, 16);
+}
+
+/* What rows of the step that has ended followed was asked for last now, in order of the ids. */
+static void close_step(struct gw_ds *s)
+{
+    struct gw_ds_log *l = s->log;
+    uint32_t n = l->followed ? gw_ids_n(l->followed) : 0;
+    struct follower *all = n ? malloc(n * sizeof(*all)) : NULL, *to = all;
+
+    if (n && !all)
+        l->kept->record.failed = true;
+    if (all) {
+        gw_ids_each(l->followed, collect, &to);
+        qsort(all, n, sizeof(*all), by_id);
+    }
+    for (uint32_t i = 0; all && i < n; i++) {
+        gw_ids_put(all[i].decision ? s->kept : s->gone, all[i].id, all[i].decision);
+        gw_kept_note_due(l->kept, all[i].id, all[i].decision);
+    }
+    free(all);
+    gw_ids_free(l->followed);
+    l->followed = NULL;
+}
+
+static struct gw_trace *excess(const struct gw_ds *s, uint64_t *ordered_ns)
+{
+    return s->store ? gw_kept_excess(s->store, s->max_traces, gw_ds_max_bytes(s), ordered_ns) : NULL;
+}
+
+/* What is too much, and all that is due, is decided. */
 static int end_step(struct gw_ds *s, uint64_t now_ns, struct gw_ports *out)
 {
-    int rc = gw_ds_decide_due(s, now_ns, out);
-    bool is_empty = gw_ds_flush(s, out);
+    uint64_t ordered_ns = UINT64_MAX;
+    struct gw_trace *t;
+    bool is_empty;
+    int rc;
 
+    while (!s->log->kept->came_again && (t = excess(s, &ordered_ns)) != NULL) {
+        if (!gw_ds_decide(s, t, GW_DS_BY_EVICTION, out))
+            return GW_MORE;
+        gw_metric_add(s->evicted, 1);
+    }
+    rc = gw_ds_decide_due(s, now_ns, out);
+    is_empty = gw_ds_flush(s, out);
     gw_ds_tell(s);
     return is_empty && (!s->store || !gw_traces_next_due(s->store, now_ns)) ? rc : GW_MORE;
 }
@@ -399,17 +464,21 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
 {
     struct gw_ds *s = self;
     struct gw_kept *k = s->log->kept;
+    bool is_next = now_ns > k->now_ns;
     int rc = GW_DONE;
 
     end_restore(s);
     gw_kept_advance(k, now_ns, rebuilds);
-    if (!rebuilds) {
-        k->at_barrier = true;
+    k->at_barrier = true;
+    if (is_next)
+        close_step(s);
+    if (!rebuilds)
         rc = end_step(s, now_ns, out);
-        k->at_barrier = false;
-    }
+    k->at_barrier = false;
     return rc;
 }
+
+/* ---- writing ---------------------------------------------------------------------------------------------- */
 
 static void put_names(struct gw_ds *s, struct gw_buf *out, uint32_t from)
 {
@@ -438,7 +507,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
     if (s->n_spans)
         return GW_MORE;
     *ret_oldest_ns = t ? t->first_ns : UINT64_MAX;
-    gw_kept_open_record(l->kept, out);
+    gw_kept_open_record(l->kept, whole, out);
     put_names(s, out, whole ? 0 : l->n_told);
     if (whole || l->tells_all)
         put_samplers(s, out);
@@ -460,8 +529,9 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
 static uint64_t due_ns(const void *self)
 {
     const struct gw_ds *s = self;
+    uint64_t ordered_ns = UINT64_MAX;
 
-    if (s->n_spans)
+    if (s->n_spans || excess(s, &ordered_ns))
         return 0;
     return s->store ? gw_traces_due_when(s->store) : UINT64_MAX;
 }

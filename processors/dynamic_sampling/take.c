@@ -36,19 +36,30 @@ static void set(uint64_t *bitmap, uint32_t row)
     bitmap[row / 64] |= UINT64_C(1) << (row % 64);
 }
 
-/* Decided already: it follows. Behind a journal, also what nobody remembers, but was decided in this step. */
+/* decision 0: it was not kept. Behind a journal within a step nothing depends on what is looked at first. */
+static bool recall(struct taking *k, const uint8_t id[16], uint64_t *ret_decision)
+{
+    struct gw_ds *s = k->s;
+
+    *ret_decision = 0;
+    if (!k->kept)
+        return gw_ids_get(s->kept, id, ret_decision) || gw_ids_get(s->gone, id, ret_decision);
+    if (gw_kept_follows(k->kept, id, ret_decision))
+        return true;
+    if (!gw_ids_peek(s->kept, id, ret_decision) && !gw_ids_peek(s->gone, id, ret_decision))
+        return false;
+    gw_ds_log_follow(s, id, *ret_decision);
+    return true;
+}
+
+/* Decided already: it follows. */
 static bool follow(struct taking *k, uint32_t row)
 {
-    const uint8_t *id = k->v->batch->trace_id[row];
-    uint64_t decision = 0;
-    bool is_kept, is_now = gw_kept_follows(k->kept, id, &decision);
+    uint64_t decision;
 
-    is_kept = is_now ? decision != 0 : gw_ids_get(k->s->kept, id, &decision);
-    if (!is_kept && !is_now && !gw_ids_get(k->s->gone, id, &decision))
+    if (!recall(k, k->v->batch->trace_id[row], &decision))
         return false;
-    if (k->kept && !is_now)
-        gw_ds_log_note(k->s, id, is_kept ? decision : 0);
-    if (is_kept)
+    if (decision)
         gw_ds_mark(k->s, k->v, row, decision);
     else
         set(k->gone, row);
@@ -145,7 +156,7 @@ static void make_room(struct taking *k)
 {
     struct gw_ds *s = k->s;
 
-    while (gw_traces_n(s->store) > s->max_traces &&
+    while (!k->kept && gw_traces_n(s->store) > s->max_traces &&
            gw_ds_decide(s, gw_traces_oldest(s->store), GW_DS_BY_EVICTION, k->out))
         gw_metric_add(s->evicted, 1);
     (void)gw_ds_flush(s, k->out);

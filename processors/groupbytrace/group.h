@@ -60,6 +60,9 @@ static inline uint64_t gw_group_now_ns(const struct gw_group *s)
 /** NULL: no memory. */
 struct gw_traces *gw_group_open_store(struct gw_group *s);
 void gw_group_tell(struct gw_group *s);
+/** Of this worker. */
+uint64_t gw_group_max_traces(const struct gw_group *s);
+uint64_t gw_group_max_bytes(const struct gw_group *s);
 
 /* take.c */
 void gw_group_consume(void *self, struct gw_view *v, struct gw_ports *out);

@@ -70,18 +70,37 @@ static struct limits limits_of(const struct gw_ctx *ctx, const struct gw_group_c
     return l;
 }
 
+uint64_t gw_group_max_traces(const struct gw_group *s)
+{
+    return limits_of(&s->ctx, s->conf).traces;
+}
+
+uint64_t gw_group_max_bytes(const struct gw_group *s)
+{
+    return limits_of(&s->ctx, s->conf).bytes;
+}
+
+/* Behind a journal it is looked at them when a step has ended. */
+static struct limits limits_of_store(const struct gw_group *s)
+{
+    struct limits l = limits_of(&s->ctx, s->conf);
+
+    return s->kept ? (struct limits){0, gw_kept_store_bytes(l.bytes)} : l;
+}
+
 /* ---- the instance ----------------------------------------------------------------------------------------- */
 
 struct gw_traces *gw_group_open_store(struct gw_group *s)
 {
-    const struct limits limits = limits_of(&s->ctx, s->conf);
+    const struct limits limits = limits_of_store(s);
     const struct gw_traces_conf t = {.env = s->ctx.env,
                                      .memory = s->ctx.host ? s->ctx.host->memory : NULL,
                                      .max_traces = limits.traces,
                                      .budget_bytes = limits.bytes,
                                      .facts_bytes = sizeof(struct gw_group_facts),
                                      .compress = s->conf->compress == LZ4,
-                                     .tick_ns = TICK_NS};
+                                     .tick_ns = TICK_NS,
+                                     .ordered = s->kept != NULL};
 
     if (!s->traces)
         s->traces = gw_traces_new(&t);
@@ -167,7 +186,7 @@ static int drain(void *self, struct gw_ports *out)
 static int adopt(void *self, void *old_self)
 {
     struct gw_group *s = self, *old = old_self;
-    const struct limits limits = limits_of(&s->ctx, s->conf);
+    struct limits limits;
 
     if (gw_spooler_adopt(&s->spooler, &old->spooler, old->kept != NULL) < 0)
         return -ENOTSUP;
@@ -179,6 +198,7 @@ static int adopt(void *self, void *old_self)
     SWAP(s->receiver, old->receiver);
     SWAP(s->n_told, old->n_told);
     SWAP(s->held_told, old->held_told);
+    limits = limits_of_store(s);
     if (s->traces) {
         gw_traces_set_limits(s->traces, limits.bytes, limits.traces);
         gw_traces_set_compress(s->traces, s->conf->compress == LZ4);

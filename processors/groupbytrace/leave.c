@@ -88,7 +88,7 @@ bool gw_group_release(struct gw_group *s, struct gw_trace *t, bool is_over, stru
     else
         return false;
     if (s->kept && t->n_spans)
-        gw_kept_note(s->kept, t->id, GW_KEPT_NOTHING);
+        (is_over ? gw_kept_note_due : gw_kept_note)(s->kept, t->id, GW_KEPT_NOTHING);
     gw_traces_drop(s->traces, t);
     return true;
 }

@@ -111,12 +111,24 @@ static int restore(void *self, struct gw_slice record, const struct gw_keep_owne
     return gw_kept_restore(((struct gw_group *)self)->kept, record, owner, &(struct gw_kept_reader){.self = self});
 }
 
-/* All that is due leaves the store, and body. */
+static struct gw_trace *excess(const struct gw_group *s, uint64_t *ordered_ns)
+{
+    return s->traces ? gw_kept_excess(s->traces, gw_group_max_traces(s), gw_group_max_bytes(s), ordered_ns) : NULL;
+}
+
+/* What is too much, and all that is due, leaves the store, and body. */
 static int end_step(struct gw_group *s, uint64_t now_ns, struct gw_ports *out)
 {
-    int rc = s->traces ? gw_group_release_due(s, now_ns, out) : GW_DONE;
-    bool is_empty = gw_group_flush(s, out);
+    uint64_t ordered_ns = UINT64_MAX;
+    struct gw_trace *t;
+    bool is_empty;
+    int rc;
 
+    while (!s->kept->came_again && (t = excess(s, &ordered_ns)) != NULL)
+        if (!gw_group_evict(s, t, out))
+            return GW_MORE;
+    rc = s->traces ? gw_group_release_due(s, now_ns, out) : GW_DONE;
+    is_empty = gw_group_flush(s, out);
     gw_group_tell(s);
     return is_empty && (!s->traces || !gw_traces_next_due(s->traces, now_ns)) ? rc : GW_MORE;
 }
@@ -143,7 +155,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
     if (s->n_body_spans)
         return GW_MORE;
     *ret_oldest_ns = t ? t->first_ns : UINT64_MAX;
-    gw_kept_open_record(s->kept, out);
+    gw_kept_open_record(s->kept, whole, out);
     if (whole)
         gw_kept_put_past(s->kept, NULL, 0, out);
     return gw_kept_close_record(s->kept, out) < 0 ? -ENOMEM : GW_DONE;
@@ -152,8 +164,9 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
 static uint64_t due_ns(const void *self)
 {
     const struct gw_group *s = self;
+    uint64_t ordered_ns = UINT64_MAX;
 
-    if (s->n_body_spans)
+    if (s->n_body_spans || excess(s, &ordered_ns))
         return 0;
     return s->traces ? gw_traces_due_when(s->traces) : UINT64_MAX;
 }

@@ -64,7 +64,7 @@ static bool keep(struct taking *k, const uint32_t *rows, uint32_t n)
             k->v->failed = true;
             return false;
         }
-        if (is_last)
+        if (is_last || (k->s->kept && oldest == t)) /* in this step it follows its other rows */
             return false;
     }
 }

@@ -174,7 +174,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
     if (s->leaving || s->n_spans)
         return GW_MORE;
     *ret_oldest_ns = oldest_ns(s);
-    gw_kept_open_record(s->log->kept, out);
+    gw_kept_open_record(s->log->kept, whole, out);
     if (whole)
         put_whole(s, out);
     else

@@ -257,14 +257,15 @@ static void time_is_the_logs(void **state)
 }
 
 /*
- * Scenario    a record of decisions by rules whose names are others' in the next process; a span that is larger than
- * all the room there is, behind a journal Guarantees  late spans follow by the name of the rule that decided; the large
- * one is decided alone
+ * Scenario    a record of decisions by rules whose names are others' in the next process; two spans that together are
+ *             more than there is room for, behind a journal; one that is more than comes in any step
+ * Guarantees  late spans follow by the name of the rule that decided; the first by its id is decided when the step has
+ *             ended; the last one alone, at once, and what is of its trace follows
  */
 static void names_and_giants(void **state)
 {
     enum { GIANT = 1020000 };
-    static char giant[GIANT + 64];
+    static char giant[36 * GIANT + 64];
     struct gw_buf out;
 
     (void)state;
@@ -284,10 +285,18 @@ static void names_and_giants(void **state)
     assert_string_equal(gw_tail_out(&r), "1.2" MARK("all"));
     gw_tail_advance(&r, T(20), false);
     assert_string_equal(gw_tail_out(&r), "2.1" MARK("other"));
-    (void)snprintf(giant, sizeof(giant), "3.1 4.1rw%0*d", GIANT, 0);
+    (void)snprintf(giant, sizeof(giant), "4.1rw%0*d 3.1rw%0*d", GIANT, 0, GIANT, 0);
     gw_tail_send(&r, giant);
-    assert_int_equal(gw_tail_held(&r), 0); /* 3 has made room, in vain */
-    assert_int_equal(r.n_rows, 4);
+    assert_int_equal(gw_tail_held(&r), 2);
+    assert_int_equal(r.p.component->keep->due_ns(r.p.self), 0);
+    gw_tail_advance(&r, T(21), false);
+    assert_int_equal(gw_tail_held(&r), 1);
+    assert_int_equal(r.n_rows, 3);
+    assert_int_equal(r.rows[2].trace, 3);
+    (void)snprintf(giant, sizeof(giant), "5.1rw%0*d 5.2", 36 * GIANT, 0);
+    gw_tail_send(&r, giant);
+    assert_int_equal(gw_tail_held(&r), 0); /* 4 has made room, in vain */
+    assert_int_equal(r.n_rows, 6);
     assert_string_equal(gw_tail_drops(&r), "");
     gw_tail_close(&r);
     gw_buf_clear(&out);

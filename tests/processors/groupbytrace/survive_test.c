@@ -287,11 +287,11 @@ static void what_left_does_not_leave_again(void **state)
 }
 
 /*
- * Scenario    room for two traces; a third one makes the oldest leave in the middle of a step, more of it comes in this
- *             step, and in the next; a crash; the same again, with a whole record by the next process, and a crash
- * Guarantees  what comes of it in this step leaves at once, for nobody could tell it from the rest; later it waits anew
+ * Scenario    room for two traces; three come in one step, and more of the first; a crash, and another one
+ * Guarantees  when the step has ended the oldest leaves, the first by its id, with all of it; not again after a crash;
+ *             what comes of it then waits anew
  */
-static void what_made_room_takes_its_step_along(void **state)
+static void a_full_house_is_looked_at_when_a_step_has_ended(void **state)
 {
     struct gw_buf out;
 
@@ -299,32 +299,72 @@ static void what_made_room_takes_its_step_along(void **state)
     gw_buf_init(&out, 1 << 20);
     open_kept("num_traces: 2\n");
     step(T(0));
-    gw_tail_send(&r, "1.1 2.1");
-    gw_tail_send(&r, "3.1");
-    assert_string_equal(gw_tail_out(&r), "1.1");
+    gw_tail_send(&r, "3.1 2.1 1.1");
     gw_tail_send(&r, "1.2");
-    assert_string_equal(gw_tail_out(&r), "1.2");
+    assert_string_equal(gw_tail_out(&r), "");
+    assert_int_equal(r.p.component->keep->due_ns(r.p.self), 0);
     step(T(1));
+    assert_string_equal(gw_tail_out(&r), "1.1 1.2");
     (void)gw_tail_save(&r, true, &out);
     gw_tail_close(&r);
     for (unsigned i = 0; i < 2; i++) {
-        open_kept("num_traces: 3\n");
+        open_kept("num_traces: 2\n");
         assert_int_equal(restore(&out), 0);
         gw_tail_advance(&r, T(0), true);
-        gw_tail_send(&r, "1.1 2.1");
-        gw_tail_send(&r, "3.1");
+        gw_tail_send(&r, "3.1 2.1 1.1");
         gw_tail_send(&r, "1.2");
         assert_string_equal(gw_tail_drops(&r), "decided_before=2");
         step(T(1));
         gw_buf_reset(&out);
         (void)gw_tail_save(&r, true, &out);
-        gw_tail_send(&r, "1.3");
         step(T(10));
         assert_string_equal(gw_tail_out(&r), "2.1 3.1");
-        step(T(11));
+        gw_tail_send(&r, "1.3");
+        step(T(20));
         assert_string_equal(gw_tail_out(&r), "1.3");
         gw_tail_close(&r);
     }
+    gw_buf_clear(&out);
+}
+
+/*
+ * Scenario    two traces wait; there is no memory for a third, nor for the others beside it; more of the first comes in
+ *             this step; a crash
+ * Guarantees  the oldest leave at once, and what comes of them in this step, for nobody could tell it from the rest;
+ *             nothing leaves again
+ */
+static void what_made_room_takes_its_step_along(void **state)
+{
+    struct gw_buf out;
+    unsigned n;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    open_kept("");
+    step(T(0));
+    gw_tail_send(&r, "1.1 2.1");
+    atomic_store(&r.p.memory.soft_bytes, 0);
+    gw_tail_send_many(&r, 3, 1, 600, 2000);
+    atomic_store(&r.p.memory.soft_bytes, 100 << 20);
+    assert_int_equal(gw_tail_held(&r) + r.n_rows, 602);
+    assert_non_null(strstr(gw_tail_out(&r), "1.1"));
+    gw_tail_send(&r, "1.2");
+    assert_string_equal(gw_tail_out(&r), "1.2");
+    step(T(1));
+    (void)gw_tail_save(&r, true, &out);
+    n = r.n_rows;
+    gw_tail_close(&r);
+
+    open_kept("");
+    assert_int_equal(restore(&out), 0);
+    gw_tail_advance(&r, T(0), true);
+    gw_tail_send(&r, "1.1 2.1");
+    gw_tail_send_many(&r, 3, 1, 600, 2000);
+    gw_tail_send(&r, "1.2");
+    step(T(1));
+    step(T(20));
+    assert_int_equal(r.n_rows + n, 603);
+    gw_tail_close(&r);
     gw_buf_clear(&out);
 }
 
@@ -410,6 +450,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_spooled_leaves, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test(time_is_the_logs),
         cmocka_unit_test(what_left_does_not_leave_again),
+        cmocka_unit_test(a_full_house_is_looked_at_when_a_step_has_ended),
         cmocka_unit_test(what_made_room_takes_its_step_along),
         cmocka_unit_test_setup_teardown(the_journal_has_what_waits, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test(a_damaged_record_is_refused),
