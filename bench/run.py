@@ -65,7 +65,7 @@ ROWS = {
     "bulk-logs": ("bulk", "logs500", "h1", [], "≤ 0.8", "0.6"),
 }
 # What stands behind a rig: floor for OTLP, sink for the rest.
-SINKS = {"forward": "floor", "queued": "floor", "durable": "floor", "attributes": "floor", "rw1": "sink", "rw2": "sink", "rw_stopped": "sink", "bulk": "sink", "bulk_gzip": "sink", "tail": "sink", "tail_cold": "sink", "tail_big": "sink", "tail_queued": "sink", "tail_journal": "sink"}
+SINKS = {"forward": "floor", "queued": "floor", "durable": "floor", "attributes": "floor", "rw1": "sink", "rw2": "sink", "rw_stopped": "sink", "bulk": "sink", "bulk_gzip": "sink", "tail": "sink", "tail_cold": "sink", "tail_dynamic": "sink", "tail_big": "sink", "tail_queued": "sink", "tail_journal": "sink"}
 STOPPED = "rw-stopped-sink"
 STOPPED_QUEUE = 256  # requests, as rigs/rw_stopped.yaml says
 GATES = {"rw2": ["--feature-gates=exporter.prometheusremotewritexporter.enableSendingRW2"]}

@@ -3,7 +3,7 @@
 
 Spans come at a steady rate (TAIL_RATE, 30000 a second) for TAIL_SECONDS (20), ten a trace, with trace ids that were never seen. CPU is
 counted until the last decision is made; the buffer holds the rate times the wait, and memory is the highest RSS less that of the idle
-server. tail-cold is tail-whole with `compress: lz4` and COLD_WAIT_S, so that most of what waits is packed. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB), tail-journal and tail-restore run only when they are named.
+server. tail-cold is tail-whole with `compress: lz4` and COLD_WAIT_S, so that most of what waits is packed. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB), tail-journal, tail-restore and tail-dynamic run only when they are named.
 """
 import os
 import pathlib
@@ -18,7 +18,7 @@ BIG_TRACES, BUDGET = int(os.environ.get("TAIL_BIG_TRACES", "1000000")), 8 << 30
 SPANS_A_TRACE, SPANS_A_REQUEST = 10, 100
 SHAPES = {"tail-whole": ["--fresh-ids"], "tail-interleaved": ["--interleave", "10000"]}
 GIANT_SPANS = 100000
-ROWS, BY_NAME = (*SHAPES, "tail-cold", "tail-giant"), ("tail-big", "tail-journal", "tail-restore")
+ROWS, BY_NAME = (*SHAPES, "tail-cold", "tail-giant"), ("tail-big", "tail-journal", "tail-restore", "tail-dynamic")
 RESTORE_SPANS = int(os.environ.get("TAIL_RESTORE_SPANS", "1500000"))  # 30 s at 50,000 a second
 SELF = 24888
 WAITING = re.compile(r"^otelcol_processor_tail_sampling_sampling_traces_on_memory(?:_total)?(?:\{.*\})? (\S+)$", re.M)
@@ -183,6 +183,16 @@ def tail_restore(bench):
               f"{r['s']:.2f} s from the start to the head of the journal (pass 3, aim 1), of which its busiest thread ran {r['thread'][0]:.2f} and waited for a core {r['thread'][1]:.2f}; {r['cpu']:.2f} CPU s, RSS {r['rss']:.2f} GiB, bad {r['bad']}", flush=True)
 
 
+def tail_dynamic(bench):
+    """dynamic_sampling (an error is kept, of the rest a share by service and route) beside tail_sampling, ours and the Collector's: the peer in kind, Refinery, is not here."""
+    for peer, rig, what in (("staunch", "tail_dynamic", "Staunch's dynamic_sampling"), ("staunch", "tail", "Staunch's tail_sampling"), ("otelcol", "tail", "the Collector's tail_sampling")):
+        if peer not in bench.PEERS:
+            continue
+        r = measure(bench, peer, SHAPES["tail-whole"], rig)
+        print(f"tail-dynamic: {what}: {r['rate']:.0f} spans/s, {r['cpu']:.2f} CPU s / M spans, {r['bytes_a_span']:.0f} bytes of RSS a span of {WAIT_S} s, "
+              f"p50 / p99 of the ack {r['p50_us'] / 1000:.1f} / {r['p99_us'] / 1000:.1f} ms, kept {r['kept']:.1%}, bad {r['bad']}", flush=True)
+
+
 def rows(bench, names):
     some = [n for n in SHAPES if n in names]
     if some:
@@ -197,3 +207,5 @@ def rows(bench, names):
         tail_journal(bench)
     if "tail-restore" in names:
         tail_restore(bench)
+    if "tail-dynamic" in names:
+        tail_dynamic(bench)

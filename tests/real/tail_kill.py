@@ -92,17 +92,19 @@ class Trace:
         start = base + r.randint(0, 100 * MS)
         x = Span(trace_id=self.id, span_id=r.randbytes(8), parent_span_id=b"" if is_root else r.randbytes(8), name=f"step {k}",
                  start_time_unix_nano=start, end_time_unix_nano=start + r.randint(0, 100 * MS))
-        x.attributes.extend(key_values({"tier": r.choice(("silver", "tin")), "text": "x" * r.randint(0, 200)}))
-        return [x, frozenset()]
+        tier = r.choice(("silver", "tin"))
+        x.attributes.extend(key_values({"tier": tier, "text": "x" * r.randint(0, 200)}))
+        return [x, frozenset((tier,))]
 
     def make(self, span, wants, base):
+        span[1] |= {wants}
         if wants == "errors":
             span[0].status.code = 2
         elif wants == "slow":
             span[0].end_time_unix_nano = base + 900 * MS
         else:
             span[0].attributes[0].value.string_value = "gold"
-        span[1] = frozenset((wants,))
+            span[1] = frozenset((wants,))
 
     def cut(self, r, spans):
         """Into parts; one in twenty spans comes twice: beside itself, or with the last part."""
@@ -356,12 +358,12 @@ def judge_trace(model, trace, got, ret, came):
         ret.late += outcome and k > 0 and c.at > end
 
 
-def judge(load, eras, journal, kills=()):
+def judge(load, eras, journal, kills=(), of=Model):
     """kills: only where the sink was there; none: nothing may come twice."""
     ret = Result(unanswered=sum(a.outcome == "U" for a in load.attempts))
     got = delivered(journal, kills, ret)
     ret.spans = sum(got.values())
-    model, came = Model(load, eras), collections.defaultdict(list)
+    model, came = of(load, eras), collections.defaultdict(list)
     for trace in load.traces:
         if not any(c.attempt.outcome == "A" for c in trace.copies):
             continue
@@ -388,6 +390,7 @@ class TailLeg(kill.Leg):
     has_books = False
     still_s = WAIT_S + 2
     sinks = ("http",)
+    model, processor = Model, "tail_sampling"
 
     def __init__(self, folder, seed, away, longest=1.5, per_second=150, workers=(2,), binary=None):
         """workers: of the first start, the second, and so on round and round."""
@@ -397,17 +400,20 @@ class TailLeg(kill.Leg):
         self.phases = [p for p in kill.PHASES if p != "told in part" and (not away or p not in kill.BY_SINK)]  # what a sink rejects is not missing
         self.walls, self.eras, self.load = [], [], None
 
+    def settings(self):
+        return {"decision_wait": f"{WAIT_S}s", "policies": self.policies}
+
     def config(self):
         c = json.loads(kill.config(self.folder, self.sink, "page_cache"))
         queue = {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}  # no batch: a request is a body, also when it comes again
         return json.dumps({
             "extensions": c["extensions"], "receivers": c["receivers"],
             "connectors": {"journal/x": {"storage": "file_storage", "partition_by": "trace_id", "head_bytes": 200000, "in_flight_bytes": 400000}},
-            "processors": {"tail_sampling": {"decision_wait": f"{WAIT_S}s", "policies": self.policies}},
+            "processors": {self.processor: self.settings()},
             "exporters": {"otlp_http": {**c["exporters"]["otlp_http"], "sending_queue": queue}},
             "service": {"extensions": ["file_storage"], "telemetry": c["service"]["telemetry"], "runtime": {"workers": self.workers, "drain_timeout": "300ms"},
                         "pipelines": {"traces/in": {"receivers": ["otlp"], "exporters": ["journal/x"]},
-                                      "traces/out": {"receivers": ["journal/x"], "processors": ["tail_sampling"], "exporters": ["otlp_http"]}}}})
+                                      "traces/out": {"receivers": ["journal/x"], "processors": [self.processor], "exporters": ["otlp_http"]}}}})
 
     def changed(self, mask, until):
         self.watched = self.random.choice(("journal", "queue"))
@@ -455,7 +461,7 @@ class TailLeg(kill.Leg):
     def result(self):
         times = [t for t, _ in self.kills]
         (self.folder / "kills").write_text("".join(f"{t} {p}\n" for t, p in self.kills))
-        r = judge(self.load, self.eras, faultcheck.Journal(self.sink.journal, "http"), [] if self.away else times)
+        r = judge(self.load, self.eras, faultcheck.Journal(self.sink.journal, "http"), [] if self.away else times, self.model)
         still_open = [open_at(self.load, t) for t in self.walls]
         return r, sum(n > 0 for n in still_open) / max(1, len(still_open)), collections.Counter(p for _, p in self.kills)
 

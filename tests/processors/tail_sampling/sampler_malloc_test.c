@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tail_sampling without memory: every allocation of a life fails once; each span is still accounted for. */
+/* Processors that keep traces without memory: every allocation of a life fails once; each span is still accounted for.
+ */
+#include <stdio.h>
+
 #include "tests/harness_malloc.h"
 #include "tests/harness_tail.h"
 
@@ -64,11 +67,32 @@ static void accounts(uint64_t in)
     assert_int_equal(r.n_failed, 0);
 }
 
+/* A processor, its settings, and how long its long trace is. */
+struct kind {
+    const char *name, *settings;
+    unsigned many;
+};
+
+static const struct kind tail = {
+    "tail_sampling",
+    "decision_wait: 2s\nfollow_links: true\nrecord_policy: true\nuse_trace_state: true\nnum_traces: 20\n"
+    "policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]\n",
+    9000};
+static const struct kind group = {"groupbytrace", "wait_duration: 2s\nnum_traces: 20\ncompress: lz4\n", 300};
+static const struct kind dynamic = {
+    "dynamic_sampling",
+    "trace_timeout: 1s\ndecision_delay: 1s\nnum_traces: 20\nrules: [{name: errors, conditions: ['status.code == "
+    "STATUS_CODE_ERROR'], sampler: {type: always_sample}}, {name: rest, sampler: {type: dynamic_percentage, "
+    "goal_percentage: 50, fingerprint_attributes: ['resource.attributes[\"service.name\"]']}}]\n",
+    300};
+
 /* Spans that wait, that are late both ways, that have no id; traces that leave together, in pieces, at the end. */
-static void live(uint64_t nth)
+static void live(const struct kind *k, uint64_t nth)
 {
-    gw_tail_open(&r,
-                 "decision_wait: 2s\nfollow_links: true\nrecord_policy: true\nuse_trace_state: true\nnum_traces: 20");
+    uint64_t in = 6 + k->many;
+    char last[32];
+
+    gw_tail_open_as(&r, k->name, k->settings);
     real = r.p.component;
     guarded = *real;
     guarded.consume = consume;
@@ -83,38 +107,39 @@ static void live(uint64_t nth)
     gw_malloc_fail_at(nth);
     gw_tail_send(&r, "1.1el2 2.1 3.1e 0.1 3.2s1");
     accounts(5);
-    gw_tail_send_many(&r, 4, 1, 9000, 0);
-    gw_tail_send(&r, "4.9001e");
-    accounts(9006);
+    gw_tail_send_many(&r, 4, 1, k->many, 0);
+    (void)snprintf(last, sizeof(last), "4.%ue", k->many + 1);
+    gw_tail_send(&r, last);
+    accounts(in);
     gw_tail_wait(&r, 3);
-    accounts(9006);
+    accounts(in);
     gw_tail_send(&r, "1.2 5.1 2.2 3.3 6.1");
-    accounts(9011);
+    accounts(in + 5);
     gw_tail_send(&r,
                  "11.1 12.1 13.1 14.1 15.1 16.1 17.1 18.1 19.1 20.1 21.1 22.1 23.1 24.1 25.1 26.1 27.1 28.1 29.1 30.1");
-    accounts(9031);
+    accounts(in + 25);
     gw_tail_drain(&r);
-    accounts(9031);
+    accounts(in + 25);
     gw_malloc_fail_at(0);
     gw_tail_close(&r);
 }
 
 /*
- * Scenario: a life in which the n-th allocation fails, for each n
+ * Scenario: a life in which the n-th allocation fails, for each n, of each processor
  * Guarantees: no crash, no leak, after every step in = out + dropped + refused + held, and no kept span is lost
  */
 static void every_span_is_accounted_for_without_memory(void **state)
 {
+    const struct kind *k = *state;
     uint64_t before, n;
 
-    (void)state;
     gw_malloc_pause(1);
     before = gw_malloc_count();
-    live(0);
+    live(k, 0);
     n = gw_malloc_count() - before;
     assert_true(n > 20);
     for (uint64_t nth = 1; nth <= n; nth++)
-        live(nth);
+        live(k, nth);
     gw_malloc_pause(-1);
 }
 
@@ -152,7 +177,9 @@ static void an_instance_that_cannot_be_made_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_span_is_accounted_for_without_memory),
+        cmocka_unit_test_prestate(every_span_is_accounted_for_without_memory, (void *)&tail),
+        cmocka_unit_test_prestate(every_span_is_accounted_for_without_memory, (void *)&group),
+        cmocka_unit_test_prestate(every_span_is_accounted_for_without_memory, (void *)&dynamic),
         cmocka_unit_test(an_instance_that_cannot_be_made_is_refused),
     };
 
