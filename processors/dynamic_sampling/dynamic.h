@@ -77,7 +77,7 @@ struct gw_ds {
     struct gw_ids *kept, *gone; /* values of kept: gw_ds_decision */
     struct gw_ds_names names;
     struct gw_ds_rules rules;
-    struct gw_ds_log *log; /* behind a journal (survive.c); else NULL */
+    struct gw_ds_log *log; /* behind a journal (kept.c); else NULL */
     struct gw_spooler spooler;
     struct gw_ottl *root; /* NULL: no parent */
     uint64_t eviction_threshold;
@@ -144,20 +144,24 @@ bool gw_ds_judge_row(struct gw_ds *s, struct gw_view *v, uint32_t row);
 /** Write on a span what was decided of its trace. */
 void gw_ds_mark(struct gw_ds *s, struct gw_view *v, uint32_t row, uint64_t decision);
 
-/* survive.c */
+/* spool.c */
 extern const struct gw_spooler_ops gw_ds_spooler;
-extern const struct gw_keep_ops gw_ds_keep;
 int gw_ds_new_shared(void **ret, const struct gw_ctx *ctx, const void *conf, struct gw_err *err);
 void gw_ds_take_up(struct gw_ds *s, struct gw_ports *out);
 /** What waits and what is remembered goes to disk, if the gateway leaves. */
 bool gw_ds_spool(struct gw_ds *s);
 /** It goes with what it has: the gateway could not wait for it. */
 void gw_ds_spool_rest(struct gw_ds *s);
+
+/* kept.c */
+extern const struct gw_keep_ops gw_ds_keep;
 void gw_ds_log_free(struct gw_ds *s);
 /** A decision. is_due: not for the sake of room. */
 void gw_ds_log_note(struct gw_ds *s, const uint8_t id[16], uint64_t decision, bool is_due);
 /** Rows of it followed: it is noted, and remembered anew, when the step has ended. */
 void gw_ds_log_follow(struct gw_ds *s, const uint8_t id[16], uint64_t decision);
+/** What was restored so far is all: it is ours, before rules change, or a step begins. */
+void gw_ds_log_end_restore(struct gw_ds *s);
 /** Other rules: the next record says all of what their samplers know. */
 void gw_ds_log_changed(struct gw_ds *s);
 struct gw_kept *gw_ds_log_kept(const struct gw_ds *s);

@@ -404,6 +404,8 @@ static int adopt(void *self, void *old_self)
 
     if (gw_spooler_adopt(&s->spooler, &old->spooler, old->log != NULL) < 0)
         return -ENOTSUP;
+    if (old->log)
+        gw_ds_log_end_restore(old);
     SWAP(s->store, old->store);
     SWAP(s->n_told, old->n_told);
     SWAP(s->log, old->log);

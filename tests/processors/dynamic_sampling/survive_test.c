@@ -303,6 +303,43 @@ static void names_and_giants(void **state)
 }
 
 /*
+ * Scenario    what was decided is read, and before the first step a reload comes with more rules
+ * Guarantees  it is the successor's: rates and decisions go on
+ */
+static void a_reload_before_the_first_step_keeps_it(void **state)
+{
+    struct gw_tail_rig heir;
+    struct gw_buf out;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    open_kept(kinds_of[3]);
+    for (unsigned i = 1; i < 60; i++) {
+        char span[32];
+
+        gw_tail_advance(&r, T(10 * i), false);
+        (void)snprintf(span, sizeof(span), "%u.1rs1 %u.1rs1", i, i + 1000);
+        gw_tail_send(&r, span);
+    }
+    (void)gw_tail_save(&r, true, &out);
+    gw_tail_close(&r);
+    open_kept(kinds_of[3]);
+    assert_int_equal(restore(&out), 0);
+    gw_tail_open_as(&heir, "dynamic_sampling",
+                    WAITS
+                    "rules: [{name: a, conditions: ['name == \"x\"'], sampler: {type: always_sample}}, {name: b, "
+                    "conditions: ['name == \"y\"'], sampler: {type: always_sample}}, {name: rest, sampler: {" KEY
+                    ", type: dynamic_throughput, algorithm: total, goal_throughput: 5, adjustment_interval: 3s}}]");
+    assert_int_equal(heir.p.component->adopt(heir.p.self, r.p.self), 0);
+    gw_tail_advance(&heir, T(600), false);
+    gw_tail_send(&heir, "1.2s1 2.2s1");
+    assert_int_equal(gw_tail_held(&heir), 0); /* both follow */
+    gw_tail_close(&heir);
+    gw_tail_close(&r);
+    gw_buf_clear(&out);
+}
+
+/*
  * Scenario    a record that ends at any byte, and one of which any byte is another
  * Guarantees  it is refused, or another one; nothing is read that is not there
  */
@@ -476,6 +513,7 @@ int main(void)
         cmocka_unit_test(what_is_not_read_is_missed),
         cmocka_unit_test(time_is_the_logs),
         cmocka_unit_test(names_and_giants),
+        cmocka_unit_test(a_reload_before_the_first_step_keeps_it),
         cmocka_unit_test(a_damaged_record_is_harmless),
         cmocka_unit_test_setup_teardown(what_waits_goes_on_waiting, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(rates_go_on, gw_lives_setup, gw_lives_teardown),
