@@ -5,7 +5,8 @@
 #define S_NS 1e9
 
 /* For suggestions. */
-static const char *const names[] = {"count", "sum", "min", "max", "avg", "last", "exponential", "p50", "p99", NULL};
+static const char *const names[] = {"count",     "sum",         "min", "max", "avg", "last",
+                                    "histogram", "exponential", "p50", "p99", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", "sliding", "session", NULL};
 static const char *const modes[] = {"final", "eager", "delta", "retract", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
@@ -77,10 +78,11 @@ const struct gw_field gw_ru_fields[] = {
     GW_STRING_FIELD(struct gw_ru_conf, unit, "unit", "", "Unit of the results; of data points: their metric's."),
     GW_LIST_FIELD(struct gw_ru_conf, windows, "windows", struct gw_ru_window_conf, window_fields,
                   "One or more; 10s tumbling, if there is none."),
-    GW_STRINGS_FIELD(struct gw_ru_conf, aggregates, "aggregates",
-                     "Any of count, sum, min, max, avg, last, exponential (a histogram) and quantiles (p50, p99, "
-                     "p99.9); if there is none: count, sum, min and max, or count when that "
-                     "is all."),
+    GW_STRINGS_FIELD(
+        struct gw_ru_conf, aggregates, "aggregates",
+        "Any of count, sum, min, max, avg, last, histogram (with the bounds of the points'), exponential "
+        "(a histogram) and quantiles (p50, p99, p99.9); if there is none: count, sum, min and max, or count when that "
+        "is all."),
     GW_BLOCK_FIELD(struct gw_ru_conf, emit, "emit", emit_fields, "When results leave."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
@@ -101,7 +103,7 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
     double q;
 
     for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_EXPONENTIAL; f++)
-        if (f != GW_AGG_HISTOGRAM && strcmp(text, gw_agg_names[f]) == 0) {
+        if (strcmp(text, gw_agg_names[f]) == 0) {
             *ret = (struct gw_agg_spec){.fn = f};
             return true;
         }

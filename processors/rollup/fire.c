@@ -221,29 +221,46 @@ static struct gw_slice attrs_of(struct gw_ru_fire *f, const struct gw_ru_result 
     return gw_buf_slice(&f->attrs);
 }
 
+/* Of those results whose points are of that type. */
+static void put_aggregate(struct gw_ru_fire *f, const struct gw_ru_result *r, size_t n, unsigned k,
+                          enum gw_metric_type type)
+{
+    struct gw_ru_key_parts key = gw_ru_key_split((struct gw_slice){r->series->key, r->series->key_bytes});
+    struct gw_slice name = {key.metric.p + 1, key.metric.n - 1}, unit = until_nul(&name);
+    const struct gw_agg_spec *spec = &f->all->specs[k];
+    struct gw_mw_metric m = {.unit = spec->fn == GW_AGG_COUNT ? GW_SLICE("1") : unit};
+    bool is_open = false;
+
+    gw_buf_reset(&f->text);
+    gw_buf_put_slice(&f->text, name);
+    gw_buf_printf(&f->text, ".%s", f->all->names[k]);
+    m.name = gw_buf_slice(&f->text);
+    gw_agg_metric(spec, &m);
+    m.type = type;
+    m.monotonic |= spec->fn == GW_AGG_SUM && key.metric.p[0];
+    for (size_t i = 0; i < n; i++) {
+        struct gw_mw_point p = {.start_ns = r[i].start_ns, .time_ns = r[i].end_ns};
+
+        if (gw_agg_type(&f->all->plan, gw_ru_result_state(f, &r[i]), spec) != type)
+            continue;
+        if (!is_open)
+            gw_mw_metric(&f->w, &m);
+        is_open = true;
+        p.attrs = attrs_of(f, &r[i], k);
+        gw_agg_put(&f->all->plan, gw_ru_result_state(f, &r[i]), spec, &f->w, &p);
+    }
+}
+
 /* All results of one metric, window and end: one metric for each aggregate. */
 static void put_metric(struct gw_ru_fire *f, const struct gw_ru_result *r, size_t n)
 {
-    struct gw_ru_key_parts key = gw_ru_key_split((struct gw_slice){r->series->key, r->series->key_bytes});
-    bool grows = key.metric.p[0];
-    struct gw_slice name = {key.metric.p + 1, key.metric.n - 1}, unit = until_nul(&name);
-
     for (unsigned k = 0; k < f->all->n_specs; k++) {
-        const struct gw_agg_spec *spec = &f->all->specs[k];
-        struct gw_mw_metric m = {.unit = spec->fn == GW_AGG_COUNT ? GW_SLICE("1") : unit};
+        struct gw_mw_metric m;
 
-        gw_buf_reset(&f->text);
-        gw_buf_put_slice(&f->text, name);
-        gw_buf_printf(&f->text, ".%s", f->all->names[k]);
-        m.name = gw_buf_slice(&f->text);
-        gw_agg_metric(spec, &m);
-        m.monotonic |= spec->fn == GW_AGG_SUM && grows;
-        gw_mw_metric(&f->w, &m);
-        for (size_t i = 0; i < n; i++) {
-            struct gw_mw_point p = {.start_ns = r[i].start_ns, .time_ns = r[i].end_ns, .attrs = attrs_of(f, &r[i], k)};
-
-            gw_agg_put(&f->all->plan, gw_ru_result_state(f, &r[i]), spec, &f->w, &p);
-        }
+        gw_agg_metric(&f->all->specs[k], &m);
+        put_aggregate(f, r, n, k, m.type);
+        if (m.type == GW_M_HISTOGRAM) /* where bounds differed they are exponential now */
+            put_aggregate(f, r, n, k, GW_M_EXP_HISTOGRAM);
     }
 }
 

@@ -190,10 +190,14 @@ static bool number_of(const struct gw_value *v, struct gw_agg_number *ret)
 }
 
 /* NULL, or why it has none. A point of a counter that goes on from its start says nothing by itself. */
-static const char *point_value(const struct gw_batch *b, uint32_t row, struct gw_agg_number *ret)
+static const char *point_value(const struct gw_view *v, uint32_t row, struct gw_ru_row *to)
 {
+    const struct gw_batch *b = v->batch;
     const struct gw_metric_desc *m = &b->metrics[b->metric[row]];
+    struct gw_agg_number *ret = &to->value;
 
+    if (b->number_type[row] == GW_N_HISTOGRAM || b->number_type[row] == GW_N_EXP_HISTOGRAM)
+        return gw_ru_histogram_read(v, row, &to->histogram);
     if (b->number_type[row] != GW_N_INT && b->number_type[row] != GW_N_DOUBLE)
         return "not_a_number";
     if (m->type == GW_M_SUM && m->monotonic && m->temporality == GW_T_CUMULATIVE)
@@ -223,8 +227,9 @@ static double seconds_of(const struct gw_batch *b, uint32_t row)
     return b->end_ns[row] > b->time_ns[row] ? (double)(b->end_ns[row] - b->time_ns[row]) / 1e9 : 0;
 }
 
-static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct gw_agg_number *ret)
+static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
 {
+    struct gw_agg_number *ret = &to->value;
     const struct gw_ru_value *c = &in->all->conf->value;
     const struct gw_batch *b = in->v->batch;
     struct gw_value value;
@@ -232,9 +237,10 @@ static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct g
 
     if (from == GW_RU_AUTO)
         from = b->signal == GW_METRICS ? GW_RU_METRIC : b->signal == GW_TRACES ? GW_RU_DURATION : GW_RU_COUNT;
+    to->histogram = NULL;
     *ret = (struct gw_agg_number){.is_int = true, .i = 1};
     if (from == GW_RU_METRIC)
-        return point_value(b, row, ret);
+        return point_value(in->v, row, to);
     if (from == GW_RU_DURATION)
         *ret = (struct gw_agg_number){.d = seconds_of(b, row)};
     else if (from == GW_RU_BODY)
@@ -342,7 +348,7 @@ static bool look_at(struct gw_ru_input *in, struct gw_view *v, uint32_t row, str
             refuse_future(v, row, at - in->now_ns, out);
         return false;
     }
-    why = value_of(in, row, &ret->value);
+    why = value_of(in, row, ret);
     if (!why && !ret->value.is_int && isnan(ret->value.d))
         why = "nan";
     if (why && (in->passes_on || in->comes_again))

@@ -176,11 +176,20 @@ struct gw_ru_shard {
     uint64_t told_bytes; /* of the budget, that are part of held_bytes */
 };
 
+/** A point that is one: explicit with its bounds, or exponential. */
+struct gw_ru_histogram {
+    struct gw_bounds bounds;
+    const struct gw_explicit *explicit;
+    double min, max; /* of that; NaN: they are not known */
+    const struct gw_exponential *exponential;
+};
+
 struct gw_ru_row {
     uint64_t hash, time_ns;
     struct gw_agg_number value;
-    uint32_t row, key_at, key_bytes, next; /* next: of the same shard, + 1 */
-    uint8_t partition;                     /* of an overflow's, kept */
+    const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
+    uint32_t row, key_at, key_bytes, next;   /* next: of the same shard, + 1 */
+    uint8_t partition;                       /* of an overflow's, kept */
 };
 
 enum gw_ru_fate { GW_RU_TAKEN, GW_RU_LATE, GW_RU_FULL };
@@ -324,6 +333,12 @@ struct gw_ru_input {
 bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out);
 /** The key of what found no room, behind the others in in->keys. False: no memory. */
 bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r);
+
+/** Of a row that is a histogram, in the view's arena. NULL, or why there is none. */
+const char *gw_ru_histogram_read(const struct gw_view *v, uint32_t row, const struct gw_ru_histogram **ret);
+/** Errors: as gw_agg_add. */
+int gw_ru_histogram_add(const struct gw_agg_plan *p, void *state, struct gw_heap *heap,
+                        const struct gw_ru_histogram *h);
 
 /* ---- firing (fire.c) ------------------------------------------------------------------------------------------ */
 

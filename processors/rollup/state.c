@@ -401,7 +401,8 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
         p = pane_of(all, s, series_at(s, series), i, r->time_ns, mark_ns);
         if (all->kept)
             *gw_ru_pane_changed(all, p) = 1;
-        if (gw_agg_add(&all->plan, p->state, &s->heap, &value) < 0)
+        if ((r->histogram ? gw_ru_histogram_add(&all->plan, p->state, &s->heap, r->histogram)
+                          : gw_agg_add(&all->plan, p->state, &s->heap, &value)) < 0)
             gw_metric_add(all->lost, 1);
         if (all->tail_bytes)
             gw_ru_tail(all, p)->changes++;
