@@ -4,9 +4,11 @@
 
 #define S_NS 1e9
 
+enum { MAX_TOP = 100 };
+
 /* For suggestions. */
-static const char *const names[] = {"count",     "sum",         "min", "max", "avg", "last",
-                                    "histogram", "exponential", "p50", "p99", NULL};
+static const char *const names[] = {"count",       "sum", "min", "max",      "avg", "last", "histogram",
+                                    "exponential", "p50", "p99", "distinct", "top", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", "sliding", "session", NULL};
 static const char *const modes[] = {"final", "eager", "delta", "retract", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
@@ -81,9 +83,12 @@ const struct gw_field gw_ru_fields[] = {
     GW_STRINGS_FIELD(
         struct gw_ru_conf, aggregates, "aggregates",
         "Any of count, sum, min, max, avg, last, histogram (with the bounds of the points'), exponential "
-        "(a histogram) and quantiles (p50, p99, p99.9); if there is none: count, sum, min and max, or count when that "
+        "(a histogram), quantiles (p50, p99, p99.9), distinct (how many different items) and top or top5 (the "
+        "most frequent items, 10 or so many); if there is none: count, sum, min and max, or count when that "
         "is all."),
     GW_BLOCK_FIELD(struct gw_ru_conf, emit, "emit", emit_fields, "When results leave."),
+    GW_STRING_FIELD(struct gw_ru_conf, item, "item", "",
+                    "The attribute of the record whose values are the items of distinct and top."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
                       "How long a window waits for records when the watermark has passed its end."),
@@ -97,6 +102,21 @@ const struct gw_field gw_ru_fields[] = {
     {0},
 };
 
+/* "distinct", "top", "top5". */
+static bool items_of(const char *text, struct gw_agg_spec *ret)
+{
+    struct gw_slice number = gw_slice_cstr(text + 3);
+    double k = 10;
+
+    *ret = (struct gw_agg_spec){.fn = *text == 'd' ? GW_AGG_DISTINCT : GW_AGG_TOP};
+    if (*text == 'd')
+        return true;
+    if (number.n > 3 || strspn(text + 3, "0123456789") != number.n || (number.n && !gw_parse_double(number, &k)))
+        return false;
+    ret->show = (unsigned)k;
+    return k >= 1 && k <= MAX_TOP;
+}
+
 bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
 {
     struct gw_slice number = gw_slice_cstr(text);
@@ -107,6 +127,8 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
             *ret = (struct gw_agg_spec){.fn = f};
             return true;
         }
+    if (strncmp(text, "top", 3) == 0 || strcmp(text, gw_agg_names[GW_AGG_DISTINCT]) == 0)
+        return items_of(text, ret);
     if (*text != 'p' || number.n > 8 || strspn(text + 1, "0123456789.") != number.n - 1)
         return false;
     number = (struct gw_slice){number.p + 1, number.n - 1};
@@ -126,6 +148,9 @@ static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *n
         struct gw_agg_spec spec;
         bool known = gw_ru_spec_of(name, &spec);
 
+        if (known && gw_ru_needs_item(&spec) && !*c->item)
+            gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: %.100s needs `item`, the name of an attribute",
+                        name);
         for (size_t k = 0; k < i; k++)
             if (strcmp(name, ((const char *const *)c->aggregates.items)[k]) == 0)
                 gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: \"%.100s\" stands twice", name);

@@ -31,6 +31,8 @@ static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
         all->names[i] = ((const char *const *)c->aggregates.items)[i];
         if (gw_ru_spec_of(all->names[i], &all->specs[i]))
             all->n_specs++;
+        all->specs[i].item_key = gw_slice_cstr(c->item);
+        all->has_items |= gw_ru_needs_item(&all->specs[i]);
     }
     for (enum gw_agg_fn f = GW_AGG_COUNT; !c->aggregates.n && f <= (counts ? GW_AGG_COUNT : GW_AGG_MAX); f++) {
         all->names[all->n_specs] = gw_agg_names[f];

@@ -227,6 +227,16 @@ static double seconds_of(const struct gw_batch *b, uint32_t row)
     return b->end_ns[row] > b->time_ns[row] ? (double)(b->end_ns[row] - b->time_ns[row]) / 1e9 : 0;
 }
 
+/* As text, so that a number and its text are one item. False: no memory. */
+static bool read_item(const struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
+{
+    struct gw_value v;
+
+    to->item = (struct gw_slice){0};
+    return !in->all->has_items || !gw_view_attr_get(in->v, GW_OWN_ROW, row, gw_slice_cstr(in->all->conf->item), &v) ||
+           gw_value_text(&v, in->v->arena, &to->item);
+}
+
 static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
 {
     struct gw_agg_number *ret = &to->value;
@@ -348,7 +358,7 @@ static bool look_at(struct gw_ru_input *in, struct gw_view *v, uint32_t row, str
             refuse_future(v, row, at - in->now_ns, out);
         return false;
     }
-    why = value_of(in, row, ret);
+    why = read_item(in, row, ret) ? value_of(in, row, ret) : "memory_limit";
     if (!why && !ret->value.is_int && isnan(ret->value.d))
         why = "nan";
     if (why && (in->passes_on || in->comes_again))

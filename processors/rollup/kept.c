@@ -74,6 +74,7 @@ static uint64_t settings_of(const struct gw_ru_shared *all)
                       (unsigned long long)all->windows[i].slide_ns);
     for (unsigned i = 0; i < all->n_specs; i++)
         gw_buf_printf(&b, "%s %u;", all->names[i], all->specs[i].size);
+    gw_buf_printf(&b, "of %s;", all->conf->item);
     gw_buf_printf(&b, "%u %u; by %d %d", all->plan.parts, all->plan.state_bytes, k->by.by, k->is_whole);
     for (size_t i = 0; i < k->by.attributes.n; i++)
         gw_buf_printf(&b, " %s", k->names[i]);

@@ -66,7 +66,7 @@ struct gw_ru_conf {
     struct gw_ru_emit emit;
     struct gw_list windows, aggregates;
     uint64_t allowed_lateness_ns, max_series, max_bytes, checkpoint_ns;
-    const char *where, *name, *unit;
+    const char *where, *name, *unit, *item;
 };
 
 extern const struct gw_field gw_ru_fields[];
@@ -113,8 +113,13 @@ static inline bool gw_ru_is_open(const struct gw_ru_window *w, uint64_t ns, uint
 /* ---- what is aggregated --------------------------------------------------------------------------------------- */
 
 enum { GW_RU_MAX_SPECS = 16 };
-/** "sum", "exponential", "p99", "p99.9". False: there is no such aggregate. */
+/** "sum", "exponential", "p99", "p99.9", "top", "top5". False: there is no such aggregate. */
 bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret);
+/** It is of items. */
+static inline bool gw_ru_needs_item(const struct gw_agg_spec *spec)
+{
+    return spec->fn == GW_AGG_DISTINCT || spec->fn == GW_AGG_TOP;
+}
 
 /* ---- state (state.c) ------------------------------------------------------------------------------------------ */
 
@@ -188,6 +193,7 @@ struct gw_ru_row {
     uint64_t hash, time_ns;
     struct gw_agg_number value;
     const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
+    struct gw_slice item;                    /* of distinct and top; p NULL: it has none */
     uint32_t row, key_at, key_bytes, next;   /* next: of the same shard, + 1 */
     uint8_t partition;                       /* of an overflow's, kept */
 };
@@ -202,7 +208,7 @@ struct gw_ru_shared {
     unsigned n_windows;
     uint32_t tail_bytes; /* of a pane */
     uint32_t told_bytes; /* of the state in a gw_ru_told */
-    bool has_sessions;
+    bool has_sessions, has_items;
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
     const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;

@@ -389,6 +389,7 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     if (!has_room(all, s, r, key, is_overflow, &series))
         return GW_RU_FULL;
     value.i = r->value.i;
+    value.item = r->item.p ? &r->item : NULL;
     if (all->plan.has_big)
         gw_ru_shard_charge(s);
     if (all->kept)
