@@ -2,7 +2,7 @@
 /* How many different values an attribute had, and which were the most frequent ones. */
 #include "tests/connectors/rollup/windows.h"
 
-#define SETTINGS "item: user\nallowed_lateness: 0s\ntime: { bounded_delay: 0s }\nkeys: { resource: [service.name] }\n"
+#define SETTINGS "allowed_lateness: 0s\ntime: { bounded_delay: 0s }\nkeys: { resource: [service.name] }\n"
 
 /*
  * Scenario    values of two attributes: a text five times, a number and its text, and records without it
@@ -11,7 +11,7 @@
 static void items_are_told_apart(void **state)
 {
     (void)state;
-    open_rollup(GW_METRICS, SETTINGS "aggregates: [count, distinct, top2]\n", 1);
+    open_rollup(GW_METRICS, SETTINGS "item: user\naggregates: [count, distinct, top2]\n", 1);
     for (unsigned i = 0; i < 5; i++)
         gauge(0, 1, 1, STR("user", "ann"));
     gauge(0, 1, 1, INT("user", "7"));
@@ -28,16 +28,16 @@ static void items_are_told_apart(void **state)
 }
 
 /*
- * Scenario    20,000 different items in a rollup of 64 MiB
+ * Scenario    10,000 different items in a rollup of 64 MiB
  * Guarantees  their number is right within three sigma (1.6 % each), and memory is that of one sketch
  */
 static void many_items_take_no_memory(void **state)
 {
-    enum { N = 20000 };
+    enum { N = 10000 };
     struct found f;
 
     (void)state;
-    open_rollup(GW_METRICS, SETTINGS "aggregates: [distinct]\nmax_bytes: 67108864\n", 1);
+    open_rollup(GW_METRICS, SETTINGS "item: user\naggregates: [distinct]\nmax_bytes: 67108864\n", 1);
     for (unsigned i = 0; i < N; i++) {
         char attrs[64];
 

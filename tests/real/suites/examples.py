@@ -126,6 +126,27 @@ def rollup():
     shutil.rmtree(d)
 
 
+def rollup_journal():
+    """What was in an open window when the gateway was killed is told by the next one, once."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    m = ExportMetricsServiceRequest()
+    r = m.resource_metrics.add()
+    r.resource.attributes.add(key="service.name").value.string_value = "example"
+    m1 = r.scope_metrics.add().metrics.add(name="rolled.metric")
+    m1.gauge.data_points.add(time_unix_nano=time.time_ns(), as_int=7)
+    env = {"STORAGE": str(d), "NEXT_HOP": "127.0.0.1:14318", "WINDOW": "2s", "DELAY": "1s", "LATENESS": "2s"}
+    with collector() as folder:
+        with Example("rollup-journal.yaml", env) as gw:
+            equal(post("http://127.0.0.1:4318/v1/metrics", m.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
+            gw.p.kill()
+            gw.p.wait()
+        with Example("rollup-journal.yaml", env) as gw:
+            wait_for("the window", 15, contains(folder / "metrics.jsonl", "rolled.metric.sum"))
+            gw.stop()
+        equal((folder / "metrics.jsonl").read_text().count("rolled.metric.sum"), 1, "times that it was told")
+    shutil.rmtree(d)
+
+
 def span_metrics():
     d = pathlib.Path(tempfile.mkdtemp())
     env = {"NEXT_HTTP": "http://127.0.0.1:14318", "METRICS": str(d / "metrics.json"), "FLUSH_INTERVAL": "1s"}
