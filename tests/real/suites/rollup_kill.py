@@ -176,7 +176,7 @@ class RollupLeg(kill.Leg):
         super().start()
 
     def changed(self, mask, until):
-        self.watched = self.random.choice(("journal", "queue", "decisions"))
+        self.watched = self.random.choice([d for d in ("journal", "queue", "decisions") if (self.storage / d).is_dir()])
         return super().changed(mask, until)
 
     def begin(self):
