@@ -8,7 +8,7 @@
 #include "connectors/journal/journal.h"
 #include "otlp-proto/encode.h"
 
-enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, TICK_BYTES = 1, KEEP_SCRATCH_BYTES = 4 << 20 };
+enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, TICK_BYTES = 1, MAX_BYTES = 1 << 30, ENVELOPE_BYTES = 1024 };
 
 /* ---- what comes back -------------------------------------------------------------------------------------- */
 
@@ -109,18 +109,73 @@ static uint64_t *sort_rows(const struct gw_view *v, const uint8_t *partition, ui
     return kept;
 }
 
-/* One partition's rows, behind what the scratch holds. */
-static int encode(struct local *l, const struct gw_view *v, unsigned partition, struct piece *ret)
-{
-    int rc;
+/* The pieces of a block as they are written, into what they will be submitted from. */
+struct writing {
+    struct gw_payload *to;
+    struct gw_buf at; /* over its memory: never grows by itself */
+};
 
-    *ret = (struct piece){.at = l->scratch.n, .rows = v->n_rows, .partition = (uint16_t)partition};
-    rc = gw_encode(v, &l->scratch);
-    ret->n = l->scratch.n - ret->at;
+static void look_over(struct writing *w)
+{
+    w->at = (struct gw_buf){.p = w->to->p, .n = w->to->n, .cap = w->to->cap, .max_bytes = w->to->cap};
+}
+
+static uint64_t wire_bytes(const struct gw_view *v)
+{
+    const struct gw_batch *b = v->batch;
+    uint64_t wire = 0;
+
+    for (uint32_t i = 0; i < b->n_segments; i++)
+        wire += b->segments[i].wire.len;
+    return wire * v->n_rows / (b->n_rows ? b->n_rows : 1);
+}
+
+/* About as much as the block before was longer than its rows had been: each piece repeats envelopes. */
+static bool begin_writing(struct local *l, const struct gw_view *v, struct writing *w)
+{
+    uint64_t wire = wire_bytes(v), guess = wire + wire / 64 * l->more_64ths + ENVELOPE_BYTES;
+
+    w->to = guess < MAX_BYTES ? gw_payload_new(guess) : NULL;
+    if (w->to)
+        look_over(w);
+    return w->to != NULL;
+}
+
+static void end_writing(struct local *l, const struct gw_view *v, struct writing *w)
+{
+    uint64_t wire = wire_bytes(v) / 64 + 1, more = w->to->n / wire;
+
+    l->more_64ths = (uint32_t)(more > 64 ? more - 64 : 0) + 2;
+    if (l->more_64ths > 64)
+        l->more_64ths = 64;
+}
+
+static int write_more(struct writing *w, const struct gw_view *v)
+{
+    int rc = gw_encode(v, &w->at);
+
+    while (rc == -E2BIG && w->to->cap < MAX_BYTES) {
+        if (gw_payload_reserve(w->to, (size_t)w->to->cap - w->to->n + 1) < 0)
+            return -ENOMEM;
+        look_over(w);
+        rc = gw_encode(v, &w->at);
+    }
+    w->to->n = rc == 0 ? (uint32_t)w->at.n : w->to->n;
     return rc;
 }
 
-static int cut_apart(struct local *l, const struct gw_view *v, const uint8_t *partition, struct piece *ret)
+/* One partition's rows, behind what is there. */
+static int encode(struct writing *w, const struct gw_view *v, unsigned partition, struct piece *ret)
+{
+    int rc;
+
+    *ret = (struct piece){.at = w->to->n, .rows = v->n_rows, .partition = (uint16_t)partition};
+    rc = write_more(w, v);
+    ret->n = w->to->n - ret->at;
+    return rc;
+}
+
+static int cut_apart(struct writing *w, const struct gw_view *v, const uint8_t *partition, struct piece *ret)
 {
     uint32_t rows[JOURNAL_PARTITIONS], words = (v->batch->n_rows + 63) / 64;
     uint64_t *kept = sort_rows(v, partition, rows);
@@ -133,7 +188,7 @@ static int cut_apart(struct local *l, const struct gw_view *v, const uint8_t *pa
             continue;
         some.kept = kept + p * words;
         some.n_rows = rows[p];
-        rc = encode(l, &some, p, &ret[n++]);
+        rc = encode(w, &some, p, &ret[n++]);
     }
     return rc < 0 ? rc : n;
 }
@@ -144,8 +199,9 @@ struct places {
     int all;         /* or -1 */
 };
 
-/* Pieces of the scratch. Returns how many, or a negative errno. */
-static int cut(struct local *l, const struct gw_view *v, struct places *ret_places, struct piece *ret)
+/* Returns how many pieces, or a negative errno. */
+static int cut(struct local *l, const struct gw_view *v, struct writing *w, struct places *ret_places,
+               struct piece *ret)
 {
     uint8_t *partition = gw_arena_alloc(v->arena, v->batch->n_rows + 1);
     int all, rc;
@@ -155,15 +211,17 @@ static int cut(struct local *l, const struct gw_view *v, struct places *ret_plac
     all = gw_journal_partition(&l->journal->conf, v, l->index + (unsigned)l->n_appends++, partition);
     *ret_places = (struct places){partition, all};
     if (all < 0)
-        return cut_apart(l, v, partition, ret);
-    rc = encode(l, v, (unsigned)all, ret);
+        return cut_apart(w, v, partition, ret);
+    rc = encode(w, v, (unsigned)all, ret);
     return rc < 0 ? rc : 1;
 }
 
-static struct block *make_block(struct local *l, struct gw_view *v, const struct piece *pieces, unsigned n)
+/* Takes the payload's reference. */
+static struct block *make_block(struct local *l, struct gw_view *v, struct gw_payload *payload,
+                                const struct piece *pieces, unsigned n)
 {
     struct journal *j = l->journal;
-    struct block *b = gw_journal_block_new(j, n, v->batch->n_segments, l->scratch.n);
+    struct block *b = gw_journal_block_of(j, n, v->batch->n_segments, payload);
 
     if (!b)
         return NULL;
@@ -178,8 +236,6 @@ static struct block *make_block(struct local *l, struct gw_view *v, const struct
         gw_journal_block_unref(b);
         return NULL;
     }
-    memcpy(b->payload->p, l->scratch.p, l->scratch.n);
-    b->payload->n = (uint32_t)l->scratch.n;
     for (unsigned i = 0; i < n; i++) {
         b->frames[i] = (struct block_frame){.time_ns = v->batch->received_ns,
                                             .rows = pieces[i].rows,
@@ -251,6 +307,7 @@ static void submit(struct local *l, struct block *b)
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
 {
     struct piece pieces[JOURNAL_PARTITIONS];
+    struct writing w;
     struct places places;
     struct block *b;
     int n;
@@ -259,11 +316,12 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
         refuse(v, out, "journal_slow", "the journal's disk is too slow");
         return;
     }
-    gw_buf_reset(&l->scratch);
-    n = cut(l, v, &places, pieces);
-    b = n > 0 ? make_block(l, v, pieces, (unsigned)n) : NULL;
-    if (l->scratch.cap > KEEP_SCRATCH_BYTES)
-        gw_buf_clear(&l->scratch);
+    n = begin_writing(l, v, &w) ? cut(l, v, &w, &places, pieces) : -ENOMEM;
+    if (n > 0)
+        end_writing(l, v, &w);
+    else
+        (void)gw_payload_unref(w.to);
+    b = n > 0 ? make_block(l, v, w.to, pieces, (unsigned)n) : NULL;
     if (!b) {
         refuse(v, out, "memory_limit", "data refused due to high memory usage");
         return;

@@ -3,7 +3,8 @@
 
 #include "connectors/journal/journal.h"
 
-struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes)
+/* Without a payload. */
+static struct block *make(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes)
 {
     unsigned n_links = n_receipts ? j->ctx.n_workers : 0; /* what is read from the log goes to one lane */
     struct block *b = calloc(1, sizeof(*b) + n_frames * sizeof(struct block_frame) +
@@ -23,11 +24,28 @@ struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_
         return NULL;
     }
     b->charged_bytes = bytes;
-    b->payload = gw_payload_new(bytes);
-    if (!b->payload) {
+    return b;
+}
+
+struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes)
+{
+    struct block *b = make(j, n_frames, n_receipts, bytes);
+
+    if (b && !(b->payload = gw_payload_new(bytes))) {
         gw_journal_block_unref(b);
         return NULL;
     }
+    return b;
+}
+
+struct block *gw_journal_block_of(struct journal *j, uint32_t n_frames, uint32_t n_receipts, struct gw_payload *pl)
+{
+    struct block *b = make(j, n_frames, n_receipts, pl->n);
+
+    if (b)
+        b->payload = pl;
+    else
+        (void)gw_payload_unref(pl);
     return b;
 }
 

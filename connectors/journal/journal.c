@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_SCRATCH_BYTES = 1 << 30, MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000 };
+enum { MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000 };
 
 /* ---- settings --------------------------------------------------------------------------------------------- */
 
@@ -191,7 +191,6 @@ static int make_locals(struct journal *j)
         for (unsigned p = i; p < JOURNAL_PARTITIONS; p += j->ctx.n_workers)
             l->owned |= UINT64_C(1) << p;
         l->last_live = &l->live;
-        gw_buf_init(&l->scratch, MAX_SCRATCH_BYTES);
         gw_buf_init(&l->bitmap, MAX_BITMAP_BYTES);
     }
     return j->locals ? 0 : -ENOMEM;
@@ -245,7 +244,6 @@ static void destroy(void *self)
         struct local *l = &j->locals[i];
 
         drop_committed(l);
-        gw_buf_clear(&l->scratch);
         gw_buf_clear(&l->bitmap);
         free(l->head);
         gw_journal_lanes_free(l);

@@ -158,11 +158,12 @@ struct lane {
     uint64_t next;    /* frames below are taken, as far as they are ours */
     uint64_t head_at; /* count of the head's blocks: where `next` is */
     struct part parts[JOURNAL_PARTITIONS];
-    uint64_t bytes;       /* taken */
-    uint32_t n_under_way; /* requests; a group is one */
-    uint32_t next_group;  /* from 1 */
-    bool only_bytes;      /* its pipeline takes rows in no other way */
-    bool is_inside;       /* a group is being handed over */
+    uint64_t bytes;                         /* taken */
+    uint32_t n_taken, n_unsent, n_requests; /* frames; of these, in no request; requests: of all parts */
+    uint32_t n_under_way;                   /* requests; a group is one */
+    uint32_t next_group;                    /* from 1 */
+    bool only_bytes;                        /* its pipeline takes rows in no other way */
+    bool is_inside;                         /* a group is being handed over */
     uint64_t retry_ns, pause_ns;
     uint64_t commit_ns; /* idle positions are told then */
     uint64_t told_next; /* `next` when they were */
@@ -207,8 +208,8 @@ struct local {
     uint64_t n_appends;
     _Atomic uint64_t n_pending; /* commits not done */
     bool quiesced;
-    uint64_t look_ns; /* worker 0: when to look for what retention took */
-    struct gw_buf scratch;
+    uint64_t look_ns;    /* worker 0: when to look for what retention took */
+    uint32_t more_64ths; /* that its newest block was longer than the rows in it had come */
 };
 
 enum { CONSUMER_READS = 3, JOURNAL_READS = 3 };
@@ -267,6 +268,8 @@ bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns);
 
 /* block.c */
 struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes);
+/** Of bytes that are there: takes the payload's reference, also on failure. */
+struct block *gw_journal_block_of(struct journal *j, uint32_t n_frames, uint32_t n_receipts, struct gw_payload *pl);
 struct block *gw_journal_block_ref(struct block *b);
 void gw_journal_block_unref(struct block *b);
 /** The newest one; what is too much leaves at the other end. Takes the reference. */

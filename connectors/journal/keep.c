@@ -138,7 +138,7 @@ static struct waiting look(const struct lane *n, uint64_t step_ns)
 {
     struct waiting w = {NULL, false, false};
 
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
+    for (unsigned i = 0; n->n_unsent && i < JOURNAL_PARTITIONS; i++) {
         const struct part *p = &n->parts[i];
 
         if (!p->unsent)
@@ -185,10 +185,7 @@ static bool advance(struct lane *n)
 
 static bool is_done(const struct lane *n)
 {
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
-        if (n->parts[i].requests)
-            return false;
-    return n->n_under_way == 0;
+    return n->n_requests == 0 && n->n_under_way == 0;
 }
 
 /* ---- ticks ------------------------------------------------------------------------------------------------ */

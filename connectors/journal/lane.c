@@ -37,6 +37,8 @@ bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
         p->unsent = t;
     p->read = f->seq + 1;
     n->bytes += f->body.n;
+    n->n_taken++;
+    n->n_unsent++;
     if (n->keeper)
         gw_journal_keep_take(n, t);
     return true;
@@ -50,6 +52,7 @@ void gw_journal_lane_drop(struct lane *n, struct part *p)
     if (!p->first)
         p->last = &p->first;
     n->bytes -= t->block->frames[t->frame].body.n;
+    n->n_taken--;
     gw_journal_block_unref(t->block);
     free(t);
 }
@@ -127,7 +130,7 @@ static void look(struct lane *n)
     struct consumer_at *at = &n->consumer->at[n->local->index];
     uint64_t row = UINT64_MAX, ns = 0;
 
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
+    for (unsigned i = 0; n->n_taken && i < JOURNAL_PARTITIONS; i++) {
         const struct taken *t = n->parts[i].first;
 
         if (t && t->block->frames[t->frame].row < row) {

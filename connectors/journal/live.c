@@ -152,7 +152,7 @@ static uint64_t passed(const struct lane *n)
 {
     uint64_t seq = n->keeper ? n->next : UINT64_MAX;
 
-    for (unsigned i = 0; n->keeper && i < JOURNAL_PARTITIONS; i++) {
+    for (unsigned i = 0; n->keeper && n->n_unsent && i < JOURNAL_PARTITIONS; i++) {
         const struct taken *t = n->parts[i].unsent;
 
         if (t && t->block->frames[t->frame].seq < seq)

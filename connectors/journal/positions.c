@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How far a lane is, told to the log: after requests are done, and now and then for partitions in which nothing was,
- * so that a restart does not read all that they passed over.
+ * so that a restart does not read all that they passed over. Of a lane that keeps, now and then alone: it goes on with
+ * the oldest row that is kept, which moves in all partitions at each barrier.
  */
 #include "connectors/journal/journal.h"
 
@@ -68,6 +69,8 @@ void gw_journal_positions_run(struct lane *n)
     if (ps->under_way || (!n->dirty && n->next == n->told_next) || (ps->rc < 0 && now < n->commit_ns))
         return;
     if (!n->dirty && (now < n->commit_ns || n->rests))
+        return;
+    if (n->keeper && now < n->commit_ns && !lane_rests(n)) /* it begins where the pipeline's own log says (keep.c) */
         return;
     k = collect(n);
     n->dirty = false;

@@ -73,7 +73,7 @@ void gw_journal_pause(struct lane *n, uint64_t wish_ns)
 
 /* ---- requests --------------------------------------------------------------------------------------------- */
 
-static struct request *add_request(struct part *p, uint32_t n_frames)
+static struct request *add_request(struct lane *n, struct part *p, uint32_t n_frames)
 {
     struct request *r = malloc(sizeof(*r));
 
@@ -82,13 +82,15 @@ static struct request *add_request(struct part *p, uint32_t n_frames)
     *r = (struct request){.first = p->unsent, .number = p->next_number++, .n_frames = n_frames};
     for (uint32_t i = 0; i < n_frames; i++)
         p->unsent = p->unsent->next;
+    n->n_unsent -= n_frames;
+    n->n_requests++;
     *p->last_request = r;
     p->last_request = &r->next;
     return r;
 }
 
 /* The newest one was not taken: its frames are as they were. */
-static void take_back(struct part *p, struct request *r)
+static void take_back(struct lane *n, struct part *p, struct request *r)
 {
     struct request **at = &p->requests;
 
@@ -97,12 +99,14 @@ static void take_back(struct part *p, struct request *r)
     *at = NULL;
     p->last_request = at;
     p->unsent = r->first;
+    n->n_unsent += r->n_frames;
+    n->n_requests--;
     free(r);
 }
 
 struct request *gw_journal_request_in_group(struct lane *n, struct part *p, uint32_t group)
 {
-    struct request *r = add_request(p, 1);
+    struct request *r = add_request(n, p, 1);
 
     if (!r)
         return NULL;
@@ -114,7 +118,7 @@ struct request *gw_journal_request_in_group(struct lane *n, struct part *p, uint
 void gw_journal_request_undo(struct lane *n, struct part *p, struct request *r)
 {
     gw_journal_suspects_end(n, p, r->slot, NULL);
-    take_back(p, r);
+    take_back(n, p, r);
 }
 
 /* What is done without a gap leaves. */
@@ -131,6 +135,7 @@ static void leave(struct lane *n, struct part *p)
         p->requests = r->next;
         if (!p->requests)
             p->last_request = &p->requests;
+        n->n_requests--;
         free(r);
         n->dirty = true;
         if (n->n_suspects)
@@ -372,7 +377,7 @@ static bool send_next(struct lane *n, struct part *p)
 {
     struct gw_verdict v = {.grpc_status = UNAVAILABLE};
     uint32_t count = count_next(n, p);
-    struct request *r = add_request(p, count);
+    struct request *r = add_request(n, p, count);
     int rc;
 
     if (r && is_tick(&r->first->block->frames[r->first->frame])) {
@@ -388,12 +393,12 @@ static bool send_next(struct lane *n, struct part *p)
         v.grpc_status = UNAVAILABLE;
     if (is_for_now(&v)) {
         if (r)
-            take_back(p, r);
+            take_back(n, p, r);
         gw_journal_pause(n, v.retry_after_ns);
         return false;
     }
     if (count > 1) {
-        take_back(p, r);
+        take_back(n, p, r);
         p->alone = count;
     } else {
         settle(n, p, r, &v);
@@ -411,7 +416,7 @@ bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buri
     const struct block *block = p->unsent->block;
     struct gw_hold hold = {.signal = n->signal};
     struct gw_request rq = {.hold = &hold, .meta = block->meta, .bytes = block->frames[p->unsent->frame].body};
-    struct request *r = add_request(p, 1);
+    struct request *r = add_request(n, p, 1);
     int rc = -ENOMEM;
 
     if (r) {
@@ -421,7 +426,7 @@ bool gw_journal_send_letter(struct lane *n, struct part *p, const struct gw_buri
     if (rc == 0)
         n->n_under_way++;
     if (rc < 0 && r)
-        take_back(p, r);
+        take_back(n, p, r);
     if (rc > 0) {
         r->state = DONE;
         leave(n, p);
@@ -436,6 +441,11 @@ bool gw_journal_may_send(const struct lane *n, const struct part *p)
     return p->unsent && (!p->requests || (n->intake->many && !in_order(n))) && !gw_journal_is_suspect(n, p, p->unsent);
 }
 
+static bool is_to_do(const struct lane *n)
+{
+    return n->n_unsent || n->n_requests; /* these may have been refused */
+}
+
 bool gw_journal_send_more(struct lane *n)
 {
     bool any = false;
@@ -444,7 +454,7 @@ bool gw_journal_send_more(struct lane *n)
         return false;
     if (!gw_journal_suspects_hold(n) && !gw_journal_live_send(n))
         return false;
-    for (unsigned k = 0; k < JOURNAL_PARTITIONS && !gw_journal_suspects_hold(n); k++) {
+    for (unsigned k = 0; k < JOURNAL_PARTITIONS && is_to_do(n) && !gw_journal_suspects_hold(n); k++) {
         struct part *p = &n->parts[(n->turn + k) % JOURNAL_PARTITIONS]; /* another one begins each time */
 
         for (; p->n_again || gw_journal_may_send(n, p); any = true)
