@@ -98,6 +98,8 @@ struct gw_component {
     const char *(*partitioned)(const void *conf);
     /** The same ones, when they have partitions that stay the same: how (pipeline/parting.h). */
     void (*parting)(const void *conf, struct gw_parting *ret);
+    /** The same: so long its rows stay at least, unless there are too many. NULL: for ever. */
+    uint64_t (*retains_ns)(const void *conf);
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
     bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */

@@ -19,6 +19,13 @@
  * different traces lie, must not matter: what depends on others than the trace itself is looked at in advance(), in an
  * order that ids and times give.
  *
+ * A processor may keep nothing of a row, and have all rows come twice: the first time it learns, the second time it
+ * lets go.
+ *
+ *   journal   … │ 17 18 │ 19 …            … │ 41 42 43 │ 44 …
+ *               ▲       ▲ ready: the oldest step that has something undecided       ▲ barrier
+ *               second pass, between two steps of the first one; low is where it stands
+ *
  * Threads   all of it on the instance's worker
  */
 #ifndef GW_PIPELINE_KEEP_H
@@ -40,6 +47,7 @@ struct gw_keep_owner {
     uint64_t stream;   /* one worker's, since its start: its records stand in order, between those of others */
     unsigned n_parts;  /* so many of this worker's partitions were that one's, */
     unsigned of_parts; /* of so many that it has */
+    uint64_t low_ns;   /* no row of a step before it comes again */
 };
 
 /**
@@ -70,6 +78,20 @@ struct gw_keep_ops {
     int (*save)(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns);
     /** When something is due; UINT64_MAX: nothing is. */
     uint64_t (*due_ns)(const void *self);
+    /**
+     * With such settings it keeps no rows: they are read twice. Then the oldest row that save() tells of is the oldest
+     * that has not come again. NULL: never; and no pass then.
+     */
+    bool (*twice)(const void *conf);
+    /** About so long it keeps rows, or has them come again after. */
+    uint64_t (*lasts_ns)(const void *conf);
+    /** Rows of steps before it may come again. */
+    uint64_t (*ready_ns)(const void *self);
+    /**
+     * Between two steps: rows of the steps before this one have come again. again: now its own do; else rows go on
+     * coming for the first time.
+     */
+    void (*pass)(void *self, uint64_t step_ns, bool again);
 };
 
 /** Where a partition is. All zeros: at its begin. */
@@ -82,8 +104,10 @@ struct gw_keep_barrier {
     uint64_t now_ns;          /* time of the step that begins */
     uint64_t seq;             /* its first frame */
     const uint64_t *next_seq; /* by partition: what was consumed; at or behind seq */
-    bool rebuilds;            /* rows before next_seq come again */
-    bool is_first;            /* of the step; else only `rebuilds` has changed */
+    /* By partition: where it was when this process began. Rows before it came twice, and no place goes back there. */
+    const uint64_t *floor_seq;
+    bool rebuilds; /* rows before next_seq come again */
+    bool is_first; /* of the step; else only `rebuilds` has changed */
 };
 
 /** The pipeline's side, for the journal (pipeline/intake.h). */
@@ -96,6 +120,10 @@ struct gw_intake_keep_ops {
     /** GW_MORE: nothing must be sent; again in the next turn. */
     int (*advance)(struct gw_intake *in, const struct gw_keep_barrier *b);
     uint64_t (*due_ns)(struct gw_intake *in);
+    /** Rows are read twice: then, between two steps, those before ready_ns, a step at a time; 0: none now. */
+    bool (*twice)(struct gw_intake *in);
+    uint64_t (*ready_ns)(struct gw_intake *in);
+    void (*pass)(struct gw_intake *in, uint64_t step_ns, bool again);
 };
 
 #endif

@@ -39,6 +39,8 @@ void gw_build_dead_letters(struct gw_build *b, const struct gw_node *block);
 void gw_build_default_ports(struct gw_build *b);
 /* service_durability.c */
 void gw_build_durability(struct gw_build *b);
+/* service_keep.c */
+void gw_build_keep(struct gw_build *b);
 /** service_telemetry.c */
 void gw_build_telemetry(struct gw_build *b, const struct gw_node *telemetry);
 

@@ -490,6 +490,7 @@ void gw_build_graph(struct gw_build *b)
     if (s->n_pipelines)
         sort_pipelines(b);
     gw_build_durability(b);
+    gw_build_keep(b);
     for (size_t i = 0; i < s->n_components; i++)
         warn_unused(b, &s->components[i]);
 }

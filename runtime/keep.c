@@ -4,8 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct gw_intake_keep_ops gw_keep_ops_of_intake = {
-    .place = gw_keep_place, .begin = gw_keep_begin, .advance = gw_keep_advance, .due_ns = gw_keep_due_ns};
+const struct gw_intake_keep_ops gw_keep_ops_of_intake = {.place = gw_keep_place,
+                                                         .begin = gw_keep_begin,
+                                                         .advance = gw_keep_advance,
+                                                         .due_ns = gw_keep_due_ns,
+                                                         .twice = gw_keep_twice,
+                                                         .ready_ns = gw_keep_ready_ns,
+                                                         .pass = gw_keep_pass};
 
 /* ---- making ----------------------------------------------------------------------------------------------- */
 
@@ -20,6 +25,22 @@ static void make_metrics(struct keeping *k, struct gw_meter *m)
     k->records = gw_meter_get(m, GW_COUNTER, "staunch_keep_record_bytes", "Written to the log of decisions.", l, 1);
     k->restored = gw_meter_get(m, GW_COUNTER, "staunch_keep_restored_bytes",
                                "Read from the log of decisions at the start.", l, 1);
+}
+
+/* Seconds of the journal's time, a worker at a time. */
+static struct gw_metric *make_lag(const struct keeping *k, struct gw_meter *m, unsigned worker)
+{
+    char number[16];
+    const struct gw_label l[] = {{"pipeline", k->door->pipeline}, {"worker", number}};
+
+    (void)snprintf(number, sizeof(number), "%u", worker);
+    return gw_meter_get(m, GW_GAUGE, "staunch_keep_second_pass_lag_seconds",
+                        "How far the second pass over the journal is behind the first one.", l, 2);
+}
+
+static bool is_twice(const struct gw_service_component *keeper)
+{
+    return keeper->type->keep->twice && keeper->type->keep->twice(keeper->conf);
 }
 
 static int open_logs(struct graph *g, struct keeping *k, const struct pipeline *p, const char *journal,
@@ -47,6 +68,8 @@ static int make_keeps(struct graph *g, struct keeping *k)
         one->stage = gw_wal_stage_new(k->wal);
         one->stream = gw_random_u64(g->engine->conf.env);
         gw_buf_init(&one->record, GW_LOG_MAX_BODY_BYTES);
+        if (k->is_twice)
+            one->lag = make_lag(k, g->engine->conf.meter, i);
         atomic_store(&one->is_heard, true);
         atomic_store(&k->snaps[i], UINT64_MAX);
         if (!one->stage)
@@ -73,6 +96,7 @@ static int make(struct graph *g, struct door *d, const struct gw_keep_found *fou
     k->door = d;
     k->processor = gw_text_keep(e, keeper->id);
     k->is_connector = keeper->kind == GW_CONNECTOR;
+    k->is_twice = is_twice(keeper);
     k->out = g->pipelines[found->out].id;
     k->settings = gw_settings_identity(g->service, keeper);
     rc = k->settings ? open_logs(g, k, &g->pipelines[found->out], d->from, &why) : -ENOMEM;
@@ -103,7 +127,7 @@ static const char *why_not_now(const struct graph *g, const struct door *d, cons
         return "another processor would have to know its decisions";
     if (k->wal != g->pipelines[found->out].targets[0].wal)
         return "it is committed in another log";
-    if (!found->keeper->type->keep->is_fixed)
+    if (!found->keeper->type->keep->is_fixed && !k->is_twice && !is_twice(found->keeper))
         return NULL;
     settings = gw_settings_identity(g->service, found->keeper);
     same = settings && strcmp(settings, k->settings) == 0;
@@ -124,6 +148,9 @@ static int build(struct graph *g, struct door *d, struct gw_err *err)
     if (d->keeping && (!found.keeper || found.why))
         return gw_fail(err, -ENOTSUP, "pipeline %s: what %s keeps is in its log: only a restart can change that%s%s",
                        d->pipeline, d->keeping->processor, found.why ? ": " : "", found.why ? found.why : "");
+    if (found.why && is_twice(found.keeper))
+        return gw_fail(err, -EINVAL, "pipeline %s: %s cannot work in its mode: %s", d->pipeline, found.keeper->id,
+                       found.why);
     if (found.why) {
         gw_log(&g->engine->logger, GW_LOG_WARN, "pipeline %s: what waits in %s is in memory alone: %s", d->pipeline,
                found.keeper->id, found.why);

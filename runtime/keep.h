@@ -42,6 +42,8 @@ struct keep {
     struct intake *in;
     struct node *node; /* its processor, of the graph that takes new work */
     struct gw_wal_stage *stage;
+    struct gw_metric *lag; /* of the second pass; NULL: rows come once */
+    uint64_t passed_ns;    /* how far that is */
     bool is_open, is_told; /* told: that it cannot go on */
     struct gw_keep_note notes[GW_LOG_PARTITIONS];
     uint64_t partitions;
@@ -75,6 +77,7 @@ struct keeping {
     bool is_connector;
     const char *out; /* id of the pipeline in whose log it is committed: its own, or the one behind the connector */
     char *settings;  /* of the processor */
+    bool is_twice;   /* its rows come twice */
     struct gw_metric *records, *commits, *failed, *restored;
     _Atomic uint64_t *snaps; /* by worker: what it needs of the decisions' log; UINT64_MAX: it has not said */
     struct keep keeps[];     /* by worker */
@@ -113,6 +116,9 @@ extern const struct gw_intake_keep_ops gw_keep_ops_of_intake;
 void gw_keep_put_note(const struct gw_keep_note *n, uint8_t ret[GW_KEEP_NOTE_BYTES]);
 int gw_keep_advance(struct gw_intake *in, const struct gw_keep_barrier *b);
 uint64_t gw_keep_due_ns(struct gw_intake *in);
+bool gw_keep_twice(struct gw_intake *in);
+uint64_t gw_keep_ready_ns(struct gw_intake *in);
+void gw_keep_pass(struct gw_intake *in, uint64_t step_ns, bool again);
 
 /* keep_restore.c */
 void gw_keep_place(struct gw_intake *in, const uint8_t log_id[16], uint16_t partition, struct gw_keep_place *ret);

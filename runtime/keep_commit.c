@@ -240,8 +240,11 @@ static struct gw_keep_mark low_of(struct keep *k, uint64_t oldest_ns)
 static void set_places(struct keep *k, const struct gw_keep_barrier *b, const struct gw_keep_mark *low)
 {
     k->low_seq = low->seq;
-    for (unsigned p = 0; p < GW_LOG_PARTITIONS; p++)
-        k->notes[p].place = (struct gw_keep_place){low->seq, b->next_seq[p], low->now_ns};
+    for (unsigned p = 0; p < GW_LOG_PARTITIONS; p++) {
+        uint64_t low_seq = low->seq > b->floor_seq[p] ? low->seq : b->floor_seq[p];
+
+        k->notes[p].place = (struct gw_keep_place){low_seq, b->next_seq[p], low->now_ns};
+    }
     if (k->has_next_snap && low->now_ns >= k->next_snap_ns) {
         k->snap_seq = k->next_snap_seq;
         k->has_next_snap = false;
@@ -298,6 +301,8 @@ int gw_keep_advance(struct gw_intake *base, const struct gw_keep_barrier *b)
         return GW_MORE;
     if (b->is_first && (k->n_marks == 0 || k->marks[k->n_marks - 1].seq != b->seq) && !add_mark(k, b))
         return GW_MORE;
+    if (k->lag && k->passed_ns && b->now_ns >= k->passed_ns)
+        gw_metric_set(k->lag, (b->now_ns - k->passed_ns) / 1000000000);
     w->running = k->in->share;
     rc = gw_node_advance(k->node, b->now_ns, b->rebuilds);
     gw_flow_flush_letters(w);
@@ -314,4 +319,29 @@ uint64_t gw_keep_due_ns(struct gw_intake *base)
     if (k->state == GW_KEEP_RESTS && gw_wal_stage_bytes(k->stage))
         return 0;
     return k->node->comp->type->keep->due_ns(k->node->self);
+}
+
+/* ---- rows that come twice --------------------------------------------------------------------------------- */
+
+bool gw_keep_twice(struct gw_intake *base)
+{
+    const struct node *n = ((struct intake *)base)->keep->node;
+
+    return n->comp->type->keep->twice && n->comp->type->keep->twice(n->comp->conf);
+}
+
+/* What is staged waits for a commit, which waits for the next step. */
+uint64_t gw_keep_ready_ns(struct gw_intake *base)
+{
+    const struct keep *k = ((struct intake *)base)->keep;
+
+    return gw_wal_stage_bytes(k->stage) > MAX_STAGED_BYTES / 4 ? 0 : k->node->comp->type->keep->ready_ns(k->node->self);
+}
+
+void gw_keep_pass(struct gw_intake *base, uint64_t step_ns, bool again)
+{
+    struct keep *k = ((struct intake *)base)->keep;
+
+    k->passed_ns = step_ns;
+    k->node->comp->type->keep->pass(k->node->self, step_ns, again);
 }

@@ -28,14 +28,14 @@ static int open_lane(struct local *l, struct gw_intake *in, struct consumer *c, 
     int rc;
 
     if (!n || make_room(l) < 0) {
-        free(n);
+        gw_journal_lane_free(n);
         return gw_fail(err, -ENOMEM, "out of memory");
     }
     atomic_store(&l->reads, true);
     rc = gw_journal_lane_open(n, l, in, c, err);
     if (rc < 0) {
         gw_journal_lane_close(n);
-        free(n);
+        gw_journal_lane_free(n);
         atomic_store(&l->reads, l->n_lanes > 0);
         return rc;
     }
@@ -104,7 +104,7 @@ static void part(struct gw_intake *in)
     atomic_store(&l->reads, l->n_lanes > 0);
     gw_journal_lane_close(n);
     gw_journal_consumer_part(n->consumer, /* tell= */ true);
-    free(n);
+    gw_journal_lane_free(n);
 }
 
 const struct gw_behind_ops gw_journal_behind = {
@@ -136,6 +136,6 @@ void gw_journal_lanes_close(struct local *l)
 void gw_journal_lanes_free(struct local *l)
 {
     for (unsigned i = 0; i < l->n_lanes; i++)
-        free(l->lanes[i]);
+        gw_journal_lane_free(l->lanes[i]);
     free(l->lanes);
 }

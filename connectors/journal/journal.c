@@ -404,6 +404,13 @@ static void parting(const void *conf, struct gw_parting *ret)
     *ret = (struct gw_parting){.by = by[s->partition_by], .attributes = s->attributes};
 }
 
+static uint64_t retains_ns(const void *conf)
+{
+    const struct journal_retention *r = &((const struct journal_settings *)conf)->retention;
+
+    return r->keep_unread || r->max_age_ns == 0 ? UINT64_MAX : r->max_age_ns;
+}
+
 const struct gw_component gw_connector_journal = {
     .kind = GW_CONNECTOR,
     .name = "journal",
@@ -413,6 +420,7 @@ const struct gw_component gw_connector_journal = {
     .expands = 1,
     .partitioned = partitioned,
     .parting = parting,
+    .retains_ns = retains_ns,
     .fields = fields,
     .conf_size = sizeof(struct journal_settings),
     .check = check,

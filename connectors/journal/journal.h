@@ -171,6 +171,8 @@ struct lane {
     bool rests;         /* nothing is taken and sent: before its configuration is taken, and when it leaves */
     struct positions positions;
     struct keeper *keeper; /* the pipeline's rows survive (keep.c); or NULL */
+    struct lane *again;    /* its rows come twice: for the second time by this one (again.c); or NULL */
+    bool is_again;         /* it is that */
     struct gw_buf merged;
     struct gw_meta *merged_meta; /* without a peer: of the last one that needed it */
     unsigned turn;
@@ -307,7 +309,14 @@ static inline bool lane_rests(const struct lane *n)
 }
 /** The frame is taken, unless it was before. False: no memory, it has to come again. */
 bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame);
-/** Take what there is room for, send what may go. True: there is more to do at once. */
+/** The newest frames are the head's. */
+bool gw_journal_lane_at_head(const struct lane *n);
+/** Take what there is room for, send what may go. True: something was sent. */
+bool gw_journal_lane_move(struct lane *n);
+/** What is taken, and what is on its way from the log, is dropped. */
+void gw_journal_lane_empty(struct lane *n);
+void gw_journal_lane_free(struct lane *n);
+/** The same, and on to the next step; places are told. True: there is more to do at once. */
 bool gw_journal_lane_run(struct lane *n);
 /** Is there something in the log that nobody told of? */
 void gw_journal_lane_look(struct lane *n);

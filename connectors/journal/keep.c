@@ -12,24 +12,13 @@
  *   tick       at the end of the log time would stand still: then a frame without rows is written, when the pipeline
  *              waits for one
  *
- * The journal's own position is where the oldest row came that is still kept.
+ * The journal's own position is where the oldest row came that is still kept, or has still to come again (again.c).
  */
 #include <stdlib.h>
 
-#include "connectors/journal/journal.h"
+#include "connectors/journal/keeper.h"
 
 enum { IDLE_STEPS = 10 };
-
-struct keeper {
-    uint64_t now_ns;   /* of the step that is consumed; 0: none yet */
-    uint64_t taken_ns; /* of the last frame that was taken */
-    uint64_t low_seq;
-    bool rebuilds, is_between; /* between: the pipeline has not ended the step before */
-    bool has_news;             /* rows were consumed in this step */
-    uint64_t tick_ns;          /* the step of the last tick that was written */
-    struct gw_keep_barrier barrier;
-    uint64_t next_seq[JOURNAL_PARTITIONS];
-};
 
 static bool owns(void *lane, const uint8_t trace_id[16])
 {
@@ -48,10 +37,11 @@ static void on_kept(void *lane, uint64_t low_seq)
     }
 }
 
-/* Places behind the end are of frames that a power cut took: others have their numbers now. */
-static void find_places(struct lane *n, const struct gw_log_stats *st)
+/* Places behind the end are of frames that a power cut took: others have their numbers now. Returns the first step of
+ * what comes again. */
+static uint64_t find_places(struct lane *n, const struct gw_log_stats *st)
 {
-    uint64_t least = UINT64_MAX, ns = UINT64_MAX;
+    uint64_t least = UINT64_MAX, ns = UINT64_MAX, low_ns = UINT64_MAX;
 
     for (uint16_t i = 0; i < JOURNAL_PARTITIONS; i++) {
         struct part *p = &n->parts[i];
@@ -67,24 +57,30 @@ static void find_places(struct lane *n, const struct gw_log_stats *st)
         if (place.low_seq > p->read)
             p->read = p->done = place.low_seq;
         p->again = place.next_seq;
+        n->keeper->floor_seq[i] = place.low_seq;
         least = p->read < least ? p->read : least;
         ns = place.low_ns < ns ? place.low_ns : ns;
+        if (place.low_seq < place.next_seq && place.low_ns < low_ns)
+            low_ns = place.low_ns;
     }
     n->next = least;
     n->keeper->low_seq = least;
     n->keeper->taken_ns = ns;
+    return low_ns;
 }
 
 int gw_journal_keep_open(struct lane *n, struct gw_err *err)
 {
-    const struct gw_keep_owner owner = {.owns = owns, .arg = n};
+    struct gw_keep_owner owner = {.owns = owns, .arg = n};
     struct gw_log_stats st;
 
     n->keeper = calloc(1, sizeof(*n->keeper));
     if (!n->keeper)
         return gw_fail(err, -ENOMEM, "out of memory");
     gw_log_stats(n->local->journal->log, &st);
-    find_places(n, &st);
+    owner.low_ns = find_places(n, &st);
+    if (n->intake->keep->twice(n->intake) && gw_journal_again_open(n) < 0)
+        return gw_fail(err, -ENOMEM, "out of memory");
     n->intake->on_kept = on_kept;
     return n->intake->keep->begin(n->intake, st.uuid, n->local->owned, &owner, err);
 }
@@ -122,19 +118,13 @@ static bool comes_again(const struct part *p)
 
 bool gw_journal_keep_may_send(const struct lane *n, const struct part *p)
 {
-    return p->unsent && !n->keeper->is_between && p->unsent->step_ns <= n->keeper->now_ns &&
-           comes_again(p) == n->keeper->rebuilds;
+    return p->unsent && !n->keeper->is_between && !(n->again && n->again->keeper->is_busy) &&
+           p->unsent->step_ns <= n->keeper->now_ns && comes_again(p) == n->keeper->rebuilds;
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------ */
 
-/* What is taken and not sent: the first frame of all, and whether some of this step comes again, or does not. */
-struct waiting {
-    const struct taken *first;
-    bool now, again;
-};
-
-static struct waiting look(const struct lane *n, uint64_t step_ns)
+struct waiting gw_journal_keep_look(const struct lane *n, uint64_t step_ns)
 {
     struct waiting w = {NULL, false, false};
 
@@ -162,12 +152,15 @@ static void set_barrier(struct lane *n, const struct waiting *w)
     if (is_first) {
         k->now_ns = w->first->step_ns;
         k->has_news = false;
-        in = look(n, k->now_ns);
+        if (n->again)
+            n->again->keeper->n_steps = 0;
+        in = gw_journal_keep_look(n, k->now_ns);
     }
     k->rebuilds = is_first ? in.again : !k->rebuilds;
     k->barrier = (struct gw_keep_barrier){.now_ns = k->now_ns,
                                           .seq = seq_of(w->first),
                                           .next_seq = k->next_seq,
+                                          .floor_seq = k->floor_seq,
                                           .rebuilds = k->rebuilds,
                                           .is_first = is_first};
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
@@ -183,7 +176,7 @@ static bool advance(struct lane *n)
     return !k->is_between;
 }
 
-static bool is_done(const struct lane *n)
+bool gw_journal_keep_is_done(const struct lane *n)
 {
     return n->n_requests == 0 && n->n_under_way == 0;
 }
@@ -205,7 +198,7 @@ static uint64_t wanted_ns(struct lane *n)
 
 static bool is_at_end(const struct lane *n)
 {
-    return n->ended && !n->fetch.under_way && !lane_rests(n) && is_done(n);
+    return n->ended && !n->fetch.under_way && !lane_rests(n) && gw_journal_keep_is_done(n);
 }
 
 static void tick(struct lane *n)
@@ -228,6 +221,8 @@ uint64_t gw_journal_keep_due(struct lane *n)
 
     if (n->keeper->is_between)
         return now + GW_KEEP_STEP_NS / 20;
+    if (n->again && n->again->keeper->is_busy)
+        return gw_journal_again_due(n);
     if (!is_at_end(n))
         return 0;
     want = wanted_ns(n);
@@ -250,8 +245,8 @@ bool gw_journal_keep_run(struct lane *n)
         return false;
     if (k->is_between)
         return advance(n);
-    w = look(n, k->now_ns);
-    if (!is_done(n))
+    w = gw_journal_keep_look(n, k->now_ns);
+    if (!gw_journal_keep_is_done(n) || gw_journal_again_run(n))
         return false;
     if (!w.first) {
         tick(n);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "batch/meta.h"
-#include "connectors/journal/journal.h"
+#include "connectors/journal/keeper.h"
 
 enum { LOOK_NS = 100000000 };
 
@@ -70,7 +70,7 @@ static bool has_room(const struct lane *n)
     return room(n) > 0;
 }
 
-static bool at_head(const struct lane *n)
+bool gw_journal_lane_at_head(const struct lane *n)
 {
     const struct local *l = n->local;
 
@@ -114,7 +114,7 @@ static void take_more(struct lane *n)
 {
     if (!has_room(n) || lane_rests(n) || n->fetch.under_way)
         return;
-    if (at_head(n)) {
+    if (gw_journal_lane_at_head(n)) {
         gw_journal_fetch_end(n);
         take_from_head(n);
         n->ended = n->head_at == n->local->head_end; /* until the next commit: nothing to look for in the log */
@@ -142,12 +142,16 @@ static void look(struct lane *n)
     atomic_store_explicit(&at->ns, ns, memory_order_relaxed);
 }
 
+bool gw_journal_lane_move(struct lane *n)
+{
+    take_more(n);
+    return gw_journal_send_more(n);
+}
+
 bool gw_journal_lane_run(struct lane *n)
 {
-    bool sent;
+    bool sent = gw_journal_lane_move(n);
 
-    take_more(n);
-    sent = gw_journal_send_more(n);
     if (n->keeper)
         sent |= gw_journal_keep_run(n);
     gw_journal_positions_run(n);
@@ -182,7 +186,8 @@ uint64_t gw_journal_lane_due(struct lane *n)
 
 bool gw_journal_lane_is_idle(const struct lane *n)
 {
-    return n->n_under_way == 0 && !n->positions.under_way && !n->dirty && !n->fetch.under_way;
+    return n->n_under_way == 0 && !n->positions.under_way && !n->dirty && !n->fetch.under_way &&
+           gw_journal_again_is_idle(n);
 }
 
 static void find_low(void *arg, const struct gw_log_consumer *c)
@@ -237,18 +242,32 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     return rc < 0 ? gw_fail(err, rc, "pipeline %s: its position is not known: %s", in->pipeline, strerror(-rc)) : 0;
 }
 
-void gw_journal_lane_close(struct lane *n)
+void gw_journal_lane_empty(struct lane *n)
 {
-    if (n->intake)
-        n->intake->local = NULL;
     gw_journal_fetch_close(n);
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++) {
         gw_journal_send_close(n, &n->parts[i]);
         while (n->parts[i].first)
             gw_journal_lane_drop(n, &n->parts[i]);
     }
-    gw_journal_suspects_close(n);
     gw_journal_keep_close(n);
     gw_buf_clear(&n->merged);
     n->merged_meta = gw_meta_unref(n->merged_meta);
+}
+
+void gw_journal_lane_close(struct lane *n)
+{
+    if (n->intake)
+        n->intake->local = NULL;
+    if (n->again)
+        gw_journal_lane_empty(n->again);
+    gw_journal_lane_empty(n);
+    gw_journal_suspects_close(n);
+}
+
+void gw_journal_lane_free(struct lane *n)
+{
+    if (n)
+        free(n->again);
+    free(n);
 }

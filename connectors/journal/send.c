@@ -31,6 +31,9 @@ enum {
     DATA_LOSS = 15
 };
 
+/* Of requests: partitions, and one of groups; behind these the partitions of the lane that reads again. */
+enum { SLOTS = JOURNAL_PARTITIONS + 1 };
+
 enum state { UNDER_WAY, AGAIN, DONE };
 
 struct request {
@@ -129,7 +132,8 @@ static void leave(struct lane *n, struct part *p)
     while ((r = p->requests) != NULL && r->state == DONE) {
         for (uint32_t i = 0; i < r->n_frames; i++) {
             p->done = p->first->block->frames[p->first->frame].seq + 1;
-            gw_metric_add(n->consumer->rows, p->first->block->frames[p->first->frame].rows);
+            if (!n->is_again)
+                gw_metric_add(n->consumer->rows, p->first->block->frames[p->first->frame].rows);
             gw_journal_lane_drop(n, p);
         }
         p->requests = r->next;
@@ -200,18 +204,22 @@ void gw_journal_send_verdict(void *local, const struct gw_ack *ack, const struct
 {
     struct lane *n = local;
     struct request *r;
+    struct part *p;
 
     if (!n) /* the worker is leaving: the log gives it again */
         return;
+    if (ack->slot > JOURNAL_PARTITIONS)
+        n = n->again;
     n->n_under_way--;
     if (ack->slot == JOURNAL_PARTITIONS) {
         group_answered(n, ack->stream, v);
     } else {
-        r = n->parts[ack->slot].requests;
+        p = &n->parts[ack->slot % SLOTS];
+        r = p->requests;
         while (r && r->number != ack->stream)
             r = r->next;
         if (r)
-            answered(n, &n->parts[ack->slot], r, v);
+            answered(n, p, r, v);
     }
     if (!n->is_inside)
         gw_loop_again(n->local->loop);
@@ -318,8 +326,8 @@ static int submit(struct lane *n, struct part *p, struct request *r, struct gw_v
 {
     struct block *b = r->first->block;
     struct gw_hold hold = {0};
-    struct gw_request rq = {
-        .hold = &hold, .encoding = GW_ENC_PROTO, .ack = {.slot = (uint32_t)(p - n->parts), .stream = r->number}};
+    uint32_t slot = (uint32_t)(p - n->parts) + (n->is_again ? SLOTS : 0);
+    struct gw_request rq = {.hold = &hold, .encoding = GW_ENC_PROTO, .ack = {.slot = slot, .stream = r->number}};
     int rc = n->intake->ops->admit(n->intake, &hold, n->signal, bytes_of(r), ret);
     uint32_t before;
 

@@ -100,6 +100,7 @@ int gw_tail_adopt(void *self, void *old_self)
         return -ENOTSUP;
     SWAP(s->store, old->store);
     SWAP(s->log, old->log);
+    SWAP(s->passes, old->passes);
     SWAP(s->reasons, old->reasons);
     SWAP(s->leaving, old->leaving);
     SWAP(s->leaving_last, old->leaving_last);

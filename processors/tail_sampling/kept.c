@@ -8,6 +8,7 @@
  *   'B'  what limiters hold (save.c), with its length
  *   'L'  trace id 16, trace id 16: the first one linked to the second one (follow_links)
  *   'M'  trace id 16: it waits, and a kept trace is linked to it
+ *   'P'  a decision of mode two_pass: trace id 16, value u64, upto u64, enum gw_tail_noted u8
  */
 #include "processors/tail_sampling/step.h"
 
@@ -15,8 +16,16 @@
 #include <stdlib.h>
 
 #include "processors/common/spool.h"
+#include "processors/tail_sampling/passes.h"
 
-enum { NOTE_REASON = 'R', NOTE_LIMITS = 'B', NOTE_LINK = 'L', NOTE_LINKED = 'M', MAX_BYTES = 1 << 30 };
+enum {
+    NOTE_REASON = 'R',
+    NOTE_LIMITS = 'B',
+    NOTE_LINK = 'L',
+    NOTE_LINKED = 'M',
+    NOTE_PASSES = 'P',
+    MAX_BYTES = 1 << 30
+};
 
 static void forget_sources(struct gw_tail_log *l)
 {
@@ -110,13 +119,23 @@ struct whole {
     struct gw_buf *out;
 };
 
+static bool waits(const struct gw_tail *s, const uint8_t id[16])
+{
+    return s->passes ? gw_tail_passes_waits(s, id) : s->store && gw_traces_find(s->store, id);
+}
+
 /* It has not come again yet. */
 static void put_still_linked(void *arg, const uint8_t id[16], uint64_t is_linked)
 {
     const struct whole *w = arg;
 
-    if (is_linked && !(w->s->store && gw_traces_find(w->s->store, id)))
+    if (is_linked && !waits(w->s, id))
         put_linked(w->out, id);
+}
+
+static void put_waiting_linked(void *out, const uint8_t id[16])
+{
+    put_linked(out, id);
 }
 
 static void put_links(struct gw_tail *s, struct gw_buf *out)
@@ -127,8 +146,29 @@ static void put_links(struct gw_tail *s, struct gw_buf *out)
     for (struct gw_trace *t = s->store ? gw_traces_oldest(s->store) : NULL; t; t = gw_traces_newer(s->store, t))
         if (gw_tail_facts(t)->is_linked)
             put_linked(out, t->id);
+    if (s->passes)
+        gw_tail_passes_each_linked(s, put_waiting_linked, out);
     if (s->log->linked)
         gw_ids_each(s->log->linked, put_still_linked, &w);
+}
+
+static void put_passes(struct gw_buf *out, const uint8_t id[16], uint64_t value, uint64_t upto_ns, unsigned flags)
+{
+    gw_buf_put_u8(out, NOTE_PASSES);
+    gw_buf_put(out, id, 16);
+    gw_spool_put_u64(out, value);
+    gw_spool_put_u64(out, upto_ns);
+    gw_buf_put_u8(out, (uint8_t)flags);
+}
+
+void gw_tail_log_note_passes(struct gw_tail *s, const uint8_t id[16], uint64_t value, uint64_t upto_ns, unsigned flags)
+{
+    put_passes(&s->log->kept->record, id, value, upto_ns, flags);
+}
+
+static void put_waiting(void *out, const uint8_t id[16], uint32_t reason, uint64_t upto_ns, unsigned flags)
+{
+    put_passes(out, id, reason, upto_ns, flags);
 }
 
 static void put_whole(struct gw_tail *s, struct gw_buf *out)
@@ -141,6 +181,8 @@ static void put_whole(struct gw_tail *s, struct gw_buf *out)
     gw_kept_put_past(s->log->kept, ids, 2, out);
     if (s->links)
         put_links(s, out);
+    if (s->passes)
+        gw_tail_passes_each(s, put_waiting, out);
 }
 
 static void put_limits(struct gw_tail *s, struct gw_buf *out)
@@ -173,7 +215,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
 
     if (s->leaving || s->n_spans)
         return GW_MORE;
-    *ret_oldest_ns = oldest_ns(s);
+    *ret_oldest_ns = s->passes ? gw_tail_passes_passed_ns(s) : oldest_ns(s);
     gw_kept_open_record(s->log->kept, whole, out);
     if (whole)
         put_whole(s, out);
@@ -238,6 +280,49 @@ static bool read_linked(struct gw_tail *s, struct gw_spool_in *in)
            gw_kept_put_more(s->ctx.env, &s->log->linked, &s->log->max_linked, id.p, 1);
 }
 
+static bool remember(struct gw_tail *s, const uint8_t id[16], uint64_t value, bool cache, uint32_t *ret_reason)
+{
+    const struct gw_reason_numbers *n = numbers_of(s->log);
+
+    if (!n || !gw_reason_number(n, (uint32_t)value, ret_reason))
+        return false;
+    if (cache)
+        gw_ids_put(gw_reasons_get(s->reasons, *ret_reason)->kept ? s->kept : s->gone, id,
+                   value >> 32 << 32 | *ret_reason);
+    return true;
+}
+
+static void read_over(void *self, const uint8_t id[16])
+{
+    struct gw_tail *s = self;
+
+    if (s->log->linked)
+        gw_ids_put(s->log->linked, id, 0);
+}
+
+/* Rows that were to come again would not leave any more with another mode. */
+static bool read_passes(struct gw_tail *s, struct gw_spool_in *in)
+{
+    const struct gw_keep_owner *owner = s->log->owner;
+    struct gw_slice id = gw_spool_get(in, 16);
+    uint64_t value = gw_spool_get_u64(in), upto_ns = gw_spool_get_u64(in);
+    unsigned flags = gw_spool_get_u8(in);
+    uint32_t reason;
+
+    if (in->bad || !owner->owns(owner->arg, id.p))
+        return !in->bad;
+    if (!remember(s, id.p, value, flags & GW_TAIL_REMEMBERED, &reason))
+        return false;
+    if (flags & GW_TAIL_REMEMBERED)
+        read_over(s, id.p);
+    if (upto_ns <= owner->low_ns)
+        return true;
+    if (s->passes)
+        return gw_tail_passes_restore(s, id.p, reason, upto_ns, flags);
+    s->log->is_other_mode = true;
+    return true;
+}
+
 static bool read_entry(void *self, uint8_t type, struct gw_spool_in *in)
 {
     struct gw_tail *s = self;
@@ -252,6 +337,8 @@ static bool read_entry(void *self, uint8_t type, struct gw_spool_in *in)
         return read_link(s, in);
     case NOTE_LINKED:
         return read_linked(s, in);
+    case NOTE_PASSES:
+        return read_passes(s, in);
     default:
         return false;
     }
@@ -259,22 +346,36 @@ static bool read_entry(void *self, uint8_t type, struct gw_spool_in *in)
 
 static bool read_decision(void *self, const uint8_t id[16], uint64_t value)
 {
-    struct gw_tail *s = self;
-    const struct gw_reason_numbers *n = numbers_of(s->log);
     uint32_t reason;
 
-    if (!n || !gw_reason_number(n, (uint32_t)value, &reason))
-        return false;
-    gw_ids_put(gw_reasons_get(s->reasons, reason)->kept ? s->kept : s->gone, id, value >> 32 << 32 | reason);
-    return true;
+    return remember(self, id, value, /* cache= */ true, &reason);
 }
 
-static void read_over(void *self, const uint8_t id[16])
+static void put_left(void *self, const uint8_t id[16], uint64_t upto_ns)
 {
     struct gw_tail *s = self;
 
-    if (s->log->linked)
-        gw_ids_put(s->log->linked, id, 0);
+    if (upto_ns > s->log->owner->low_ns && !gw_tail_passes_restore(s, id, 0, upto_ns, GW_TAIL_LEFT))
+        s->log->kept->record.failed = true;
+}
+
+/* What mode buffered has decided left then. */
+static int take_over(struct gw_tail *s)
+{
+    struct gw_kept *k = s->log->kept;
+
+    if (!s->passes && s->log->is_other_mode) {
+        gw_log(&s->ctx.logger, GW_LOG_ERROR,
+               "mode: buffered: some of what mode two_pass has decided has not left yet: start it with that mode "
+               "again, until nothing waits");
+        return -ENOTSUP;
+    }
+    if (!s->passes || !k->past)
+        return 0;
+    gw_ids_each(k->past, put_left, s);
+    gw_ids_free(k->past);
+    k->past = NULL;
+    return k->record.failed ? -ENOMEM : 0;
 }
 
 static int restore(void *self, struct gw_slice record, const struct gw_keep_owner *owner)
@@ -291,7 +392,7 @@ static int restore(void *self, struct gw_slice record, const struct gw_keep_owne
         l->n_parts += owner->n_parts;
         l->of_parts = owner->of_parts;
     }
-    return rc;
+    return rc < 0 ? rc : take_over(s);
 }
 
 /* All is read. Partitions of which nothing was written down have limiters that nobody has asked. */
@@ -322,7 +423,9 @@ static int begin(void *self)
 
     if (!s->log)
         s->log = log_new(&s->ctx);
-    return s->log ? 0 : -ENOMEM;
+    if (!s->log)
+        return -ENOMEM;
+    return s->conf->mode == GW_TAIL_TWO_PASS && !s->passes ? gw_tail_passes_begin(s) : 0;
 }
 
 static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
@@ -336,6 +439,8 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
         mix_limits(s);
     forget_sources(s->log);
     gw_kept_advance(k, now_ns, rebuilds);
+    if (s->passes)
+        gw_tail_passes_advance(s, rebuilds);
     k->at_barrier = true;
     if (begins) {
         k->came_again = false; /* nothing of this step has come yet */
@@ -354,8 +459,32 @@ static uint64_t due_ns(const void *self)
 
     if (s->leaving || gw_tail_step_has_work(s))
         return 0;
+    if (s->passes)
+        return gw_tail_passes_due_ns(s);
     return s->store ? gw_traces_due_when(s->store) : UINT64_MAX;
 }
 
-const struct gw_keep_ops gw_tail_keep = {
-    .begin = begin, .restore = restore, .advance = advance, .save = save, .due_ns = due_ns};
+static bool twice(const void *conf)
+{
+    return ((const struct gw_tail_conf *)conf)->mode == GW_TAIL_TWO_PASS;
+}
+
+static uint64_t lasts_ns(const void *conf)
+{
+    return ((const struct gw_tail_conf *)conf)->decision_wait_ns;
+}
+
+static uint64_t ready_ns(const void *self)
+{
+    return gw_tail_passes_ready_ns(self);
+}
+
+const struct gw_keep_ops gw_tail_keep = {.begin = begin,
+                                         .restore = restore,
+                                         .advance = advance,
+                                         .save = save,
+                                         .due_ns = due_ns,
+                                         .twice = twice,
+                                         .lasts_ns = lasts_ns,
+                                         .ready_ns = ready_ns,
+                                         .pass = gw_tail_passes_pass};

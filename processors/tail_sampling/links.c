@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "core/hash.h"
-#include "processors/tail_sampling/sampler.h"
+#include "processors/tail_sampling/passes.h"
 
 enum end { FROM, TO, N_ENDS };
 enum { LOOK_BACK = 8 };
@@ -193,6 +193,8 @@ static void mark(struct gw_tail *s, const uint8_t id[16])
 {
     struct gw_trace *t = s->store ? gw_traces_find(s->store, id) : NULL;
 
+    if (s->passes)
+        gw_tail_passes_link(s, id);
     if (t)
         gw_tail_links_mark(s, t);
 }

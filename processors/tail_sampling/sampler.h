@@ -26,6 +26,7 @@
 
 enum gw_tail_overflow { GW_TAIL_DECIDE, GW_TAIL_DROP };
 enum gw_tail_idless { GW_TAIL_PASS, GW_TAIL_REJECT };
+enum gw_tail_mode { GW_TAIL_BUFFERED, GW_TAIL_TWO_PASS };
 enum gw_tail_strategy { GW_TAIL_COMPLETE, GW_TAIL_INGEST };
 
 struct gw_tail_cache_conf {
@@ -38,7 +39,7 @@ struct gw_tail_conf {
     bool block_on_overflow, sample_on_first_match, drop_pending_traces_on_shutdown;
     bool running_latency, fall_through, invert_decisions, count_spans, count_bytes, decide_early, use_trace_state,
         record_policy, dry_run, follow_links;
-    int strategy, overflow, without_trace_id, compress;
+    int mode, strategy, overflow, without_trace_id, compress;
     struct gw_tail_cache_conf cache;
     const struct gw_node *policies;
     const char *reason_attribute, *tail_storage, *storage;
@@ -121,6 +122,7 @@ enum { GW_TAIL_PARTS = 4096 };
 
 struct gw_tail_links;
 struct gw_tail_log;
+struct gw_tail_passes;
 struct gw_keep_ops;
 
 struct gw_tail {
@@ -132,8 +134,9 @@ struct gw_tail {
     struct gw_traces *store;    /* NULL: nothing has come yet, or since drain() */
     struct gw_ids *kept, *gone; /* the decision cache: number of the reason, above it the second of the decision */
     struct gw_reasons *reasons;
-    struct gw_tail_links *links; /* NULL: not followed */
-    struct gw_tail_log *log;     /* behind a journal (kept.c); else NULL */
+    struct gw_tail_links *links;   /* NULL: not followed */
+    struct gw_tail_log *log;       /* behind a journal (kept.c); else NULL */
+    struct gw_tail_passes *passes; /* and with mode: two_pass (passes.c), which has no store; else NULL */
     struct gw_tail_meter meter;
     struct gw_batch_pool *pool;
     struct gw_payload *payload; /* body's memory, of the worker's stock; or NULL */

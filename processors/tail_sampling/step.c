@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 
+#include "processors/tail_sampling/passes.h"
 #include "processors/tail_sampling/step.h"
 #include "processors/tail_sampling/take.h"
 
@@ -48,16 +49,27 @@ static void is_over(struct gw_tail *s, const uint8_t id[16])
         gw_ids_put(s->log->linked, id, 0);
 }
 
+/* At the barrier of a step in which rows have come again: are some of them this trace's? */
+static bool has_come_again(struct gw_tail *s, const uint8_t id[16])
+{
+    return s->log->kept->came_again && (!s->passes || gw_tail_passes_has_come(s, id));
+}
+
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value)
 {
     struct gw_kept *k = s->log->kept;
+    bool has_rows = !k->at_barrier || has_come_again(s, id);
 
     if (k->at_barrier) {
         remember(s, id, value);
-        gw_kept_note(k, id, value & ~GW_TAIL_CACHED);
+        if (s->passes)
+            gw_tail_log_note_passes(s, id, value & ~GW_TAIL_CACHED, k->now_ns + has_rows,
+                                    GW_TAIL_REMEMBERED | (value & GW_TAIL_CACHED ? GW_TAIL_FOLLOWED : 0));
+        else
+            gw_kept_note(k, id, value & ~GW_TAIL_CACHED);
         is_over(s, id);
     }
-    if (!k->at_barrier || k->came_again)
+    if (has_rows)
         put_now(s, id, value);
 }
 
@@ -251,6 +263,14 @@ static void list_enough(struct gw_tail *s)
     l->enough = NULL;
 }
 
+const uint8_t *gw_tail_step_enough(struct gw_tail *s)
+{
+    struct gw_tail_log *l = s->log;
+
+    list_enough(s);
+    return l->at_due < l->n_due ? l->due[l->at_due++] : NULL;
+}
+
 struct share {
     uint64_t spans;
     unsigned traces;
@@ -327,6 +347,8 @@ int gw_tail_end_step(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
     int rc = GW_DONE;
 
     take_links(s);
+    if (s->passes)
+        return gw_tail_passes_end_step(s);
     if (s->store) {
         (void)gw_tail_leave(s, STEP_SPANS, /* as_room= */ false, now_ns, out);
         if (s->leaving || decide_enough(s, &share, now_ns, out) || clear_house(s, &share, now_ns, out))

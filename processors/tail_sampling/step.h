@@ -44,6 +44,7 @@ struct gw_tail_log {
     const struct gw_keep_owner *owner; /* of the record that is read */
     unsigned n_parts, of_parts;        /* of all sources; that we have */
     bool has_limits;
+    bool is_other_mode; /* of what is restored, rows have still to come again */
 };
 
 void gw_tail_log_put_link(struct gw_buf *out, const uint8_t from[16], const uint8_t to[16]);
@@ -51,6 +52,10 @@ void gw_tail_log_put_link(struct gw_buf *out, const uint8_t from[16], const uint
 /* step.c */
 /** The next step has begun: what rows of the one before followed is remembered anew. */
 void gw_tail_step_close(struct gw_tail *s);
+/** The next trace of which enough has come, in order; NULL: none. */
+const uint8_t *gw_tail_step_enough(struct gw_tail *s);
+/** kept.c: a decision of mode two_pass; flags: enum gw_tail_noted. */
+void gw_tail_log_note_passes(struct gw_tail *s, const uint8_t id[16], uint64_t value, uint64_t upto_ns, unsigned flags);
 /** Is there something to be decided at the next barrier, whatever its time is? */
 bool gw_tail_step_has_work(const struct gw_tail *s);
 

@@ -15,6 +15,7 @@ struct layout {
 
 struct list {
     uint32_t first, last;
+    uint32_t fresh; /* from here on it is not in order yet; 0: all is */
 };
 
 struct gw_sums {
@@ -112,6 +113,8 @@ static void rooted_out(struct gw_sums *s, struct gw_sum *t)
 
     *(r->before ? &root_of(s, at(s, r->before))->after : &s->rooted.first) = r->after;
     *(r->after ? &root_of(s, at(s, r->after))->before : &s->rooted.last) = r->before;
+    if (s->rooted.fresh == t->number)
+        s->rooted.fresh = r->after;
     t->is_rooted = 0;
 }
 
@@ -122,6 +125,7 @@ void gw_sums_root(struct gw_sums *s, struct gw_sum *t, uint32_t step)
     *r = (struct root){.before = s->rooted.last, .step = step};
     *(s->rooted.last ? &root_of(s, at(s, s->rooted.last))->after : &s->rooted.first) = t->number;
     s->rooted.last = t->number;
+    s->rooted.fresh = s->rooted.fresh ? s->rooted.fresh : t->number;
     t->is_rooted = 1;
 }
 
@@ -132,6 +136,7 @@ void gw_sums_open(struct gw_sums *s, struct gw_sum *t)
     t->after = 0;
     *(s->open.last ? &at(s, s->open.last)->after : &s->open.first) = t->number;
     s->open.last = t->number;
+    s->open.fresh = s->open.fresh ? s->open.fresh : t->number;
     s->n_open++;
 }
 
@@ -139,6 +144,8 @@ void gw_sums_shut(struct gw_sums *s, struct gw_sum *t)
 {
     *(t->before ? &at(s, t->before)->after : &s->open.first) = t->after;
     *(t->after ? &at(s, t->after)->before : &s->open.last) = t->before;
+    if (s->open.fresh == t->number)
+        s->open.fresh = t->after;
     t->flags &= (uint8_t)~GW_SUM_OPEN;
     s->n_open--;
     if (t->is_rooted)
@@ -152,6 +159,84 @@ void gw_sums_touch(struct gw_sums *s, struct gw_sum *t, uint32_t step)
         return;
     order_out(s, t);
     order_in(s, t);
+}
+
+/* ---- order ------------------------------------------------------------------------------------------------ */
+
+typedef struct link (*link_fn)(const struct gw_sums *s, uint32_t item);
+
+struct link {
+    uint32_t *before, *after;
+};
+
+static struct link open_link(const struct gw_sums *s, uint32_t item)
+{
+    return (struct link){&at(s, item)->before, &at(s, item)->after};
+}
+
+static struct link root_link(const struct gw_sums *s, uint32_t item)
+{
+    struct root *r = root_of(s, at(s, item));
+
+    return (struct link){&r->before, &r->after};
+}
+
+/* Two chains by ids into one. */
+static uint32_t merge(const struct gw_sums *s, link_fn link, uint32_t a, uint32_t b)
+{
+    uint32_t first = 0, *to = &first;
+
+    while (a && b) {
+        uint32_t *less = memcmp(at(s, a)->id, at(s, b)->id, 16) <= 0 ? &a : &b;
+
+        *to = *less;
+        to = link(s, *less).after;
+        *less = *to;
+    }
+    *to = a ? a : b;
+    return first;
+}
+
+/* bins[i]: a chain of 2^i, or none. */
+static uint32_t sort(const struct gw_sums *s, link_fn link, uint32_t first)
+{
+    uint32_t bins[33] = {0}, all = 0;
+
+    while (first) {
+        uint32_t one = first;
+        unsigned i = 0;
+
+        first = *link(s, one).after;
+        *link(s, one).after = 0;
+        for (; bins[i]; bins[i++] = 0)
+            one = merge(s, link, bins[i], one);
+        bins[i] = one;
+    }
+    for (unsigned i = 0; i < 33; i++)
+        all = merge(s, link, bins[i], all);
+    return all;
+}
+
+static void order(const struct gw_sums *s, struct list *l, link_fn link)
+{
+    uint32_t before = l->fresh ? *link(s, l->fresh).before : 0, first;
+
+    if (!l->fresh)
+        return;
+    first = sort(s, link, l->fresh);
+    *(before ? link(s, before).after : &l->first) = first;
+    for (uint32_t i = first; i; i = *link(s, i).after) {
+        *link(s, i).before = before;
+        before = i;
+    }
+    l->last = before;
+    l->fresh = 0;
+}
+
+void gw_sums_order(struct gw_sums *s)
+{
+    order(s, &s->open, open_link);
+    order(s, &s->rooted, root_link);
 }
 
 struct gw_sum *gw_sums_first(const struct gw_sums *s)
@@ -188,6 +273,7 @@ struct gw_sums *gw_sums_new(const struct gw_sums_conf *c)
     if (!s)
         return NULL;
     s->budget.process = c->memory;
+    s->budget.max_bytes = c->max_bytes;
     s->seed[0] = gw_random_u64(c->env);
     s->seed[1] = gw_random_u64(c->env);
     s->n_words = c->n_words;
@@ -211,6 +297,11 @@ void gw_sums_free(struct gw_sums *s)
     gw_index_clear(&s->index);
     gw_slabs_clear(&s->items);
     free(s);
+}
+
+void gw_sums_limit(struct gw_sums *s, uint64_t max_bytes)
+{
+    s->budget.max_bytes = max_bytes;
 }
 
 struct gw_sum *gw_sums_add(struct gw_sums *s, const uint8_t id[16], uint32_t step)
@@ -254,6 +345,11 @@ uint64_t gw_sums_n(const struct gw_sums *s)
 uint64_t gw_sums_n_open(const struct gw_sums *s)
 {
     return s->n_open;
+}
+
+uint64_t gw_sums_item_bytes(const struct gw_sums *s)
+{
+    return s->items.item_bytes + sizeof(uint32_t);
 }
 
 uint64_t gw_sums_held_bytes(const struct gw_sums *s)

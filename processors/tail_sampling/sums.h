@@ -5,8 +5,9 @@
  *
  *   index   trace id ─► sums of that id, each of other steps (one was decided and forgotten, and the id came again)
  *   order   by the step in which the last row came: what the second pass has passed stands in front
- *   open    not decided, by the step in which the first row came
- *   rooted  of these, whose root has come, by the step in which it came; with decision_wait_after_root_received
+ *   open    not decided, by the step in which the first row came, then by ids (gw_sums_order)
+ *   rooted  of these, whose root has come, by the step in which it came, then by ids; with
+ * decision_wait_after_root_received
  *
  * Steps are numbers modulo 2^32 of tenths of a second (pipeline/keep.h): all there are lie within some years.
  *
@@ -24,6 +25,7 @@
 struct gw_sums_conf {
     struct gw_env *env;                                 /* random numbers: the hash's seed */
     struct gw_credit *memory;                           /* the process'; or NULL */
+    uint64_t max_bytes;                                 /* 0: no limit */
     uint32_t n_words;                                   /* of predicates: 0 … GW_FACT_WORDS */
     bool running, wire_bytes, framed_bytes, randomness; /* of gw_trace_facts: is it asked for? Else it is 0 */
     bool rooted;                                        /* the list of these is kept */
@@ -59,6 +61,8 @@ struct gw_sums;
 /** Errors: NULL, no memory. */
 struct gw_sums *gw_sums_new(const struct gw_sums_conf *conf);
 void gw_sums_free(struct gw_sums *s);
+/** Another one; what is there stays. 0: none. */
+void gw_sums_limit(struct gw_sums *s, uint64_t max_bytes);
 
 static inline uint32_t gw_step_of(uint64_t ns)
 {
@@ -74,7 +78,7 @@ static inline bool gw_step_before(uint32_t a, uint32_t b)
 struct gw_sum *gw_sums_find(struct gw_sums *s, const uint8_t id[16]);
 /** Which the rows of that step belong to, or NULL. */
 struct gw_sum *gw_sums_find_at(struct gw_sums *s, const uint8_t id[16], uint32_t step);
-/** A new one, decided; all others of the id are of steps before. NULL: no memory. */
+/** A new one, decided; all others of the id are of steps before. NULL: no room. */
 struct gw_sum *gw_sums_add(struct gw_sums *s, const uint8_t id[16], uint32_t step);
 /** It waits for its decision; nothing is known of it. At once after add. */
 void gw_sums_open(struct gw_sums *s, struct gw_sum *t);
@@ -84,6 +88,8 @@ void gw_sums_shut(struct gw_sums *s, struct gw_sum *t);
 void gw_sums_touch(struct gw_sums *s, struct gw_sum *t, uint32_t step);
 /** Its root has come. */
 void gw_sums_root(struct gw_sums *s, struct gw_sum *t, uint32_t step);
+/** A step has ended: what was opened, and what was rooted in it, is by ids from now on. */
+void gw_sums_order(struct gw_sums *s);
 void gw_sums_drop(struct gw_sums *s, struct gw_sum *t);
 
 void gw_sums_get(const struct gw_sums *s, const struct gw_sum *t, struct gw_trace_facts *ret);
@@ -97,6 +103,8 @@ struct gw_sum *gw_sums_rooted(const struct gw_sums *s, uint32_t *ret_step);
 
 uint64_t gw_sums_n(const struct gw_sums *s);
 uint64_t gw_sums_n_open(const struct gw_sums *s);
+/** What each of them wants, with its link. */
+uint64_t gw_sums_item_bytes(const struct gw_sums *s);
 uint64_t gw_sums_held_bytes(const struct gw_sums *s);
 /** Memory that was not needed for a while goes to the system. Every some seconds. */
 void gw_sums_age(struct gw_sums *s);

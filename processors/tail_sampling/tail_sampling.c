@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "pipeline/host.h"
-#include "processors/tail_sampling/sampler.h"
+#include "processors/tail_sampling/passes.h"
 #include "values/sampling.h"
 
 #define S 1000000000ull
@@ -30,6 +30,7 @@ enum { STEP_BYTES = 32 << 20 };
 enum { MIN_BYTES = 1 << 20, COOL_BYTES = 8 << 20 }; /* to be packed in a tick: 7 ms */
 
 static const char *const strategies[] = {"trace-complete", "span-ingest", NULL};
+static const char *const modes[] = {"buffered", "two_pass", NULL};
 static const char *const compressions[] = {"none", "lz4", NULL};
 static const char *const overflows[] = {"decide", "drop", NULL};
 static const char *const idless[] = {"pass", "reject", NULL};
@@ -57,6 +58,8 @@ static const struct gw_field fields[] = {
     GW_ANY_FIELD(struct gw_tail_conf, policies, "policies", "What is kept: a list of {name, type, ...}."),
     GW_BLOCK_FIELD(struct gw_tail_conf, cache, "decision_cache", cache_fields,
                    "Decisions that are remembered, exactly, the last ones asked for. Shared by the workers."),
+    GW_ENUM_FIELD(struct gw_tail_conf, mode, "mode", "buffered", modes,
+                  "buffered, or two_pass: spans wait in the journal before the pipeline, which is read twice."),
     GW_BOOL_FIELD(struct gw_tail_conf, sample_on_first_match, "sample_on_first_match", "false",
                   "Ask no further policy when one wants to keep a trace."),
     GW_ENUM_FIELD(struct gw_tail_conf, strategy, "sampling_strategy", "trace-complete", strategies,
@@ -133,6 +136,18 @@ static struct gw_policies_conf policies_conf(const struct gw_tail_conf *c, const
     };
 }
 
+static void check_two_pass(const struct gw_tail_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *at;
+
+    if (c->compress && (at = gw_node_get(node, "compress")) != NULL)
+        gw_diag_add(diag, GW_DIAG_ERROR, &at->place,
+                    "compress packs spans that wait, and with mode: two_pass none does");
+    if (c->overflow == GW_TAIL_DROP && (at = gw_node_get(node, "overflow")) != NULL)
+        gw_diag_add(diag, GW_DIAG_ERROR, &at->place,
+                    "overflow: drop does not go with mode: two_pass, which decides the oldest trace");
+}
+
 static void check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
 {
     const struct gw_tail_conf *c = conf;
@@ -141,6 +156,8 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
     if (c->max_bytes && c->max_bytes < MIN_BYTES)
         gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : &node->place,
                     "max_bytes must be 0 (no limit) or at least %u", (unsigned)MIN_BYTES);
+    if (c->mode == GW_TAIL_TWO_PASS)
+        check_two_pass(c, node, diag);
     if (*c->storage && c->drop_pending_traces_on_shutdown)
         gw_diag_add(diag, GW_DIAG_ERROR, &node->place,
                     "drop_pending_traces_on_shutdown drops what storage would keep: one of them");
@@ -175,6 +192,7 @@ static void destroy(void *self)
     gw_reasons_free(s->reasons);
     gw_tail_links_free(s->links);
     gw_tail_log_free(s->log);
+    gw_tail_passes_free(s->passes);
     if (s->pool)
         gw_batch_pool_free(s->pool);
     gw_tail_drop_body(s);
@@ -258,9 +276,14 @@ static uint64_t held(void *self)
 
 static void show(struct gw_tail *s)
 {
-    gw_tail_meter_show(&s->meter, s->store ? gw_traces_n(s->store) : 0,
-                       (s->store ? gw_traces_held_bytes(s->store) : 0) + gw_ids_held_bytes(s->kept) +
-                           gw_ids_held_bytes(s->gone) + gw_tail_links_bytes(s->links));
+    uint64_t n = s->store ? gw_traces_n(s->store) : 0, bytes = s->store ? gw_traces_held_bytes(s->store) : 0;
+
+    if (s->passes) {
+        n = gw_tail_passes_n(s);
+        bytes = gw_tail_passes_bytes(s);
+    }
+    gw_tail_meter_show(&s->meter, n,
+                       bytes + gw_ids_held_bytes(s->kept) + gw_ids_held_bytes(s->gone) + gw_tail_links_bytes(s->links));
 }
 
 /* One call's share of what is to be decided. `next` gives the traces, `decide` takes them. */
@@ -332,6 +355,13 @@ static void decide_excess(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns
     gw_tail_give_up(s, t, many ? GW_TAIL_NUM_TRACES : GW_TAIL_BYTES, now_ns, out);
 }
 
+static int tick_passes(struct gw_tail *s, uint64_t now_ns)
+{
+    gw_tail_passes_age(s, now_ns);
+    show(s);
+    return GW_DONE;
+}
+
 static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
 {
     struct gw_tail *s = self;
@@ -339,6 +369,8 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     bool more = false, was_taken_up = s->spooler.is_taken_up;
 
     gw_tail_take_up(s, out);
+    if (s->passes)
+        return tick_passes(s, now_ns);
     if (!s->store)
         return GW_DONE;
     before = gw_traces_n(s->store);

@@ -2,6 +2,7 @@
 /* Spans that come: into the store, or after a decision that stands already. */
 #include <errno.h>
 
+#include "processors/tail_sampling/passes.h"
 #include "processors/tail_sampling/take.h"
 
 #define S 1000000000ull
@@ -294,11 +295,12 @@ static void take(struct taking *k, const struct gw_trace_group *g)
 static bool must_wait(const struct taking *k, const struct gw_trace_groups *groups)
 {
     struct gw_tail *s = k->s;
-    uint64_t unknown = 0, bytes = 0, held = gw_traces_held_bytes(s->store);
+    uint64_t unknown = 0, bytes = 0, held;
     struct gw_tail_known ignored;
 
     if (!s->conf->block_on_overflow || s->log) /* behind a journal time does not go on while something waits */
         return false;
+    held = gw_traces_held_bytes(s->store);
     for (uint32_t i = 0; i < groups->n; i++) {
         const struct gw_trace_group *g = &groups->list[i];
         bool known = gw_traces_find(s->store, g->id) != NULL;
@@ -319,7 +321,7 @@ static void take_idless(struct taking *k, const struct gw_trace_groups *groups)
     static const struct gw_reject why = {
         .rule = "trace_id", .field = "trace_id", .message = "a span without a trace id cannot be sampled by trace"};
 
-    if (gw_tail_log_rebuilds(k->s)) {
+    if (gw_tail_log_rebuilds(k->s) || gw_tail_passes_is_again(k->s)) {
         gw_tail_leave_out(k, groups->without_id, groups->n_without_id);
         return;
     }
@@ -378,7 +380,10 @@ static void settle(struct taking *k, const uint64_t *rows, enum gw_outcome outco
 static void finish(struct taking *k)
 {
     (void)gw_tail_flush(k->s, k->out);
-    settle(k, k->absorbed, GW_ABSORBED, NULL);
+    if (k->s->passes) /* they come again */
+        settle(k, k->absorbed, GW_DROPPED, "first_pass");
+    else
+        settle(k, k->absorbed, GW_ABSORBED, NULL);
     for (const struct gone *g = k->gone; g; g = g->next)
         settle(k, g->rows, GW_DROPPED, g->why);
     if (k->s->marks)
@@ -408,16 +413,17 @@ static bool make_bitmap(struct gw_view *v)
 /* Everything that may fail before the first row is taken. */
 static int prepare(struct taking *k, struct gw_trace_groups *groups)
 {
-    int rc = gw_tail_open_store(k->s) ? gw_view_flatten(k->v) : -ENOMEM;
+    int rc = k->s->passes || gw_tail_open_store(k->s) ? gw_view_flatten(k->v) : -ENOMEM;
 
     if (rc == 0)
         rc = gw_trace_groups_of(k->v, groups);
     if (rc < 0)
         return rc;
-    k->bits = gw_policies_ask(k->s->policies, k->v);
+    if (!gw_tail_passes_is_again(k->s) && !(k->bits = gw_policies_ask(k->s->policies, k->v)))
+        return -ENOMEM;
     k->bitmap_bytes = (k->v->batch->n_rows / 64 + 1) * sizeof(uint64_t);
     k->absorbed = gw_arena_zalloc(k->v->arena, k->bitmap_bytes);
-    return k->bits && k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
+    return k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
 }
 
 static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
@@ -428,6 +434,17 @@ static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *gro
         return;
     gw_ids_prefetch(s->kept, groups->list[i + AHEAD].id);
     gw_ids_prefetch(s->gone, groups->list[i + AHEAD].id);
+}
+
+static void take_all(struct taking *k, const struct gw_trace_groups *groups)
+{
+    gw_traces_begin(k->s->store, k->v->batch);
+    for (uint32_t i = 0; i < groups->n; i++) {
+        ask_ahead(k->s, groups, i);
+        gw_traces_ahead(k->s->store, groups->list[i].rows[0]);
+        take(k, &groups->list[i]);
+    }
+    gw_traces_end(k->s->store);
 }
 
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
@@ -443,13 +460,10 @@ void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)
                            "tail_sampling has no room for new traces");
     } else {
         take_idless(&k, &groups);
-        gw_traces_begin(k.s->store, v->batch);
-        for (uint32_t i = 0; i < groups.n; i++) {
-            ask_ahead(k.s, &groups, i);
-            gw_traces_ahead(k.s->store, groups.list[i].rows[0]);
-            take(&k, &groups.list[i]);
-        }
-        gw_traces_end(k.s->store);
+        if (k.s->passes)
+            gw_tail_passes_take(&k, &groups);
+        else
+            take_all(&k, &groups);
         finish(&k);
     }
     gw_emit(out, 0, v);

@@ -227,18 +227,18 @@ def tail_sampling():
         gw.stop()
 
 
-def tail_sampling_journal():
+def tail_sampling_journal(name="tail-sampling-journal.yaml"):
     """What waited when the gateway was killed is kept by the next one."""
     d = pathlib.Path(tempfile.mkdtemp())
     failed = ExportTraceServiceRequest()
     failed.resource_spans.add().scope_spans.add().spans.add(name="failed-span", trace_id=b"\4" * 16, span_id=b"\2" * 8, status={"code": 2})
     env = {"STORAGE": str(d), "NEXT_HOP": "127.0.0.1:14318", "DECISION_WAIT": "1s"}
     with collector() as folder:
-        with Example("tail-sampling-journal.yaml", env) as gw:
+        with Example(name, env) as gw:
             equal(post("http://127.0.0.1:4318/v1/traces", failed.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
             gw.p.kill()
             gw.p.wait()
-        with Example("tail-sampling-journal.yaml", env) as gw:
+        with Example(name, env) as gw:
             wait_for("the decision", 10, contains(folder / "traces.jsonl", "failed-span"))
             gw.stop()
     shutil.rmtree(d)
@@ -395,7 +395,8 @@ def dynamic_sampling():
 
 TESTS = {"anomaly.yaml": anomaly, "rollup.yaml": rollup, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
-         "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal, "group-by-trace.yaml": group_by_trace,
+         "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal,
+         "tail-sampling-two-pass.yaml": lambda: tail_sampling_journal("tail-sampling-two-pass.yaml"), "group-by-trace.yaml": group_by_trace,
          "validation.yaml": validation, "auth-tls.yaml": auth_tls}
 ELSEWHERE = ["prometheus-and-opensearch.yaml", "dead-letters.yaml"]  # in suites of their own: example_e2e, dead_letters
 
