@@ -489,7 +489,7 @@ static int seek_time(struct gw_log_reader *reader, uint64_t time_ns)
     return 0;
 }
 
-/* The rows that the reader's consumer has not done; false: none. A frame without rows is open as it is. */
+/* The rows that the reader's consumer has not done; false: none, as in a frame without rows. */
 static bool find_open(struct reader *r, const struct gw_log_frame *f)
 {
     const struct gw_sim_consumer *c = gw_sim_consumer_by_id(&r->s->now, r->conf.consumer);
@@ -497,8 +497,8 @@ static bool find_open(struct reader *r, const struct gw_log_frame *f)
     struct gw_sim_range open;
 
     r->n_open = 0;
-    while (!c || gw_sim_open_rows(c, from, to, &open) || f->rows == 0) {
-        if (!c || f->rows == 0) /* released: nothing of it is known, so all is open */
+    while (from < to && (!c || gw_sim_open_rows(c, from, to, &open))) {
+        if (!c) /* released: nothing of it is known, so all is open */
             open = (struct gw_sim_range){f->row, to};
         if (r->n_open == r->cap_open) {
             r->cap_open = 2 * r->cap_open + 4;
@@ -507,8 +507,6 @@ static bool find_open(struct reader *r, const struct gw_log_frame *f)
         r->open[r->n_open++] =
             (struct gw_log_open_rows){(uint32_t)(open.from - f->row), (uint32_t)(open.to - open.from)};
         from = open.to;
-        if (from == to)
-            break;
     }
     return r->n_open > 0;
 }

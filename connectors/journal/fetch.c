@@ -18,7 +18,9 @@ enum { TURN_BYTES = 2 << 20, AGAIN_NS = 100000000 };
 static int open_reader(struct fetch *f)
 {
     const struct lane *n = f->lane;
-    struct gw_log_reader_conf conf = {.consumer = n->consumer->id,
+    /* Ticks have no rows, so a reader by consumer passes over them; a lane that keeps knows by its places what it had.
+     */
+    struct gw_log_reader_conf conf = {.consumer = n->keeper ? 0 : n->consumer->id,
                                       .partitions = n->local->owned,
                                       .topics = UINT64_C(1) << ((unsigned)n->signal >> 1)};
     int rc = gw_log_reader_new(n->local->journal->log, &conf, &f->reader);

@@ -322,6 +322,34 @@ static void what_is_kept_comes_again(void **state)
 }
 
 /*
+ * Scenario    a span is kept; steps begin without any, for what is due; the process is gone, and nothing comes any more
+ * Guarantees  those steps come again, too, and new ones follow them: nobody has to send something first
+ */
+static void steps_without_rows_come_again(void **state)
+{
+    (void)state;
+    open();
+    saw.drops = true;
+    send(1);
+    saw.oldest_ns = first();
+    saw.due_ns = first() + 5 * STEP;
+    pass(5 * STEP);
+    saw.due_ns = first() + 8 * STEP;
+    pass(3 * STEP);
+    saw.due_ns = UINT64_MAX;
+    saw_it("[0] 1 [5] [8] ");
+    die();
+
+    saw.due_ns = first() + 20 * STEP;
+    life();
+    pass(50 * MS);
+    saw_it("[0r] 1 [5r] [8] ");
+    pass(2 * S);
+    assert_true(n_barriers() > 0 && step_of(0) >= 20);
+    end();
+}
+
+/*
  * Scenario    the clock is set back an hour between two spans, and again while the process is away
  * Guarantees  time stands or goes on: no step is before the one before it
  */
@@ -360,6 +388,7 @@ int main(void)
         cmocka_unit_test(what_leaves_is_committed_soon),
         cmocka_unit_test(a_tick_is_at_most_one_a_step),
         cmocka_unit_test(what_is_kept_comes_again),
+        cmocka_unit_test(steps_without_rows_come_again),
         cmocka_unit_test(time_never_goes_back),
     };
 
