@@ -336,10 +336,10 @@ static void run_through(struct world *w)
     gw_test_logs_begin(w->seed);
     w->back_ns = 0;
     w->is.other_workers = false;
-    begin_life(w);
+    begin_life(w); /* who makes the logs, and hears of what is written; it does not get on */
     set_faults(w, true);
-    gw_test_logs_crash(&w->t, false);
     fill_journal(w);
+    gw_test_logs_crash(&w->t, false);
     begin_life(w);
     now = gw_wall_ns(&w->t.te.env);
     set_faults(w, true);
