@@ -61,7 +61,7 @@ static void put_decision(struct gw_buf *out, const uint8_t id[16], uint64_t valu
 
 void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value)
 {
-    bool has_rows = !k->at_barrier || k->came_again;
+    bool has_rows = !k->at_barrier;
 
     if (has_rows && !gw_kept_put_more(k->env, &k->now, &k->max_now, id, value))
         k->record.failed = true; /* it stops here, as without memory for the record */
@@ -75,7 +75,7 @@ void gw_kept_note_due(struct gw_kept *k, const uint8_t id[16], uint64_t value)
 
 void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16])
 {
-    put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns + (k->at_barrier && k->came_again));
+    put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns);
 }
 
 bool gw_kept_follows(const struct gw_kept *k, const uint8_t id[16], uint64_t *ret_value)

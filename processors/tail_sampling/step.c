@@ -52,7 +52,7 @@ static void is_over(struct gw_tail *s, const uint8_t id[16])
 /* At the barrier of a step in which rows have come again: are some of them this trace's? */
 static bool has_come_again(struct gw_tail *s, const uint8_t id[16])
 {
-    return s->log->kept->came_again && (!s->passes || gw_tail_passes_has_come(s, id));
+    return s->passes && s->log->kept->came_again && gw_tail_passes_has_come(s, id);
 }
 
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value)
