@@ -27,7 +27,7 @@ enum { ERROR = 1, MARKED = 2, ROOT = 4 };
 
 /* What a seed is like. */
 struct shape {
-    bool exact, fsync, steps_back, early, reloads, other_workers, two_pass;
+    bool exact, fsync, steps_back, early, reloads, other_workers, two_pass, handed;
     unsigned n_workers, wait_ms, root_ms, kept_cache, gone_cache, max_spans, max_traces, fail, full, delay_ms;
 };
 
@@ -165,13 +165,13 @@ static const char *yaml(const struct world *w, bool with_extension)
         "  decision_cache: { sampled_cache_size: %u, non_sampled_cache_size: %u },\n  policies: [%s] } }\n"
         "exporters: { scripted: { sending_queue: { storage: file_storage, queue_size: 100000,\n"
         "  num_consumers: 1 }, timeout: 1h } }\n"
-        "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"
+        "connectors: { journal/j: { storage: file_storage, partition_by: trace_id%s } }\n"
         "service:\n  extensions: [file_storage]\n  pipelines:\n"
         "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n"
         "    traces/a: { receivers: [journal/j], processors: [tail_sampling], exporters: [scripted] }\n",
         extension, w->is.two_pass ? "two_pass" : "buffered", w->is.wait_ms, w->is.root_ms,
         w->is.early ? "true" : "false", w->is.max_spans, w->is.max_traces, w->is.kept_cache, w->is.gone_cache,
-        policies[w->policies]);
+        policies[w->policies], w->is.handed ? "" : ", live_bytes: 0");
     return text;
 }
 
@@ -464,6 +464,7 @@ static unsigned run(uint64_t seed, bool two_pass, bool forgets)
     w->seed = seed;
     w->is = draw(w);
     w->is.two_pass = two_pass;
+    w->is.handed = seed % 4 < 3; /* at the head rows come as they were decoded; else as bytes, as after a crash */
     if (forgets)
         w->is.delay_ms = 0;
     w->n_workers = w->is.n_workers;
