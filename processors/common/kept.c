@@ -68,14 +68,14 @@ void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value)
     put_decision(&k->record, id, value, k->now_ns + has_rows);
 }
 
+void gw_kept_note_upto(struct gw_kept *k, const uint8_t id[16], uint64_t value, uint64_t upto_ns)
+{
+    put_decision(&k->record, id, value, upto_ns);
+}
+
 void gw_kept_note_due(struct gw_kept *k, const uint8_t id[16], uint64_t value)
 {
     put_decision(&k->record, id, value, k->now_ns);
-}
-
-void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16])
-{
-    put_decision(&k->record, id, GW_KEPT_NOTHING, k->now_ns);
 }
 
 bool gw_kept_follows(const struct gw_kept *k, const uint8_t id[16], uint64_t *ret_value)

@@ -67,8 +67,8 @@ void gw_kept_note(struct gw_kept *k, const uint8_t id[16], uint64_t value);
  * for who consumed that had decided before.
  */
 void gw_kept_note_due(struct gw_kept *k, const uint8_t id[16], uint64_t value);
-/** It is lost without a decision: what came of it before this step does not come again. */
-void gw_kept_note_lost(struct gw_kept *k, const uint8_t id[16]);
+/** The same, at a barrier, where who asks knows up to which step its rows were part of it. */
+void gw_kept_note_upto(struct gw_kept *k, const uint8_t id[16], uint64_t value, uint64_t upto_ns);
 /** It was noted earlier in this step: what comes of it follows, whether it is remembered or not. False for NULL. */
 bool gw_kept_follows(const struct gw_kept *k, const uint8_t id[16], uint64_t *ret_value);
 /** Rows of this trace that come now were part of a decision, or followed one. False for NULL. */

@@ -107,6 +107,7 @@ struct gw_tail_facts {
     struct gw_trace_facts f;
     const char *receiver;  /* of its first span */
     struct gw_trace *next; /* of those that leave */
+    uint64_t last_ns;      /* when its last rows came */
     uint32_t reason;       /* when it is decided */
     bool is_decided;       /* kept, and on its way out: nothing is added to it */
     bool is_linked;        /* a kept trace links to it, or it to one */

@@ -52,7 +52,15 @@ static void is_over(struct gw_tail *s, const uint8_t id[16])
 /* At the barrier of a step in which rows have come again: are some of them this trace's? */
 static bool has_come_again(struct gw_tail *s, const uint8_t id[16])
 {
-    return s->passes && s->log->kept->came_again && gw_tail_passes_has_come(s, id);
+    const struct gw_kept *k = s->log->kept;
+    struct gw_trace *t;
+
+    if (!k->at_barrier || !k->came_again)
+        return false;
+    if (s->passes)
+        return gw_tail_passes_has_come(s, id);
+    t = s->store ? gw_traces_find(s->store, id) : NULL;
+    return t && gw_tail_facts(t)->last_ns == k->now_ns;
 }
 
 void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value)
@@ -66,7 +74,7 @@ void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value)
             gw_tail_log_note_passes(s, id, value & ~GW_TAIL_CACHED, k->now_ns + has_rows,
                                     GW_TAIL_REMEMBERED | (value & GW_TAIL_CACHED ? GW_TAIL_FOLLOWED : 0));
         else
-            gw_kept_note(k, id, value & ~GW_TAIL_CACHED);
+            gw_kept_note_upto(k, id, value & ~GW_TAIL_CACHED, k->now_ns + has_rows);
         is_over(s, id);
     }
     if (has_rows)
@@ -75,7 +83,9 @@ void gw_tail_log_note(struct gw_tail *s, const uint8_t id[16], uint64_t value)
 
 void gw_tail_log_note_lost(struct gw_tail *s, const uint8_t id[16])
 {
-    gw_kept_note_lost(s->log->kept, id);
+    struct gw_kept *k = s->log->kept;
+
+    gw_kept_note_upto(k, id, GW_KEPT_NOTHING, k->now_ns + has_come_again(s, id));
     is_over(s, id);
 }
 

@@ -219,6 +219,7 @@ static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t
     if (t)
         gw_tail_ask_again(k->s, t, k->out->arena);
     gw_tail_note_rows(k, f, rows, n);
+    f->last_ns = k->now_ns;
     cause = gw_tail_is_enough(k->s, id, f);
     if (cause != GW_TAIL_DUE && k->s->log && t) {
         gw_tail_log_enough(k->s, id);
