@@ -393,7 +393,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"anomaly.yaml": anomaly, "rollup.yaml": rollup, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"anomaly.yaml": anomaly, "rollup.yaml": rollup, "rollup-journal.yaml": rollup_journal, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal,
          "tail-sampling-two-pass.yaml": lambda: tail_sampling_journal("tail-sampling-two-pass.yaml"), "group-by-trace.yaml": group_by_trace,
