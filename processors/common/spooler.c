@@ -51,6 +51,11 @@ static void put_notes(struct gw_spooler *s, struct gw_spool_writer *w, uint64_t 
         gw_spool_close_note(w);
 }
 
+static bool waits(const struct gw_spooler *s, const struct gw_trace *t)
+{
+    return !s->ops->waits || s->ops->waits(t);
+}
+
 static int put_traces(struct gw_spooler *s, struct gw_traces *store, struct gw_spool_writer *w, uint64_t now_ns)
 {
     struct gw_buf facts;
@@ -58,7 +63,7 @@ static int put_traces(struct gw_spooler *s, struct gw_traces *store, struct gw_s
 
     gw_buf_init(&facts, MAX_FACTS_BYTES);
     for (struct gw_trace *t = gw_traces_oldest(store); t && rc == 0; t = gw_traces_newer(store, t)) {
-        if (!s->ops->waits(t))
+        if (!waits(s, t))
             continue;
         gw_buf_reset(&facts);
         s->ops->put_facts(s->self, t, &facts);
@@ -160,7 +165,7 @@ static struct gw_trace *open_trace(struct taking_up *k, const struct gw_spooled 
 {
     struct gw_trace *t = gw_traces_find(k->store, part->id);
 
-    if (t && !k->s->ops->waits(t)) /* its first part made room by leaving */
+    if (t && !waits(k->s, t)) /* its first part made room by leaving */
         return NULL;
     if (t) {
         merge(k, t, part);

@@ -39,7 +39,7 @@ struct gw_spooler_ops {
 
     /** The store, made when there is none. NULL: no memory. */
     struct gw_traces *(*store)(void *self);
-    /** False: it does not wait any more; it goes nowhere. */
+    /** False: it does not wait any more; it goes nowhere. NULL: all wait that are in the store. */
     bool (*waits)(const struct gw_trace *t);
     void (*put_facts)(void *self, const struct gw_trace *t, struct gw_buf *out);
     /** Empty facts: they are not known. is_new: else they add to what is there. */

@@ -72,12 +72,6 @@ static struct gw_traces *store(void *self)
     return gw_ds_open_store(self);
 }
 
-static bool waits(const struct gw_trace *t)
-{
-    (void)t;
-    return true;
-}
-
 static void put_facts(void *self, const struct gw_trace *t, struct gw_buf *out)
 {
     (void)self;
@@ -119,7 +113,6 @@ const struct gw_spooler_ops gw_ds_spooler = {
     .put_notes = put_notes,
     .take_note = take_note,
     .store = store,
-    .waits = waits,
     .put_facts = put_facts,
     .take_facts = take_facts,
     .make_room = make_room,

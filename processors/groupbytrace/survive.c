@@ -20,12 +20,6 @@ static struct gw_traces *store(void *self)
     return gw_group_open_store(self);
 }
 
-static bool waits(const struct gw_trace *t)
-{
-    (void)t;
-    return true;
-}
-
 static void put_facts(void *self, const struct gw_trace *t, struct gw_buf *out)
 {
     (void)self;
@@ -65,7 +59,6 @@ static void flush(void *self, struct gw_ports *out)
 
 const struct gw_spooler_ops gw_group_spooler = {
     .store = store,
-    .waits = waits,
     .put_facts = put_facts,
     .take_facts = take_facts,
     .make_room = make_room,
