@@ -284,11 +284,12 @@ static void die(struct world *w)
 }
 
 /* Nothing fails any more, and nothing comes in: until all is decided. */
+/* Long enough for what a last life with all of the journal before it still has to read, twice, and to commit. */
 static void end(struct world *w)
 {
     begin_life(w);
     set_faults(w, true);
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 120; i++) {
         gw_test_logs_turn(&w->t, 4, STEP_NS);
         forget_verdicts(w);
     }
