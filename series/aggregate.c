@@ -11,7 +11,7 @@
 #include "series/top.h"
 
 const char *const gw_agg_names[] = {"count",       "sum",      "min",      "max", "avg",     "last", "histogram",
-                                    "exponential", "quantile", "distinct", "top", "samples", NULL};
+                                    "exponential", "quantile", "distinct", "top", "samples", "rate", NULL};
 
 /* By time, then order, then value: rank 0 is none, so that a state of zeros is empty. */
 struct last {
@@ -44,6 +44,7 @@ static const struct fn {
                          GW_DISTINCT_MAX},
     [GW_AGG_TOP] = {BIT(GW_AGG_P_TOP), GW_AGG_P_TOP, 500, GW_TOP_MIN, GW_TOP_MAX},
     [GW_AGG_SAMPLES] = {BIT(GW_AGG_P_SAMPLES), GW_AGG_P_SAMPLES, 4, 1, GW_PICKS_MAX},
+    [GW_AGG_RATE] = {.parts = BIT(GW_AGG_P_COUNT) | BIT(GW_AGG_P_TOTAL)},
 };
 
 static int plan_one(struct gw_agg_plan *p, const struct gw_agg_spec *spec, struct gw_err *err)
@@ -285,6 +286,7 @@ bool gw_agg_number(const struct gw_agg_plan *p, const void *state, const struct 
     case GW_AGG_EXPONENTIAL:
     case GW_AGG_TOP:
     case GW_AGG_SAMPLES:
+    case GW_AGG_RATE: /* of a stretch of time: gw_agg_put */
     case GW_AGG_N_FNS:
         break;
     }
@@ -318,6 +320,8 @@ void gw_agg_put(const struct gw_agg_plan *p, const void *state, const struct gw_
 
     if (spec->fn == GW_AGG_HISTOGRAM || spec->fn == GW_AGG_EXPONENTIAL || spec->fn == GW_AGG_TOP)
         gw_agg_big_put(p, state, spec, w, point);
+    if (spec->fn == GW_AGG_RATE && point->time_ns > point->start_ns && total_number(p, state, false, &n))
+        gw_mw_double(w, point, (n.is_int ? (double)n.i : n.d) / ((double)(point->time_ns - point->start_ns) / 1e9));
     if (!gw_agg_number(p, state, spec, &n))
         return;
     if (n.is_int)

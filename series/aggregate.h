@@ -12,7 +12,7 @@
  *
  *   aggregate    bytes    order of adds and merges          error
  *   count        8        makes no difference               exact; modulo 2^64
- *   sum, avg     56 (+8)  makes no difference               rounded once (series/total.h)
+ *   sum, avg, rate    56 (+8)  makes no difference               rounded once (series/total.h)
  *   min, max     8        makes no difference               exact; -0 is below 0
  *   last         24       makes no difference               exact; by time, then by order, then by value
  *   histogram    8, + 16 × bounds    makes no difference among equal bounds    exact; series/mixed.h
@@ -49,6 +49,7 @@ enum gw_agg_fn {
     GW_AGG_DISTINCT,
     GW_AGG_TOP,
     GW_AGG_SAMPLES, /* no points of its own: gw_agg_exemplars */
+    GW_AGG_RATE,    /* sum, by the seconds from a point's start to its time */
     GW_AGG_N_FNS
 };
 /** As in settings, NULL-ended. */

@@ -8,10 +8,11 @@ enum { MAX_TOP = 100 };
 
 /* For suggestions. */
 static const char *const names[] = {"count",       "sum", "min", "max",      "avg", "last", "histogram",
-                                    "exponential", "p50", "p99", "distinct", "top", NULL};
+                                    "exponential", "p50", "p99", "distinct", "top", "rate", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", "sliding", "session", NULL};
 static const char *const modes[] = {"final", "eager", "delta", "retract", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
+static const char *const initials[] = {"auto", "keep", "drop", NULL};
 static const char *const marks[] = {"ingest", "event", NULL};
 
 static const struct gw_field keys_fields[] = {
@@ -68,6 +69,14 @@ static const struct gw_field time_fields[] = {
                       "A source from which nothing came for so long holds the watermark back no more."),
     {0},
 };
+static const struct gw_field cumulative_fields[] = {
+    GW_ENUM_FIELD(struct gw_ru_cumulative, initial_value, "initial_value", "auto", initials,
+                  "What the first point of a stream counts: keep: all that it says; drop: nothing; auto: all, when it "
+                  "began after the rollup did and not before `max_staleness`."),
+    GW_DURATION_FIELD(struct gw_ru_cumulative, max_staleness_ns, "max_staleness", "1h", 0, 365 * 86400 * S_NS,
+                      "A stream that got no point for so long begins anew; 0: none is forgotten."),
+    {0},
+};
 const struct gw_field gw_ru_fields[] = {
     GW_OPTIONAL_BLOCK_FIELD(struct gw_ru_conf, keys, has_keys, "keys", keys_fields, GW_FF_NULL_IS_ON,
                             "What tells series apart; the rest is dropped. Without it all attributes stay."),
@@ -82,7 +91,8 @@ const struct gw_field gw_ru_fields[] = {
                   "One or more; 10s tumbling, if there is none."),
     GW_STRINGS_FIELD(
         struct gw_ru_conf, aggregates, "aggregates",
-        "Any of count, sum, min, max, avg, last, histogram (with the bounds of the points'), exponential "
+        "Any of count, sum, rate (sum by the window's seconds), min, max, avg, last, histogram (with the bounds of the "
+        "points'), exponential "
         "(a histogram), quantiles (p50, p99, p99.9), distinct (how many different items) and top or top5 (the "
         "most frequent items, 10 or so many); if there is none: count, sum, min and max, or count when that "
         "is all."),
@@ -90,6 +100,8 @@ const struct gw_field gw_ru_fields[] = {
     GW_STRING_FIELD(struct gw_ru_conf, item, "item", "",
                     "The attribute of the record whose values are the items of distinct and top."),
     GW_BLOCK_FIELD(struct gw_ru_conf, time, "time", time_fields, "What the time is."),
+    GW_BLOCK_FIELD(struct gw_ru_conf, cumulative, "cumulative", cumulative_fields,
+                   "Sums that go on from their start: what their streams went up by is aggregated."),
     GW_DURATION_FIELD(struct gw_ru_conf, allowed_lateness_ns, "allowed_lateness", "60s", 0, 7 * 86400 * S_NS,
                       "How long a window waits for records when the watermark has passed its end."),
     GW_U64_FIELD(struct gw_ru_conf, max_series, "max_series", "200000", 1, 100000000,
@@ -122,8 +134,8 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
     struct gw_slice number = gw_slice_cstr(text);
     double q;
 
-    for (enum gw_agg_fn f = GW_AGG_COUNT; f <= GW_AGG_EXPONENTIAL; f++)
-        if (strcmp(text, gw_agg_names[f]) == 0) {
+    for (enum gw_agg_fn f = GW_AGG_COUNT; f < GW_AGG_N_FNS; f++)
+        if ((f <= GW_AGG_EXPONENTIAL || f == GW_AGG_RATE) && strcmp(text, gw_agg_names[f]) == 0) {
             *ret = (struct gw_agg_spec){.fn = f};
             return true;
         }

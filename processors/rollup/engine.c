@@ -49,6 +49,8 @@ static void set_metrics(struct gw_ru_shared *all)
     all->series = gw_meter_get(m, GW_GAUGE, "staunch_rollup_series", "Series that have an open window.", l, 2);
     all->open_panes = gw_meter_get(m, GW_GAUGE, "staunch_rollup_panes", "Open panes of all series and windows.", l, 2);
     all->bytes = gw_meter_get(m, GW_GAUGE, "staunch_rollup_state_bytes", "Memory of all that is open.", l, 2);
+    all->streams =
+        gw_meter_get(m, GW_GAUGE, "staunch_rollup_streams", "Counters whose last point is remembered.", l, 2);
     all->watermark = gw_meter_get(m, GW_GAUGE, "staunch_rollup_watermark_timestamp_seconds",
                                   "The watermark: no record before it is waited for, but for the lateness.", l, 2);
     all->lag =
@@ -89,6 +91,7 @@ int gw_ru_state_new(struct gw_ru_shared **ret, const struct gw_ctx *ctx, const v
         return -EINVAL;
     }
     gw_ru_windows_set(all);
+    all->begin_ns = gw_wall_ns(ctx->env);
     for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
         rc |= gw_ru_shard_init(&all->shards[i], all);
     all->marks = calloc(1, sizeof(*all->marks) + n * sizeof(all->marks->of[0]));
@@ -346,6 +349,7 @@ static void tell(struct gw_ru_shared *all, uint64_t mark_ns, uint64_t wall_ns)
 {
     gw_metric_set(all->series, atomic_load(&all->n_series));
     gw_metric_set(all->open_panes, atomic_load(&all->n_panes));
+    gw_metric_set(all->streams, atomic_load(&all->n_streams));
     gw_metric_set(all->bytes, atomic_load(&all->held_bytes));
     gw_metric_set(all->watermark, mark_ns);
     gw_metric_set(all->lag, mark_ns && wall_ns > mark_ns ? wall_ns - mark_ns : 0);
@@ -355,7 +359,7 @@ static void tell(struct gw_ru_shared *all, uint64_t mark_ns, uint64_t wall_ns)
 static void tell_kept(const struct self *s)
 {
     struct gw_ru_shared *all = s->shared;
-    uint64_t least = UINT64_MAX, series = 0, panes = 0, bytes = 0;
+    uint64_t least = UINT64_MAX, series = 0, panes = 0, streams = 0, bytes = 0;
 
     for (unsigned i = 0; i < s->ctx.n_workers; i++) {
         struct gw_ru_shared *one = atomic_load(&all->kept_of[i]);
@@ -365,11 +369,13 @@ static void tell_kept(const struct self *s)
             continue;
         series += atomic_load(&one->n_series);
         panes += atomic_load(&one->n_panes);
+        streams += atomic_load(&one->n_streams);
         bytes += atomic_load(&one->held_bytes);
         least = mark < least ? mark : least;
     }
     atomic_store(&all->n_series, series);
     atomic_store(&all->n_panes, panes);
+    atomic_store(&all->n_streams, streams);
     atomic_store(&all->held_bytes, bytes);
     tell(all, least == UINT64_MAX ? 0 : least, gw_wall_ns(s->ctx.env));
 }

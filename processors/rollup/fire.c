@@ -234,7 +234,13 @@ static void put_aggregate(struct gw_ru_fire *f, const struct gw_ru_result *r, si
     gw_buf_reset(&f->text);
     gw_buf_put_slice(&f->text, name);
     gw_buf_printf(&f->text, ".%s", f->all->names[k]);
-    m.name = gw_buf_slice(&f->text);
+    name.n = f->text.n;
+    if (spec->fn == GW_AGG_RATE) {
+        gw_buf_put_slice(&f->text, unit.n ? unit : GW_SLICE("1"));
+        gw_buf_put_str(&f->text, "/s");
+        m.unit = gw_slice_of(f->text.p + name.n, f->text.n - name.n);
+    }
+    m.name = gw_slice_of(f->text.p, name.n);
     gw_agg_metric(spec, &m);
     m.type = type;
     m.monotonic |= spec->fn == GW_AGG_SUM && key.metric.p[0];
@@ -315,6 +321,7 @@ static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
     }
     if (f->all->conf->emit.mode != GW_RU_FINAL)
         gw_ru_emit_forget(f, x);
+    gw_ru_counters_expire(f->all, f->s, x, f->mark_ns);
 }
 
 /* Removing one moves others into its slot, from behind: what comes there is looked at once more. */
@@ -325,7 +332,7 @@ static void let_go(struct gw_ru_fire *f)
             struct gw_ru_series *x = gw_slabs_at(&f->s->series, f->s->slots[i].series);
 
             give_panes(f, x);
-            if (x->panes || x->told)
+            if (x->panes || x->told || x->streams)
                 break;
             gw_ru_series_remove(f->all, f->s, f->s->slots[i].series);
         }
@@ -343,9 +350,12 @@ static int fire_shard(struct gw_ru_fire *f, bool *ret)
     int rc;
 
     gw_buf_init(&order, 1 << 20);
-    for (uint32_t i = 0; i < f->s->n_slots; i++)
-        if (f->s->slots[i].series)
-            find_results(f, gw_slabs_at(&f->s->series, f->s->slots[i].series), &order);
+    for (uint32_t i = 0; i < f->s->n_slots; i++) {
+        if (!f->s->slots[i].series)
+            continue;
+        gw_ru_counters_settle(all, f->s, f->s->slots[i].series, f->mark_ns);
+        find_results(f, gw_slabs_at(&f->s->series, f->s->slots[i].series), &order);
+    }
     gw_buf_clear(&order);
     if (f->results.failed)
         return gw_buf_error(&f->results) ? gw_buf_error(&f->results) : -ENOMEM;

@@ -189,9 +189,11 @@ static bool number_of(const struct gw_value *v, struct gw_agg_number *ret)
     return true;
 }
 
-/* NULL, or why it has none. A point of a counter that goes on from its start says nothing by itself. */
-static const char *point_value(const struct gw_view *v, uint32_t row, struct gw_ru_row *to)
+/* NULL, or why it has none. A point of a counter that goes on from its start says nothing by itself. Sessions do not
+ * wait for such points to be in their order. */
+static const char *point_value(struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
 {
+    const struct gw_view *v = in->v;
     const struct gw_batch *b = v->batch;
     const struct gw_metric_desc *m = &b->metrics[b->metric[row]];
     struct gw_agg_number *ret = &to->value;
@@ -200,10 +202,10 @@ static const char *point_value(const struct gw_view *v, uint32_t row, struct gw_
         return gw_ru_histogram_read(v, row, &to->histogram);
     if (b->number_type[row] != GW_N_INT && b->number_type[row] != GW_N_DOUBLE)
         return "not_a_number";
-    if (m->type == GW_M_SUM && m->monotonic && m->temporality == GW_T_CUMULATIVE)
-        return "cumulative";
     ret->is_int = b->number_type[row] == GW_N_INT;
     ret->i = b->number[row].i64; /* or the double's bits */
+    if (m->type == GW_M_SUM && m->monotonic && m->temporality == GW_T_CUMULATIVE)
+        return in->all->has_sessions ? "cumulative" : gw_ru_count_read(in, row, to);
     return NULL;
 }
 
@@ -237,7 +239,7 @@ static bool read_item(const struct gw_ru_input *in, uint32_t row, struct gw_ru_r
            gw_value_text(&v, in->v->arena, &to->item);
 }
 
-static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
+static const char *value_of(struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to)
 {
     struct gw_agg_number *ret = &to->value;
     const struct gw_ru_value *c = &in->all->conf->value;
@@ -248,9 +250,10 @@ static const char *value_of(const struct gw_ru_input *in, uint32_t row, struct g
     if (from == GW_RU_AUTO)
         from = b->signal == GW_METRICS ? GW_RU_METRIC : b->signal == GW_TRACES ? GW_RU_DURATION : GW_RU_COUNT;
     to->histogram = NULL;
+    to->counter = NULL;
     *ret = (struct gw_agg_number){.is_int = true, .i = 1};
     if (from == GW_RU_METRIC)
-        return point_value(in->v, row, to);
+        return point_value(in, row, to);
     if (from == GW_RU_DURATION)
         *ret = (struct gw_agg_number){.d = seconds_of(b, row)};
     else if (from == GW_RU_BODY)

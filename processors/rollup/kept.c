@@ -256,7 +256,7 @@ static uint64_t due_ns(const void *self)
 
     if (all->fire_at < GW_RU_N_SHARDS || all->kept->length_at < all->kept->lengths.n)
         return 0;
-    for (unsigned i = 0; i < all->n_windows && atomic_load(&all->n_panes); i++) {
+    for (unsigned i = 0; i < all->n_windows && (atomic_load(&all->n_panes) || atomic_load(&all->n_waiting)); i++) {
         const struct gw_ru_window *w = &all->windows[i];
         uint64_t before = less(all->fire_ns, w->lateness_ns), shift = w->size_ns % w->slide_ns;
         uint64_t end = shift + (less(before, shift) / w->slide_ns + 1) * w->slide_ns;
@@ -382,6 +382,7 @@ static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         k->covered_ns[i] = k->now_ns > k->covered_ns[i] ? k->now_ns : k->covered_ns[i];
     put_times(k, 'T', k->covered_ns, out);
+    put_times(k, 'B', k->begin_ns, out);
     if (all->conf->time.watermark == GW_RU_EVENT && k->mark.n) {
         gw_buf_put_u8(out, 'E');
         put64(out, k->mark.sources[0].top_ns);

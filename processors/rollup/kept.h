@@ -16,7 +16,9 @@
  *
  *   'F'  u64: of which settings the others are
  *   'W'  partitions u64: what was said of them before does not count any more
- *   'S'  bytes u32 of what follows │ partition u8 │ length u32, key │ panes: id u64, state (gw_agg_save)
+ *   'S'  bytes u32 of what follows │ partition u8 │ length u32, key │ panes: id u64, state (gw_agg_save) │ maybe
+ *        GW_RU_STREAMS u64, streams (counters.c)
+ *   'B'  partitions u64, time u64: counters that began before are not counted from their start
  *   'M'  partitions u64, time u64: windows that had ended by then were told
  *   'T'  partitions u64, time u64: rows that came before that step are in the panes
  *   'E'  top u64, seen u64, mark u64: the watermark that follows the event time, and where it was
@@ -48,6 +50,7 @@ struct gw_ru_kept {
      * in its panes already. */
     uint64_t covered_ns[GW_PARTITIONS];
     uint64_t fired_ns[GW_PARTITIONS]; /* told until then, by partition */
+    uint64_t begin_ns[GW_PARTITIONS]; /* step of its first counter, or the last one that became an overflow */
     bool has_fired;                   /* since the last save */
     bool failed;                      /* something could not be told: nothing may be committed any more */
     struct gw_watermark mark;         /* by event time; its clock is the journal's */

@@ -9,7 +9,7 @@
  *         ports: { late: [file/late] }
  *
  * Results go on in the pipeline. What `where` does not select, and points without a number that can be added
- * (histograms, summaries, counters that go on from their start), pass untouched. Spans and log records become metrics
+ * (cumulative histograms, summaries), pass untouched. Spans and log records become metrics
  * in the connector of the same name. docs/rollups.md has the rules of time.
  */
 #include "processors/rollup/kept.h"

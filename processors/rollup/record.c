@@ -38,6 +38,7 @@ static void put_series(struct gw_ru_shared *all, struct gw_ru_shard *s, struct g
         put64(out, p->id);
         gw_agg_save(&all->plan, p->state, out);
     }
+    gw_ru_counters_write(all, s, x, whole, out);
     n = (uint32_t)(out->n - at);
     if (!out->failed)
         memcpy(out->p + at - 4, &n, 4);
@@ -102,15 +103,20 @@ static bool is_key(struct gw_slice key)
     return part.n > 0; /* the metric: its type */
 }
 
-static int read_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, struct gw_slice rest)
+static int read_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, struct gw_slice rest)
 {
+    struct gw_ru_series *x = gw_slabs_at(&s->series, series);
     int rc = 0;
 
     while (rest.n && rc == 0) {
         struct gw_ru_pane *p;
         uint64_t id;
 
-        if (!get(&rest, &id, sizeof(id)) || gw_ru_window_of(id) >= all->n_windows)
+        if (!get(&rest, &id, sizeof(id)))
+            return -EBADMSG;
+        if (id == GW_RU_STREAMS)
+            return gw_ru_counters_read(all, s, series, rest);
+        if (gw_ru_window_of(id) >= all->n_windows)
             return -EBADMSG;
         rc = gw_slabs_reserve(&s->panes, 1);
         if (rc < 0)
@@ -144,7 +150,7 @@ static int read_series(struct gw_ru_shared *all, struct gw_slice body)
     (void)pthread_mutex_lock(&s->lock);
     series = gw_ru_series_get(all, s, &r, key.p, partition);
     if (series)
-        rc = read_panes(all, s, gw_slabs_at(&s->series, series), body);
+        rc = read_panes(all, s, series, body);
     gw_ru_shard_unlock(all, s);
     return rc;
 }
@@ -159,6 +165,7 @@ static void forget_series(struct gw_ru_shared *all, struct gw_ru_shard *s, uint3
         x->panes = gw_ru_next(&s->panes, item);
         gw_ru_pane_give(all, s, item);
     }
+    gw_ru_counters_expire(all, s, x, UINT64_MAX);
     gw_ru_series_remove(all, s, series);
 }
 
@@ -177,7 +184,7 @@ static void forget(struct gw_ru_shared *all, uint64_t partitions)
     }
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         if (partitions >> i & 1)
-            all->kept->fired_ns[i] = all->kept->covered_ns[i] = 0;
+            all->kept->fired_ns[i] = all->kept->covered_ns[i] = all->kept->begin_ns[i] = 0;
 }
 
 static void set_mark(struct gw_ru_shared *all, uint64_t top_ns, uint64_t seen_ns, uint64_t mark_ns)
@@ -201,7 +208,7 @@ static int read_entry(struct gw_ru_shared *all, uint8_t kind, struct gw_slice *r
         forget(all, a);
         return 0;
     }
-    if (!get(rest, &b, sizeof(b)) || (kind != 'M' && kind != 'T' && kind != 'E'))
+    if (!get(rest, &b, sizeof(b)) || (kind != 'M' && kind != 'T' && kind != 'B' && kind != 'E'))
         return -EBADMSG;
     if (kind == 'E') {
         if (!get(rest, &mark, sizeof(mark)))
@@ -209,7 +216,7 @@ static int read_entry(struct gw_ru_shared *all, uint8_t kind, struct gw_slice *r
         set_mark(all, a, b, mark);
         return 0;
     }
-    of = kind == 'M' ? all->kept->fired_ns : all->kept->covered_ns;
+    of = kind == 'M' ? all->kept->fired_ns : kind == 'B' ? all->kept->begin_ns : all->kept->covered_ns;
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         if ((a >> i & 1) && b > of[i])
             of[i] = b;

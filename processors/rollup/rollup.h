@@ -27,6 +27,7 @@
 #include "pipeline/component.h"
 #include "pipeline/ports.h"
 #include "processors/common/slabs.h"
+#include "processors/rollup/counters.h"
 #include "processors/rollup/watermark.h"
 #include "series/aggregate.h"
 
@@ -58,12 +59,17 @@ struct gw_ru_time {
     int watermark;
     uint64_t bounded_delay_ns, max_future_ns, idle_timeout_ns;
 };
+struct gw_ru_cumulative {
+    int initial_value;
+    uint64_t max_staleness_ns; /* 0: for ever */
+};
 struct gw_ru_conf {
     bool has_keys;
     struct gw_ru_keys keys;
     struct gw_ru_value value;
     struct gw_ru_time time;
     struct gw_ru_emit emit;
+    struct gw_ru_cumulative cumulative;
     struct gw_list windows, aggregates;
     uint64_t allowed_lateness_ns, max_series, max_bytes, checkpoint_ns;
     const char *where, *name, *unit, *item;
@@ -161,6 +167,7 @@ struct gw_ru_series { /* an item of slabs */
     uint32_t key_bytes;
     uint32_t panes; /* a chain of items by their links; the one that came last is first; sessions from the latest on */
     uint32_t told;  /* another */
+    uint32_t streams;    /* and one of counters; by their `next` */
     uint32_t changed_at; /* kept: its place in the shard's `changed`, + 1 */
     uint8_t partition;   /* kept */
 };
@@ -169,6 +176,7 @@ struct gw_ru_shard {
     pthread_mutex_t lock;
     struct gw_budget budget;
     struct gw_slabs series, panes, told;
+    struct gw_ru_counters counters;
     struct gw_heap heap;    /* of histograms */
     uint64_t charged_bytes; /* of the heap, to the budget */
     struct {
@@ -193,6 +201,7 @@ struct gw_ru_row {
     uint64_t hash, time_ns;
     struct gw_agg_number value;
     const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
+    const struct gw_ru_count *counter;       /* it is cumulative; or NULL */
     struct gw_slice item;                    /* of distinct and top; p NULL: it has none */
     uint32_t row, key_at, key_bytes, next;   /* next: of the same shard, + 1 */
     uint8_t partition;                       /* of an overflow's, kept */
@@ -209,6 +218,8 @@ struct gw_ru_shared {
     uint32_t tail_bytes; /* of a pane */
     uint32_t told_bytes; /* of the state in a gw_ru_told */
     bool has_sessions, has_items;
+    uint64_t hold_ns;          /* counters.h */
+    _Atomic uint64_t begin_ns; /* kept: by partition there */
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
     const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;
@@ -224,8 +235,9 @@ struct gw_ru_shared {
     uint64_t fire_ns; /* the watermark that is being fired, or was last */
     unsigned fire_at; /* shard that comes next; GW_RU_N_SHARDS: none is due */
     bool fire_early;  /* early results, too */
-    struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes, *lost;
-    _Atomic uint64_t n_series, n_panes, held_bytes;
+    struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes, *lost,
+        *streams;
+    _Atomic uint64_t n_series, n_panes, n_streams, n_waiting, held_bytes;
     struct gw_ru_shard shards[GW_RU_N_SHARDS];
 };
 
@@ -243,6 +255,9 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all);
 /** Under its lock: the row goes into a pane of every window that is still open at that watermark. */
 enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed);
+/** An increase of a counter, of a point that came at that watermark. False: no memory. */
+bool gw_ru_shard_count(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, uint64_t time_ns,
+                       const struct gw_agg_number *up, uint64_t mark_ns);
 /** Memory that has not been needed for a while goes back; all that is free, at the end. */
 void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end);
 /** Lets the lock go, and tells what the shard holds. */
@@ -334,6 +349,8 @@ struct gw_ru_input {
     uint64_t now_ns;                /* when they came in */
     uint64_t top_ns;                /* the latest time of a row that is not in the future */
     uint64_t n_where_failed;
+    uint32_t stream_metric; /* + 1: whose part of a stream's id is the next one */
+    struct gw_ru_stream_id stream_base;
 };
 /** False: no memory. */
 bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out);

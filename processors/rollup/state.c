@@ -25,6 +25,7 @@ static void init_slabs(struct gw_ru_shard *s, uint32_t bytes_of_pane, uint32_t b
     gw_slabs_init(&s->series, &s->budget, sizeof(struct gw_ru_series));
     gw_slabs_init(&s->panes, &s->budget, bytes_of_pane);
     gw_slabs_init(&s->told, &s->budget, bytes_of_told);
+    gw_ru_counters_init(&s->counters, &s->budget);
     s->budget.max_bytes = max_bytes;
 }
 
@@ -63,6 +64,7 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->told);
+    gw_ru_counters_clear(&s->counters);
     (void)pthread_mutex_destroy(&s->lock);
 }
 
@@ -194,6 +196,7 @@ void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
         gw_slabs_release(&s->panes, UINT32_MAX);
         gw_slabs_release(&s->series, UINT32_MAX);
         gw_slabs_release(&s->told, UINT32_MAX);
+        gw_ru_counters_shrink(&s->counters);
         return;
     }
     if (s->n)
@@ -201,6 +204,7 @@ void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->told);
+    gw_ru_counters_clear(&s->counters);
     init_slabs(s, bytes_of_pane, bytes_of_told);
     gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots));
     free(s->slots);
@@ -376,20 +380,17 @@ static unsigned open_to(struct gw_ru_shared *all, struct gw_ru_shard *s, const s
     return open;
 }
 
-enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
-                                const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
-{
-    struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
-    unsigned open = open_to(all, s, r, key, mark_ns);
-    uint32_t series;
+/* What goes into panes. */
+struct addend {
+    uint64_t time_ns, mark_ns;
+    const struct gw_agg_value *value;
+    const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
+};
 
-    *ret_missed = all->n_windows - (unsigned)__builtin_popcount(open);
-    if (open == 0)
-        return GW_RU_LATE;
-    if (!has_room(all, s, r, key, is_overflow, &series))
-        return GW_RU_FULL;
-    value.i = r->value.i;
-    value.item = r->item.p ? &r->item : NULL;
+/* Into a pane of each of those windows, for which there is room. */
+static void add_to_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, unsigned open,
+                         const struct addend *a)
+{
     if (all->plan.has_big)
         gw_ru_shard_charge(s);
     if (all->kept)
@@ -399,14 +400,54 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
 
         if (!(open & 1u << i))
             continue;
-        p = pane_of(all, s, series_at(s, series), i, r->time_ns, mark_ns);
+        p = pane_of(all, s, series_at(s, series), i, a->time_ns, a->mark_ns);
         if (all->kept)
             *gw_ru_pane_changed(all, p) = 1;
-        if ((r->histogram ? gw_ru_histogram_add(&all->plan, p->state, &s->heap, r->histogram)
-                          : gw_agg_add(&all->plan, p->state, &s->heap, &value)) < 0)
+        if ((a->histogram ? gw_ru_histogram_add(&all->plan, p->state, &s->heap, a->histogram)
+                          : gw_agg_add(&all->plan, p->state, &s->heap, a->value)) < 0)
             gw_metric_add(all->lost, 1);
         if (all->tail_bytes)
             gw_ru_tail(all, p)->changes++;
     }
+}
+
+bool gw_ru_shard_count(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, uint64_t time_ns,
+                       const struct gw_agg_number *up, uint64_t mark_ns)
+{
+    struct gw_agg_value value = {.is_int = up->is_int, .n = 1, .time_ns = time_ns};
+    unsigned open = 0;
+
+    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0 || (all->kept && !reserve_change(s)))
+        return false;
+    value.i = up->i;
+    for (unsigned i = 0; i < all->n_windows; i++)
+        open |= (unsigned)gw_ru_is_open(&all->windows[i], time_ns, mark_ns) << i;
+    add_to_panes(all, s, series, open, &(struct addend){.time_ns = time_ns, .mark_ns = mark_ns, .value = &value});
+    return true;
+}
+
+enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
+                                const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
+{
+    struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
+    struct addend addend = {r->time_ns, mark_ns, &value, r->histogram};
+    unsigned open = open_to(all, s, r, key, mark_ns);
+    uint32_t series;
+
+    *ret_missed = all->n_windows - (unsigned)__builtin_popcount(open);
+    if (open == 0)
+        return GW_RU_LATE;
+    if (!has_room(all, s, r, key, is_overflow, &series))
+        return GW_RU_FULL;
+    if (r->counter) {
+        if (all->kept)
+            note_change(s, series);
+        if (is_overflow)
+            gw_ru_counters_overflow(all, s, series);
+        return (enum gw_ru_fate)gw_ru_counters_add(all, s, series, r->counter, mark_ns);
+    }
+    value.i = r->value.i;
+    value.item = r->item.p ? &r->item : NULL;
+    add_to_panes(all, s, series, open, &addend);
     return GW_RU_TAKEN;
 }

@@ -137,7 +137,11 @@ void gw_ru_windows_set(struct gw_ru_shared *all)
             set_session(to, w);
         set_text(to);
         all->has_sessions |= w->type == GW_RU_SESSION;
+        if (i == 0 || to->lateness_ns < all->hold_ns)
+            all->hold_ns = to->lateness_ns;
     }
+    if (mode != GW_RU_FINAL)
+        all->hold_ns = 0;
     if (mode != GW_RU_FINAL)
         all->tail_bytes = sizeof(uint64_t);
     if (all->has_sessions)

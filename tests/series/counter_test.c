@@ -2,159 +2,111 @@
 #include "tests/harness.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "series/counter.h"
-#include "tests/harness_engine.h"
 #include "tests/harness_env.h"
 
-enum { N = 60, PANES = 6, PANE = 100 };
-
-/* A counter over 600 ns that starts anew up to `lives` times, seen N times. Returns by how much it went up per pane, as
- * one who has counted knows it: from the last point before the pane to the last one in it. */
-static void live(struct gw_counter_point *v, uint64_t *x, unsigned lives, double *up)
+static struct gw_counter_point whole(uint64_t start, uint64_t time, int64_t value)
 {
-    uint64_t start = 5;
-    double value = 0;
-
-    memset(up, 0, PANES * sizeof(*up));
-    for (unsigned i = 0; i < N; i++) {
-        uint64_t time = 10 + i * 9 + gw_test_random(x) % 9;
-        double step = (double)(gw_test_random(x) % 50);
-
-        if (lives && i && i % (N / (lives + 1)) == 0) {
-            start = time - 1;
-            value = 0;
-        }
-        value += step;
-        up[time / PANE] += step;
-        v[i] = (struct gw_counter_point){start, time, value};
-    }
+    return (struct gw_counter_point){start, time, {.is_int = true, .i = value}};
 }
 
-static void shuffle(struct gw_counter_point *v, uint64_t *x)
+static struct gw_counter_point real(uint64_t start, uint64_t time, double value)
 {
-    for (unsigned i = N; i > 1; i--) {
-        unsigned k = (unsigned)(gw_test_random(x) % i);
-        struct gw_counter_point p = v[i - 1];
-
-        v[i - 1] = v[k];
-        v[k] = p;
-    }
+    return (struct gw_counter_point){start, time, {.d = value}};
 }
 
-static void one_seed(uint64_t seed)
+static int64_t up(struct gw_counter_point a, struct gw_counter_point b)
 {
-    struct gw_counter_point v[N];
-    struct gw_counter pane[PANES] = {0}, left = {0}, right = {0};
-    double up[PANES], all = 0;
-    uint64_t x = seed;
+    struct gw_agg_number n = gw_counter_increase(&a, &b);
 
-    live(v, &x, seed % 4, up);
-    shuffle(v, &x);
-    for (unsigned i = 0; i < 2 * N; i++)
-        assert_true(gw_counter_add(&pane[v[i % N].time_ns / PANE], &v[i % N]));
-    for (unsigned i = 0; i < PANES; i++) {
-        assert_true(gw_counter_increase(&pane[i], i ? &pane[i - 1] : NULL, i * PANE) == up[i]);
-        all += up[i];
-        gw_counter_merge(&left, &pane[i]);
-        gw_counter_merge(&right, &pane[PANES - 1 - i]);
-    }
-    assert_memory_equal(&left, &right, sizeof(left));
-    assert_true(gw_counter_increase(&left, NULL, 0) == all);
+    assert_true(n.is_int);
+    return n.i;
+}
+
+static double up_real(struct gw_counter_point a, struct gw_counter_point b)
+{
+    struct gw_agg_number n = gw_counter_increase(&a, &b);
+
+    assert_false(n.is_int);
+    return n.d;
 }
 
 /*
- * Scenario    60 points of a counter that starts anew up to three times, twice each, in any order, in panes, which are
- *             merged from both ends
- * Guarantees  each pane says what was counted in it, the merged ones what was counted in all; the same bytes
+ * Guarantees  a lower value, or a start behind the last point, begins a new life, which counted all that it says; a
+ *             start that moves a little does not
  */
-static void lives_are_told_apart_by_their_start(void **state)
+static void lives_are_told_apart(void **state)
 {
     (void)state;
-    gw_test_seeds(300, one_seed);
+    assert_int_equal(up(whole(5, 10, 100), whole(5, 20, 130)), 30);
+    assert_int_equal(up(whole(5, 10, 100), whole(5, 20, 100)), 0);
+    assert_int_equal(up(whole(5, 10, 100), whole(5, 20, 99)), 99);    /* the value says it */
+    assert_int_equal(up(whole(5, 10, 100), whole(12, 20, 130)), 130); /* the start does */
+    assert_int_equal(up(whole(5, 10, 100), whole(10, 20, 130)), 130);
+    assert_int_equal(up(whole(5, 10, 100), whole(6, 20, 130)), 30); /* within the old one's: the clock's doing */
+    assert_int_equal(up(whole(5, 10, 100), whole(4, 20, 130)), 30);
+    assert_int_equal(up(whole(0, 10, 100), whole(0, 20, 130)), 30); /* it is not known */
+    assert_int_equal(up(whole(0, 10, 100), whole(0, 20, 7)), 7);
 }
 
-static void unknown_seed(uint64_t seed)
-{
-    struct gw_counter_point v[N];
-    struct gw_counter pane[PANES] = {0}, all = {0};
-    double up[PANES], want = 0;
-    uint64_t x = seed;
-
-    live(v, &x, seed % 4, up);
-    for (unsigned i = 0; i < N; i++) {
-        if (i && v[i].start_ns != v[i - 1].start_ns && v[i].value >= v[i - 1].value)
-            return; /* nobody can see that */
-        v[i].start_ns = 0;
-        assert_true(gw_counter_add(&pane[v[i].time_ns / PANE], &v[i]));
-    }
-    up[0] = NAN;
-    for (unsigned i = 1; i < PANES; i++) {
-        struct gw_counter before = {0};
-
-        for (unsigned k = 0; k < N; k++) /* all before, so that each pane has a point before it */
-            if (v[k].time_ns / PANE < i)
-                (void)gw_counter_add(&before, &v[k]);
-        assert_true(gw_counter_increase(&pane[i], &before, i * PANE) == up[i]);
-        want += up[i];
-    }
-    for (unsigned i = 1; i < PANES; i++)
-        gw_counter_merge(&all, &pane[i]);
-    assert_true(gw_counter_increase(&all, &pane[0], PANE) == want);
-}
-
-/* Scenario: the same without start times, in order. Guarantees: a fall is a new start; panes as above. */
-static void without_a_start_a_fall_is_one(void **state)
-{
-    (void)state;
-    gw_test_seeds(300, unknown_seed);
-}
-
-static bool add(struct gw_counter *c, uint64_t start, uint64_t time, double value)
-{
-    return gw_counter_add(c, &(struct gw_counter_point){start, time, value});
-}
-
-/* Scenario: what no counter says; one point; equal times; more lives than there is room for. Guarantees: as documented.
+/*
+ * Guarantees  whole numbers are exact; with others they are numbers
  */
-static void the_edges(void **state)
+static void whole_numbers_stay_whole(void **state)
 {
-    struct gw_counter c = {0}, none = {0}, before = {0}, fallen = {0};
+    (void)state;
+    assert_true(up(whole(0, 1, INT64_MAX - 1), whole(0, 2, INT64_MAX)) == 1);
+    assert_true(up_real(real(0, 1, 0.5), real(0, 2, 2)) == 1.5);
+    assert_true(up_real(whole(0, 1, 3), real(0, 2, 4.5)) == 1.5);
+    assert_true(up_real(real(0, 1, 1.5), whole(0, 2, 4)) == 2.5);
+    assert_true(up_real(real(0, 1, 9), real(0, 2, 1.5)) == 1.5);
+}
+
+/*
+ * Guarantees  NaN, infinite, negative and from before its start is no point
+ */
+static void what_is_no_point_is_none(void **state)
+{
+    const struct gw_counter_point bad[] = {real(0, 1, NAN), real(0, 1, INFINITY), real(0, 1, -1), whole(0, 1, -1),
+                                           whole(2, 1, 5)};
+    const struct gw_counter_point good[] = {real(0, 1, 0), whole(1, 1, 5), real(0, 1, 1e300)};
 
     (void)state;
-    assert_false(add(&c, 1, 2, (double)NAN));
-    assert_false(add(&c, 1, 2, (double)INFINITY));
-    assert_false(add(&c, 1, 2, -1));
-    assert_false(add(&c, 3, 2, 1));
-    assert_memory_equal(&c, &none, sizeof(c));
-    assert_true(gw_counter_increase(&c, NULL, 0) == 0);
-    assert_true(add(&before, 0, 5, 50) && add(&fallen, 0, 11, 3) && add(&fallen, 0, 12, 4));
-    assert_true(gw_counter_increase(&fallen, &before, 10) == 4); /* it fell between the two */
-    assert_true(gw_counter_increase(&fallen, NULL, 10) == 1);
-    assert_true(add(&c, 10, 20, 7));
-    assert_true(gw_counter_increase(&c, NULL, 10) == 7);
-    assert_true(gw_counter_increase(&c, NULL, 11) == 0);
-    assert_true(gw_counter_increase(&c, &none, 10) == 7);
-    assert_true(add(&c, 10, 20, 9) && add(&c, 10, 20, 8));
-    assert_true(gw_counter_increase(&c, NULL, 11) == 2);
-    for (uint64_t i = 1; i < 9; i++)
-        assert_true(add(&c, 10 + 10 * i, 15 + 10 * i, 1));
-    assert_int_equal(c.n, GW_COUNTER_LIVES);
-    assert_true(gw_counter_increase(&c, NULL, 11) == 10);
-    assert_true(add(&c, 30, 36, 5)); /* closed */
-    assert_true(gw_counter_increase(&c, NULL, 11) == 10);
-    assert_true(add(&c, 90, 99, 5) && add(&c, 10, 21, 12)); /* the last and the first are not */
-    assert_true(gw_counter_increase(&c, NULL, 11) == 10 + 4 + 3);
+    for (unsigned i = 0; i < 5; i++)
+        assert_false(gw_counter_is_point(&bad[i]));
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(gw_counter_is_point(&good[i]));
+}
+
+/*
+ * Guarantees  by time, start and value, also of integers that are one as doubles; of points in that order increases add
+ *             up to the last value
+ */
+static void points_have_one_order(void **state)
+{
+    const struct gw_counter_point in_order[] = {whole(0, 1, 9),        whole(0, 2, 3),  whole(1, 2, 1),
+                                                real(1, 2, 1),         real(1, 2, 1.5), whole(1, 2, INT64_MAX - 1),
+                                                whole(1, 2, INT64_MAX)};
+    int64_t sum = 0;
+
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        for (int k = 0; k < 7; k++) {
+            int c = gw_counter_compare(&in_order[i], &in_order[k]);
+
+            assert_true(i < k ? c < 0 : i > k ? c > 0 : c == 0);
+        }
+    for (int i = 1; i < 50; i++)
+        sum += up(whole(1, (uint64_t)i, i * i), whole(1, (uint64_t)i + 1, (i + 1) * (i + 1)));
+    assert_true(sum == 50 * 50 - 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lives_are_told_apart_by_their_start),
-        cmocka_unit_test(without_a_start_a_fall_is_one),
-        cmocka_unit_test(the_edges),
-    };
+        cmocka_unit_test(lives_are_told_apart), cmocka_unit_test(whole_numbers_stay_whole),
+        cmocka_unit_test(what_is_no_point_is_none), cmocka_unit_test(points_have_one_order)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

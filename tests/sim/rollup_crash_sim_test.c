@@ -5,6 +5,8 @@
  * another number of workers, and reloaded. At the end the journal says which points came in, in which step; what a
  * computation over all of them says must be in the queue's log: each result once, equal to the last bit.
  *
+ * In a third of the seeds the points are those of counters, two a series, which begin anew every few seconds.
+ *
  * GW_SIM_SEEDS=n runs n seeds (default 10), GW_SIM_SEED=s only that one.
  */
 #include "tests/harness.h"
@@ -16,9 +18,17 @@
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.pb-c.h"
 #include "pipeline/keep.h"
 #include "processors/rollup/rollup.h"
+#include "series/counter.h"
 #include "tests/harness_logs.h"
 
-enum { N_SERVICES = 4, N_ITEMS = 3, N_SERIES = N_SERVICES * N_ITEMS, MAX_LIVES = 24, MAX_CELLS = 30000 };
+enum {
+    N_SERVICES = 4,
+    N_ITEMS = 3,
+    N_SERIES = N_SERVICES * N_ITEMS,
+    MAX_LIVES = 24,
+    MAX_CELLS = 30000,
+    MAX_COUNTED = 20000
+};
 enum { N_WINDOWS = 2, N_SPECS = 6 };
 #define MS      1000000ull
 #define S       1000000000ull
@@ -30,8 +40,8 @@ typedef Opentelemetry__Proto__Metrics__V1__NumberDataPoint Point;
 
 /* What a seed is like. */
 struct shape {
-    bool connector, fsync, steps_back, reloads, other_workers, by_event, all_attributes;
-    unsigned n_workers, fail, full, delay_ms, bounded_ms, lateness_ms, idle_ms, checkpoint_ms;
+    bool connector, fsync, steps_back, reloads, other_workers, by_event, all_attributes, counts;
+    unsigned n_workers, fail, full, delay_ms, bounded_ms, lateness_ms, idle_ms, checkpoint_ms, staleness_ms;
     struct gw_ru_window windows[N_WINDOWS];
 };
 
@@ -43,6 +53,13 @@ struct cell {
     uint64_t state[64];
 };
 
+/* A point of a counter that the journal has. */
+struct counted {
+    uint32_t series, stream;
+    struct gw_counter_point point;
+    uint64_t mark_ns, begin_ns; /* when it came; when its partition's first one did */
+};
+
 struct world {
     struct gw_test_engine t;
     uint64_t seed, back_ns;
@@ -52,6 +69,8 @@ struct world {
     struct gw_heap heap;
     struct cell *cells;
     unsigned n_cells, n_late;
+    struct counted *counted;
+    unsigned n_counted;
     unsigned bad;
 };
 
@@ -75,8 +94,24 @@ static int keep_body(void *arg, struct gw_slice body, uint32_t points)
     return 0;
 }
 
+/* What a counter says follows from its time: a life of three seconds, of which it knows the begin, or does not. */
+static void put_count(struct world *w, struct gw_mw *to, struct gw_mw_point *p, uint64_t stream)
+{
+    uint64_t age_ns = p->time_ns % (3 * S + stream * 100 * MS);
+
+    p->start_ns = stream ? p->time_ns - age_ns : 0;
+    if (any(w, 40) == 0)
+        gw_mw_double(to, p, -1); /* that is none */
+    else if (stream)
+        gw_mw_int(to, p, (int64_t)(age_ns / MS));
+    else
+        gw_mw_double(to, p, (double)age_ns / 7e6);
+}
+
 static void put_point(struct world *w, struct gw_mw *to, uint64_t now_ns)
 {
+    uint64_t stream = any(w, 2);
+    struct gw_value which = {.type = GW_V_INT, .i = (int64_t)stream};
     struct gw_buf attrs;
     struct gw_value item = {.type = GW_V_INT, .i = (int64_t)any(w, N_ITEMS)};
     uint64_t late_ns = any(w, 10) ? any(w, (w->is.bounded_ms + w->is.lateness_ms) * MS + 1) : any(w, 8 * S);
@@ -85,8 +120,12 @@ static void put_point(struct world *w, struct gw_mw *to, uint64_t now_ns)
     p.time_ns -= any(w, 3) ? 0 : p.time_ns % (100 * MS); /* some come at the same time */
     gw_buf_init(&attrs, 256);
     gw_mw_attr_put(&attrs, GW_SLICE("i"), &item);
+    if (w->is.counts)
+        gw_mw_attr_put(&attrs, GW_SLICE("stream"), &which);
     p.attrs = gw_buf_slice(&attrs);
-    if (any(w, 2))
+    if (w->is.counts)
+        put_count(w, to, &p, stream);
+    else if (any(w, 2))
         gw_mw_int(to, &p, (int64_t)any(w, 2000) - 1000);
     else
         gw_mw_double(to, &p, ((double)any(w, 2000) - 500) / 7 * (any(w, 5) ? 1 : 1e12));
@@ -108,7 +147,10 @@ static void request(struct world *w, struct gw_buf *body)
     gw_mw_attr_put_str(&resource, GW_SLICE("service.name"), gw_slice_cstr(name));
     gw_mw_resource(&to, gw_buf_slice(&resource), GW_SLICE(""));
     gw_mw_scope(&to, GW_SLICE(""), GW_SLICE(""));
-    gw_mw_metric(&to, &(struct gw_mw_metric){.name = GW_SLICE("v"), .type = GW_M_GAUGE});
+    gw_mw_metric(&to, &(struct gw_mw_metric){.name = GW_SLICE("v"),
+                                             .type = w->is.counts ? GW_M_SUM : GW_M_GAUGE,
+                                             .temporality = w->is.counts ? GW_T_CUMULATIVE : GW_T_UNSPECIFIED,
+                                             .monotonic = w->is.counts});
     for (uint64_t n = 1 + any(w, 8); n > 0; n--)
         put_point(w, &to, now);
     assert_int_equal(gw_mw_end(&to), 0);
@@ -138,11 +180,12 @@ static const char *rollup_yaml(const struct world *w)
     (void)snprintf(text, sizeof(text),
                    "{ %s windows: [ { size: %ums }, { type: hopping, size: %ums, slide: %ums } ],\n"
                    "    time: { watermark: %s, bounded_delay: %ums, idle_timeout: %ums }, allowed_lateness: %ums,\n"
-                   "    checkpoint_interval: %ums, aggregates: [count, sum, min, max, last, p50] }\n",
+                   "    checkpoint_interval: %ums, cumulative: { max_staleness: %ums },\n"
+                   "    aggregates: [count, sum, min, max, last, p50] }\n",
                    w->is.all_attributes ? "" : "keys: { resource: [service.name], attributes: [i] },",
                    (unsigned)(w->is.windows[0].size_ns / MS), (unsigned)(h->size_ns / MS), (unsigned)(h->slide_ns / MS),
                    w->is.by_event ? "event" : "ingest", w->is.bounded_ms, w->is.idle_ms, w->is.lateness_ms,
-                   w->is.checkpoint_ms);
+                   w->is.checkpoint_ms, w->is.staleness_ms);
     return text;
 }
 
@@ -320,6 +363,14 @@ static int64_t item_of(const Point *p)
     return -1;
 }
 
+static uint32_t stream_of(const Point *p)
+{
+    for (size_t i = 0; i < p->n_attributes; i++)
+        if (strcmp(p->attributes[i]->key, "stream") == 0)
+            return (uint32_t)p->attributes[i]->value->int_value;
+    return 0;
+}
+
 static struct gw_agg_number number_of(const Point *p)
 {
     if (p->value_case == OPENTELEMETRY__PROTO__METRICS__V1__NUMBER_DATA_POINT__VALUE_AS_INT)
@@ -327,28 +378,89 @@ static struct gw_agg_number number_of(const Point *p)
     return (struct gw_agg_number){.d = p->as_double};
 }
 
-/* A point of that step goes into every window that has not been told when the step begins. */
-static void take(struct world *w, uint32_t series, const Point *p, uint64_t step_ns, uint64_t mark_ns)
+/* Into every window that has not been told at that watermark. False: there is none. */
+static bool add(struct world *w, uint32_t series, uint64_t time_ns, struct gw_agg_number n, uint64_t mark_ns,
+                bool only_look)
 {
-    struct gw_agg_number n = number_of(p);
-    struct gw_agg_value v = {.is_int = n.is_int, .n = 1, .time_ns = p->time_unix_nano};
+    struct gw_agg_value v = {.is_int = n.is_int, .n = 1, .time_ns = time_ns};
     bool any_open = false;
 
     v.i = n.i;
-    if (p->time_unix_nano > step_ns + 10 * S)
-        return;
     for (uint32_t k = 0; k < N_WINDOWS; k++) {
         const struct gw_ru_window *win = &w->is.windows[k];
 
-        for (uint64_t at = gw_ru_first_end(win, p->time_unix_nano); at <= gw_ru_last_end(win, p->time_unix_nano);
-             at += win->slide_ns) {
+        for (uint64_t at = gw_ru_first_end(win, time_ns); at <= gw_ru_last_end(win, time_ns); at += win->slide_ns) {
             if (at + w->is.lateness_ms * MS <= mark_ns)
                 continue;
             any_open = true;
-            assert_int_equal(gw_agg_add(&w->plan, cell_of(w, series, k, at, true)->state, &w->heap, &v), 0);
+            if (!only_look)
+                assert_int_equal(gw_agg_add(&w->plan, cell_of(w, series, k, at, true)->state, &w->heap, &v), 0);
         }
     }
-    w->n_late += !any_open;
+    return any_open;
+}
+
+/* A point that came when a later one counted already is late. */
+static bool is_out_of_order(const struct world *w, const struct counted *c)
+{
+    for (unsigned i = 0; i < w->n_counted; i++) {
+        const struct counted *other = &w->counted[i];
+
+        if (other->series == c->series && other->stream == c->stream && other->point.time_ns >= c->point.time_ns &&
+            other->point.time_ns + w->is.lateness_ms * MS < c->mark_ns)
+            return true;
+    }
+    return false;
+}
+
+static void take_count(struct world *w, const struct counted *c)
+{
+    if (c->point.value.is_int ? c->point.value.i < 0 : c->point.value.d < 0)
+        return;
+    if (!add(w, c->series, c->point.time_ns, c->point.value, c->mark_ns, true) || is_out_of_order(w, c)) {
+        w->n_late++;
+        return;
+    }
+    assert_true(w->n_counted < MAX_COUNTED);
+    w->counted[w->n_counted++] = *c;
+}
+
+static int by_stream(const void *a, const void *b)
+{
+    const struct counted *x = a, *y = b;
+
+    if (x->series != y->series)
+        return x->series < y->series ? -1 : 1;
+    if (x->stream != y->stream)
+        return x->stream < y->stream ? -1 : 1;
+    return gw_counter_compare(&x->point, &y->point);
+}
+
+static bool is_first(const struct world *w, const struct counted *before, const struct counted *c)
+{
+    return !before || before->series != c->series || before->stream != c->stream ||
+           c->point.time_ns - before->point.time_ns > w->is.staleness_ms * MS;
+}
+
+/* By how much each went up, when all are there. */
+static void add_counts(struct world *w)
+{
+    const struct counted *before = NULL;
+
+    qsort(w->counted, w->n_counted, sizeof(*w->counted), by_stream);
+    for (unsigned i = 0; i < w->n_counted; i++) {
+        const struct counted *c = &w->counted[i];
+        const struct gw_counter_point *p = &c->point;
+
+        if (before && by_stream(before, c) == 0)
+            continue;
+        if (!is_first(w, before, c))
+            (void)add(w, c->series, p->time_ns, gw_counter_increase(&before->point, p), c->mark_ns, false);
+        else if (p->start_ns >= c->begin_ns && p->start_ns < p->time_ns &&
+                 p->time_ns - p->start_ns <= w->is.staleness_ms * MS)
+            (void)add(w, c->series, p->time_ns, p->value, c->mark_ns, false);
+        before = c;
+    }
 }
 
 static Request *unpack(struct gw_slice body)
@@ -370,11 +482,40 @@ static uint32_t service_of(const Opentelemetry__Proto__Metrics__V1__ResourceMetr
     return (uint32_t)(r->resource->attributes[0]->value->string_value[1] - '0');
 }
 
+static uint64_t begins[GW_LOG_PARTITIONS]; /* step of a partition's first point that was not late */
+
+/* A point of that step. */
+static void take(struct world *w, uint32_t series, const Point *p, uint64_t step_ns, uint64_t mark_ns,
+                 uint64_t *begin_ns)
+{
+    struct counted c = {.series = series,
+                        .stream = stream_of(p),
+                        .point = {p->start_time_unix_nano, p->time_unix_nano, number_of(p)},
+                        .mark_ns = mark_ns};
+
+    if (p->time_unix_nano > step_ns + 10 * S)
+        return;
+    if (!w->is.counts) {
+        w->n_late += !add(w, series, p->time_unix_nano, number_of(p), mark_ns, false);
+        return;
+    }
+    if (*begin_ns == 0 && !(number_of(p).d == -1) && add(w, series, p->time_unix_nano, number_of(p), mark_ns, true))
+        *begin_ns = step_ns;
+    c.begin_ns = *begin_ns;
+    take_count(w, &c);
+}
+
 /* Where a lane is: its step, and what its watermark follows. */
 struct lane {
     uint64_t step_ns, mark_ns, top_ns;
     struct gw_watermark by_event;
 };
+
+/* When all attributes stay, each stream is a series. */
+static uint32_t series_of(const struct world *w, uint32_t service, const Point *p)
+{
+    return (service * N_ITEMS + (uint32_t)item_of(p)) * 2 + (w->is.all_attributes ? stream_of(p) : 0);
+}
 
 static void begin_step(const struct world *w, struct lane *l, uint64_t step_ns)
 {
@@ -406,12 +547,16 @@ static void take_frame(struct world *w, const struct gw_log_frame *f, struct lan
             for (size_t m = 0; m < q->resource_metrics[r]->scope_metrics[s]->n_metrics; m++) {
                 const Metric *metric = q->resource_metrics[r]->scope_metrics[s]->metrics[m];
 
-                for (size_t i = 0; i < metric->gauge->n_data_points; i++) {
-                    const Point *p = metric->gauge->data_points[i];
+                bool is_sum = metric->data_case == OPENTELEMETRY__PROTO__METRICS__V1__METRIC__DATA_SUM;
+                size_t n = is_sum ? metric->sum->n_data_points : metric->gauge->n_data_points;
 
-                    take(w, service_of(q->resource_metrics[r]) * N_ITEMS + (uint32_t)item_of(p), p, l->step_ns,
-                         l->mark_ns);
-                    if (p->time_unix_nano <= l->step_ns + 10 * S && p->time_unix_nano > l->top_ns)
+                for (size_t i = 0; i < n; i++) {
+                    const Point *p = is_sum ? metric->sum->data_points[i] : metric->gauge->data_points[i];
+
+                    take(w, series_of(w, service_of(q->resource_metrics[r]), p), p, l->step_ns, l->mark_ns,
+                         &begins[f->partition]);
+                    if (!(w->is.counts && number_of(p).d == -1) && p->time_unix_nano <= l->step_ns + 10 * S &&
+                        p->time_unix_nano > l->top_ns)
                         l->top_ns = p->time_unix_nano;
                 }
             }
@@ -426,10 +571,12 @@ static void expect(struct world *w)
     struct gw_log_entry e;
 
     memset(lanes, 0, sizeof(lanes));
+    memset(begins, 0, sizeof(begins));
     assert_int_equal(gw_log_reader_new(gw_test_log(log_of(w, 0)), &conf, &r), 0);
     while (memset(&e, 0, sizeof(e)), gw_log_next(r, &e) == 1)
         take_frame(w, &e.frame, &lanes[e.frame.partition % w->n_workers]);
     gw_log_reader_free(r);
+    add_counts(w);
 }
 
 static unsigned window_of(const struct world *w, const Point *p)
@@ -449,6 +596,8 @@ static void judge(struct world *w, uint32_t series, const char *name, const Poin
     unsigned k = 0;
     bool ok;
 
+    if (w->is.counts && strcmp(name, "v") == 0)
+        return; /* what is no point of a counter passes */
     while (k < N_SPECS && strcmp(names[k], name) != 0)
         k++;
     assert_true(k < N_SPECS);
@@ -476,8 +625,7 @@ static void judge_frame(struct world *w, struct gw_slice body, bool says)
                 Point **p = is_sum ? metric->sum->data_points : metric->gauge->data_points;
 
                 for (size_t i = 0; i < n; i++)
-                    judge(w, service_of(q->resource_metrics[r]) * N_ITEMS + (uint32_t)item_of(p[i]), metric->name, p[i],
-                          says);
+                    judge(w, series_of(w, service_of(q->resource_metrics[r]), p[i]), metric->name, p[i], says);
             }
     release(q);
 }
@@ -518,7 +666,9 @@ static struct shape draw(struct world *w)
                       .bounded_ms = 100 * (unsigned)any(w, 20),
                       .lateness_ms = 100 * (unsigned)any(w, 30),
                       .idle_ms = 500 + 100 * (unsigned)any(w, 20),
-                      .checkpoint_ms = any(w, 3) ? 100 * (unsigned)any(w, 20) : 60000};
+                      .checkpoint_ms = any(w, 3) ? 100 * (unsigned)any(w, 20) : 60000,
+                      .counts = any(w, 3) == 0,
+                      .staleness_ms = 500 * (1 + (unsigned)any(w, 12))};
     uint64_t slide = 100 * MS * (1 + any(w, 20)), size = 100 * MS * (2 + any(w, 30));
 
     s.other_workers = any(w, 3) == 0 && !s.by_event;
@@ -535,12 +685,13 @@ static struct shape draw(struct world *w)
 static void say(const struct shape *s)
 {
     fprintf(stderr,
-            "connector %d fsync %d back %d reloads %d others %d by_event %d all %d workers %u fail %u full %u delay %u "
+            "counts %d staleness %u connector %d fsync %d back %d reloads %d others %d by_event %d all %d workers %u "
+            "fail %u full %u delay %u "
             "bounded %u lateness %u idle %u checkpoint %u windows %llu, %llu/%llu\n",
-            s->connector, s->fsync, s->steps_back, s->reloads, s->other_workers, s->by_event, s->all_attributes,
-            s->n_workers, s->fail, s->full, s->delay_ms, s->bounded_ms, s->lateness_ms, s->idle_ms, s->checkpoint_ms,
-            (unsigned long long)(s->windows[0].size_ns / MS), (unsigned long long)(s->windows[1].size_ns / MS),
-            (unsigned long long)(s->windows[1].slide_ns / MS));
+            s->counts, s->staleness_ms, s->connector, s->fsync, s->steps_back, s->reloads, s->other_workers,
+            s->by_event, s->all_attributes, s->n_workers, s->fail, s->full, s->delay_ms, s->bounded_ms, s->lateness_ms,
+            s->idle_ms, s->checkpoint_ms, (unsigned long long)(s->windows[0].size_ns / MS),
+            (unsigned long long)(s->windows[1].size_ns / MS), (unsigned long long)(s->windows[1].slide_ns / MS));
 }
 
 static unsigned run(uint64_t seed, bool forgets)
@@ -556,7 +707,8 @@ static unsigned run(uint64_t seed, bool forgets)
         w->is.delay_ms = 0;
     w->n_workers = w->is.n_workers;
     w->cells = calloc(MAX_CELLS, sizeof(*w->cells));
-    assert_non_null(w->cells);
+    w->counted = calloc(MAX_COUNTED, sizeof(*w->counted));
+    assert_true(w->cells && w->counted);
     assert_int_equal(gw_agg_plan_make(&w->plan, specs, N_SPECS, &err), 0);
     assert_true(w->plan.state_bytes <= sizeof(w->cells[0].state));
     gw_test_logs_begin(seed);
@@ -578,6 +730,7 @@ static unsigned run(uint64_t seed, bool forgets)
     (void)gw_test_engine_close(&w->t);
     gw_test_logs_end();
     free(w->cells);
+    free(w->counted);
     free(w);
     return bad;
 }

@@ -174,6 +174,8 @@ static void what_is_damaged_does_no_harm(void **state)
     (void)step(0, false);
     gauge(0, 0.5, 3, INT("a", "1"));
     gauge(0, 1.5, 3, INT("a", "2"));
+    counter(0, 0.5, 0.25, 3, INT("a", "2"));
+    counter(0, 1.5, 0.25, 4, INT("a", "2"));
     (void)step(2, false);
     (void)save(true, &out, &from);
     copy = malloc(out.n);

@@ -30,6 +30,11 @@ struct planned {
     uint64_t at_ms, came_ms; /* behind the minute */
     unsigned series, worker;
     int value;
+    /* of a counter: what it says, and since when; value is by how much it went up, if that is known */
+    unsigned stream;
+    int total;
+    uint64_t start_ms;
+    bool is_known;
 };
 static struct planned points[N_POINTS], sorted[N_POINTS];
 
@@ -46,7 +51,7 @@ static struct window expected[MAX_WINDOWS], found[MAX_WINDOWS];
 static unsigned n_expected, n_found, n_results;
 static uint64_t ids[N_SLOTS], seed_, minute_ms;
 static int mode;
-static bool has_sliding, is_skewed;
+static bool has_sliding, is_skewed, is_counting;
 
 static uint64_t any(uint64_t n)
 {
@@ -69,6 +74,29 @@ static int by_time(const void *a, const void *b)
     return (x->at_ms > y->at_ms) - (x->at_ms < y->at_ms);
 }
 
+/* As points of counters, two a series, which begin anew now and then. */
+static void plan_counters(void)
+{
+    struct planned *last[N_SERIES][2] = {0};
+
+    for (unsigned i = 0; i < N_POINTS; i++) {
+        struct planned *p = &points[i], *before;
+
+        p->stream = (unsigned)any(2);
+        before = last[p->series][p->stream];
+        p->value = (int)any(1000) + 1; /* equal points were one */
+        p->is_known = before;
+        p->start_ms = before ? before->start_ms : 1;
+        p->total = p->value + (before ? before->total : 0);
+        if (before && any(6) == 0 && before->at_ms + 1 < p->at_ms) {
+            p->total = p->value;
+            p->start_ms = any(2) ? p->at_ms - 1 : p->start_ms; /* or only the value says so */
+            p->value = p->start_ms == p->at_ms - 1 || p->total < before->total ? p->total : p->total - before->total;
+        }
+        last[p->series][p->stream] = p;
+    }
+}
+
 /* Bursts, with silences between them, so that there are sessions of all lengths. */
 static void plan(unsigned n_workers)
 {
@@ -81,8 +109,11 @@ static void plan(unsigned n_workers)
         points[i] = (struct planned){.at_ms = now,
                                      .series = (unsigned)any(N_SERIES),
                                      .worker = (unsigned)any(n_workers),
-                                     .value = (int)any(1000) - 300};
+                                     .value = (int)any(1000) - 300,
+                                     .is_known = true};
     }
+    if (is_counting)
+        plan_counters();
 }
 
 /* When they come: up to the bound behind their time. A sliding window waits for the watermark alone. */
@@ -91,6 +122,11 @@ static void shuffle(uint64_t bound)
     for (unsigned i = 0; i < N_POINTS; i++)
         points[i].came_ms = points[i].at_ms + any(bound + 1) + (is_skewed ? SKEW_MS * points[i].worker : 0);
     qsort(points, N_POINTS, sizeof(points[0]), by_coming);
+}
+
+static bool has_sessions(void)
+{
+    return mode != DELTA && !is_counting;
 }
 
 /* ---- what it comes to ------------------------------------------------------------------------------------------- */
@@ -171,10 +207,10 @@ static void expect_all(void)
     memcpy(sorted, points, sizeof(points));
     qsort(sorted, N_POINTS, sizeof(sorted[0]), by_time);
     for (unsigned i = 0; i < N_POINTS; i++)
-        for (unsigned kind = 0; kind < SESSION; kind++)
+        for (unsigned kind = 0; kind < SESSION && points[i].is_known; kind++)
             if (kind != SLIDING || has_sliding)
                 expect_fixed(kind, &points[i]);
-    for (unsigned i = 0; i < N_SERIES && mode != DELTA; i++)
+    for (unsigned i = 0; i < N_SERIES && has_sessions(); i++)
         expect_sessions(i);
 }
 
@@ -335,10 +371,13 @@ static uint64_t watermark_ms(void)
 
 static void send(const struct planned *p)
 {
-    char attrs[64];
+    char attrs[128];
 
-    (void)snprintf(attrs, sizeof(attrs), INT("i", "%u"), p->series);
-    gauge(p->worker, (double)p->at_ms / 1e3 + 1e-4, p->value, attrs); /* that is cut to milliseconds */
+    (void)snprintf(attrs, sizeof(attrs), INT("i", "%u") "," INT("stream", "%u"), p->series, p->stream);
+    if (is_counting)
+        counter(p->worker, (double)p->at_ms / 1e3 + 1e-4, (double)p->start_ms / 1e3 + 1e-4, p->total, attrs);
+    else
+        gauge(p->worker, (double)p->at_ms / 1e3 + 1e-4, p->value, attrs); /* that is cut to milliseconds */
 }
 
 static void open_run(unsigned n_workers)
@@ -347,13 +386,13 @@ static void open_run(unsigned n_workers)
 
     (void)snprintf(interval, sizeof(interval), "interval: %us, ", 1 + (unsigned)any(5));
     (void)snprintf(yaml, sizeof(yaml),
-                   "allowed_lateness: 4s\naggregates: [count, sum, max]\n"
+                   "allowed_lateness: 4s\naggregates: [count, sum, max]\nkeys: { attributes: [i] }\n"
                    "time: { bounded_delay: 3s, watermark: %s, idle_timeout: %s }\n"
                    "emit: { mode: %s, %sid: rollup.id }\n"
                    "windows: [ { size: 7s }, { type: hopping, size: 7s, slide: 3s }%s%s ]",
                    is_skewed ? "event" : "ingest", is_skewed ? "1h" : "2s", modes[mode], mode == FINAL ? "" : interval,
                    has_sliding ? ", { type: sliding, size: 8s, slide: 2s }" : "",
-                   mode == DELTA ? "" : ", { type: session, gap: 1500ms, max_size: 9s }");
+                   !has_sessions() ? "" : ", { type: session, gap: 1500ms, max_size: 9s }");
     open_rollup(GW_METRICS, yaml, n_workers);
     minute_ms = minute / 1000000;
     n_found = n_results = 0;
@@ -396,7 +435,7 @@ static void one_order(unsigned n_workers)
     uint64_t mark = 0;
 
     open_run(n_workers);
-    shuffle(DELAY_MS + (has_sliding ? 0 : LATENESS_MS));
+    shuffle(DELAY_MS + (has_sliding || (is_counting && mode != FINAL) ? 0 : LATENESS_MS));
     expect_all();
     if (is_skewed)
         begin_all(n_workers);
@@ -459,6 +498,11 @@ static void run(uint64_t seed)
     n_workers = 1 + (unsigned)any(3);
     is_skewed = any(3) == 0;
     has_sliding = any(2) == 0;
+    is_counting = any(3) == 0;
+    if (is_counting && any(2)) { /* the longest wait */
+        mode = FINAL;
+        has_sliding = false;
+    }
     plan(n_workers);
     for (unsigned i = 0; i < 2; i++) {
         one_order(n_workers);

@@ -57,6 +57,21 @@ static inline void gauge(unsigned worker, double second, double value, const cha
     gw_joint_send(&r, worker, text);
 }
 
+/* A counter "temperature" that goes on from its start. */
+static inline void counter(unsigned worker, double second, double start, double value, const char *attrs)
+{
+    char text[4096];
+
+    (void)snprintf(text, sizeof(text),
+                   "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[" SERVICE
+                   "]},\"scopeMetrics\":[{\"metrics\":[{\"name\":\"temperature\",\"unit\":\"{r}\",\"sum\":{"
+                   "\"isMonotonic\":true,\"aggregationTemporality\":2,\"dataPoints\":[{\"startTimeUnixNano\":\"%llu\","
+                   "%s]}}]}]}]}",
+                   (unsigned long long)(minute + (uint64_t)(start * 1e3) * 1000000),
+                   point_json(second, value, attrs) + 1);
+    gw_joint_send(&r, worker, text);
+}
+
 struct found {
     unsigned times;
     double value;
