@@ -166,6 +166,7 @@ const struct gw_component gw_connector_anomaly = {
     .makes = GW_LOGS,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE | GW_C_BODY,
     .partition_by = "series",
+    .raises = true,
     .expands = 8,
     .fields = gw_an_event_fields,
     .conf_size = sizeof(struct gw_an_conf),

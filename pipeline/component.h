@@ -37,6 +37,8 @@ struct gw_listeners;
 struct gw_keep_ops;
 struct gw_parting;
 
+typedef void gw_watched_fn(void *arg, const char *id, const struct gw_place *place);
+
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
 /** Columns, for the planner: what a component looks at or changes. */
@@ -100,6 +102,12 @@ struct gw_component {
     void (*parting)(const void *conf, struct gw_parting *ret);
     /** The same: so long its rows stay at least, unless there are too many. NULL: for ever. */
     uint64_t (*retains_ns)(const void *conf);
+    bool raises; /* alarms, for those that watch (pipeline/alarms.h) */
+    /**
+     * The ids of detectors that it watches, where its settings name them in trees, each with its place. May be NULL:
+     * it watches none.
+     */
+    void (*watches)(const void *conf, gw_watched_fn *each, void *arg);
     const char *const *ports; /* names of ports 1.., NULL-ended; e.g. "dead_letter" */
     unsigned expands;         /* output bytes per input byte that consume() may emit, at most */
     bool holds;               /* keeps rows in memory beyond consume(): forces the ack point before it */

@@ -13,6 +13,7 @@
 #include "pipeline/storage.h"
 
 struct gw_host;
+struct gw_alarms;
 struct gw_listeners;
 
 /** A log that an instance wants. */
@@ -56,6 +57,7 @@ struct gw_host {
     const struct gw_host_ops *ops;
     struct gw_credit *memory;       /* the process' budget */
     struct gw_listeners *listeners; /* that a new listener may take over (net/http_server.h) */
+    struct gw_alarms *alarms;       /* of all pipelines (pipeline/alarms.h); NULL: nobody raises any */
     bool for_replay;                /* no receiver runs, and no connector reads: nobody is missed */
 };
 

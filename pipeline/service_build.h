@@ -37,6 +37,10 @@ void gw_build_graph(struct gw_build *b);
 /** service_dead_letters.c: after the extensions; the ports, when it is known what is used. */
 void gw_build_dead_letters(struct gw_build *b, const struct gw_node *block);
 void gw_build_default_ports(struct gw_build *b);
+/** Does anything of one pipeline come into the other one, without a third between? */
+bool gw_build_feeds(const struct gw_service_pipeline *from, const struct gw_service_pipeline *to);
+/* service_alarms.c */
+void gw_build_alarms(struct gw_build *b);
 /* service_durability.c */
 void gw_build_durability(struct gw_build *b);
 /* service_keep.c */

@@ -366,7 +366,7 @@ static bool ports_feed(const struct gw_service_component *c, const struct gw_ser
     return false;
 }
 
-static bool is_edge(const struct gw_service_pipeline *from, const struct gw_service_pipeline *to)
+bool gw_build_feeds(const struct gw_service_pipeline *from, const struct gw_service_pipeline *to)
 {
     for (size_t i = 0; i < from->n_exporters; i++)
         if (feeds(from->exporters[i], to, from->signal) || ports_feed(from->exporters[i], to))
@@ -388,7 +388,7 @@ static bool *make_edges(struct gw_build *b, unsigned **ret_feeders)
         return NULL;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < n; k++) {
-            edges[i * n + k] = is_edge(&b->s->pipelines[i], &b->s->pipelines[k]);
+            edges[i * n + k] = gw_build_feeds(&b->s->pipelines[i], &b->s->pipelines[k]);
             feeders[k] += edges[i * n + k];
         }
     *ret_feeders = feeders;
@@ -489,6 +489,7 @@ void gw_build_graph(struct gw_build *b)
     }
     if (s->n_pipelines)
         sort_pipelines(b);
+    gw_build_alarms(b);
     gw_build_durability(b);
     gw_build_keep(b);
     for (size_t i = 0; i < s->n_components; i++)

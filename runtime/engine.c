@@ -84,9 +84,13 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
     if (!e)
         return gw_fail(err, -ENOMEM, "out of memory");
     e->conf = *conf;
+    e->alarms = gw_alarms_new();
     e->n_workers = conf->n_workers ? conf->n_workers : usable_cpus();
-    e->host = (struct gw_host){
-        .ops = &gw_host_ops, .memory = &e->memory, .listeners = &e->listeners, .for_replay = conf->without_receivers};
+    e->host = (struct gw_host){.ops = &gw_host_ops,
+                               .memory = &e->memory,
+                               .listeners = &e->listeners,
+                               .alarms = e->alarms,
+                               .for_replay = conf->without_receivers};
     e->logger = (struct gw_logger){.sink = conf->log};
     e->started_ns = gw_wall_ns(conf->env);
     gw_credit_init(&e->memory, 0, 0);
@@ -97,7 +101,7 @@ int gw_engine_new(const struct gw_engine_conf *conf, struct gw_engine **ret, str
     e->samples = gw_samples_new();
     (void)gw_books_init(&e->books, e->n_workers);
     gw_ledger_init(e);
-    rc = e->samples ? make_workers(e, err) : gw_fail(err, -ENOMEM, "out of memory");
+    rc = e->samples && e->alarms ? make_workers(e, err) : gw_fail(err, -ENOMEM, "out of memory");
     if (rc == 0)
         rc = make_first(e, err);
     if (rc < 0) {
@@ -135,6 +139,7 @@ void gw_engine_free(struct gw_engine *e)
     (void)pthread_mutex_destroy(&e->lock);
     (void)pthread_cond_destroy(&e->reported);
     gw_samples_free(e->samples);
+    gw_alarms_free(e->alarms);
     free(e);
 }
 

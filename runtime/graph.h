@@ -26,6 +26,7 @@
 #include "core/drain.h"
 #include "net/http_server.h"
 #include "net/loop.h"
+#include "pipeline/alarms.h"
 #include "pipeline/host.h"
 #include "pipeline/intake.h"
 #include "pipeline/ports.h"
@@ -372,6 +373,7 @@ struct gw_engine {
     struct gw_engine_conf conf;
     struct gw_host host;
     struct gw_credit memory;
+    struct gw_alarms *alarms;
     _Atomic uint64_t parked_bytes; /* of that: of batches that wait for room in a queue */
     struct gw_arena arena;
     struct instance *instances, **instances_last;

@@ -79,6 +79,7 @@ static int enter_world(struct gw_proc_rig *r, struct gw_proc_world *w)
     if (!w)
         return 0;
     r->host.ops = w->host;
+    r->host.alarms = w->alarms;
     r->ctx.worker = w->worker;
     r->ctx.n_workers = w->n_workers;
     if (w->n_open == 0 && r->component->create_shared)

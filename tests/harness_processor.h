@@ -21,6 +21,7 @@ enum { GW_PROC_REJECTS = 64 };
 /** What is around the next instances that are opened, when not one worker alone without a host's calls. */
 struct gw_proc_world {
     const struct gw_host_ops *host;
+    struct gw_alarms *alarms; /* or NULL */
     unsigned worker, n_workers;
     void *shared; /* of all instances that are open; made with the first, destroyed with the last, which is that one */
     unsigned n_open;

@@ -43,7 +43,8 @@ struct gw_an_engine {
     struct gw_anomaly_conf how;
     struct gw_streams *streams; /* value: time of the last point, and its state */
     struct gw_ottl *where;
-    struct gw_metric *series, *points[GW_AN_N_VERDICTS], *where_failed;
+    struct gw_alarm_board *board; /* NULL: nobody could watch it */
+    struct gw_metric *series, *points[GW_AN_N_VERDICTS], *where_failed, *alarms;
     uint64_t n_told, now_ns, next_sweep_ns, sweep_before_ns;
 };
 

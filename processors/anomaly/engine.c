@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "pipeline/alarms.h"
 #include "pipeline/host.h"
 
 enum { SWEEP_STEP = 16384, NO_RECORDED_VALUE = 1 };
@@ -125,6 +126,8 @@ enum gw_an_verdict gw_an_judge(struct gw_an_engine *e, const struct gw_view *v, 
     enum gw_an_verdict j = judge(e, v, row, a, value);
 
     gw_metric_add(e->points[j], 1);
+    if (j == GW_AN_UNUSUAL && e->board && gw_alarm_is_watched(e->board))
+        gw_metric_add(e->alarms, gw_alarm_raise(e->board, v, row, a->score));
     return j;
 }
 
@@ -184,6 +187,8 @@ static void make_metrics(struct gw_an_engine *e)
     e->series = gw_meter_get(m, GW_GAUGE, "staunch_anomaly_series", "Series that are remembered by anomaly.", l, 1);
     e->where_failed = gw_meter_get(m, GW_COUNTER, "staunch_anomaly_where_failed_points",
                                    "Points of which `where` could not be judged.", l, 1);
+    e->alarms = gw_meter_get(m, GW_COUNTER, "staunch_anomaly_alarms",
+                             "Keys that became anomalous, for policies of tail_sampling that watch.", l, 1);
     for (unsigned v = 0; v < GW_AN_N_VERDICTS; v++) {
         l[1].value = verdicts[v];
         e->points[v] =
@@ -226,6 +231,13 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
                                                           .max_streams = (uint32_t)((c->max_series + n - 1) / n),
                                                           .credit = ctx->host ? ctx->host->memory : NULL,
                                                           .scope_attrs = true});
+    if (ctx->host && ctx->host->alarms) {
+        e->board = gw_alarms_board(ctx->host->alarms, ctx->id);
+        if (!e->board) {
+            gw_an_free(e);
+            return gw_fail(err, -ENOMEM, "out of memory");
+        }
+    }
     make_metrics(e);
     return 0;
 }

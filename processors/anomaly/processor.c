@@ -84,6 +84,7 @@ const struct gw_component gw_processor_anomaly = {
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE | GW_C_BODY,
     .writes = GW_C_ATTRS,
     .partition_by = "series",
+    .raises = true,
     .expands = 2,
     .fields = gw_an_fields,
     .conf_size = sizeof(struct gw_an_conf),

@@ -325,6 +325,60 @@ static void build_count(struct gw_build *b, struct gw_rule *r, const struct gw_r
         gw_build_odd(b, block, "max_spans is below min_spans: it never matches");
 }
 
+static bool is_same_watch(const struct gw_asked_alarms *a, const struct gw_rule_conf *c)
+{
+    bool same = strcmp(a->detector, c->anomalous.detector) == 0 && a->hold_ns == c->anomalous.hold_ns &&
+                a->n_attributes == c->anomalous.attributes.n;
+
+    for (size_t i = 0; same && i < a->n_attributes; i++)
+        same = strcmp(a->attributes[i], ((const char *const *)c->anomalous.attributes.items)[i]) == 0;
+    return same;
+}
+
+/* A watch of its own, or that of a rule before it; NULL after a mistake was told. */
+static struct gw_asked_alarms *asked_alarms(struct gw_build *b, const struct gw_rule_conf *c,
+                                            const struct gw_node *block)
+{
+    struct gw_asked_alarms *a;
+    unsigned n = 0;
+
+    for (a = b->p->alarms; a && !is_same_watch(a, c); a = a->next)
+        n++;
+    if (!a && n == GW_MAX_WATCHES) {
+        gw_build_wrong(b, block, "more than %d different detectors, attributes and holds", GW_MAX_WATCHES);
+        return NULL;
+    }
+    if (!a) {
+        a = gw_arena_zalloc(&b->p->arena, sizeof(*a));
+        if (!a) {
+            gw_build_no_memory(b, block);
+            return NULL;
+        }
+        *a = (struct gw_asked_alarms){.next = b->p->alarms,
+                                      .detector = c->anomalous.detector,
+                                      .attributes = c->anomalous.attributes.items,
+                                      .n_attributes = c->anomalous.attributes.n,
+                                      .hold_ns = c->anomalous.hold_ns};
+        b->p->alarms = a;
+        gw_buf_put_str(&b->shape, "\nkeys");
+        shape_texts(b, &c->anomalous.attributes);
+    }
+    if (!gw_alarms_watch(b->p, a, (uint32_t)c->anomalous.max_keys))
+        gw_build_no_memory(b, block);
+    return a;
+}
+
+static void build_anomalous(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c,
+                            const struct gw_node *block)
+{
+    if (!*c->anomalous.detector)
+        gw_build_wrong(b, gw_build_at(block, "detector"), "must name a processor or connector of type anomaly");
+    if (c->anomalous.attributes.n == 0)
+        gw_build_wrong(b, gw_build_at(block, "attributes"), "without attributes there is no key");
+    r->anomalous.min_score = c->anomalous.min_score;
+    r->anomalous.alarms = asked_alarms(b, c, block);
+}
+
 /* ---- all of them ------------------------------------------------------------------------------------------ */
 
 void gw_build_leaf(struct gw_build *b, struct gw_rule *r, const struct gw_rule_conf *c, const struct gw_node *block)
@@ -354,6 +408,8 @@ void gw_build_leaf(struct gw_build *b, struct gw_rule *r, const struct gw_rule_c
         return build_bucket(b, r, c->bytes_limiting.bytes_per_second, c->bytes_limiting.burst_capacity, block);
     case GW_RULE_SPAN_COUNT:
         return build_count(b, r, c, block);
+    case GW_RULE_ANOMALOUS:
+        return build_anomalous(b, r, c, block);
     default: /* always_sample has nothing to build */
         return;
     }

@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "ottl/ottl.h"
 #include "processors/tail_sampling/build.h"
+#include "processors/tail_sampling/keys.h"
 #include "values/pattern.h"
 
 enum { ARENA_CHUNK = 16 << 10, ARENA_MAX = 64 << 20, MAX_SHAPE = 16 << 20 };
@@ -14,7 +15,7 @@ enum { ARENA_CHUNK = 16 << 10, ARENA_MAX = 64 << 20, MAX_SHAPE = 16 << 20 };
 /* Does its vote depend on more than facts that only ever say more? Such are refused when spans are judged at ingest. */
 static bool is_stateful(const struct gw_rule *r)
 {
-    if (r->type == GW_RULE_RATE_LIMITING || r->type == GW_RULE_BYTES_LIMITING)
+    if (r->type == GW_RULE_RATE_LIMITING || r->type == GW_RULE_BYTES_LIMITING || r->type == GW_RULE_ANOMALOUS)
         return true;
     if (r->type == GW_RULE_LATENCY)
         return r->latency.upto_ms > 0;
@@ -123,6 +124,12 @@ static void build(struct gw_policies *p, struct gw_diag *diag)
         gw_build_wrong(&b, list, "must be a list of policies: without one no trace would be kept");
     else
         build_list(&b, list);
+    p->n_bit_words = p->n_words;
+    if (p->alarms && p->n_bits > GW_KEYS_WORD * 64)
+        gw_build_wrong(&b, list, "more than %d conditions on spans beside policies of type anomalous",
+                       GW_KEYS_WORD * 64);
+    if (p->alarms)
+        p->n_words = GW_FACT_WORDS;
     if (b.shape.failed)
         gw_build_no_memory(&b, list);
     p->shape = gw_hash_stable(gw_buf_slice(&b.shape));
@@ -149,6 +156,7 @@ void gw_policies_free(struct gw_policies *p)
         free_programs(a->span, a->n_span);
         free_programs(a->event, a->n_event);
     }
+    gw_alarms_unwatch(p->alarms);
     gw_arena_clear(&p->arena);
     free(p);
 }
@@ -178,6 +186,27 @@ void gw_policies_check(const struct gw_policies_conf *conf, struct gw_diag *diag
     }
     build(p, diag);
     gw_policies_free(p);
+}
+
+static void each_watched(const struct gw_node *n, void (*each)(void *arg, const char *id, const struct gw_place *place),
+                         void *arg)
+{
+    for (const struct gw_node *c = n->type == GW_NODE_MAP || n->type == GW_NODE_LIST ? n->first : NULL; c;
+         c = c->next) {
+        const struct gw_node *id =
+            n->type == GW_NODE_MAP && strcmp(c->key, "anomalous") == 0 ? gw_node_get(c, "detector") : NULL;
+
+        if (id && id->text && *id->text)
+            each(arg, id->text, &id->place);
+        each_watched(c, each, arg);
+    }
+}
+
+void gw_policies_watched(const struct gw_policies_conf *conf,
+                         void (*each)(void *arg, const char *id, const struct gw_place *place), void *arg)
+{
+    if (conf->policies)
+        each_watched(conf->policies, each, arg);
 }
 
 static void meter_policies(struct gw_policies *p)

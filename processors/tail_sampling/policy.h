@@ -18,11 +18,13 @@
 #include "config/schema.h"
 #include "core/env.h"
 
+struct gw_alarms;
+
 enum { GW_FACT_WORDS = 4, GW_MAX_PREDICATES = GW_FACT_WORDS * 64 };
 
 /** What is known of a trace. Zeroed: nothing yet. */
 struct gw_trace_facts {
-    uint64_t bits[GW_FACT_WORDS];      /* predicate i was true of some span */
+    uint64_t bits[GW_FACT_WORDS];      /* predicate i was true of some span; behind them keys (keys.h) */
     uint64_t min_start_ns, max_end_ns; /* of spans that have a start; 0: none yet */
     uint64_t running_start_ns;         /* as the Collector's loop has it, for which a start of 0 is none */
     uint64_t wire_bytes;   /* as the Collector counts it for maximum_trace_size_bytes and count_bytes_sampled */
@@ -48,6 +50,7 @@ struct gw_policies_conf {
     bool fall_through;             /* `composite`: the next sub-policy when one has no allowance left */
     bool invert_decisions;         /* `invert_match` as it was before the Collector's gate disableinvertdecisions */
     bool detailed;                 /* count the time of each policy, which costs two looks at the clock */
+    struct gw_alarms *alarms;      /* of the process; NULL: nothing is ever anomalous */
     bool count_spans, count_bytes; /* per policy, too: the Collector's gates metricstatcount*sampled */
 };
 
@@ -70,6 +73,9 @@ struct gw_meter;
 
 /** Every mistake of the list at its place: types, blocks, keys, ranges, patterns, conditions, names that repeat. */
 void gw_policies_check(const struct gw_policies_conf *conf, struct gw_diag *diag);
+/** The ids of detectors that policies watch, with their places; also where the list is wrong otherwise. */
+void gw_policies_watched(const struct gw_policies_conf *conf,
+                         void (*each)(void *arg, const char *id, const struct gw_place *place), void *arg);
 /** conf's tree must stay valid. Errors: -EINVAL, -ENOMEM. */
 int gw_policies_new(struct gw_env *env, const struct gw_policies_conf *conf, struct gw_meter *meter,
                     struct gw_policies **ret, struct gw_err *err);

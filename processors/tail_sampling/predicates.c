@@ -110,7 +110,7 @@ static void begin_rows(const struct gw_policies *p, const struct gw_view *v, uin
 
         if (resource != asked)
             ask_resource(p, v, asked = resource, bits);
-        for (unsigned w = 0; w < p->n_words; w++)
+        for (unsigned w = 0; w < p->n_bit_words; w++)
             ret[row][w] = bits[w] | p->status_bits[status][w] | (b->flags[row] & 1 ? p->flag_bits[w] : 0);
     }
 }
@@ -354,6 +354,7 @@ const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v)
         ask_members(p, v, ret);
     if (!ask_conditions(p, v, ret))
         return NULL;
+    gw_alarms_ask(p, v, ret);
     tell_given_up(p);
     return (const uint64_t(*)[GW_FACT_WORDS])ret;
 }

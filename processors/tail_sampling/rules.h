@@ -8,6 +8,8 @@
  *   votes.c       facts ─► votes ─► verdict
  *   settled.c     facts ─► votes that are still possible
  *   limits.c      token buckets
+ *   keys.c        which keys spans had, in three words of the facts
+ *   anomalous.c   those keys ─► is one of them under alarm?
  */
 #ifndef GW_TAIL_SAMPLING_RULES_H
 #define GW_TAIL_SAMPLING_RULES_H
@@ -33,6 +35,7 @@ enum gw_rule_type {
     GW_RULE_RATE_LIMITING,
     GW_RULE_BYTES_LIMITING,
     GW_RULE_SPAN_COUNT,
+    GW_RULE_ANOMALOUS,
     GW_RULE_AND,
     GW_RULE_NOT,
     GW_RULE_DROP,
@@ -101,6 +104,10 @@ struct gw_rule {
         } count;
         struct gw_bucket bucket;
         struct {
+            struct gw_asked_alarms *alarms;
+            double min_score;
+        } anomalous;
+        struct {
             int64_t max_total;
             uint64_t second; /* that `used` is of */
             struct gw_allowance *allowances;
@@ -163,6 +170,32 @@ struct gw_asked_conditions {
     struct gw_asked_conditions *next;
 };
 
+/* ---- anomalous.c ------------------------------------------------------------------------------------------ */
+
+/** What one or more rules watch: the alarms of a detector, by keys of the same attributes. */
+struct gw_asked_alarms {
+    struct gw_asked_alarms *next;
+    const char *detector;
+    const char *const *attributes;
+    size_t n_attributes;
+    uint64_t hold_ns;
+    uint64_t key;           /* of the names */
+    struct gw_watch *watch; /* NULL: while settings are checked only */
+    struct gw_alarm *list;  /* a copy, by tag */
+    size_t n;
+    uint64_t version; /* of the copy */
+};
+enum { GW_MAX_WATCHES = 8 };
+
+/** Errors: false, no memory. */
+bool gw_alarms_watch(struct gw_policies *p, struct gw_asked_alarms *a, uint32_t max_keys);
+void gw_alarms_unwatch(struct gw_asked_alarms *list);
+/** The keys of each row join its bits. */
+void gw_alarms_ask(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS]);
+/** Before votes on a trace: what has become of the alarms since. */
+void gw_alarms_renew(struct gw_policies *p);
+bool gw_alarms_hold(const struct gw_rule *r, const struct gw_trace_facts *f, uint64_t now_ns);
+
 struct gw_policies {
     struct gw_env *env;
     struct gw_meter *meter;
@@ -170,12 +203,14 @@ struct gw_policies {
     struct gw_policies_conf conf;
     struct gw_policy *list; /* drop policies first */
     unsigned n, n_drop;
-    unsigned n_bits, n_words; /* of the facts */
+    unsigned n_bits, n_words; /* of the facts; words: with keys */
+    unsigned n_bit_words;     /* of them, with bits */
     struct gw_asked_key *attributes, *members;
     struct gw_asked_key *by_length[GW_ASKED_LENGTHS]; /* attributes */
     uint64_t stamp;                                   /* of the row that is asked */
     unsigned n_attributes;
     struct gw_asked_conditions *conditions;
+    struct gw_asked_alarms *alarms;
     uint64_t status_bits[4][GW_FACT_WORDS]; /* by status code; 3: any other */
     uint64_t flag_bits[GW_FACT_WORDS];
     struct gw_rule **latencies; /* those with a bit */

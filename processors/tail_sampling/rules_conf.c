@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "processors/tail_sampling/rules_conf.h"
 
+#include "pipeline/component.h"
 #include "processors/tail_sampling/rules.h"
 
 #define CONF struct gw_rule_conf
@@ -26,6 +27,7 @@ const char *const gw_policy_types[] = {
     [GW_RULE_RATE_LIMITING] = "rate_limiting",
     [GW_RULE_BYTES_LIMITING] = "bytes_limiting",
     [GW_RULE_SPAN_COUNT] = "span_count",
+    [GW_RULE_ANOMALOUS] = "anomalous",
     [GW_RULE_AND] = "and",
     [GW_RULE_NOT] = "not",
     [GW_RULE_DROP] = "drop",
@@ -102,6 +104,23 @@ static const struct gw_field span_count[] = {
     {0},
 };
 
+static const struct gw_field anomalous[] = {
+    {ROW(anomalous, detector, GW_F_ID, "", 0, 0, "An anomaly processor or connector."),
+     .kind_mask = 1u << GW_PROCESSOR | 1u << GW_CONNECTOR},
+    {ROW(anomalous, attributes, GW_F_LIST, "[service.name]", 0, 0,
+         "What makes a key: attributes of its series, of a resource or span; span.name and span.kind.")},
+    {ROW(anomalous, min_score, GW_F_F64, "0", 0, 1e9, "Least score; 0: what the detector takes for anomalous.")},
+    {.name = "hold",
+     .type = GW_F_DURATION,
+     .offset = IN(anomalous, hold_ns),
+     .def = "1m",
+     .min = 1,
+     .max = 1e17,
+     .help = "A key is anomalous until so long after its last anomalous point."},
+    {ROW(anomalous, max_keys, GW_F_U64, "1000", 1, 1e6, "Most keys that are anomalous; then the oldest one goes.")},
+    {0},
+};
+
 #define BLOCK(m, nm, table, hp)                                                                                        \
     {                                                                                                                  \
         .name = nm, .type = GW_F_BLOCK, .offset = (uint32_t)offsetof(CONF, m), .block = table,                         \
@@ -122,7 +141,8 @@ static const struct gw_field span_count[] = {
         BLOCK(ottl_condition, "ottl_condition", ottl_condition, "By conditions of the transformation language."),      \
         BLOCK(rate_limiting, "rate_limiting", rate_limiting, "As long as there is a rate of spans left."),             \
         BLOCK(bytes_limiting, "bytes_limiting", bytes_limiting, "As long as there is a rate of bytes left."),          \
-        BLOCK(span_count, "span_count", span_count, "By the number of spans.")
+        BLOCK(span_count, "span_count", span_count, "By the number of spans."),                                        \
+        BLOCK(anomalous, "anomalous", anomalous, "By what an anomaly detector finds unusual now.")
 
 /* ---- policies of policies --------------------------------------------------------------------------------- */
 

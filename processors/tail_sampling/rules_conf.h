@@ -53,6 +53,12 @@ struct gw_rule_conf {
         int64_t min_spans, max_spans;
     } span_count;
     struct {
+        const char *detector;
+        struct gw_list attributes;
+        uint64_t hold_ns, max_keys;
+        double min_score;
+    } anomalous;
+    struct {
         struct gw_list subs; /* of struct gw_rule_conf */
     } and_, not_, drop;
     struct {

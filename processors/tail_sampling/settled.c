@@ -131,6 +131,8 @@ static unsigned possible(const struct outlook *o, const struct gw_rule *r)
         return possible_share(o, r);
     case GW_RULE_SPAN_COUNT:
         return possible_count(o, r);
+    case GW_RULE_ANOMALOUS: /* alarms come and go */
+        return EITHER;
     case GW_RULE_AND:
         return possible_all(o, r, SAMPLED);
     case GW_RULE_NOT:

@@ -133,6 +133,7 @@ static struct gw_policies_conf policies_conf(const struct gw_tail_conf *c, const
         .detailed = ctx && ctx->detailed,
         .count_spans = c->count_spans,
         .count_bytes = c->count_bytes,
+        .alarms = ctx && ctx->host ? ctx->host->alarms : NULL,
     };
 }
 
@@ -173,6 +174,13 @@ static void check_trees(const void *conf, const struct gw_node *node, struct gw_
         has_unknown |= gw_field_find(fields, c->key) == NULL;
     if (p.policies || !has_unknown)
         gw_policies_check(&p, diag);
+}
+
+static void watches(const void *conf, gw_watched_fn *each, void *arg)
+{
+    const struct gw_policies_conf p = policies_conf(conf, NULL);
+
+    gw_policies_watched(&p, each, arg);
 }
 
 /* ---- the instance ----------------------------------------------------------------------------------------- */
@@ -467,6 +475,7 @@ const struct gw_component gw_processor_tail_sampling = {
     .conf_size = sizeof(struct gw_tail_conf),
     .check = check,
     .check_trees = check_trees,
+    .watches = watches,
     .create_shared = gw_tail_new_shared,
     .destroy_shared = gw_spooler_free_shared,
     .create = create,

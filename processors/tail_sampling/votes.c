@@ -2,6 +2,7 @@
 #include "processors/tail_sampling/rules.h"
 
 #include "processors/common/trace_state.h"
+#include "processors/tail_sampling/keys.h"
 #include "values/sampling.h"
 
 enum { NS_PER_MS = 1000000, NS_PER_US = 1000 };
@@ -73,8 +74,10 @@ static void note_bits(const struct gw_policies *p, struct gw_trace_facts *f, con
             gw_fact_set(late, a->bit);
             gw_fact_set(late, a->failed_bit);
         }
-    for (unsigned w = 0; w < p->n_words; w++)
+    for (unsigned w = 0; w < p->n_bit_words; w++)
         f->bits[w] |= bits[w] & ~late[w];
+    if (p->alarms)
+        gw_keys_join(f->bits, bits);
 }
 
 static bool is_root(const uint8_t parent[8])
@@ -233,6 +236,8 @@ static enum gw_vote vote(struct question *q, struct gw_rule *r)
         return vote_if(gw_bucket_take(&r->bucket, q->now_ns, (int64_t)f->framed_bytes));
     case GW_RULE_SPAN_COUNT:
         return vote_if(f->n_spans >= r->count.min && (r->count.max == 0 || f->n_spans <= r->count.max));
+    case GW_RULE_ANOMALOUS:
+        return vote_if(gw_alarms_hold(r, f, q->now_ns));
     case GW_RULE_AND:
         return vote_all(q, r, GW_VOTE_SAMPLED);
     case GW_RULE_NOT:
@@ -370,6 +375,7 @@ void gw_policies_decide(struct gw_policies *p, const uint8_t id[16], const struc
     struct question q = {.p = p, .id = id, .f = f, .now_ns = now_ns};
 
     *ret = (struct gw_verdict){.decision = GW_NOT_SAMPLED};
+    gw_alarms_renew(p);
     if (p->conf.span_ingest)
         decide_at_ingest(&q, ret);
     else

@@ -70,8 +70,24 @@ static const struct gw_component store = {.kind = GW_EXPORTER,
                                           .exporter = &queued,
                                           .fields = store_fields,
                                           .conf_size = sizeof(struct store_conf)};
-static const struct gw_component *const catalogue[] = {&otlp,   &validate, &sampler, &forward, &otlp_grpc, &debug,
-                                                       &tracer, &auth,     &disk,    &store,   NULL};
+static void watches(const void *conf, gw_watched_fn *each, void *arg)
+{
+    static const struct gw_place place = {"t.yaml", 9, 9};
+
+    if (strcmp(((const struct conf *)conf)->name, "here") != 0)
+        each(arg, ((const struct conf *)conf)->name, &place);
+}
+static const struct gw_component watcher = {
+    .kind = GW_PROCESSOR, .name = "watcher", .signals = GW_TRACES, .watches = watches, SETTINGS};
+static const struct gw_component detector = {
+    .kind = GW_PROCESSOR, .name = "detector", .signals = GW_METRICS, .raises = true};
+static const struct gw_component detector_of_logs = {
+    .kind = GW_CONNECTOR, .name = "finder", .signals = GW_METRICS, .makes = GW_LOGS, .raises = true};
+static const struct gw_component spans = {
+    .kind = GW_CONNECTOR, .name = "spans", .signals = GW_TRACES, .makes = GW_METRICS};
+static const struct gw_component *const catalogue[] = {
+    &otlp, &validate, &sampler, &forward,  &otlp_grpc,        &debug, &tracer, &auth,
+    &disk, &store,    &watcher, &detector, &detector_of_logs, &spans, NULL};
 
 struct extra {
     uint64_t timeout_ns, queue_size;
@@ -239,7 +255,8 @@ static void planned_components_are_not_unknown(void **state)
          "t.yaml:2:24: error: processors::transform/x: the processor \"transform\" is planned and not there yet\n"
          "t.yaml:2:45: error: processors::transfor: unknown processor type \"transfor\"; \"transform\" is planned "
          "and not there yet\n"
-         "t.yaml:2:57: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler\n"
+         "t.yaml:2:57: error: processors::zzz: unknown processor type \"zzz\"; there are validate, sampler, watcher, "
+         "detector\n"
          "t.yaml:3:14: error: connectors::failover: the connector \"failover\" is planned and not there yet\n"
          "t.yaml:4:22: error: exporters::logging: there is no \"logging\" any more; use debug\n"
          "t.yaml:5:14: error: extensions::pprof: the extension \"pprof\" is planned and not there yet\n");
@@ -615,6 +632,42 @@ static void printed_trees_hold_no_secrets(void **state)
     assert_non_null(strstr(said, "x: 1"));
 }
 
+/*
+ * Scenario    a processor watches a detector: that is misspelt, is none, stands nowhere, sees what the processor lets
+ *             through; and one that is fed before it
+ * Guarantees  each is told at its place; the last one is fine
+ */
+static void detectors_that_are_watched(void **state)
+{
+#define WATCH(id, more) BASE "processors: {watcher: {endpoint: " id "}, detector/a: , validate: }\n" more
+#define BEFORE                                                                                                         \
+    "traces: {receivers: [otlp], exporters: [spans, forward]}, traces/kept: {receivers: [forward], processors: "       \
+    "[watcher], exporters: [debug]}"
+    (void)state;
+    assert_int_equal(build(WATCH("detector/a", "connectors: {spans: , forward: }\n") PIPE(
+                         BEFORE ", metrics: {receivers: [spans], processors: [detector/a], exporters: [debug]}")),
+                     0);
+    assert_int_equal(build(WATCH("finder", "connectors: {spans: , forward: , finder: }\n") PIPE(
+                         BEFORE ", metrics: {receivers: [spans], exporters: [finder]}, logs: {receivers: [finder], "
+                                "exporters: [debug]}")),
+                     0);
+    says(
+        WATCH("detector/b", "") PIPE("traces: {receivers: [otlp], processors: [watcher], exporters: [debug]}"),
+        "t.yaml:9:9: error: processors::watcher: processor or connector \"detector/b\" is not configured; did you mean "
+        "\"detector/a\"?\n");
+    says(WATCH("validate", "") PIPE("traces: {receivers: [otlp], processors: [watcher], exporters: [debug]}"),
+         "t.yaml:9:9: error: processors::watcher: processor \"validate\" is no detector: anomaly is one\n");
+    says(WATCH("detector/a", "") PIPE("traces: {receivers: [otlp], processors: [watcher], exporters: [debug]}"),
+         "t.yaml:9:9: error: processors::watcher: detector \"detector/a\" stands in no pipeline: it would never say "
+         "anything\n");
+    says(WATCH("finder", "connectors: {spans: , forward: , finder: }\n") PIPE(
+             "traces: {receivers: [otlp], processors: [watcher], exporters: [forward]}, traces/b: {receivers: "
+             "[forward], exporters: [spans]}, metrics: {receivers: [spans], exporters: [finder]}, logs: {receivers: "
+             "[finder], exporters: [debug]}"),
+         "t.yaml:9:9: error: processors::watcher: a cycle: detector \"finder\" in metrics sees what this one lets "
+         "through; what it learns from must leave before\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -636,6 +689,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(telemetry_has_the_collectors_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(telemetry_that_is_not_there_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(printed_trees_hold_no_secrets, setup, teardown),
+        cmocka_unit_test(detectors_that_are_watched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* What scores are worth: tests/series/anomaly_test.c. */
 #include "tests/harness_processor.h"
 
+#include "pipeline/alarms.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -217,12 +219,58 @@ static void series_are_bounded(void **state)
     gw_proc_close(&r);
 }
 
+/*
+ * Scenario    a policy watches it, then nobody does
+ * Guarantees  what is unusual raises an alarm, with its time and score; what is usual, and what only teaches, does not
+ */
+static void who_watches_hears_of_it(void **state)
+{
+    static const char *const attributes[] = {"queue"};
+    struct gw_alarms *alarms = gw_alarms_new();
+    struct gw_proc_world world = {.alarms = alarms, .n_workers = 1};
+    struct gw_watch_conf conf = {
+        .detector = "anomaly", .attributes = attributes, .n_attributes = 1, .hold_ns = NS_PER_S, .max_alarms = 10};
+    struct gw_watch *w = gw_watch_new(alarms, &conf);
+    const char *unusual = "{\"timeUnixNano\":\"99000000000\",\"asDouble\":150,\"attributes\":[{\"key\":\"queue\","
+                          "\"value\":{\"stringValue\":\"q\"}}]}";
+    struct gw_alarm *list = NULL;
+    uint64_t version;
+    size_t n;
+
+    (void)state;
+    gw_proc_world = &world;
+    open_it("{warmup: 5}");
+    for (unsigned i = 1; i < 10; i++) {
+        char point[200];
+
+        (void)snprintf(point, sizeof(point),
+                       "{\"timeUnixNano\":\"%u000000000\",\"asDouble\":%u,\"attributes\":[{\"key\":\"queue\","
+                       "\"value\":{\"stringValue\":\"q\"}}]}",
+                       i, 100 + i % 2);
+        gw_proc_send(&r, metric_of("m", "gauge", "", point));
+    }
+    assert_int_equal(gw_watch_version(w), 0);
+    gw_proc_send(&r, metric_of("m", "gauge", "", unusual));
+    assert_int_not_equal(gw_watch_version(w), 0);
+    assert_true(gw_watch_copy(w, &list, &n, &version));
+    assert_int_equal(n, 1);
+    assert_int_equal(list->to_ns, 99 * NS_PER_S);
+    assert_true(list->score > 4);
+    assert_true(list->key == gw_alarm_key_add(gw_alarm_key(attributes, 1), GW_SLICE("q")));
+    assert_int_equal((int)gw_proc_metric(&r, "staunch_anomaly_alarms{component=\"anomaly\"}"), 1);
+    gw_proc_close(&r);
+    gw_proc_world = NULL;
+    free(list);
+    gw_watch_unref(w);
+    gw_alarms_free(alarms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_unusual_gets_a_score), cmocka_unit_test(settings_say_what_is_unusual),
         cmocka_unit_test(seasons_and_trends),           cmocka_unit_test(what_is_not_judged),
-        cmocka_unit_test(series_are_bounded),
+        cmocka_unit_test(series_are_bounded),           cmocka_unit_test(who_watches_hears_of_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

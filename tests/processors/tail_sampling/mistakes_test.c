@@ -314,6 +314,61 @@ static void every_setting_is_in_the_docs(void **state)
     free(page);
 }
 
+static void anomalous_names_a_detector(void **state)
+{
+    struct gw_policies_conf ingest = {.span_ingest = true};
+    struct gw_buf yaml;
+
+    (void)state;
+    REFUSES("  - {name: a, type: anomalous}",
+            "2:5: error: policies::0: must name a processor or connector of type anomaly");
+    REFUSES("  - {name: a, type: anomalous, anomalous: {detecter: x}}",
+            "2:44: error: unknown key \"detecter\" in policies::0::anomalous; did you mean \"detector\"?");
+    REFUSES("  - {name: a, type: anomalous, anomalous: {detector: d, attributes: []}}",
+            "2:69: error: policies::0::anomalous::attributes: without attributes there is no key");
+    says_with(ingest, "  - {name: a, type: anomalous, anomalous: {detector: d}}",
+              "2:5: error: policies::0: sampling_strategy \"span-ingest\" requires all policies to be stateless", true);
+    gw_buf_init(&yaml, 1 << 20);
+    for (unsigned i = 0; i < 9; i++)
+        gw_buf_printf(&yaml, "  - {name: a%u, type: anomalous, anomalous: {detector: d, hold: %us}}\n", i, i + 1);
+    gw_buf_put_u8(&yaml, 0);
+    REFUSES((const char *)yaml.p, "10:44: error: policies::8::anomalous: more than 8 different");
+    gw_buf_reset(&yaml);
+    gw_buf_put_str(&yaml, "  - {name: a, type: anomalous, anomalous: {detector: d}}\n");
+    for (unsigned i = 0; i < 65; i++)
+        gw_buf_printf(&yaml, "  - {name: b%u, type: string_attribute, string_attribute: {key: k, values: [v]}}\n", i);
+    gw_buf_put_u8(&yaml, 0);
+    REFUSES((const char *)yaml.p, "2:3: error: policies: more than 64 conditions on spans beside policies of type "
+                                  "anomalous");
+    gw_buf_clear(&yaml);
+}
+
+static void count_id(void *arg, const char *id, const struct gw_place *place)
+{
+    struct gw_buf *b = arg;
+
+    gw_buf_printf(b, "%s %u:%u\n", id, place->line, place->column);
+}
+
+/* Guarantees: ids of detectors are found wherever a policy may stand, with their places. */
+static void detectors_are_found(void **state)
+{
+    struct rig r = {.c.share = 1};
+    struct gw_buf ids;
+
+    (void)state;
+    gw_buf_init(&ids, 4096);
+    (void)rig_read(&r, "policies:\n  - {name: a, type: anomalous, anomalous: {detector: d}}\n"
+                       "  - {name: b, type: and, and: {and_sub_policy: [{name: c, type: not, not: {not_sub_policy:\n"
+                       "     {name: e, type: anomalous, anomalous: {detector: d/2}}}}]}}\n");
+    gw_policies_watched(&r.c, count_id, &ids);
+    gw_buf_put_u8(&ids, 0);
+    assert_string_equal((const char *)ids.p, "d 2:54\nd/2 4:55\n");
+    gw_buf_clear(&ids);
+    gw_diag_clear(&r.diag);
+    gw_arena_clear(&r.conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +384,8 @@ int main(void)
         cmocka_unit_test(all_mistakes_are_told_at_once),
         cmocka_unit_test(shapes_tell_predicates_apart),
         cmocka_unit_test(every_setting_is_in_the_docs),
+        cmocka_unit_test(anomalous_names_a_detector),
+        cmocka_unit_test(detectors_are_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,6 +176,41 @@ def anomaly():
     shutil.rmtree(d)
 
 
+def anomalous_traces():
+    """Two services; one of them becomes slow, and its traces are kept: those of the slow window, too, and not the others'."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    n = 0
+
+    def spans(name, ms):
+        nonlocal n
+        n += 1
+        q = ExportTraceServiceRequest()
+        r = q.resource_spans.add()
+        r.resource.attributes.add(key="service.name").value.string_value = name
+        end = time.time_ns()
+        # ids whose hash is above a hundredth: the other policy takes none of them
+        r.scope_spans.add().spans.add(name=f"{name}-{ms}ms", trace_id=n.to_bytes(16, "big"), span_id=b"\x02" * 8, start_time_unix_nano=end - ms * 1000000, end_time_unix_nano=end)
+        equal(post("http://127.0.0.1:4318/v1/traces", q.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
+
+    env = {"METRICS": str(d / "metrics.json"), "TRACES": str(d / "traces.json"), "WINDOW": "200ms", "DELAY": "100ms", "DECISION_WAIT": "3s"}
+    with Example("anomalous-traces.yaml", env) as gw:
+        begin = time.time()
+        while time.time() < begin + 4:
+            slow = time.time() > begin + 3.4
+            spans("cart", 60 if slow else 2)
+            spans("front", 2)
+            time.sleep(0.04)
+        wait_for("anomalous-traces.yaml: a score", 10, contains(d / "metrics.json", "anomaly.score"))
+        wait_for("anomalous-traces.yaml: a slow trace", 10, contains(d / "traces.json", "cart-60ms"))
+        gw.stop()
+    kept = (d / "traces.json").read_text()
+    check(kept.count("cart-60ms") >= 8, f"slow traces that were kept: {kept.count('cart-60ms')}")
+    check("slow-now" in kept, "by the policy")
+    check(kept.count("cart-2ms") <= 20, f"traces from before that were kept: {kept.count('cart-2ms')}")
+    check(kept.count("front-2ms") <= 8, f"traces of the other service: {kept.count('front-2ms')}")
+    shutil.rmtree(d)
+
+
 def temporality():
     d = pathlib.Path(tempfile.mkdtemp())
     q = ExportMetricsServiceRequest()
@@ -393,7 +428,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"anomaly.yaml": anomaly, "rollup.yaml": rollup, "rollup-journal.yaml": rollup_journal, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"anomaly.yaml": anomaly, "anomalous-traces.yaml": anomalous_traces, "rollup.yaml": rollup, "rollup-journal.yaml": rollup_journal, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal,
          "tail-sampling-two-pass.yaml": lambda: tail_sampling_journal("tail-sampling-two-pass.yaml"), "group-by-trace.yaml": group_by_trace,
