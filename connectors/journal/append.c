@@ -208,7 +208,7 @@ static int cut(struct local *l, const struct gw_view *v, struct writing *w, stru
 
     if (!partition)
         return -ENOMEM;
-    all = gw_journal_partition(&l->journal->conf, v, l->index + (unsigned)l->n_appends++, partition);
+    all = gw_journal_partition(l->journal, v, l->index + (unsigned)l->n_appends++, partition);
     *ret_places = (struct places){partition, all};
     if (all < 0)
         return cut_apart(w, v, partition, ret);

@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000 };
+enum { MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000, A_WORKER = 4, AT_MOST = 16 /* partitions */ };
 
 /* ---- settings --------------------------------------------------------------------------------------------- */
 
@@ -46,6 +46,11 @@ static const struct gw_field fields[] = {
     GW_STRINGS_FIELD(struct journal_settings, attributes, "attributes",
                      "With partition_by: attributes. Each is looked for in the row, else in its scope, else in its "
                      "resource."),
+    GW_U64_FIELD(
+        struct journal_settings, partitions, "partitions", "0", 0, JOURNAL_PARTITIONS,
+        "How many partitions its rows lie in: a power of two, so many workers can read at the same time. It is "
+        "that of its first start, and cannot be changed while there is data. 0: what it has; a new one gets "
+        "four for each worker, at most 16."),
     GW_ENUM_FIELD(struct journal_settings, start, "start", "earliest", starts,
                   "Where a pipeline begins that has not read this journal before."),
     GW_BLOCK_FIELD(struct journal_settings, retention, "retention", retention_fields, "How long rows stay."),
@@ -69,6 +74,11 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
 {
     const struct journal_settings *s = conf;
     const struct gw_node *n = gw_node_get(node, s->partition_by == BY_ATTRIBUTES ? "partition_by" : "attributes");
+    const struct gw_node *many = gw_node_get(node, "partitions");
+
+    if (s->partitions & (s->partitions - 1))
+        gw_diag_add(diag, GW_DIAG_ERROR, many ? &many->place : NULL,
+                    "partitions must be a power of two: 1, 2, 4, 8, 16, 32 or 64");
 
     if (s->partition_by == BY_ATTRIBUTES && s->attributes.n == 0)
         gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL,
@@ -106,42 +116,87 @@ static int write_key(struct journal *j, uint32_t consumer, struct gw_slice key)
     return 0;
 }
 
-static int compare_key(struct journal *j, struct gw_slice key, struct gw_err *err)
+/* A new one gets some for each worker, so that there can be more of them one day. */
+static unsigned partitions_for(unsigned n_workers)
 {
-    uint8_t before[GW_LOG_MAX_NOTE_BYTES];
+    unsigned n = A_WORKER;
+
+    while (n < A_WORKER * n_workers && n < AT_MOST)
+        n *= 2;
+    return n;
+}
+
+static int parted_otherwise(const struct journal *j, unsigned n_before, struct gw_slice before, struct gw_slice key,
+                            struct gw_err *err)
+{
+    if (!gw_slice_eq(key, before))
+        return gw_fail(err, -EINVAL,
+                       "partition_by: its data was partitioned by %.*s, and the file says %.*s: rows of one key would "
+                       "lie in two partitions. Give the journal another name, or go on as before",
+                       (int)before.n, (const char *)before.p, (int)key.n, (const char *)key.p);
+    return gw_fail(err, -EINVAL,
+                   "partitions: its data lies in %u, and the file says %u: rows of one key would lie in two. Give the "
+                   "journal another name, or go on as before",
+                   n_before, (unsigned)j->conf.partitions);
+}
+
+/* What there is goes by `text`, or nothing goes by anything yet. Sets n_partitions. */
+static int compare_key(struct journal *j, uint32_t consumer, struct gw_slice text, struct gw_slice key,
+                       struct gw_err *err)
+{
+    struct gw_slice before;
+    unsigned n_before = gw_journal_parted_read(text, &before);
     struct gw_log_stats stats;
-    size_t n = sizeof(before);
+    struct gw_buf now;
+    int rc = 0;
+
+    gw_log_stats(j->log, &stats);
+    j->n_partitions = j->conf.partitions ? (unsigned)j->conf.partitions
+                      : text.n           ? n_before
+                                         : partitions_for(j->ctx.n_workers);
+    if (text.n && j->n_partitions == n_before && gw_slice_eq(key, before))
+        return 0;
+    if (text.n && stats.end_row > stats.first_row)
+        return parted_otherwise(j, n_before, before, key, err);
+    gw_buf_init(&now, GW_LOG_MAX_NOTE_BYTES);
+    gw_journal_parted_text(j->n_partitions, key, &now);
+    if (now.failed)
+        rc = gw_fail(err, -E2BIG, "attributes: more than 4096 bytes");
+    else if (write_key(j, consumer, gw_buf_slice(&now)) < 0)
+        rc = gw_fail(err, -ENOMEM, "out of memory");
+    gw_buf_clear(&now);
+    return rc;
+}
+
+static int check_key(struct journal *j, struct gw_err *err)
+{
+    uint8_t text[GW_LOG_MAX_NOTE_BYTES];
+    size_t n = sizeof(text);
+    struct gw_buf key;
     uint32_t consumer;
     uint64_t at;
     int rc = gw_log_consumer_open(j->log, key_name, GW_LOG_FROM_FIRST, &consumer);
 
     if (rc == 0)
-        rc = gw_log_position(j->log, consumer, 0, &at, before, &n);
+        rc = gw_log_position(j->log, consumer, 0, &at, text, &n);
     if (rc < 0)
         return gw_fail(err, rc, "its partitions' key cannot be read: %s", strerror(-rc));
-    if (gw_slice_eq(key, gw_slice_of(before, n)))
-        return 0;
-    gw_log_stats(j->log, &stats);
-    if (n && stats.end_row > stats.first_row)
-        return gw_fail(err, -EINVAL,
-                       "partition_by: its data was partitioned by %.*s, and the file says %.*s: rows of one key would "
-                       "lie in two partitions. Give the journal another name, or go on as before",
-                       (int)n, (const char *)before, (int)key.n, (const char *)key.p);
-    return write_key(j, consumer, key) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
-}
-
-static int check_key(struct journal *j, struct gw_err *err)
-{
-    struct gw_buf key;
-    int rc;
-
     gw_buf_init(&key, GW_LOG_MAX_NOTE_BYTES);
     gw_journal_key_text(&j->conf, &key);
-    rc = key.failed ? gw_fail(err, -E2BIG, "attributes: more than 4096 bytes") : 0;
-    if (rc == 0)
-        rc = compare_key(j, gw_buf_slice(&key), err);
+    rc = key.failed ? gw_fail(err, -E2BIG, "attributes: more than 4096 bytes")
+                    : compare_key(j, consumer, gw_slice_of(text, n), gw_buf_slice(&key), err);
     gw_buf_clear(&key);
     return rc;
+}
+
+/*
+ * Who owns which: what a key's hash is modulo 64 has an owner, too, whether there is such a partition or not: the one
+ * of the partition that its rows lie in. So a pipeline behind can ask for keys without knowing how many there are.
+ */
+static void deal_out(struct journal *j)
+{
+    for (unsigned p = 0; p < JOURNAL_PARTITIONS; p++)
+        j->locals[p % j->n_partitions % j->ctx.n_workers].owned |= UINT64_C(1) << p;
 }
 
 /* ---- the one instance ------------------------------------------------------------------------------------- */
@@ -188,8 +243,6 @@ static int make_locals(struct journal *j)
 
         l->journal = j;
         l->index = i;
-        for (unsigned p = i; p < JOURNAL_PARTITIONS; p += j->ctx.n_workers)
-            l->owned |= UINT64_C(1) << p;
         l->last_live = &l->live;
         gw_buf_init(&l->bitmap, MAX_BITMAP_BYTES);
     }
@@ -219,9 +272,11 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     rc = open_log(j, err);
     if (rc == 0)
         rc = check_key(j, err);
-    if (rc == 0)
-        gw_journal_metrics_make(j);
-    return rc;
+    if (rc < 0)
+        return rc;
+    deal_out(j);
+    gw_journal_metrics_make(j);
+    return 0;
 }
 
 static void drop_committed(struct local *l)

@@ -10,7 +10,7 @@
  *   block   what one commit appended: the frames and their bytes. It goes to every worker when it is committed, so that
  *           who reads at the end of the log never reads the disk
  *   head    a worker's newest blocks, without a gap between them
- *   lane    one consumer (a pipeline) on one worker, for the partitions that the worker owns: partition % n_workers
+ *   lane    one consumer (a pipeline) on one worker, for the partitions that the worker owns (journal.c)
  *   part    a partition in a lane: frames in order, and the requests that were made of them
  *
  *   fetch   what a lane has the log's reader thread read
@@ -33,8 +33,8 @@
 #include "pipeline/ports.h"
 
 enum {
-    JOURNAL_PARTITIONS = GW_LOG_PARTITIONS,
-    JOURNAL_REQUEST_BYTES = 1 << 20, /* frames of one partition that become one request */
+    JOURNAL_PARTITIONS = GW_LOG_PARTITIONS, /* at most */
+    JOURNAL_REQUEST_BYTES = 1 << 20,        /* frames of one partition that become one request */
 };
 
 enum journal_key { BY_NONE, BY_TRACE_ID, BY_SERVICE, BY_TENANT, BY_ATTRIBUTES };
@@ -48,7 +48,8 @@ struct journal_settings {
     const char *storage;
     int partition_by; /* enum journal_key */
     struct gw_list attributes;
-    int start; /* enum gw_log_start */
+    int start;           /* enum gw_log_start */
+    uint64_t partitions; /* 0: as many as it has, or as suit the workers */
     struct journal_retention retention;
     uint64_t in_flight_bytes, head_bytes, live_bytes;
     bool in_order;
@@ -240,6 +241,7 @@ struct journal {
     struct gw_log *log;
     struct gw_tasks *reader; /* of the log's reader thread */
     bool sync;
+    unsigned n_partitions; /* that rows lie in: a power of two */
     struct gw_credit *memory;
     struct local *locals;
     _Atomic uint64_t pending_bytes; /* of commits not done */
@@ -256,10 +258,14 @@ struct journal {
 /* key.c */
 /** What the partitions go by, as text: kept with the data. Appended. */
 void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out);
-/** Of rows with that id, with partition_by: trace_id. */
+/** The text that is kept: how many there are, and what they go by. Appended. */
+void gw_journal_parted_text(unsigned n_partitions, struct gw_slice key, struct gw_buf *out);
+/** Of such a text. *ret_key: the rest of it. */
+unsigned gw_journal_parted_read(struct gw_slice text, struct gw_slice *ret_key);
+/** Of rows with that id, with partition_by: trace_id: who owns this one, has their partition. */
 uint8_t gw_journal_partition_of_trace(const uint8_t trace_id[16]);
 /** The partition of each kept row. ret: batch->n_rows bytes. Returns the one that all have, or -1. */
-int gw_journal_partition(const struct journal_settings *s, const struct gw_view *v, unsigned spread, uint8_t *ret);
+int gw_journal_partition(const struct journal *j, const struct gw_view *v, unsigned spread, uint8_t *ret);
 
 /* append.c */
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which partition a row belongs to: by its key (pipeline/parting.h). */
+/* Which partition a row belongs to: by its key (pipeline/parting.h), modulo how many there are. */
 #include <stdlib.h>
 
 #include "connectors/journal/journal.h"
@@ -12,6 +12,30 @@ void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out)
     gw_buf_put_str(out, words[s->partition_by]);
     for (size_t i = 0; s->partition_by == BY_ATTRIBUTES && i < s->attributes.n; i++)
         gw_buf_printf(out, "%s%s", i ? ", " : " ", ((const char *const *)s->attributes.items)[i]);
+}
+
+/* Without a number there are as many as the log can have: so it was before they could be fewer. */
+static const char of_them[] = " partitions by ";
+
+void gw_journal_parted_text(unsigned n_partitions, struct gw_slice key, struct gw_buf *out)
+{
+    if (n_partitions != JOURNAL_PARTITIONS)
+        gw_buf_printf(out, "%u%s", n_partitions, of_them);
+    gw_buf_put(out, key.p, key.n);
+}
+
+unsigned gw_journal_parted_read(struct gw_slice text, struct gw_slice *ret_key)
+{
+    size_t at = 0, n_of_them = sizeof(of_them) - 1;
+    unsigned n = 0;
+
+    *ret_key = text;
+    while (at < text.n && at < 2 && text.p[at] >= '0' && text.p[at] <= '9')
+        n = 10 * n + (unsigned)(text.p[at++] - '0');
+    if (at == 0 || text.n - at < n_of_them || memcmp(text.p + at, of_them, n_of_them) != 0)
+        return JOURNAL_PARTITIONS;
+    *ret_key = gw_slice_of(text.p + at + n_of_them, text.n - at - n_of_them);
+    return n;
 }
 
 static uint8_t service_of(const struct gw_view *v, uint32_t resource)
@@ -54,41 +78,43 @@ static bool has_trace(const struct gw_batch *b, uint32_t row)
 }
 
 /* Rows of one resource stand together: what its service is, is asked once. */
-static int by_row(const struct journal_settings *s, const struct gw_view *v, uint8_t *ret)
+static int by_row(const struct journal *j, const struct gw_view *v, uint8_t *ret)
 {
+    const struct journal_settings *s = &j->conf;
     const struct gw_batch *b = v->batch;
     uint32_t last = UINT32_MAX, resource;
-    uint8_t service = 0;
+    uint8_t service = 0, p;
     int all = -2;
 
     for (uint32_t r = gw_view_next(v, 0); r < b->n_rows; r = gw_view_next(v, r + 1)) {
         if (s->partition_by == BY_ATTRIBUTES) {
-            ret[r] = attributes_of(v, &s->attributes, r);
+            p = attributes_of(v, &s->attributes, r);
         } else if (s->partition_by == BY_TRACE_ID && has_trace(b, r)) {
-            ret[r] = gw_partition_of(gw_slice_of(b->trace_id[r], 16));
+            p = gw_journal_partition_of_trace(b->trace_id[r]);
         } else {
             resource = gw_batch_resource_of(b, r);
             if (resource != last)
                 service = service_of(v, resource);
             last = resource;
-            ret[r] = service;
+            p = service;
         }
+        ret[r] = p & (uint8_t)(j->n_partitions - 1);
         all = all == -2 || all == ret[r] ? ret[r] : -1;
     }
     return all;
 }
 
-int gw_journal_partition(const struct journal_settings *s, const struct gw_view *v, unsigned spread, uint8_t *ret)
+int gw_journal_partition(const struct journal *j, const struct gw_view *v, unsigned spread, uint8_t *ret)
 {
-    switch ((enum journal_key)s->partition_by) {
+    switch ((enum journal_key)j->conf.partition_by) {
     case BY_NONE:
-        return (int)(spread % JOURNAL_PARTITIONS);
+        return (int)(spread % j->n_partitions);
     case BY_TENANT:
-        return gw_partition_of(v->meta ? v->meta->tenant : GW_SLICE(""));
+        return (int)(gw_partition_of(v->meta ? v->meta->tenant : GW_SLICE("")) & (j->n_partitions - 1));
     case BY_TRACE_ID:
     case BY_SERVICE:
     case BY_ATTRIBUTES:
         break;
     }
-    return by_row(s, v, ret);
+    return by_row(j, v, ret);
 }

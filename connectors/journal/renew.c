@@ -21,6 +21,8 @@ static const char *fixed(const struct journal_settings *a, const struct journal_
         return "partition_by";
     if (!same_names(&a->attributes, &b->attributes))
         return "attributes";
+    if (a->partitions != b->partitions)
+        return "partitions";
     return a->start != b->start ? "start" : NULL;
 }
 

@@ -487,7 +487,7 @@ static void a_trace_lies_in_one_partition(void **state)
 
     (void)state;
     gw_test_logs_begin(1);
-    gw_test_logs_engine(&t, keyed("partition_by: trace_id"), 1);
+    gw_test_logs_engine(&t, keyed("partitions: 64, partition_by: trace_id"), 1);
     turn(&t, 2);
     gw_log_stats(gw_test_log("journal/j"), &before);
     gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, 100, 300, 1);
@@ -527,12 +527,12 @@ static uint16_t where(const struct lying *rows, uint64_t name)
  */
 static void the_key_decides_where_rows_lie(void **state)
 {
-    static const char *const keys[] = {"partition_by: service",
-                                       "partition_by: trace_id",
-                                       "partition_by: tenant",
-                                       "partition_by: attributes, attributes: [user]",
-                                       "partition_by: attributes, attributes: [service.name, user]",
-                                       "partition_by: none"};
+    static const char *const keys[] = {"partitions: 64, partition_by: service",
+                                       "partitions: 64, partition_by: trace_id",
+                                       "partitions: 64, partition_by: tenant",
+                                       "partitions: 64, partition_by: attributes, attributes: [user]",
+                                       "partitions: 64, partition_by: attributes, attributes: [service.name, user]",
+                                       "partitions: 64, partition_by: none"};
     struct gw_test_engine t;
     struct lying rows[16];
 
@@ -594,6 +594,83 @@ static void the_key_of_data_is_not_changed(void **state)
     gw_buf_clear(&yaml);
     gw_test_logs_engine(&t, keyed("partition_by: trace_id"), 1);
     end(&t);
+}
+
+static bool refuses(const char *settings, unsigned n_workers, const char *because)
+{
+    struct gw_test_engine t;
+    struct gw_err err = {""};
+    struct gw_buf yaml;
+    int rc;
+
+    gw_buf_init(&yaml, 65536);
+    gw_buf_printf(&yaml, "extensions: { file_storage: { directory: %s } }\n%s", gw_test_logs_dir(), keyed(settings));
+    gw_buf_put_u8(&yaml, 0);
+    rc = gw_test_engine_try(&t, (const char *)yaml.p, n_workers, false, &err);
+    gw_buf_clear(&yaml);
+    return rc == -EINVAL && strstr(err.text, because);
+}
+
+/*
+ * Scenario    a journal is given 8 partitions, and gets rows; then it is opened with 16, with 8, without a number and
+ *             more workers; one that has no rows yet, with another number
+ * Guarantees  rows lie where the hash says, modulo 8; 16 are refused with a sentence that names both; it goes on with 8
+ *             in either other case; without rows it takes the new number
+ */
+static void a_journal_keeps_its_number_of_partitions(void **state)
+{
+    struct gw_test_engine t;
+    struct lying rows[64];
+    unsigned n;
+
+    (void)state;
+    gw_test_logs_begin(1);
+    gw_test_logs_engine(&t, keyed("partition_by: trace_id, partitions: 2"), 1);
+    turn(&t, 2);
+    (void)gw_test_engine_close(&t);
+    for (unsigned k = 0; k < 3; k++) {
+        gw_test_logs_engine(&t, keyed(k < 2 ? "partition_by: trace_id, partitions: 8" : "partition_by: trace_id"),
+                            k < 2 ? 1 : 3);
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, 100, 20, 1);
+        turn(&t, 6);
+        n = read_all(GW_TRACES, rows, 64);
+        assert_int_equal(n, 20 * (k + 1));
+        for (unsigned i = 0; i < n; i++) {
+            uint64_t id[2] = {rows[i].name + 1, ~rows[i].name};
+
+            assert_int_equal(rows[i].partition, hashed(id, 16) % 8);
+        }
+        (void)gw_test_engine_close(&t);
+        assert_true(refuses("partition_by: trace_id, partitions: 16", 1, "its data lies in 8, and the file says 16"));
+        assert_true(refuses("partition_by: service", 1, "was partitioned by trace_id, and the file says service"));
+    }
+    gw_test_logs_engine(&t, keyed("partition_by: trace_id"), 1);
+    end(&t);
+}
+
+/*
+ * Scenario    journals that say no number, with so many workers
+ * Guarantees  four partitions a worker, a power of two, at most 16
+ */
+static void a_new_journal_has_partitions_for_its_workers(void **state)
+{
+    static const unsigned for_workers[][2] = {{1, 4}, {2, 8}, {3, 16}, {6, 16}};
+    struct gw_test_engine t;
+    struct lying rows[512];
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t used = 0;
+
+        gw_test_logs_begin(1);
+        gw_test_logs_engine(&t, keyed("partition_by: trace_id"), for_workers[i][0]);
+        gw_test_engine_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES, 100, 300, 1);
+        turn(&t, 6);
+        for (unsigned n = read_all(GW_TRACES, rows, 512); n > 0; n--)
+            used |= UINT64_C(1) << rows[n - 1].partition;
+        assert_true(used == (UINT64_C(1) << for_workers[i][1]) - 1);
+        end(&t);
+    }
 }
 
 /* ---- pipelines behind ------------------------------------------------------------------------------------- */
@@ -944,6 +1021,8 @@ static void mistakes_are_refused(void **state)
         {"partition_by: trace", "Allowed: none, trace_id, service"},
         {"in_flight_bytes: 10", "in_flight_bytes"},
         {"start: now", "start"},
+        {"partitions: 12", "partitions must be a power of two"},
+        {"partitions: 128", "partitions"},
         {"storage: file_storage/b", "file_storage/b"},
     };
     struct gw_test_engine t;
@@ -985,6 +1064,8 @@ int main(void)
         cmocka_unit_test(a_trace_lies_in_one_partition),
         cmocka_unit_test(the_key_decides_where_rows_lie),
         cmocka_unit_test(the_key_of_data_is_not_changed),
+        cmocka_unit_test(a_journal_keeps_its_number_of_partitions),
+        cmocka_unit_test(a_new_journal_has_partitions_for_its_workers),
         cmocka_unit_test(a_slow_pipeline_does_not_hold_up_another),
         cmocka_unit_test(a_disk_that_hangs_stalls_no_worker),
         cmocka_unit_test(a_reload_does_not_wait_for_a_read),

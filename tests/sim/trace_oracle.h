@@ -30,7 +30,7 @@ enum { N_TRACES = 40, MAX_SPANS = 1500, MAX_LIVES = 16, MAX_REQUEST = 400, MAX_F
 /* What a seed is like, whatever is asked of the processor. */
 struct shape {
     bool fsync, steps_back, other_workers, links, pads, giants, idless;
-    unsigned n_workers, fail, full, delay_ms;
+    unsigned n_workers, n_partitions, fail, full, delay_ms;
 };
 
 struct frame {
@@ -61,7 +61,10 @@ static inline uint64_t any(struct world *w, uint64_t n)
 
 static inline struct shape draw_shape(struct world *w)
 {
-    return (struct shape){.fsync = any(w, 2),
+    unsigned n_partitions = 1u << w->seed % 7; /* also fewer than workers */
+
+    return (struct shape){.n_partitions = n_partitions,
+                          .fsync = any(w, 2),
                           .idless = any(w, 2),
                           .n_workers = 1 + (unsigned)any(w, 3),
                           .fail = any(w, 2) ? 0 : 60,
@@ -121,11 +124,11 @@ static const char *yaml(const struct world *w)
                    "processors: { %s: { %s } }\n"
                    "exporters: { scripted: { sending_queue: { storage: file_storage, queue_size: 100000,\n"
                    "  num_consumers: 1 }, timeout: 1h } }\n"
-                   "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"
+                   "connectors: { journal/j: { storage: file_storage, partition_by: trace_id, partitions: %u } }\n"
                    "service:\n  extensions: [file_storage]\n  pipelines:\n"
                    "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n"
                    "    traces/a: { receivers: [journal/j], processors: [%s], exporters: [scripted] }\n",
-                   w->processor, w->settings, w->processor);
+                   w->processor, w->settings, w->is.n_partitions, w->processor);
     return text;
 }
 
@@ -376,10 +379,11 @@ static void say(const struct world *w)
     const struct shape *s = &w->is;
 
     fprintf(stderr,
-            "fsync %d back %d others %d links %d pads %d giants %d idless %d workers %u fail %u full %u delay %u, "
+            "fsync %d back %d others %d links %d pads %d giants %d idless %d workers %u partitions %u fail %u full %u "
+            "delay %u, "
             "%s: %s\n",
-            s->fsync, s->steps_back, s->other_workers, s->links, s->pads, s->giants, s->idless, s->n_workers, s->fail,
-            s->full, s->delay_ms, w->processor, w->settings);
+            s->fsync, s->steps_back, s->other_workers, s->links, s->pads, s->giants, s->idless, s->n_workers,
+            s->n_partitions, s->fail, s->full, s->delay_ms, w->processor, w->settings);
 }
 
 /* draw: w->is, processor and settings. Returns how many spans are not there as often as they must. */

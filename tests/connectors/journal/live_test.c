@@ -247,7 +247,7 @@ static void open_before(enum gw_signal s, const char *queue)
         "receivers: { scripted: }\n"
         "exporters: { scripted: { retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false },\n"
         "    sending_queue: { %s } } }\n"
-        "connectors: { journal/j: { storage: file_storage, partition_by: trace_id } }\n"
+        "connectors: { journal/j: { storage: file_storage, partition_by: trace_id, partitions: 64 } }\n"
         "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
         "    %s/in: { receivers: [scripted], exporters: [journal/j] }\n"
         "    %s/out: { receivers: [journal/j], exporters: [scripted] }\n",
