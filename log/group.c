@@ -11,9 +11,9 @@
 #include "log/crc32c.h"
 #include "log/impl.h"
 
-enum { IOV_A_CALL = 1024 };
+enum { IOV_A_CALL = 1024, FILL_SHARE = 256 /* of a segment */, FILL_BYTES = 256 << 10, ZEROS = 16 << 10, PAGE = 4096 };
 
-static const uint8_t zeros[8];
+static const uint8_t zeros[ZEROS];
 
 static int reserve_bytes(struct gw_lf_out *o, size_t more)
 {
@@ -48,7 +48,7 @@ int gw_lf_out_reserve(struct gw_lf *l, size_t head_bytes, size_t n_iov)
     struct iovec *iov;
     int rc = reserve_bytes(o, head_bytes + GW_LF_COMMIT);
 
-    n_iov += 1 + o->n_iov;
+    n_iov += 1 + FILL_BYTES / ZEROS + 1 + o->n_iov;
     if (rc < 0 || n_iov <= o->cap_iov)
         return rc;
     while (cap < n_iov)
@@ -177,6 +177,29 @@ static void end(struct gw_lf *l, struct gw_log_producer producer)
     gw_lf_group_record(l, GW_LF_END, 0, gw_slice_of(body, sizeof(body)));
 }
 
+/*
+ * Behind the first group in a part of a new file go zeros up to the end of the part: then the kernel makes one piece of
+ * memory for all of it, and what comes next is copied to where memory is. Bytes behind the end say nothing, and a group
+ * that is synced at once would have them written to the disk each time.
+ */
+static void fill(struct gw_lf *l)
+{
+    struct gw_lf_out *o = &l->out;
+    struct gw_lf_tail *t = &l->tail;
+    uint64_t part = gw_lf_segment_bytes(l) / FILL_SHARE, end = t->at + o->bytes, to;
+
+    part = part < FILL_BYTES ? part : FILL_BYTES;
+    part -= part > PAGE ? part % PAGE : 0;
+    to = part ? (end + part - 1) / part * part : 0;
+    if (end <= t->filled || to > t->room || !t->is_allocated || l->wants_sync)
+        return;
+    t->filled = to;
+    for (size_t n; end < to; end += n) {
+        n = to - end < ZEROS ? to - end : ZEROS;
+        o->iov[o->n_iov++] = (struct iovec){(void *)(uintptr_t)zeros, n};
+    }
+}
+
 static void skip(struct iovec **iov, size_t *n_iov, size_t n)
 {
     while (*n_iov > 0 && n >= (*iov)->iov_len) {
@@ -227,6 +250,7 @@ int gw_lf_group_write(struct gw_lf *l, struct gw_log_producer producer)
     int rc;
 
     end(l, producer);
+    fill(l);
     rc = gw_lf_write_all(l, t->file, l->out.iov, l->out.n_iov, t->at);
     if (rc < 0) {
         take_back(l, rc);

@@ -78,9 +78,11 @@ struct gw_lf_tail {
     struct gw_file *file;
     uint64_t number;
     uint32_t salt, chain;
-    uint64_t at;   /* where the next group goes */
-    uint64_t data; /* behind the snapshot */
-    uint64_t room; /* what is preallocated, or its nominal size */
+    uint64_t at;     /* where the next group goes */
+    uint64_t data;   /* behind the snapshot */
+    uint64_t room;   /* what is preallocated, or its nominal size */
+    uint64_t filled; /* so far the kernel has memory for the file (group.c) */
+    bool is_allocated;
     uint64_t synced, synced_seq, synced_row;
     uint64_t newest_ns; /* of its frames */
     bool from_reserve;  /* for settlements alone */

@@ -151,6 +151,7 @@ static int allocate(struct gw_lf *l, uint64_t bytes)
     int rc = l->env->ops->file_allocate(l->tail.file, 0, bytes);
 
     l->tail.room = bytes;
+    l->tail.is_allocated = rc == 0;
     return rc == -EOPNOTSUPP || rc == -ENOSYS ? 0 : rc;
 }
 
