@@ -115,6 +115,27 @@ static int make_lists(struct gw_envelopes *e)
     return 0;
 }
 
+/* Over the children that stand here one behind the other, of which nothing but tag and length is looked at. */
+static void pass_children(struct gw_wire_walk *w)
+{
+    const uint8_t *p = w->p;
+
+    while (w->end - p >= 3 && p[0] == GW_TAG(CHILDREN, GW_LEN)) {
+        size_t n = p[1], head = 2;
+
+        if (n >= 0x80) {
+            if (p[2] >= 0x80)
+                break;
+            n = (n & 0x7f) | (size_t)p[2] << 7;
+            head = 3;
+        }
+        if (n > (size_t)(w->end - p) - head)
+            break;
+        p += head + n;
+    }
+    w->p = p;
+}
+
 /* All fields of a message but its children, into e->text. */
 static int read_text(struct gw_envelopes *e, struct gw_slice message)
 {
@@ -122,7 +143,7 @@ static int read_text(struct gw_envelopes *e, struct gw_slice message)
     struct gw_wire_field f;
 
     gw_buf_reset(&e->text);
-    while (gw_wire_next(&w, &f) > 0) {
+    for (pass_children(&w); gw_wire_next(&w, &f) > 0; pass_children(&w)) {
         size_t n = (size_t)(w.p - f.at), cap;
 
         if (f.number == CHILDREN)

@@ -427,21 +427,24 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
     return k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
 }
 
+enum { AHEAD = 4 };
+
+/* What became of it is asked for soon. */
 static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
 {
-    enum { AHEAD = 4 };
-
-    if (groups->n - i <= AHEAD)
+    if (i >= groups->n)
         return;
-    gw_ids_prefetch(s->kept, groups->list[i + AHEAD].id);
-    gw_ids_prefetch(s->gone, groups->list[i + AHEAD].id);
+    gw_ids_prefetch(s->kept, groups->list[i].id);
+    gw_ids_prefetch(s->gone, groups->list[i].id);
 }
 
 static void take_all(struct taking *k, const struct gw_trace_groups *groups)
 {
     gw_traces_begin(k->s->store, k->v->batch);
-    for (uint32_t i = 0; i < groups->n; i++) {
+    for (uint32_t i = 0; i < AHEAD; i++)
         ask_ahead(k->s, groups, i);
+    for (uint32_t i = 0; i < groups->n; i++) {
+        ask_ahead(k->s, groups, i + AHEAD);
         gw_traces_ahead(k->s->store, groups->list[i].rows[0]);
         take(k, &groups->list[i]);
     }
