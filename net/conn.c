@@ -249,7 +249,7 @@ static void discard(struct gw_hs_conn *c)
 static bool read_plain(struct gw_hs_conn *c)
 {
     uint8_t *p = c->server->scratch;
-    ssize_t n = read(c->fd, p, GW_SCRATCH_BYTES);
+    ssize_t n = recv(c->fd, p, GW_SCRATCH_BYTES, 0);
 
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
@@ -483,7 +483,7 @@ void gw_conn_writev(struct gw_hs_conn *c, const struct gw_slice *pieces, unsigne
     }
     for (unsigned i = 0; i < msg.msg_iovlen; i++)
         iov[i] = (struct iovec){(void *)(uintptr_t)pieces[i].p, pieces[i].n};
-    sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    sent = n == 1 ? send(c->fd, pieces->p, total, MSG_NOSIGNAL) : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) {
         gw_conn_close(c);
         return;
