@@ -77,11 +77,10 @@ static uint64_t fired_ns(const struct gw_ru_fire *f, const struct gw_ru_series *
  * A pane goes into every window that it is part of and that is due and was not before, or is told early. Panes are
  * merged from the oldest on, so that a sum does not depend on the order in which they were made.
  */
-static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, size_t first)
+static void spread_in(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, unsigned window, size_t first)
 {
-    unsigned window = gw_ru_window_of(p->id);
     const struct gw_ru_window *w = &f->all->windows[window];
-    uint64_t at = gw_ru_number_of(p->id) * w->pane_ns, first_end = gw_ru_first_end(w, at);
+    uint64_t at = gw_ru_time_of(f->all, p), first_end = gw_ru_first_end(w, at);
 
     for (uint64_t end = first_end + gw_ru_skip_of(p->id) * w->slide_ns;
          end <= gw_ru_last_end(w, at) && !f->results.failed; end += w->slide_ns) {
@@ -95,6 +94,15 @@ static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pa
         else if (f->all->conf->emit.mode == GW_RU_FINAL)
             break; /* nor are those behind it */
     }
+}
+
+/* And into those of the windows that it will become part of. */
+static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, size_t first)
+{
+    unsigned window = gw_ru_window_of(p->id) + 1;
+
+    for (; window && !f->results.failed; window = f->all->windows[window - 1].feeds)
+        spread_in(f, x, p, window - 1, first);
 }
 
 /* By window; of one window by number, and pieces of sessions by their beginning. */
@@ -302,7 +310,7 @@ static bool is_over(const struct gw_ru_fire *f, struct gw_ru_pane *p)
 
     if (w->type == GW_RU_SESSION)
         return gw_ru_tail(f->all, p)->flags & GW_RU_ENDED;
-    return is_due(f, w, gw_ru_last_end(w, gw_ru_number_of(p->id) * w->pane_ns));
+    return gw_ru_pane_is_over(f->all, p, gw_ru_window_of(p->id), f->mark_ns);
 }
 
 static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
@@ -312,7 +320,7 @@ static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
     while (*link) {
         uint32_t item = *link;
 
-        if (!is_over(f, gw_ru_pane_at(f->s, item))) {
+        if (!is_over(f, gw_ru_pane_at(f->s, item)) || gw_ru_pane_goes_up(f->all, f->s, x, item, f->mark_ns)) {
             link = gw_slabs_link(&f->s->panes, item);
             continue;
         }

@@ -72,6 +72,8 @@ static uint64_t settings_of(const struct gw_ru_shared *all)
     for (unsigned i = 0; i < all->n_windows; i++)
         gw_buf_printf(&b, "window %d %llu %llu;", all->windows[i].type, (unsigned long long)all->windows[i].size_ns,
                       (unsigned long long)all->windows[i].slide_ns);
+    for (unsigned i = 0; i < all->n_windows && all->has_cascade; i++)
+        gw_buf_printf(&b, "feeds %u;", all->windows[i].feeds);
     for (unsigned i = 0; i < all->n_specs; i++)
         gw_buf_printf(&b, "%s %u;", all->names[i], all->specs[i].size);
     gw_buf_printf(&b, "of %s;", all->conf->item);
@@ -307,6 +309,9 @@ static void fired(struct gw_ru_shared *all)
             k->fired_ns[i] = all->fire_ns;
             k->has_fired = true;
         }
+    for (unsigned i = 0; i < GW_PARTITIONS; i++)
+        if ((k->partitions >> i & 1) && all->fire_ns > k->raised_ns[i])
+            k->raised_ns[i] = all->fire_ns;
 }
 
 static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
@@ -378,6 +383,8 @@ static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
         gw_buf_put_u8(out, 'W');
         put64(out, k->partitions);
     }
+    if (all->has_cascade)
+        put_times(k, 'P', k->raised_ns, out);
     gw_ru_record_panes(all, whole, out);
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         k->covered_ns[i] = k->now_ns > k->covered_ns[i] ? k->now_ns : k->covered_ns[i];

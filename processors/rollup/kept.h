@@ -18,6 +18,7 @@
  *   'W'  partitions u64: what was said of them before does not count any more
  *   'S'  bytes u32 of what follows │ partition u8 │ length u32, key │ panes: id u64, state (gw_agg_save) │ maybe
  *        GW_RU_STREAMS u64, streams (counters.c)
+ *   'P'  partitions u64, time u64: panes of before whose windows had ended by then went up (cascade.c)
  *   'B'  partitions u64, time u64: counters that began before are not counted from their start
  *   'M'  partitions u64, time u64: windows that had ended by then were told
  *   'T'  partitions u64, time u64: rows that came before that step are in the panes
@@ -49,15 +50,16 @@ struct gw_ru_kept {
     /* By partition: after a start they may be at different places, and a partition's rows come again, some of which are
      * in its panes already. */
     uint64_t covered_ns[GW_PARTITIONS];
-    uint64_t fired_ns[GW_PARTITIONS]; /* told until then, by partition */
-    uint64_t begin_ns[GW_PARTITIONS]; /* step of its first counter, or the last one that became an overflow */
-    bool has_fired;                   /* since the last save */
-    bool failed;                      /* something could not be told: nothing may be committed any more */
-    struct gw_watermark mark;         /* by event time; its clock is the journal's */
-    bool has_watched;                 /* since the last checkpoint */
-    uint64_t n_foreign;               /* entries of other settings */
-    struct gw_buf bodies, lengths;    /* results that wait for room behind: as in fire.c */
-    size_t body_at, length_at;        /* of the next one */
+    uint64_t fired_ns[GW_PARTITIONS];  /* told until then, by partition */
+    uint64_t raised_ns[GW_PARTITIONS]; /* panes that were over then have gone up, here */
+    uint64_t begin_ns[GW_PARTITIONS];  /* step of its first counter, or the last one that became an overflow */
+    bool has_fired;                    /* since the last save */
+    bool failed;                       /* something could not be told: nothing may be committed any more */
+    struct gw_watermark mark;          /* by event time; its clock is the journal's */
+    bool has_watched;                  /* since the last checkpoint */
+    uint64_t n_foreign;                /* entries of other settings */
+    struct gw_buf bodies, lengths;     /* results that wait for room behind: as in fire.c */
+    size_t body_at, length_at;         /* of the next one */
 };
 
 extern const struct gw_keep_ops gw_ru_keep;

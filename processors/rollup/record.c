@@ -184,7 +184,7 @@ static void forget(struct gw_ru_shared *all, uint64_t partitions)
     }
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         if (partitions >> i & 1)
-            all->kept->fired_ns[i] = all->kept->covered_ns[i] = all->kept->begin_ns[i] = 0;
+            all->kept->fired_ns[i] = all->kept->covered_ns[i] = all->kept->begin_ns[i] = all->kept->raised_ns[i] = 0;
 }
 
 static void set_mark(struct gw_ru_shared *all, uint64_t top_ns, uint64_t seen_ns, uint64_t mark_ns)
@@ -208,7 +208,7 @@ static int read_entry(struct gw_ru_shared *all, uint8_t kind, struct gw_slice *r
         forget(all, a);
         return 0;
     }
-    if (!get(rest, &b, sizeof(b)) || (kind != 'M' && kind != 'T' && kind != 'B' && kind != 'E'))
+    if (!get(rest, &b, sizeof(b)) || (kind != 'M' && kind != 'T' && kind != 'B' && kind != 'P' && kind != 'E'))
         return -EBADMSG;
     if (kind == 'E') {
         if (!get(rest, &mark, sizeof(mark)))
@@ -216,7 +216,12 @@ static int read_entry(struct gw_ru_shared *all, uint8_t kind, struct gw_slice *r
         set_mark(all, a, b, mark);
         return 0;
     }
-    of = kind == 'M' ? all->kept->fired_ns : kind == 'B' ? all->kept->begin_ns : all->kept->covered_ns;
+    if (kind == 'P')
+        gw_ru_cascade_raise(all, a, b);
+    of = kind == 'M'   ? all->kept->fired_ns
+         : kind == 'B' ? all->kept->begin_ns
+         : kind == 'P' ? all->kept->raised_ns
+                       : all->kept->covered_ns;
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         if ((a >> i & 1) && b > of[i])
             of[i] = b;

@@ -12,6 +12,9 @@
  * A pane is as wide as the greatest common divisor of a window's size and slide: a hopping window is put together from
  * panes when it ends, so that a row is added once however much its windows overlap.
  *
+ * A cascade (10 s, 1 m, 1 h): a row goes into a pane of the smallest window that takes it, and a pane that ends becomes
+ * part of the next larger window's. What ends meanwhile is put together from the panes of all (docs/decisions/0019).
+ *
  * State is shared by all workers (create_shared): one series is one series, whichever connection its points come by.
  * A batch takes each shard's lock at most once (docs/decisions/0013).
  *
@@ -86,7 +89,8 @@ struct gw_ru_window {
     uint64_t gap_ns;                     /* session */
     uint64_t lateness_ns;                /* how long it waits behind its end */
     uint64_t check_ns;                   /* session: how often it is looked whether one has ended */
-    char text[48]; /* "10s", "5m/30s", "last 5m/30s", "session 30s": an attribute when there are several */
+    uint8_t feeds, fed_by; /* cascade: the window that its panes go into when they end, and the reverse; + 1, 0: none */
+    char text[48];         /* "10s", "5m/30s", "last 5m/30s", "session 30s": an attribute when there are several */
 };
 uint64_t gw_ru_gcd(uint64_t a, uint64_t b);
 struct gw_ru_shared;
@@ -217,7 +221,7 @@ struct gw_ru_shared {
     unsigned n_windows;
     uint32_t tail_bytes; /* of a pane */
     uint32_t told_bytes; /* of the state in a gw_ru_told */
-    bool has_sessions, has_items;
+    bool has_sessions, has_items, has_cascade;
     uint64_t hold_ns;          /* counters.h */
     _Atomic uint64_t begin_ns; /* kept: by partition there */
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
@@ -245,6 +249,8 @@ int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all);
 /** That series, also a new one; 0: no memory. Whether there may be one more is the caller's affair. */
 uint32_t gw_ru_series_get(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r,
                           const uint8_t *key, uint8_t partition);
+/** NULL: there is none. */
+struct gw_ru_pane *gw_ru_pane_find(const struct gw_ru_shard *s, const struct gw_ru_series *x, uint64_t id);
 /** Its pane, also a new one: there is room (gw_slabs_reserve). */
 struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id);
 static inline uint64_t *gw_ru_pane_changed(const struct gw_ru_shared *all, struct gw_ru_pane *p)
@@ -307,10 +313,26 @@ static inline unsigned gw_ru_skip_of(uint64_t id)
 {
     return id & 0xffff;
 }
+/** Where it begins. */
+static inline uint64_t gw_ru_time_of(const struct gw_ru_shared *all, const struct gw_ru_pane *p)
+{
+    return gw_ru_number_of(p->id) * all->windows[gw_ru_window_of(p->id)].pane_ns;
+}
 static inline uint32_t gw_ru_next(const struct gw_slabs *s, uint32_t item)
 {
     return *gw_slabs_link(s, item);
 }
+
+/* ---- cascades (cascade.c) -------------------------------------------------------------------------------------- */
+
+void gw_ru_cascade_set(struct gw_ru_shared *all);
+/** The windows of that kind that the time of a pane is in have been told, or are being. */
+bool gw_ru_pane_is_over(const struct gw_ru_shared *all, const struct gw_ru_pane *p, unsigned window, uint64_t mark_ns);
+/** Of a pane that is over: true: it is one of a larger window now; false: it may go, a larger one has what it held. */
+bool gw_ru_pane_goes_up(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint32_t item,
+                        uint64_t mark_ns);
+/** All panes of series of those partitions that were over at that mark. */
+void gw_ru_cascade_raise(struct gw_ru_shared *all, uint64_t partitions, uint64_t mark_ns);
 
 /* ---- sessions (sessions.c) ------------------------------------------------------------------------------------- */
 

@@ -279,13 +279,21 @@ static struct gw_ru_pane *pane_of(struct gw_ru_shared *all, struct gw_ru_shard *
     return gw_ru_pane_get(all, s, x, gw_ru_pane_id(window, ns / w->pane_ns, skip_of(w, ns, mark_ns, fired_ns)));
 }
 
-struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
+struct gw_ru_pane *gw_ru_pane_find(const struct gw_ru_shard *s, const struct gw_ru_series *x, uint64_t id)
 {
-    uint32_t item;
-
-    for (item = x->panes; item; item = gw_ru_next(&s->panes, item))
+    for (uint32_t item = x->panes; item; item = gw_ru_next(&s->panes, item))
         if (gw_ru_pane_at(s, item)->id == id)
             return gw_ru_pane_at(s, item);
+    return NULL;
+}
+
+struct gw_ru_pane *gw_ru_pane_get(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t id)
+{
+    struct gw_ru_pane *p = gw_ru_pane_find(s, x, id);
+    uint32_t item;
+
+    if (p)
+        return p;
     item = gw_ru_pane_take(all, s, id);
     *gw_slabs_link(&s->panes, item) = x->panes;
     x->panes = item;
@@ -396,10 +404,11 @@ static void add_to_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
     if (all->kept)
         note_change(s, series);
     for (unsigned i = 0; i < all->n_windows; i++) {
+        unsigned fed_by = all->windows[i].fed_by;
         struct gw_ru_pane *p;
 
-        if (!(open & 1u << i))
-            continue;
+        if (!(open & 1u << i) || (fed_by && open & 1u << (fed_by - 1)))
+            continue; /* late, or it will come with a pane of the smaller window */
         p = pane_of(all, s, series_at(s, series), i, a->time_ns, a->mark_ns);
         if (all->kept)
             *gw_ru_pane_changed(all, p) = 1;

@@ -142,6 +142,7 @@ void gw_ru_windows_set(struct gw_ru_shared *all)
     }
     if (mode != GW_RU_FINAL)
         all->hold_ns = 0;
+    gw_ru_cascade_set(all);
     if (mode != GW_RU_FINAL)
         all->tail_bytes = sizeof(uint64_t);
     if (all->has_sessions)

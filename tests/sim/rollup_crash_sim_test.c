@@ -26,10 +26,10 @@ enum {
     N_ITEMS = 3,
     N_SERIES = N_SERVICES * N_ITEMS,
     MAX_LIVES = 24,
-    MAX_CELLS = 30000,
+    MAX_CELLS = 60000,
     MAX_COUNTED = 20000
 };
-enum { N_WINDOWS = 2, N_SPECS = 6 };
+enum { N_WINDOWS = 3, N_SPECS = 6 };
 #define MS      1000000ull
 #define S       1000000000ull
 #define STEP_NS GW_KEEP_STEP_NS
@@ -178,14 +178,14 @@ static const char *rollup_yaml(const struct world *w)
     const struct gw_ru_window *h = &w->is.windows[1];
 
     (void)snprintf(text, sizeof(text),
-                   "{ %s windows: [ { size: %ums }, { type: hopping, size: %ums, slide: %ums } ],\n"
+                   "{ %s windows: [ { size: %ums }, { type: hopping, size: %ums, slide: %ums }, { size: %ums } ],\n"
                    "    time: { watermark: %s, bounded_delay: %ums, idle_timeout: %ums }, allowed_lateness: %ums,\n"
                    "    checkpoint_interval: %ums, cumulative: { max_staleness: %ums },\n"
                    "    aggregates: [count, sum, min, max, last, p50] }\n",
                    w->is.all_attributes ? "" : "keys: { resource: [service.name], attributes: [i] },",
                    (unsigned)(w->is.windows[0].size_ns / MS), (unsigned)(h->size_ns / MS), (unsigned)(h->slide_ns / MS),
-                   w->is.by_event ? "event" : "ingest", w->is.bounded_ms, w->is.idle_ms, w->is.lateness_ms,
-                   w->is.checkpoint_ms, w->is.staleness_ms);
+                   (unsigned)(w->is.windows[2].size_ns / MS), w->is.by_event ? "event" : "ingest", w->is.bounded_ms,
+                   w->is.idle_ms, w->is.lateness_ms, w->is.checkpoint_ms, w->is.staleness_ms);
     return text;
 }
 
@@ -579,25 +579,28 @@ static void expect(struct world *w)
     add_counts(w);
 }
 
+/* No two are equally long. */
 static unsigned window_of(const struct world *w, const Point *p)
 {
-    (void)w;
-    for (size_t i = 0; i < p->n_attributes; i++)
-        if (strcmp(p->attributes[i]->key, "rollup.window") == 0)
-            return strchr(p->attributes[i]->value->string_value, '/') != NULL;
-    return 0;
+    unsigned k = 0;
+
+    while (k < N_WINDOWS && w->is.windows[k].size_ns != p->time_unix_nano - p->start_time_unix_nano)
+        k++;
+    assert_true(k < N_WINDOWS);
+    return k;
 }
 
 /* One result: there must be such a window, once, and the number is its. */
 static void judge(struct world *w, uint32_t series, const char *name, const Point *p, bool says)
 {
-    struct cell *c = cell_of(w, series, window_of(w, p), p->time_unix_nano, false);
+    struct cell *c;
     struct gw_agg_number is = number_of(p), must;
     unsigned k = 0;
     bool ok;
 
     if (w->is.counts && strcmp(name, "v") == 0)
         return; /* what is no point of a counter passes */
+    c = cell_of(w, series, window_of(w, p), p->time_unix_nano, false);
     while (k < N_SPECS && strcmp(names[k], name) != 0)
         k++;
     assert_true(k < N_SPECS);
@@ -652,6 +655,25 @@ static void compare(struct world *w, bool says)
 
 /* ---- a seed ----------------------------------------------------------------------------------------------- */
 
+/* Of any sizes, or each a multiple of the one before it: a cascade, which goes on behind the hopping one if that
+ * tumbles.
+ */
+static void draw_windows(struct world *w, struct shape *s)
+{
+    bool is_cascade = any(w, 2);
+    uint64_t size = 100 * MS * (2 + any(w, is_cascade ? 9 : 30));
+    uint64_t slide = is_cascade ? size * (1 + any(w, 3)) : 100 * MS * (1 + any(w, 20));
+    uint64_t hop = is_cascade ? slide * (1 + any(w, 2)) : slide * (1 + any(w, 4)) + (any(w, 2) ? 100 * MS : 0);
+
+    hop += hop == size ? size : 0;
+    s->windows[0] = (struct gw_ru_window){.size_ns = size, .slide_ns = size, .pane_ns = size};
+    s->windows[1] = (struct gw_ru_window){.size_ns = hop, .slide_ns = slide, .pane_ns = gw_ru_gcd(hop, slide)};
+    size = is_cascade ? slide * (2 + any(w, 2)) : size + 100 * MS * (1 + any(w, 20));
+    while (size == hop || size == s->windows[0].size_ns)
+        size += is_cascade ? slide : 100 * MS;
+    s->windows[2] = (struct gw_ru_window){.size_ns = size, .slide_ns = size, .pane_ns = size};
+}
+
 static struct shape draw(struct world *w)
 {
     struct shape s = {.connector = any(w, 2),
@@ -669,16 +691,10 @@ static struct shape draw(struct world *w)
                       .checkpoint_ms = any(w, 3) ? 100 * (unsigned)any(w, 20) : 60000,
                       .counts = any(w, 3) == 0,
                       .staleness_ms = 500 * (1 + (unsigned)any(w, 12))};
-    uint64_t slide = 100 * MS * (1 + any(w, 20)), size = 100 * MS * (2 + any(w, 30));
 
     s.other_workers = any(w, 3) == 0 && !s.by_event;
     s.steps_back = any(w, 3) == 0 && !s.other_workers;
-    s.windows[0] = (struct gw_ru_window){.size_ns = size, .slide_ns = size, .pane_ns = size};
-    s.windows[1] =
-        (struct gw_ru_window){.size_ns = slide * (1 + any(w, 4)) + (any(w, 2) ? 100 * MS : 0), .slide_ns = slide};
-    s.windows[1].pane_ns = gw_ru_gcd(s.windows[1].size_ns, slide);
-    if (s.windows[1].size_ns == size && slide == size)
-        s.windows[1].size_ns += 100 * MS;
+    draw_windows(w, &s);
     return s;
 }
 
@@ -687,11 +703,12 @@ static void say(const struct shape *s)
     fprintf(stderr,
             "counts %d staleness %u connector %d fsync %d back %d reloads %d others %d by_event %d all %d workers %u "
             "fail %u full %u delay %u "
-            "bounded %u lateness %u idle %u checkpoint %u windows %llu, %llu/%llu\n",
+            "bounded %u lateness %u idle %u checkpoint %u windows %llu, %llu/%llu, %llu\n",
             s->counts, s->staleness_ms, s->connector, s->fsync, s->steps_back, s->reloads, s->other_workers,
             s->by_event, s->all_attributes, s->n_workers, s->fail, s->full, s->delay_ms, s->bounded_ms, s->lateness_ms,
             s->idle_ms, s->checkpoint_ms, (unsigned long long)(s->windows[0].size_ns / MS),
-            (unsigned long long)(s->windows[1].size_ns / MS), (unsigned long long)(s->windows[1].slide_ns / MS));
+            (unsigned long long)(s->windows[1].size_ns / MS), (unsigned long long)(s->windows[1].slide_ns / MS),
+            (unsigned long long)(s->windows[2].size_ns / MS));
 }
 
 static unsigned run(uint64_t seed, bool forgets)

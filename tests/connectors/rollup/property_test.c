@@ -22,7 +22,7 @@ enum { GAP_MS = 1500, MAX_MS = 9000, DELAY_MS = 3000, LATENESS_MS = 4000, SKEW_M
 enum { TUMBLING, HOPPING, SLIDING, SESSION, N_KINDS };
 enum { FINAL, EAGER, DELTA, RETRACT };
 static const char *const modes[] = {"final", "eager", "delta", "retract"};
-static const struct {
+static struct {
     uint64_t size_ms, slide_ms;
 } shapes[] = {{7000, 7000}, {7000, 3000}, {8000, 2000}};
 
@@ -389,8 +389,9 @@ static void open_run(unsigned n_workers)
                    "allowed_lateness: 4s\naggregates: [count, sum, max]\nkeys: { attributes: [i] }\n"
                    "time: { bounded_delay: 3s, watermark: %s, idle_timeout: %s }\n"
                    "emit: { mode: %s, %sid: rollup.id }\n"
-                   "windows: [ { size: 7s }, { type: hopping, size: 7s, slide: 3s }%s%s ]",
+                   "windows: [ { type: hopping, size: %ums, slide: %ums }, { size: 7s }%s%s ]",
                    is_skewed ? "event" : "ingest", is_skewed ? "1h" : "2s", modes[mode], mode == FINAL ? "" : interval,
+                   (unsigned)shapes[HOPPING].size_ms, (unsigned)shapes[HOPPING].slide_ms,
                    has_sliding ? ", { type: sliding, size: 8s, slide: 2s }" : "",
                    !has_sessions() ? "" : ", { type: session, gap: 1500ms, max_size: 9s }");
     open_rollup(GW_METRICS, yaml, n_workers);
@@ -503,6 +504,9 @@ static void run(uint64_t seed)
         mode = FINAL;
         has_sliding = false;
     }
+    /* as it is, or so that the tumbling ones feed it */
+    shapes[HOPPING].slide_ms = any(2) ? 3000 : 7000 * (1 + any(2));
+    shapes[HOPPING].size_ms = shapes[HOPPING].slide_ms == 3000 ? 7000 : shapes[HOPPING].slide_ms * (2 + any(2));
     plan(n_workers);
     for (unsigned i = 0; i < 2; i++) {
         one_order(n_workers);
