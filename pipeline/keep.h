@@ -26,6 +26,10 @@
  *               ▲       ▲ ready: the oldest step that has something undecided       ▲ barrier
  *               second pass, between two steps of the first one; low is where it stands
  *
+ * Several in one pipeline, when all of them offer share(): then each save() has all that has changed, so that a state
+ * is always that of the rows that were committed, and none has to be given rows again that another one would have to
+ * make again. At a barrier they go one after the other, in the order of the pipeline; each has a record of its own.
+ *
  * Threads   all of it on the instance's worker
  */
 #ifndef GW_PIPELINE_KEEP_H
@@ -64,11 +68,16 @@ struct gw_keep_ops {
     int (*parted)(void *self, const struct gw_parting *by, uint64_t partitions);
     /** A reload must leave its settings as they are: what it has written down is of them. */
     bool is_fixed;
+    /** Before begin(): there are others in its pipeline. NULL: it must be the only one. */
+    void (*share)(void *self);
     /** Once, before anything else: time comes from advance() from now on, and nothing is decided by tick or drain. */
     int (*begin)(void *self);
     /** Records of save(), in order. Those of other owners are left out. Errors: -EBADMSG, -ENOMEM. */
     int (*restore)(void *self, struct gw_slice record, const struct gw_keep_owner *owner);
-    /** GW_MORE: again, soon. With `rebuilds` rows come that were consumed before: nothing is due. */
+    /**
+     * GW_MORE: again, soon. With `rebuilds` rows come that were consumed before: nothing is due, and what it lets pass
+     * of them goes nowhere.
+     */
     int (*advance)(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
     /**
      * What was decided since the last one, or with `whole` all that is remembered, never nothing: appended.

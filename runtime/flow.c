@@ -6,7 +6,7 @@
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
 #include "queue/dead_letter.h"
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 /* A longer row is not copied for the sake of its beginning. */
 enum { MAX_SAMPLE_BYTES = 1 << 20 };
@@ -232,6 +232,11 @@ static void go_on(struct node *n, unsigned port, struct gw_view *v)
     struct worker *w = n->worker;
     struct gw_page *stage = w->stage;
 
+    if (gw_keep_swallows(n)) {
+        gw_view_settle_all(v, &w->ledger, GW_ABSORBED, "again", NULL);
+        gw_view_clear(v);
+        return;
+    }
     if (n->chain) { /* a connector's leave where its fan-out is counted */
         gw_page_of(w, n->book)->n[GW_E_OUT] += v->n_rows;
         v->pipeline = (uint32_t)(n->chain - n->share->chains); /* it may be a view of the component's own making */

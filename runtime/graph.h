@@ -204,6 +204,7 @@ struct node {
     struct chain *chain;   /* NULL: a connector */
     unsigned at;           /* in chain->nodes */
     bool is_partitioned;   /* rows of other workers are handed over to them (shuffle.h) */
+    struct keep *keep;     /* it is one of those whose state survives (keep.h); or NULL */
     struct node *heir;     /* of a share that leaves: has taken over what it kept, and gets what still comes; or NULL */
     struct target *next;   /* a connector's port 0; a chain's last node uses the pipeline's */
     unsigned n_next;

@@ -67,7 +67,7 @@ static int make_keeps(struct graph *g, struct keeping *k)
         one->in = &k->door->x.intakes[i];
         one->stage = gw_wal_stage_new(k->wal);
         one->stream = gw_random_u64(g->engine->conf.env);
-        gw_buf_init(&one->record, GW_LOG_MAX_BODY_BYTES);
+        gw_buf_init(&one->record, (size_t)GW_KEEP_MAX * GW_LOG_MAX_BODY_BYTES);
         if (k->is_twice)
             one->lag = make_lag(k, g->engine->conf.meter, i);
         atomic_store(&one->is_heard, true);
@@ -80,9 +80,43 @@ static int make_keeps(struct graph *g, struct keeping *k)
     return 0;
 }
 
+static const char *names_of(struct gw_engine *e, const struct gw_keep_found *found)
+{
+    struct gw_buf b;
+    const char *ret;
+
+    gw_buf_init(&b, 1 << 16);
+    for (unsigned i = 0; i < found->n; i++)
+        gw_buf_printf(&b, "%s%s", i ? ", " : "", found->keepers[i]->id);
+    gw_buf_put_u8(&b, 0);
+    ret = b.failed ? NULL : gw_text_keep(e, (const char *)b.p);
+    gw_buf_clear(&b);
+    return ret;
+}
+
+/* Of all of them. NULL: no memory. */
+static char *settings_of(const struct graph *g, const struct gw_keep_found *found)
+{
+    struct gw_buf b;
+    char *ret;
+
+    gw_buf_init(&b, 1 << 24);
+    for (unsigned i = 0; i < found->n; i++) {
+        char *one = gw_settings_identity(g->service, found->keepers[i]);
+
+        gw_buf_put_str(&b, one ? one : "");
+        gw_buf_put_str(&b, "\n");
+        b.failed |= !one;
+        free(one);
+    }
+    gw_buf_put_u8(&b, 0);
+    ret = b.failed ? NULL : strdup((const char *)b.p);
+    gw_buf_clear(&b);
+    return ret;
+}
+
 static int make(struct graph *g, struct door *d, const struct gw_keep_found *found, struct gw_err *err)
 {
-    const struct gw_service_component *keeper = found->keeper;
     struct gw_engine *e = g->engine;
     struct keeping *k = gw_arena_zalloc(&e->arena, sizeof(*k) + e->n_workers * sizeof(k->keeps[0]));
     struct gw_err why = {""};
@@ -94,15 +128,18 @@ static int make(struct graph *g, struct door *d, const struct gw_keep_found *fou
         return gw_graph_no_memory(err);
     d->keeping = k; /* from now on it is freed with the engine */
     k->door = d;
-    k->processor = gw_text_keep(e, keeper->id);
-    k->is_connector = keeper->kind == GW_CONNECTOR;
-    k->is_twice = is_twice(keeper);
+    k->is_twice = is_twice(found->keepers[0]);
     k->out = g->pipelines[found->out].id;
-    k->settings = gw_settings_identity(g->service, keeper);
-    rc = k->settings ? open_logs(g, k, &g->pipelines[found->out], d->from, &why) : -ENOMEM;
+    for (unsigned i = 0; i < found->n; i++) {
+        k->of[i].id = gw_text_keep(e, found->keepers[i]->id);
+        k->of[i].pipeline = found->in[i] ? gw_text_keep(e, found->in[i]->id) : NULL;
+    }
+    k->n_of = found->n;
+    k->names = names_of(e, found);
+    k->settings = settings_of(g, found);
+    rc = k->settings && k->names ? open_logs(g, k, &g->pipelines[found->out], d->from, &why) : -ENOMEM;
     if (rc < 0)
-        return gw_fail(err, rc, "pipeline %s: what %s has decided cannot be kept: %s", d->pipeline, keeper->id,
-                       why.text);
+        return gw_fail(err, rc, "pipeline %s: what %s has decided cannot be kept: %s", d->pipeline, k->names, why.text);
     make_metrics(k, e->conf.meter);
     return make_keeps(g, k) < 0 ? gw_graph_no_memory(err) : 0;
 }
@@ -114,6 +151,24 @@ static bool is_running(const struct door *d)
     return d->x.intakes[0].share != NULL;
 }
 
+static bool is_same(const struct keeping *k, const struct gw_keep_found *found)
+{
+    bool same = k->n_of == found->n;
+
+    for (unsigned i = 0; i < found->n && same; i++)
+        same = strcmp(k->of[i].id, found->keepers[i]->id) == 0;
+    return same;
+}
+
+static bool is_fixed(const struct keeping *k, const struct gw_keep_found *found)
+{
+    bool fixed = k->is_twice || is_twice(found->keepers[0]);
+
+    for (unsigned i = 0; i < found->n; i++)
+        fixed |= found->keepers[i]->type->keep->is_fixed;
+    return fixed;
+}
+
 /* What it wrote down is of other settings. */
 static const char *why_not_now(const struct graph *g, const struct door *d, const struct gw_keep_found *found)
 {
@@ -123,13 +178,13 @@ static const char *why_not_now(const struct graph *g, const struct door *d, cons
 
     if (!k)
         return is_running(d) ? "that begins with a restart" : NULL;
-    if (strcmp(found->keeper->id, k->processor) != 0)
+    if (!is_same(k, found))
         return "another processor would have to know its decisions";
     if (k->wal != g->pipelines[found->out].targets[0].wal)
         return "it is committed in another log";
-    if (!found->keeper->type->keep->is_fixed && !k->is_twice && !is_twice(found->keeper))
+    if (!is_fixed(k, found))
         return NULL;
-    settings = gw_settings_identity(g->service, found->keeper);
+    settings = settings_of(g, found);
     same = settings && strcmp(settings, k->settings) == 0;
     free(settings);
     return same ? NULL : "it has other settings";
@@ -141,19 +196,20 @@ static int build(struct graph *g, struct door *d, struct gw_err *err)
     int rc = 0;
 
     gw_keep_find(g, d, &found);
-    if (!found.keeper && !d->keeping)
+    if (!found.n && !d->keeping)
         return 0;
-    if (!found.why && found.keeper)
+    if (!found.why && found.n)
         found.why = why_not_now(g, d, &found);
-    if (d->keeping && (!found.keeper || found.why))
+    if (d->keeping && (!found.n || found.why))
         return gw_fail(err, -ENOTSUP, "pipeline %s: what %s keeps is in its log: only a restart can change that%s%s",
-                       d->pipeline, d->keeping->processor, found.why ? ": " : "", found.why ? found.why : "");
-    if (found.why && is_twice(found.keeper))
-        return gw_fail(err, -EINVAL, "pipeline %s: %s cannot work in its mode: %s", d->pipeline, found.keeper->id,
-                       found.why);
+                       d->pipeline, d->keeping->names, found.why ? ": " : "", found.why ? found.why : "");
+    for (unsigned i = 0; found.why && i < found.n; i++)
+        if (is_twice(found.keepers[i]))
+            return gw_fail(err, -EINVAL, "pipeline %s: %s cannot work in its mode: %s", d->pipeline,
+                           found.keepers[i]->id, found.why);
     if (found.why) {
-        gw_log(&g->engine->logger, GW_LOG_WARN, "pipeline %s: what waits in %s is in memory alone: %s", d->pipeline,
-               found.keeper->id, found.why);
+        gw_log(&g->engine->logger, GW_LOG_WARN, "pipeline %s: what %s keeps is in memory alone: %s", d->pipeline,
+               found.who->id, found.why);
         return 0;
     }
     if (!d->keeping)
@@ -197,18 +253,19 @@ void gw_keeps_free(struct gw_engine *e)
     }
 }
 
-static struct node *node_in(const struct share *sh, const struct keep *k)
+static struct node *node_in(const struct share *sh, const struct keep *k, unsigned i)
 {
     const struct gw_service *s = sh->graph->service;
-    struct chain *c = &sh->chains[gw_keep_pipeline(sh->graph, k->all->door->pipeline)];
+    const char *id = k->all->of[i].id, *pipeline = k->all->of[i].pipeline;
+    const struct chain *c;
 
-    sh->chains[gw_keep_pipeline(sh->graph, k->all->out)].staged = k->stage;
-    if (k->all->is_connector)
-        return sh->joints[gw_service_find(s, GW_CONNECTOR, k->all->processor)->index * GW_N_SIGNALS +
+    if (!pipeline)
+        return sh->joints[gw_service_find(s, GW_CONNECTOR, id)->index * GW_N_SIGNALS +
                           gw_signal_index(k->all->door->signal)];
-    for (unsigned i = 0; i < c->n_nodes; i++)
-        if (c->nodes[i].comp->type->keep)
-            return &c->nodes[i];
+    c = &sh->chains[gw_keep_pipeline(sh->graph, pipeline)];
+    for (unsigned n = 0; n < c->n_nodes; n++)
+        if (strcmp(c->nodes[n].comp->id, id) == 0)
+            return &c->nodes[n];
     return NULL;
 }
 
@@ -218,10 +275,19 @@ void gw_keep_aim(struct intake *in)
 
     if (!k)
         return;
-    k->node = node_in(in->share, k);
+    in->share->chains[gw_keep_pipeline(in->share->graph, k->all->out)].staged = k->stage;
+    for (k->n_nodes = 0; k->n_nodes < k->all->n_of; k->n_nodes++) {
+        k->nodes[k->n_nodes] = node_in(in->share, k, k->n_nodes);
+        k->nodes[k->n_nodes]->keep = k;
+    }
     if (!k->is_open) {
         k->is_open = true;
         k->next = in->worker->keeps;
         in->worker->keeps = k;
     }
+}
+
+bool gw_keep_swallows(const struct node *n)
+{
+    return n->keep && n->keep->rebuilds && n->comp->type->keep->share && n == n->keep->nodes[n->keep->n_nodes - 1];
 }

@@ -12,6 +12,8 @@
  *
  *   version u32, 0 u32, journal's log id 16, low u64, next u64, low_ns u64, stream u64, snap u64, end u64
  *
+ * Frame of the decisions' log: stream u64, record; its meta says whose, by id: empty where there is only one.
+ *
  * Stream: what one worker wrote to the decisions' log since it started; from frame snap (all that was remembered) to
  * frame end. Frames behind end were never committed.
  */
@@ -20,7 +22,7 @@
 
 #include "runtime/graph.h"
 
-enum { GW_KEEP_NOTE_BYTES = 72, GW_KEEP_VERSION = 1 };
+enum { GW_KEEP_NOTE_BYTES = 72, GW_KEEP_VERSION = 1, GW_KEEP_MAX = 8 /* in one pipeline that keep something */ };
 
 struct gw_keep_note {
     uint8_t log_id[16];
@@ -40,7 +42,9 @@ struct keep {
     struct keep *next; /* of its worker */
     struct keeping *all;
     struct intake *in;
-    struct node *node; /* its processor, of the graph that takes new work */
+    struct node *nodes[GW_KEEP_MAX]; /* what keeps, of the graph that takes new work; in the order of the pipeline */
+    unsigned n_nodes, at_node;       /* at_node: whose turn it is at this barrier */
+    bool rebuilds;                   /* rows come again */
     struct gw_wal_stage *stage;
     struct gw_metric *lag; /* of the second pass; NULL: rows come once */
     uint64_t passed_ns;    /* how far that is */
@@ -60,9 +64,10 @@ struct keep {
     uint64_t retry_ns;
     bool whole;
     uint64_t low_seq, whole_ns;
-    struct gw_buf record;
+    struct gw_buf record; /* all of them, one behind the other */
     struct gw_log_commit commit;
-    struct gw_log_frame frame;
+    struct gw_log_frame frames[GW_KEEP_MAX];
+    size_t ends[GW_KEEP_MAX]; /* in record, of each node's */
     struct gw_log_position at[GW_LOG_PARTITIONS];
     uint8_t bytes[GW_LOG_PARTITIONS][GW_KEEP_NOTE_BYTES];
 };
@@ -73,11 +78,14 @@ struct keeping {
     struct gw_wal *wal;
     struct gw_log *decisions;
     uint32_t consumer;
-    const char *processor; /* or connector */
-    bool is_connector;
-    const char *out; /* id of the pipeline in whose log it is committed: its own, or the one behind the connector */
-    char *settings;  /* of the processor */
-    bool is_twice;   /* its rows come twice */
+    struct {
+        const char *id, *pipeline; /* pipeline NULL: the connector in which the door's ends */
+    } of[GW_KEEP_MAX];
+    unsigned n_of;
+    const char *names; /* "cumulative_to_delta, rollup" */
+    const char *out;   /* id of the pipeline in whose log it is committed: its own, or the one behind the connector */
+    char *settings;    /* of all of them */
+    bool is_twice;     /* its rows come twice */
     struct gw_metric *records, *commits, *failed, *restored;
     _Atomic uint64_t *snaps; /* by worker: what it needs of the decisions' log; UINT64_MAX: it has not said */
     struct keep keeps[];     /* by worker */
@@ -85,9 +93,12 @@ struct keeping {
 
 /* keep_find.c */
 struct gw_keep_found {
-    const struct gw_service_component *keeper; /* NULL: there is none */
-    size_t index, out;                         /* of its pipeline; of the one in whose log it is committed */
-    const char *why;                           /* it cannot survive; or NULL */
+    const struct gw_service_component *keepers[GW_KEEP_MAX];
+    const struct gw_service_pipeline *in[GW_KEEP_MAX]; /* NULL: it is the connector */
+    unsigned n;
+    size_t index, out;                      /* of its pipeline; of the one in whose log it is committed */
+    const struct gw_service_component *who; /* of why */
+    const char *why;                        /* it cannot survive; or NULL */
 };
 void gw_keep_find(const struct graph *g, const struct door *d, struct gw_keep_found *ret);
 /** Its index in the graph, which has it. */
@@ -110,6 +121,11 @@ bool gw_keep_is_idle(const struct intake *in);
 void gw_keep_end(struct intake *in);
 /** The same for all of a worker's. False: not all of them are idle. */
 bool gw_keeps_end(struct worker *w);
+
+/** Does the pipeline end in that connector, whose rows the journal has parted? */
+bool gw_keep_is_connector(const struct graph *g, const struct gw_service_component *c);
+/** What leaves the last of them while rows come again was committed: it goes nowhere. */
+bool gw_keep_swallows(const struct node *n);
 
 /* keep_commit.c */
 extern const struct gw_intake_keep_ops gw_keep_ops_of_intake;

@@ -56,15 +56,26 @@ static void on_rows(void *arg, int rc)
 
 /* ---- a commit --------------------------------------------------------------------------------------------- */
 
+/* Each has a frame of its own; what has nothing to say, none. */
 static void submit_record(struct keep *k)
 {
+    uint64_t now = gw_wall_ns(worker_of(k)->engine->conf.env);
+    unsigned n = 0;
+    size_t at = 0;
+
     k->state = GW_KEEP_RECORD;
-    k->frame = (struct gw_log_frame){.time_ns = gw_wall_ns(worker_of(k)->engine->conf.env),
-                                     .rows = 1,
-                                     .partition = (uint16_t)(worker_of(k)->index % GW_LOG_PARTITIONS),
-                                     .body = gw_buf_slice(&k->record)};
+    for (unsigned i = 0; i < k->n_nodes; at = k->ends[i++]) {
+        if (k->ends[i] - at <= sizeof(k->stream))
+            continue;
+        k->frames[n++] =
+            (struct gw_log_frame){.time_ns = now,
+                                  .rows = 1,
+                                  .partition = (uint16_t)(worker_of(k)->index % GW_LOG_PARTITIONS),
+                                  .meta = k->n_nodes > 1 ? gw_slice_cstr(k->all->of[i].id) : (struct gw_slice){0},
+                                  .body = gw_slice_of(k->record.p + at, k->ends[i] - at)};
+    }
     k->commit = (struct gw_log_commit){
-        .frames = &k->frame, .n_frames = 1, .sync = gw_wal_syncs(k->all->wal), .done = on_record};
+        .frames = k->frames, .n_frames = n, .sync = gw_wal_syncs(k->all->wal), .done = on_record};
     atomic_store(&k->is_heard, false);
     gw_log_submit(k->all->decisions, &k->commit);
 }
@@ -103,16 +114,18 @@ static void submit_rows(struct keep *k)
 
 static void record_done(struct keep *k)
 {
-    k->end_seq = k->frame.seq;
+    uint64_t first = k->frames[0].seq;
+
+    k->end_seq = k->frames[k->commit.n_frames - 1].seq;
     gw_metric_add(k->all->records, k->record.n);
     k->since_bytes += k->record.n;
     if (k->whole) {
         k->snap_bytes = k->record.n;
         k->since_bytes = 0;
         if (!k->has_begun)
-            k->snap_seq = k->end_seq;
+            k->snap_seq = first;
         k->has_next_snap = k->has_begun;
-        k->next_snap_seq = k->end_seq;
+        k->next_snap_seq = first;
         k->next_snap_ns = k->whole_ns;
         k->has_begun = true;
     }
@@ -251,9 +264,28 @@ static void set_places(struct keep *k, const struct gw_keep_barrier *b, const st
     }
 }
 
+/* Records of all of them. *ret_oldest_ns: of the one that needs the oldest rows. */
+static int save(struct keep *k, uint64_t *ret_oldest_ns)
+{
+    int rc = GW_DONE;
+
+    gw_buf_reset(&k->record);
+    *ret_oldest_ns = UINT64_MAX;
+    for (unsigned i = 0; i < k->n_nodes && rc == GW_DONE; i++) {
+        const struct node *n = k->nodes[i];
+        uint64_t oldest_ns;
+
+        gw_buf_put(&k->record, &k->stream, sizeof(k->stream));
+        rc = n->comp->type->keep->save(n->self, k->whole, &k->record, &oldest_ns);
+        k->ends[i] = k->record.n;
+        if (rc == GW_DONE && oldest_ns < *ret_oldest_ns)
+            *ret_oldest_ns = oldest_ns;
+    }
+    return rc == GW_DONE && k->record.failed ? -ENOMEM : rc;
+}
+
 static void commit(struct keep *k, const struct gw_keep_barrier *b)
 {
-    const struct gw_keep_ops *ops = k->node->comp->type->keep;
     bool is_long = !k->has_next_snap && k->since_bytes > SNAP_BYTES && k->since_bytes > 2 * k->snap_bytes;
     struct gw_keep_mark low;
     uint64_t oldest_ns;
@@ -261,9 +293,7 @@ static void commit(struct keep *k, const struct gw_keep_barrier *b)
 
     k->whole = !k->has_begun || is_long;
     k->whole_ns = b->now_ns;
-    gw_buf_reset(&k->record);
-    gw_buf_put(&k->record, &k->stream, sizeof(k->stream));
-    rc = ops->save(k->node->self, k->whole, &k->record, &oldest_ns);
+    rc = save(k, &oldest_ns);
     if (rc != GW_DONE) {
         if (rc < 0)
             gw_wal_stage_break(k->stage);
@@ -272,7 +302,7 @@ static void commit(struct keep *k, const struct gw_keep_barrier *b)
     low = low_of(k, oldest_ns);
     set_places(k, b, &low);
     gw_wal_stage_cut(k->stage);
-    if (k->record.n > sizeof(k->stream))
+    if (k->record.n > k->n_nodes * sizeof(k->stream))
         submit_record(k);
     else
         submit_rows(k);
@@ -295,7 +325,7 @@ int gw_keep_advance(struct gw_intake *base, const struct gw_keep_barrier *b)
     struct keep *k = ((struct intake *)base)->keep;
     struct worker *w = worker_of(k);
     struct share *running = w->running;
-    int rc;
+    int rc = GW_DONE;
 
     if (is_broken(k) || (k->state != GW_KEEP_RESTS && gw_wal_stage_bytes(k->stage) > MAX_STAGED_BYTES))
         return GW_MORE;
@@ -304,7 +334,11 @@ int gw_keep_advance(struct gw_intake *base, const struct gw_keep_barrier *b)
     if (k->lag && k->passed_ns && b->now_ns >= k->passed_ns)
         gw_metric_set(k->lag, (b->now_ns - k->passed_ns) / 1000000000);
     w->running = k->in->share;
-    rc = gw_node_advance(k->node, b->now_ns, b->rebuilds);
+    k->rebuilds = b->rebuilds;
+    while (k->at_node < k->n_nodes && (rc = gw_node_advance(k->nodes[k->at_node], b->now_ns, b->rebuilds)) == GW_DONE)
+        k->at_node++;
+    if (rc == GW_DONE)
+        k->at_node = 0;
     gw_flow_flush_letters(w);
     w->running = running;
     if (rc == GW_DONE && b->is_first && !b->rebuilds && k->state == GW_KEEP_RESTS)
@@ -315,17 +349,23 @@ int gw_keep_advance(struct gw_intake *base, const struct gw_keep_barrier *b)
 uint64_t gw_keep_due_ns(struct gw_intake *base)
 {
     struct keep *k = ((struct intake *)base)->keep;
+    uint64_t due = UINT64_MAX;
 
     if (k->state == GW_KEEP_RESTS && gw_wal_stage_bytes(k->stage))
         return 0;
-    return k->node->comp->type->keep->due_ns(k->node->self);
+    for (unsigned i = 0; i < k->n_nodes; i++) {
+        uint64_t one = k->nodes[i]->comp->type->keep->due_ns(k->nodes[i]->self);
+
+        due = one < due ? one : due;
+    }
+    return due;
 }
 
 /* ---- rows that come twice --------------------------------------------------------------------------------- */
 
 bool gw_keep_twice(struct gw_intake *base)
 {
-    const struct node *n = ((struct intake *)base)->keep->node;
+    const struct node *n = ((struct intake *)base)->keep->nodes[0];
 
     return n->comp->type->keep->twice && n->comp->type->keep->twice(n->comp->conf);
 }
@@ -335,7 +375,9 @@ uint64_t gw_keep_ready_ns(struct gw_intake *base)
 {
     const struct keep *k = ((struct intake *)base)->keep;
 
-    return gw_wal_stage_bytes(k->stage) > MAX_STAGED_BYTES / 4 ? 0 : k->node->comp->type->keep->ready_ns(k->node->self);
+    return gw_wal_stage_bytes(k->stage) > MAX_STAGED_BYTES / 4
+               ? 0
+               : k->nodes[0]->comp->type->keep->ready_ns(k->nodes[0]->self);
 }
 
 void gw_keep_pass(struct gw_intake *base, uint64_t step_ns, bool again)
@@ -343,5 +385,5 @@ void gw_keep_pass(struct gw_intake *base, uint64_t step_ns, bool again)
     struct keep *k = ((struct intake *)base)->keep;
 
     k->passed_ns = step_ns;
-    k->node->comp->type->keep->pass(k->node->self, step_ns, again);
+    k->nodes[0]->comp->type->keep->pass(k->nodes[0]->self, step_ns, again);
 }

@@ -17,27 +17,35 @@ size_t gw_keep_pipeline(const struct graph *g, const char *id)
     return i;
 }
 
-/* The only one of that kind, or NULL; *ret_other: another one keeps rows. */
-static const struct gw_service_component *keeper_of(const struct gw_service_pipeline *p, bool *ret_other)
+/* Why not: NULL, or there are too many. */
+static const char *add(struct gw_keep_found *f, const struct gw_service_component *c,
+                       const struct gw_service_pipeline *in)
 {
-    const struct gw_service_component *keeper = NULL;
+    if (!c->type->keep)
+        return NULL;
+    if (f->n == GW_KEEP_MAX)
+        return "too many components of the pipeline keep something";
+    f->keepers[f->n] = c;
+    f->in[f->n++] = in;
+    return NULL;
+}
 
-    *ret_other = false;
-    for (size_t i = 0; i < p->n_processors; i++) {
-        if (p->processors[i]->type->keep && !keeper)
-            keeper = p->processors[i];
-        else if (p->processors[i]->type->holds)
-            *ret_other = true;
-    }
-    for (size_t i = 0; i < p->n_exporters; i++) {
-        if (p->exporters[i]->kind != GW_CONNECTOR || !p->exporters[i]->type->keep)
-            continue;
-        if (keeper)
-            *ret_other = true;
-        else
-            keeper = p->exporters[i];
-    }
-    return keeper;
+static const char *add_processors(struct gw_keep_found *f, const struct gw_service_pipeline *p)
+{
+    const char *why = NULL;
+
+    for (size_t i = 0; i < p->n_processors && !why; i++)
+        why = add(f, p->processors[i], p);
+    return why;
+}
+
+/* The connector in which it ends, when that keeps something. */
+static const struct gw_service_component *connector_of(const struct gw_service_pipeline *p)
+{
+    for (size_t i = 0; i < p->n_exporters; i++)
+        if (p->exporters[i]->kind == GW_CONNECTOR && p->exporters[i]->type->keep)
+            return p->exporters[i];
+    return NULL;
 }
 
 static bool exports_to(const struct gw_service_pipeline *p, const struct gw_service_component *c)
@@ -48,23 +56,30 @@ static bool exports_to(const struct gw_service_pipeline *p, const struct gw_serv
     return false;
 }
 
-static bool holds_rows(const struct gw_service_pipeline *p)
+/* Of those that keep rows: can they survive together? */
+static const char *why_not_together(const struct gw_service_pipeline *p, struct gw_keep_found *f)
 {
     for (size_t i = 0; i < p->n_processors; i++)
-        if (p->processors[i]->type->holds)
-            return true;
-    return false;
+        if (p->processors[i]->type->holds && !p->processors[i]->type->keep)
+            return "another processor of the pipeline keeps rows, too";
+    for (unsigned i = 0; i < f->n && f->n > 1; i++)
+        if (!f->keepers[i]->type->keep->share) {
+            f->who = f->keepers[i];
+            return "it must be the only one that keeps something between the journal and the exporters";
+        }
+    return NULL;
 }
 
 /* The pipeline behind a connector. */
-static const char *find_behind(const struct graph *g, const struct gw_service_pipeline *p, struct gw_keep_found *f)
+static const char *find_behind(const struct graph *g, const struct gw_service_pipeline *p,
+                               const struct gw_service_component *connector, struct gw_keep_found *f)
 {
     const struct gw_service *s = g->service;
     unsigned n_before = 0, n_behind = 0;
 
     for (size_t i = 0; i < s->n_pipelines; i++) {
-        n_before += exports_to(&s->pipelines[i], f->keeper);
-        if (gw_graph_feeds(&s->pipelines[i], f->keeper)) {
+        n_before += exports_to(&s->pipelines[i], connector);
+        if (gw_graph_feeds(&s->pipelines[i], connector)) {
             f->out = i;
             n_behind++;
         }
@@ -77,7 +92,7 @@ static const char *find_behind(const struct graph *g, const struct gw_service_pi
         return "not exactly one pipeline begins with it";
     if (s->pipelines[f->out].n_receivers != 1)
         return "the pipeline behind it has other receivers, too";
-    return holds_rows(&s->pipelines[f->out]) ? "the pipeline behind it keeps rows, too" : NULL;
+    return add_processors(f, &s->pipelines[f->out]);
 }
 
 static const char *unfit(const struct graph *g, const struct gw_service_pipeline *p, const struct door *d,
@@ -95,14 +110,37 @@ static const char *unfit(const struct graph *g, const struct gw_service_pipeline
     return keeper->type->keep->unfit(keeper->conf, p->signal, &parting, g->engine->n_workers);
 }
 
+/* The one that cannot is in f->who. */
+static const char *all_unfit(const struct graph *g, const struct gw_service_pipeline *p, const struct door *d,
+                             struct gw_keep_found *f)
+{
+    const char *why = NULL;
+
+    for (unsigned i = 0; i < f->n && !why; i++) {
+        f->who = f->keepers[i];
+        why = unfit(g, f->in[i] ? f->in[i] : p, d, f->who);
+    }
+    return why;
+}
+
 static const char *why_not(const struct graph *g, const struct gw_service_pipeline *p, const struct door *d,
                            struct gw_keep_found *f)
 {
-    const char *why = unfit(g, p, d, f->keeper);
+    const struct gw_service_component *connector = connector_of(p);
     const struct pipeline *built;
+    const char *why = add_processors(f, p);
 
-    if (!why && f->keeper->kind == GW_CONNECTOR)
-        why = find_behind(g, p, f);
+    if (!why && connector)
+        why = add(f, connector, NULL);
+    f->who = connector ? connector : f->keepers[0];
+    if (!why && connector)
+        why = find_behind(g, p, connector, f);
+    if (f->n == 0)
+        return NULL;
+    if (!why)
+        why = why_not_together(p, f);
+    if (!why)
+        why = all_unfit(g, p, d, f);
     built = &g->pipelines[f->out];
     if (why)
         return why;
@@ -118,13 +156,19 @@ static const char *why_not(const struct graph *g, const struct gw_service_pipeli
 void gw_keep_find(const struct graph *g, const struct door *d, struct gw_keep_found *ret)
 {
     size_t index = gw_keep_pipeline(g, d->pipeline);
-    const struct gw_service_pipeline *p = &g->service->pipelines[index];
-    bool other;
 
     *ret = (struct gw_keep_found){.index = index, .out = index};
-    ret->keeper = keeper_of(p, &other);
-    if (other)
-        ret->why = "another processor of the pipeline keeps rows, too";
-    else if (ret->keeper)
-        ret->why = why_not(g, p, d, ret);
+    ret->why = why_not(g, &g->service->pipelines[index], d, ret);
+}
+
+bool gw_keep_is_connector(const struct graph *g, const struct gw_service_component *c)
+{
+    for (unsigned i = 0; i < g->n_doors && c->kind == GW_CONNECTOR; i++) {
+        const struct keeping *k = g->doors[i]->keeping;
+
+        for (unsigned n = 0; k && n < k->n_of; n++)
+            if (!k->of[n].pipeline && strcmp(k->of[n].id, c->id) == 0)
+                return true;
+    }
+    return false;
 }

@@ -86,16 +86,30 @@ static const struct stream *stream_of(const struct streams *s, const struct gw_l
     return NULL;
 }
 
+/* Whose record it is; NULL: nobody's any more. */
+static const struct node *node_of(const struct keep *k, const struct gw_log_frame *f)
+{
+    if (f->meta.n == 0)
+        return k->nodes[0];
+    for (unsigned i = 0; i < k->n_nodes; i++)
+        if (gw_slice_eq(f->meta, gw_slice_cstr(k->nodes[i]->comp->id)))
+            return k->nodes[i];
+    return NULL;
+}
+
 static int restore_frame(const struct keep *k, const struct gw_log_frame *f, const struct stream *of,
                          const struct gw_keep_owner *owner)
 {
+    const struct node *n = node_of(k, f);
     struct gw_keep_owner by = *owner;
 
+    if (!n)
+        return 0;
     by.stream = of->stream;
     by.n_parts = of->n_parts;
     by.of_parts = (unsigned)__builtin_popcountll(k->partitions);
     gw_metric_add(k->all->restored, f->body.n);
-    return k->node->comp->type->keep->restore(k->node->self, gw_slice_of(f->body.p + 8, f->body.n - 8), &by);
+    return n->comp->type->keep->restore(n->self, gw_slice_of(f->body.p + 8, f->body.n - 8), &by);
 }
 
 static int read_decisions(const struct keep *k, const struct streams *s, const struct gw_keep_owner *owner,
@@ -124,19 +138,28 @@ static int read_decisions(const struct keep *k, const struct streams *s, const s
     return rc;
 }
 
-static int begin(const struct keep *k, uint64_t partitions)
+static int begin(const struct node *n, const struct gw_parting *by, uint64_t partitions, bool is_alone)
 {
-    const struct gw_keep_ops *ops = k->node->comp->type->keep;
+    const struct gw_keep_ops *ops = n->comp->type->keep;
+    int rc = ops->parted ? ops->parted(n->self, by, partitions) : 0;
+
+    if (rc == 0 && !is_alone)
+        ops->share(n->self);
+    return rc < 0 ? rc : ops->begin(n->self);
+}
+
+static int begin_all(const struct keep *k, uint64_t partitions)
+{
     const struct gw_service_component *journal =
         gw_service_find(k->in->share->graph->service, GW_CONNECTOR, k->all->door->from);
     struct gw_parting by = {0};
     int rc = 0;
 
-    if (ops->parted) {
+    if (journal->type->parting)
         journal->type->parting(journal->conf, &by);
-        rc = ops->parted(k->node->self, &by, partitions);
-    }
-    return rc < 0 ? rc : ops->begin(k->node->self);
+    for (unsigned i = 0; i < k->n_nodes && rc == 0; i++)
+        rc = begin(k->nodes[i], &by, partitions, k->n_nodes == 1);
+    return rc;
 }
 
 int gw_keep_begin(struct gw_intake *in, const uint8_t log_id[16], uint64_t partitions,
@@ -146,7 +169,7 @@ int gw_keep_begin(struct gw_intake *in, const uint8_t log_id[16], uint64_t parti
     struct streams s = {.from = UINT64_MAX};
     struct gw_keep_note note;
     uint64_t lost = 0;
-    int rc = begin(k, partitions);
+    int rc = begin_all(k, partitions);
 
     k->partitions = partitions;
     for (uint16_t p = 0; p < GW_LOG_PARTITIONS; p++) {
@@ -157,7 +180,7 @@ int gw_keep_begin(struct gw_intake *in, const uint8_t log_id[16], uint64_t parti
     if (rc == 0 && s.n)
         rc = read_decisions(k, &s, owner, &lost);
     if (rc < 0)
-        return gw_fail(err, rc, "what %s had decided cannot be read: %s", k->all->processor, strerror(-rc));
+        return gw_fail(err, rc, "what %s had decided cannot be read: %s", k->all->names, strerror(-rc));
     if (lost)
         gw_log(&k->in->worker->engine->logger, GW_LOG_ERROR,
                "pipeline %s: %llu frames of decisions are damaged: some traces may be decided twice",

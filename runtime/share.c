@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A worker's part of a graph: its own instances of processors and connectors, and the wires between them. */
-#include "runtime/graph.h"
+#include "runtime/keep.h"
 
 enum { MAX_LETTERS_BYTES = 64 << 20 };
 
@@ -80,7 +80,8 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     gw_graph_fill_ctx(sh->graph, &n->ctx, c, p ? p->id : NULL, signal, w->index);
     node_metrics(n, signal);
     n->is_partitioned = is_partitioned(c->type, signal, w->engine->n_workers) &&
-                        !(p && sh->graph->pipelines[p->index].keeping); /* then the journal has parted them */
+                        !(p ? sh->graph->pipelines[p->index].keeping != NULL
+                            : gw_keep_is_connector(sh->graph, c)); /* then the journal has parted them */
     if (n->is_partitioned)
         sh->graph->is_partitioned = true;
     rc = make_outs(n, err);

@@ -146,6 +146,11 @@ static int parted(void *self, const struct gw_parting *by, uint64_t partitions)
     return 0;
 }
 
+static void share(void *self)
+{
+    state_of(self)->kept->saves_all = true;
+}
+
 static int begin(void *self)
 {
     return state_of(self)->kept ? 0 : -ENOTSUP;
@@ -406,7 +411,7 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
     struct gw_ru_shared *all = state_of(self);
     struct gw_ru_kept *k = all->kept;
     bool has_news = gw_ru_record_has_news(all) || (all->conf->time.watermark == GW_RU_EVENT && k->has_watched);
-    bool is_time = has_news && k->now_ns - k->saved_ns >= all->conf->checkpoint_ns;
+    bool is_time = has_news && (k->saves_all || k->now_ns - k->saved_ns >= all->conf->checkpoint_ns);
 
     if (k->failed)
         return -ENOMEM;
@@ -440,6 +445,7 @@ static int restore(void *self, struct gw_slice record, const struct gw_keep_owne
 const struct gw_keep_ops gw_ru_keep = {.unfit = unfit,
                                        .parted = parted,
                                        .is_fixed = true,
+                                       .share = share,
                                        .begin = begin,
                                        .restore = restore,
                                        .advance = advance,

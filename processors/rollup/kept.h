@@ -46,6 +46,7 @@ struct gw_ru_kept {
     uint64_t settings; /* what tells them apart */
     uint64_t now_ns;   /* the step that began */
     bool rebuilds, has_advanced, has_saved;
+    bool saves_all;    /* with each commit: there are others in the pipeline */
     uint64_t saved_ns; /* step of the last checkpoint */
     /* By partition: after a start they may be at different places, and a partition's rows come again, some of which are
      * in its panes already. */
