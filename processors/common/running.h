@@ -10,6 +10,7 @@
 
 #include "core/credit.h"
 #include "processors/common/rewrite.h"
+#include "processors/common/spool.h"
 
 enum { GW_RUNNING_BUCKETS = 160 }; /* of each half of an exponential histogram, when two were added */
 
@@ -48,6 +49,9 @@ bool gw_running_add(struct gw_running *t, const struct gw_view *v, uint32_t row,
 /** The row says what the total is, and when it started. The same kind of point as was added. */
 void gw_running_write(const struct gw_running *t, struct gw_rewrite *w, uint32_t row);
 void gw_running_clear(struct gw_running *t, struct gw_credit *credit);
+/** As bytes, and from them, whatever was there. Errors: false, in->bad: these are none; else no memory. */
+void gw_running_put(const struct gw_running *t, struct gw_buf *out);
+bool gw_running_take(struct gw_running *t, struct gw_spool_in *in, struct gw_credit *credit);
 
 /* ---- inside ----------------------------------------------------------------------------------------------- */
 

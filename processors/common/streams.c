@@ -15,22 +15,37 @@ static void clear_note(void *value, void *arg)
         st->conf.clear_note((struct gw_stream_node *)value + 1, st->conf.arg);
 }
 
+static void clear_watched(void *value, void *arg)
+{
+    struct gw_streams *st = arg;
+
+    st->conf.watch->gone(st->conf.watch->arg, st, (struct gw_series *)value - 1);
+    if (st->conf.clear_value)
+        st->conf.clear_value(value, st->conf.arg);
+}
+
+static size_t round_up(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+
 void gw_streams_init(struct gw_streams *st, const struct gw_streams_conf *conf)
 {
+    size_t mark_at = round_up(conf->value_bytes), mark_bytes = conf->watch ? sizeof(struct gw_stream_mark) : 0;
     struct gw_series_conf upper = {.value_bytes = sizeof(struct gw_stream_node) + conf->note_bytes,
                                    .max_series = UINT32_MAX,
                                    .credit = conf->credit,
                                    .clear_value = conf->note_bytes ? clear_note : NULL,
                                    .arg = st};
 
-    *st = (struct gw_streams){.conf = *conf};
+    *st = (struct gw_streams){.conf = *conf, .mark_at = mark_at, .sweep_partitions = UINT64_MAX};
     gw_series_init(&st->scopes, &upper);
     gw_series_init(&st->metrics, &upper);
-    gw_series_init(&st->points, &(struct gw_series_conf){.value_bytes = conf->value_bytes,
+    gw_series_init(&st->points, &(struct gw_series_conf){.value_bytes = mark_at + mark_bytes,
                                                          .max_series = UINT32_MAX,
                                                          .credit = conf->credit,
-                                                         .clear_value = conf->clear_value,
-                                                         .arg = conf->arg});
+                                                         .clear_value = conf->watch ? clear_watched : conf->clear_value,
+                                                         .arg = conf->watch ? st : conf->arg});
     gw_series_group_init(&st->all);
     gw_buf_init(&st->key, MAX_KEY_BYTES);
     gw_streams_begin(st);
@@ -352,7 +367,7 @@ static void drop_empty_metric(struct gw_streams *st)
 
 static enum gw_stream_found add(struct gw_streams *st, struct gw_series_group *g, uint64_t hash, struct gw_series **ret)
 {
-    if (st->points.n >= st->conf.max_streams)
+    if (st->points.n >= st->conf.max_streams || (st->conf.watch && st->conf.watch->is_full))
         return GW_STREAM_LIMIT;
     *ret = gw_series_get_hashed(&st->points, g, gw_buf_slice(&st->key), hash, 0);
     if (*ret && (*ret)->is_overflow) {
@@ -395,6 +410,8 @@ enum gw_stream_found gw_streams_get(struct gw_streams *st, const struct gw_batch
     else
         found = look_up(st, b, row, more, ret);
     st->last = *ret;
+    if (*ret && st->conf.watch && !gw_streams_mark(st, *ret)->changed_at)
+        st->conf.watch->changed(st->conf.watch->arg, st, *ret, found == GW_STREAM_NEW);
     if (!*ret)
         drop_empty_metric(st);
     else if ((*ret)->next)
@@ -459,9 +476,119 @@ bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most)
             continue;
         }
         st->sweep_stream = s->next;
-        if (s->seen_ns < before_ns)
+        if (s->seen_ns < before_ns &&
+            (!st->conf.watch || st->sweep_partitions >> gw_streams_mark(st, s)->partition & 1))
             gw_series_remove(&st->points, s);
     }
     st->sweeps = st->sweep_scope != NULL;
     return st->sweeps;
+}
+
+/* ---- written down ------------------------------------------------------------------------------------------- */
+
+void gw_streams_watch(struct gw_streams *st, struct gw_streams_watch *watch)
+{
+    struct gw_streams_conf conf = st->conf;
+
+    gw_streams_free(st);
+    conf.watch = watch;
+    gw_streams_init(st, &conf);
+}
+
+void gw_streams_keys(const struct gw_streams *st, struct gw_series *s, struct gw_stream_keys *ret)
+{
+    struct gw_series *metric = gw_streams_above(s), *scope = gw_streams_above(metric);
+
+    *ret = (struct gw_stream_keys){.scope = gw_series_key(&st->scopes, scope),
+                                   .metric = gw_series_key(&st->metrics, metric),
+                                   .stream = gw_series_key(&st->points, s)};
+}
+
+static struct gw_series *take(struct gw_streams *st, struct gw_series_table *t, struct gw_series_group *g,
+                              struct gw_slice key, struct gw_slice note)
+{
+    struct gw_series *s = gw_series_get(t, g, key, 1);
+    struct gw_series_group *under = s ? gw_series_value(s) : NULL;
+
+    if (!s || under->last)
+        return s && !s->is_overflow ? s : NULL;
+    gw_series_group_init(under);
+    if (!s->is_overflow && (!st->conf.note_bytes || st->conf.take_note(gw_streams_note(s), note, st->conf.arg)))
+        return s;
+    gw_series_remove(t, s);
+    return NULL;
+}
+
+enum gw_stream_found gw_streams_take(struct gw_streams *st, const struct gw_stream_keys *k, struct gw_series **ret)
+{
+    struct gw_series *scope = take(st, &st->scopes, &st->all, k->scope, k->scope_note), *metric = NULL;
+    uint64_t hash = gw_hash_table(k->stream);
+
+    *ret = NULL;
+    gw_streams_begin(st);
+    if (scope)
+        metric = take(st, &st->metrics, gw_series_value(scope), k->metric, k->metric_note);
+    if (!metric)
+        return GW_STREAM_NO_MEMORY;
+    *ret = gw_series_find(&st->points, gw_series_value(metric), k->stream, hash);
+    if (*ret)
+        return GW_STREAM_OLD;
+    gw_buf_reset(&st->key);
+    gw_buf_put_slice(&st->key, k->stream);
+    return st->key.failed ? GW_STREAM_NO_MEMORY : add(st, gw_series_value(metric), hash, ret);
+}
+
+static bool eat_u32(struct gw_slice *key, uint32_t *ret)
+{
+    if (key->n < sizeof(*ret))
+        return false;
+    memcpy(ret, key->p, sizeof(*ret));
+    *key = gw_slice_of(key->p + sizeof(*ret), key->n - sizeof(*ret));
+    return true;
+}
+
+static bool eat_slice(struct gw_slice *key, struct gw_slice *ret)
+{
+    uint32_t n;
+
+    if (!eat_u32(key, &n) || n > key->n)
+        return false;
+    *ret = gw_slice_of(key->p, n);
+    *key = gw_slice_of(key->p + n, key->n - n);
+    return true;
+}
+
+bool gw_stream_attrs_begin(struct gw_stream_attrs *it, struct gw_slice key)
+{
+    *it = (struct gw_stream_attrs){.left = key};
+    return eat_u32(&it->left, &it->n);
+}
+
+bool gw_stream_attrs_next(struct gw_stream_attrs *it, struct gw_slice *ret_key, struct gw_value *ret)
+{
+    if (it->n == 0 || !eat_slice(&it->left, ret_key) || it->left.n == 0)
+        return false;
+    it->n--;
+    *ret = (struct gw_value){.type = (enum gw_value_type)it->left.p[0]};
+    it->left = gw_slice_of(it->left.p + 1, it->left.n - 1);
+    switch (ret->type) {
+    case GW_V_STRING:
+    case GW_V_BYTES:
+    case GW_V_ARRAY:
+    case GW_V_KVLIST:
+        return eat_slice(&it->left, &ret->s);
+    case GW_V_BOOL:
+    case GW_V_INT:
+    case GW_V_DOUBLE:
+        if (it->left.n < sizeof(ret->i))
+            return false;
+        memcpy(&ret->i, it->left.p, sizeof(ret->i));
+        if (ret->type == GW_V_BOOL)
+            ret->b = ret->i != 0;
+        it->left = gw_slice_of(it->left.p + sizeof(ret->i), it->left.n - sizeof(ret->i));
+        return true;
+    case GW_V_EMPTY:
+        return true;
+    }
+    return false;
 }

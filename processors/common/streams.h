@@ -12,6 +12,9 @@
  * Keys hold the attributes sorted, with their types and values as they were decoded: two streams are one exactly when
  * all of that is equal.
  *
+ * Whoever writes them down (stream_state.h) watches: each stream has a mark, and it hears which have changed, or are
+ * gone.
+ *
  * Memory    one malloc a stream, metric and scope, none for one that is there; charged to conf.credit to the byte
  * Bounded by max_streams, and by the credit
  * Threads   one
@@ -23,8 +26,25 @@
 #include "core/buf.h"
 #include "series/series.h"
 
+struct gw_streams;
+
+/** Of a stream that is written down: the watcher's. */
+struct gw_stream_mark {
+    uint32_t number, changed_at, bytes;
+    uint8_t partition;
+};
+struct gw_streams_watch {
+    /** Somebody got it, for the first time since its mark's changed_at is 0; is_new: it was made just now. */
+    void (*changed)(void *arg, struct gw_streams *st, struct gw_series *s, bool is_new);
+    void (*gone)(void *arg, struct gw_streams *st, struct gw_series *s);
+    void *arg;
+    bool is_full; /* there must not be one more */
+};
+
 struct gw_streams_conf {
     size_t value_bytes;
+    size_t more_bytes;              /* of what tells streams apart besides their attributes */
+    struct gw_streams_watch *watch; /* or NULL: there are no marks */
     uint32_t max_streams;
     struct gw_credit *credit; /* or NULL */
     /** What a value points to, and was charged to the credit by its owner. May be NULL. */
@@ -39,6 +59,9 @@ struct gw_streams_conf {
     bool (*note_scope)(void *note, const struct gw_batch *b, uint32_t scope, void *arg);
     bool (*note_metric)(void *note, const struct gw_batch *b, uint32_t metric, void *arg);
     void (*clear_note)(void *note, void *arg);
+    /** As bytes, and from them: of those that are written down. False: no memory, or they are none. */
+    void (*put_note)(const void *note, struct gw_buf *out);
+    bool (*take_note)(void *note, struct gw_slice bytes, void *arg);
 };
 
 enum { GW_STREAM_SHAPE = 23 };
@@ -60,7 +83,9 @@ struct gw_streams {
     struct gw_series *last;          /* the stream of that metric that came last, or NULL */
     uint32_t *order;                 /* scratch for sorting attributes */
     uint32_t cap_order;
+    size_t mark_at;
     struct gw_series *sweep_scope, *sweep_metric, *sweep_stream; /* where a sweep goes on */
+    uint64_t sweep_partitions;                                   /* only of these, when there are marks */
     bool sweeps;
 };
 
@@ -91,6 +116,34 @@ void gw_streams_forget(struct gw_streams *st, struct gw_series *s);
 void gw_streams_sweep_begin(struct gw_streams *st);
 /** Streams seen before before_ns go; looks at `most` of them. True: there are more to look at. */
 bool gw_streams_sweep(struct gw_streams *st, uint64_t before_ns, uint32_t most);
+
+/* ---- written down ----------------------------------------------------------------------------------------------- */
+
+/** Whose streams all go, and have marks from now on. */
+void gw_streams_watch(struct gw_streams *st, struct gw_streams_watch *watch);
+static inline struct gw_stream_mark *gw_streams_mark(const struct gw_streams *st, struct gw_series *s)
+{
+    return (struct gw_stream_mark *)(void *)((uint8_t *)(s + 1) + st->mark_at);
+}
+/** The series that a stream, or a metric, stands under. */
+static inline struct gw_series *gw_streams_above(const struct gw_series *s)
+{
+    return (struct gw_series *)(void *)s->group - 1;
+}
+struct gw_stream_keys {
+    struct gw_slice scope, metric, stream;
+    struct gw_slice scope_note, metric_note; /* of put_note() */
+};
+void gw_streams_keys(const struct gw_streams *st, struct gw_series *s, struct gw_stream_keys *ret);
+/** The stream of these keys, as gw_streams_get. */
+enum gw_stream_found gw_streams_take(struct gw_streams *st, const struct gw_stream_keys *k, struct gw_series **ret);
+/** The attributes that begin a key, one after the other; false: there are no more. */
+struct gw_stream_attrs {
+    struct gw_slice left;
+    uint32_t n;
+};
+bool gw_stream_attrs_begin(struct gw_stream_attrs *it, struct gw_slice key);
+bool gw_stream_attrs_next(struct gw_stream_attrs *it, struct gw_slice *ret_key, struct gw_value *ret);
 
 static inline struct gw_stream_node *gw_streams_node(struct gw_series *scope_or_metric)
 {

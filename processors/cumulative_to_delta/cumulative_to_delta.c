@@ -44,6 +44,7 @@ struct choice {
 };
 
 struct self {
+    struct gw_stream_state *state; /* first: behind a journal; or NULL */
     struct gw_ctx ctx;
     const struct conf *conf;
     struct gw_deltas *deltas;
@@ -224,7 +225,7 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     bool more;
 
     (void)out;
-    if (most == 0)
+    if (most == 0 || s->state)
         return GW_DONE;
     if (s->next_sweep_ns == 0)
         s->next_sweep_ns = now_ns + most;
@@ -240,14 +241,50 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     return more ? GW_MORE : GW_DONE;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------- */
+/* ---- behind a journal -------------------------------------------------------------------------------------- */
 
-static uint32_t share_of(const struct gw_ctx *ctx, uint64_t max_streams)
+static int parted(void *self, const struct gw_parting *by, uint64_t partitions)
 {
-    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
+    struct self *s = self;
+    struct gw_streams *tables[] = {&s->deltas->numbers, &s->deltas->histograms};
 
-    return (uint32_t)((max_streams + n - 1) / n);
+    if (s->state) {
+        s->state->partitions = partitions;
+        return 0;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        tables[i]->conf.scope_attrs = gw_ss_parts_scopes(by);
+    s->state = gw_ss_new(&gw_deltas_state, s->deltas, &s->ctx, tables, 2, by, partitions, 0);
+    return s->state ? 0 : -ENOMEM;
 }
+
+static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
+{
+    struct self *s = self;
+    uint64_t most = s->conf->max_staleness;
+    int rc = GW_DONE;
+
+    (void)rebuilds;
+    (void)out;
+    gw_ss_advance(s->state, now_ns);
+    s->deltas->begin_ns = s->state->begin_ns;
+    if (most)
+        rc = gw_ss_forget_stale(s->state, most, most);
+    tell(s);
+    return rc;
+}
+
+static const struct gw_keep_ops keep = {.unfit = gw_ss_unfit,
+                                        .parted = parted,
+                                        .is_fixed = true,
+                                        .share = gw_ss_keep_share,
+                                        .begin = gw_ss_keep_begin,
+                                        .restore = gw_ss_keep_restore,
+                                        .advance = advance,
+                                        .save = gw_ss_keep_save,
+                                        .due_ns = gw_ss_keep_due};
+
+/* ---- life ------------------------------------------------------------------------------------------------- */
 
 /* Series go on where they were; begin_ns too, for the gateway did not begin anew. */
 static int adopt(void *self, void *old_self)
@@ -255,6 +292,7 @@ static int adopt(void *self, void *old_self)
     struct self *s = self, *old = old_self;
     struct gw_deltas *d = s->deltas;
 
+    gw_ss_adopt(&s->state, &old->state, &s->ctx);
     s->deltas = old->deltas;
     old->deltas = d;
     s->deltas->initial = d->initial;
@@ -272,9 +310,11 @@ static void destroy(void *self)
     if (!s)
         return;
     gw_metric_add(s->tracked, 0 - s->n_told);
+    gw_ss_end(s->state);
     if (s->deltas)
         gw_deltas_free(s->deltas);
     free(s->deltas);
+    gw_ss_free(s->state);
     gw_batch_pool_free(s->batches);
     gw_match_free(s->include.names);
     gw_match_free(s->exclude.names);
@@ -317,7 +357,7 @@ static int create(void **ret, const struct gw_ctx *ctx, const void *conf, struct
     rc = s->deltas && s->batches ? 0 : gw_fail(err, -ENOMEM, "out of memory");
     if (rc == 0) {
         gw_deltas_init(s->deltas, (enum gw_initial)c->initial_value, gw_wall_ns(ctx->env),
-                       share_of(ctx, c->max_streams), ctx->host ? ctx->host->memory : NULL);
+                       gw_ss_share(ctx, c->max_streams), ctx->host ? ctx->host->memory : NULL);
         rc = make_choice(&s->include, &c->include, err);
     }
     if (rc == 0)
@@ -349,4 +389,5 @@ const struct gw_component gw_processor_cumulative_to_delta = {
     .consume = consume,
     .tick = tick,
     .adopt = adopt,
+    .keep = &keep,
 };

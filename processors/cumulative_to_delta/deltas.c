@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "processors/common/hist_state.h"
+
 enum { NO_RECORDED_VALUE = 1 };
 
 static void clear_value(void *value, void *arg)
@@ -24,7 +26,7 @@ void gw_deltas_init(struct gw_deltas *d, enum gw_initial initial, uint64_t begin
                     struct gw_credit *credit)
 {
     struct gw_streams_conf conf = {
-        .value_bytes = sizeof(union gw_last_value), .max_streams = max_streams, .credit = credit};
+        .value_bytes = sizeof(union gw_last_value), .more_bytes = 9, .max_streams = max_streams, .credit = credit};
 
     *d = (struct gw_deltas){.credit = credit, .initial = initial, .begin_ns = begin_ns};
     gw_streams_init(&d->numbers, &conf);
@@ -57,7 +59,7 @@ enum gw_delta gw_deltas_get(struct gw_deltas *d, struct gw_streams *st, const st
                             struct gw_series **ret, bool *ret_new)
 {
     uint32_t others = gw_streams_n(st == &d->numbers ? &d->histograms : &d->numbers), most = st->conf.max_streams;
-    uint8_t more[9];
+    uint8_t more[9]; /* as conf.more_bytes says */
     enum gw_stream_found found;
 
     if (b->flags[row] & NO_RECORDED_VALUE)
@@ -104,7 +106,7 @@ struct gw_last *gw_deltas_room(struct gw_deltas *d, struct gw_series *s, uint64_
             return NULL;
         }
         v->h = h;
-        h->bytes = bytes;
+        *h = (struct gw_last){.bytes = bytes};
         h->n_words = (uint32_t)n_words;
     }
     return h;
@@ -277,3 +279,63 @@ enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_rewrite *w, uint
         write_histogram(w, row, start, h, NULL);
     return rc;
 }
+
+/* ---- written down ------------------------------------------------------------------------------------------- */
+
+static void put_last(const struct gw_last *h, struct gw_buf *out)
+{
+    const struct gw_hist_words w = {h->n_counts, h->n_bounds, h->positive, h->negative, h->words};
+
+    gw_spool_put_u64(out, h->count);
+    gw_spool_put_u64(out, h->zero_count);
+    gw_buf_put(out, &h->sum, sizeof(h->sum));
+    gw_buf_put(out, &h->zero_threshold, sizeof(h->zero_threshold));
+    gw_spool_put_u32(out, (uint32_t)h->scale);
+    gw_hist_words_put(&w, out);
+}
+
+static void put(void *arg, unsigned table, struct gw_series *s, struct gw_buf *out)
+{
+    const union gw_last_value *v = gw_series_value(s);
+
+    (void)arg;
+    if (table == 0)
+        gw_spool_put_u64(out, (uint64_t)v->i);
+    else if (v->h)
+        put_last(v->h, out);
+}
+
+static bool take_last(struct gw_deltas *d, struct gw_series *s, struct gw_spool_in *in)
+{
+    struct gw_last of = {.count = gw_spool_get_u64(in), .zero_count = gw_spool_get_u64(in)}, *h;
+    struct gw_hist_words w;
+
+    of.sum = gw_spool_get_double(in);
+    of.zero_threshold = gw_spool_get_double(in);
+    of.scale = (int32_t)gw_spool_get_u32(in);
+    if (!gw_hist_words_get(&w, in))
+        return false;
+    h = gw_deltas_room(d, s, gw_hist_words_n(&w));
+    if (!h)
+        return false;
+    of.bytes = h->bytes;
+    of.n_words = h->n_words;
+    *h = of;
+    h->n_counts = w.n_counts;
+    h->n_bounds = w.n_bounds;
+    gw_hist_words_take(&w, h->words, &h->positive, &h->negative);
+    return true;
+}
+
+static bool take(void *arg, unsigned table, struct gw_series *s, struct gw_spool_in *in)
+{
+    union gw_last_value *v = gw_series_value(s);
+
+    if (table == 0) {
+        v->i = (int64_t)gw_spool_get_u64(in);
+        return !in->bad;
+    }
+    return in->left.n == 0 || take_last(arg, s, in);
+}
+
+const struct gw_ss_ops gw_deltas_state = {.put = put, .take = take};

@@ -7,6 +7,7 @@
 #define GW_PROCESSORS_DELTAS_H
 
 #include "processors/common/rewrite.h"
+#include "processors/common/stream_state.h"
 #include "processors/common/streams.h"
 
 enum gw_initial { GW_INITIAL_AUTO, GW_INITIAL_KEEP, GW_INITIAL_DROP };
@@ -60,6 +61,9 @@ uint64_t gw_deltas_n(const struct gw_deltas *d);
 enum gw_delta gw_delta_number(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
 enum gw_delta gw_delta_histogram(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
 enum gw_delta gw_delta_exponential(struct gw_deltas *d, struct gw_rewrite *w, uint32_t row);
+
+/** Values as bytes; the argument is a struct gw_deltas. */
+extern const struct gw_ss_ops gw_deltas_state;
 
 /* ---- inside ----------------------------------------------------------------------------------------------- */
 

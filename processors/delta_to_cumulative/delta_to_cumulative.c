@@ -17,7 +17,7 @@
 #include "pipeline/ports.h"
 #include "processors/common/flatten.h"
 #include "processors/common/running.h"
-#include "processors/common/streams.h"
+#include "processors/common/stream_state.h"
 
 struct conf {
     uint64_t max_stale, max_streams;
@@ -39,6 +39,7 @@ static const char *const errors[N_FATES] = {[OLDER_START] = "delta.ErrOlderStart
                                             [NO_MEMORY] = "memory_limit"};
 
 struct self {
+    struct gw_stream_state *state; /* first: behind a journal; or NULL */
     struct gw_ctx ctx;
     const struct conf *conf;
     struct gw_streams *streams;    /* value: struct gw_running */
@@ -226,6 +227,8 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     bool more;
 
     (void)out;
+    if (s->state)
+        return GW_DONE;
     s->now_ns = now_ns;
     if (s->next_sweep_ns == 0)
         s->next_sweep_ns = now_ns + SWEEP_NS;
@@ -244,12 +247,60 @@ static void clear_value(void *value, void *arg)
     gw_running_clear(value, arg);
 }
 
-static uint32_t share_of(const struct gw_ctx *ctx, uint64_t max_streams)
-{
-    uint64_t n = ctx->n_workers ? ctx->n_workers : 1, share = max_streams / n + (max_streams % n != 0);
+/* ---- behind a journal -------------------------------------------------------------------------------------- */
 
-    return share < UINT32_MAX ? (uint32_t)share : UINT32_MAX;
+static void put(void *arg, unsigned table, struct gw_series *s, struct gw_buf *out)
+{
+    (void)arg;
+    (void)table;
+    gw_running_put(gw_series_value(s), out);
 }
+
+static bool take(void *arg, unsigned table, struct gw_series *s, struct gw_spool_in *in)
+{
+    const struct gw_streams *st = arg;
+
+    (void)table;
+    return gw_running_take(gw_series_value(s), in, st->conf.credit);
+}
+
+static int parted(void *self, const struct gw_parting *by, uint64_t partitions)
+{
+    static const struct gw_ss_ops ops = {.put = put, .take = take};
+    struct self *s = self;
+
+    if (s->state)
+        s->state->partitions = partitions;
+    else
+        s->state = gw_ss_new(&ops, s->streams, &s->ctx, &s->streams, 1, by, partitions, 0);
+    return s->state ? 0 : -ENOMEM;
+}
+
+static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
+{
+    struct self *s = self;
+    int rc;
+
+    (void)rebuilds;
+    (void)out;
+    s->now_ns = now_ns;
+    gw_ss_advance(s->state, now_ns);
+    rc = gw_ss_forget_stale(s->state, SWEEP_NS, s->conf->max_stale);
+    tell(s);
+    return rc;
+}
+
+static const struct gw_keep_ops keep = {.unfit = gw_ss_unfit,
+                                        .parted = parted,
+                                        .is_fixed = true,
+                                        .share = gw_ss_keep_share,
+                                        .begin = gw_ss_keep_begin,
+                                        .restore = gw_ss_keep_restore,
+                                        .advance = advance,
+                                        .save = gw_ss_keep_save,
+                                        .due_ns = gw_ss_keep_due};
+
+/* ---- life -------------------------------------------------------------------------------------------------- */
 
 /* Series go on where they were. */
 static int adopt(void *self, void *old_self)
@@ -257,6 +308,8 @@ static int adopt(void *self, void *old_self)
     struct self *s = self, *old = old_self;
     struct gw_streams *mine = s->streams;
 
+    gw_ss_adopt(&s->state, &old->state, &s->ctx);
+    s->now_ns = s->state ? s->state->now_ns : s->now_ns;
     s->streams = old->streams;
     old->streams = mine;
     s->streams->conf.max_streams = mine->conf.max_streams;
@@ -272,9 +325,11 @@ static void destroy(void *self)
     if (!s)
         return;
     gw_metric_add(s->tracked, 0 - s->n_told);
+    gw_ss_end(s->state);
     if (s->streams)
         gw_streams_free(s->streams);
     free(s->streams);
+    gw_ss_free(s->state);
     gw_batch_pool_free(s->batches);
     free(s);
 }
@@ -317,7 +372,7 @@ static int create(void **ret, const struct gw_ctx *ctx, const void *conf, struct
         return gw_fail(err, -ENOMEM, "out of memory");
     }
     gw_streams_init(s->streams, &(struct gw_streams_conf){.value_bytes = sizeof(struct gw_running),
-                                                          .max_streams = share_of(ctx, c->max_streams),
+                                                          .max_streams = gw_ss_share(ctx, c->max_streams),
                                                           .credit = credit_of(s),
                                                           .clear_value = clear_value,
                                                           .arg = credit_of(s),
@@ -344,4 +399,5 @@ const struct gw_component gw_processor_delta_to_cumulative = {
     .consume = consume,
     .tick = tick,
     .adopt = adopt,
+    .keep = &keep,
 };

@@ -147,6 +147,35 @@ def rollup_journal():
     shutil.rmtree(d)
 
 
+def temporality_journal():
+    """A sum of two totals, the second one of which came to another process, which knows the first one."""
+    d = pathlib.Path(tempfile.mkdtemp())
+    env = {"STORAGE": str(d), "NEXT_HOP": "127.0.0.1:14318", "WINDOW": "1s", "DELAY": "1s", "LATENESS": "1s"}
+    start = time.time_ns()
+
+    def total(n):
+        m = ExportMetricsServiceRequest()
+        r = m.resource_metrics.add()
+        r.resource.attributes.add(key="service.name").value.string_value = "example"
+        s = r.scope_metrics.add().metrics.add(name="calls").sum
+        s.aggregation_temporality, s.is_monotonic = 2, True
+        s.data_points.add(start_time_unix_nano=start, time_unix_nano=time.time_ns(), as_int=n)
+        equal(post("http://127.0.0.1:4318/v1/metrics", m.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
+
+    with collector() as folder:
+        out = folder / "metrics.jsonl"
+        with Example("temporality-journal.yaml", env) as gw:
+            total(7)
+            wait_for("the first window", 15, contains(out, '"asInt":"7"'))
+            gw.p.kill()
+            gw.p.wait()
+        with Example("temporality-journal.yaml", env) as gw:
+            total(12)
+            wait_for("7, and the 5 that came since", 15, contains(out, '"asInt":"12"'))
+            gw.stop()
+    shutil.rmtree(d)
+
+
 def span_metrics():
     d = pathlib.Path(tempfile.mkdtemp())
     env = {"NEXT_HTTP": "http://127.0.0.1:14318", "METRICS": str(d / "metrics.json"), "FLUSH_INTERVAL": "1s"}
@@ -428,7 +457,7 @@ def dynamic_sampling():
     shutil.rmtree(d)
 
 
-TESTS = {"anomaly.yaml": anomaly, "anomalous-traces.yaml": anomalous_traces, "rollup.yaml": rollup, "rollup-journal.yaml": rollup_journal, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
+TESTS = {"anomaly.yaml": anomaly, "anomalous-traces.yaml": anomalous_traces, "rollup.yaml": rollup, "rollup-journal.yaml": rollup_journal, "temporality-journal.yaml": temporality_journal, "temporality.yaml": temporality, "span-metrics.yaml": span_metrics, "dynamic-sampling.yaml": dynamic_sampling, "service-graph.yaml": service_graph, "durable.yaml": durable, "journal.yaml": journal, "agent.yaml": agent, "forward.yaml": forward, "file-archive.yaml": file_archive, "gateway-kafka.yaml": gateway_kafka,
          "prometheus-remote-write.yaml": prometheus_remote_write, "elasticsearch.yaml": elasticsearch,
          "sampling.yaml": sampling, "tail-sampling.yaml": tail_sampling, "tail-sampling-journal.yaml": tail_sampling_journal,
          "tail-sampling-two-pass.yaml": lambda: tail_sampling_journal("tail-sampling-two-pass.yaml"), "group-by-trace.yaml": group_by_trace,
