@@ -38,6 +38,13 @@ bool gw_meta_eq(const struct gw_meta *a, const struct gw_meta *b);
 bool gw_meta_eq_but_peer(const struct gw_meta *a, const struct gw_meta *b);
 
 struct gw_buf;
+/**
+ * Ids of requests, in front of a meta or of nothing; appended. When the bytes of one are nothing, nothing is. Whoever
+ * reads the meta need not know of them.
+ */
+void gw_meta_write_ids(const void *ids, size_t n_bytes, struct gw_buf *out);
+/** Takes the bytes apart again. False: they are damaged. */
+bool gw_meta_split(struct gw_slice bytes, struct gw_slice *ret_ids, struct gw_slice *ret_meta);
 /** All of it as bytes that may outlive the process; appended. */
 void gw_meta_write(const struct gw_meta *m, struct gw_buf *out);
 /** Errors: -EBADMSG that is no meta (any bytes may come), or one of a newer version; -ENOMEM. *ret is NULL then. */

@@ -3,6 +3,8 @@
  * A meta outside of the process (log frames): version 1, then texts with their lengths in front (varints).
  *
  *   01 │ tenant │ peer │ transport │ n_pairs { key value } │ n_auth { key value }
+ *
+ * In front of it there may be ids of requests:  02 │ n_bytes │ ids │
  */
 #include "batch/meta.h"
 
@@ -11,7 +13,7 @@
 
 #include "core/buf.h"
 
-enum { VERSION = 1, MAX_PAIRS = 4096 };
+enum { VERSION = 1, IDS = 2, MAX_PAIRS = 4096 };
 
 static void put_number(struct gw_buf *b, uint64_t v)
 {
@@ -33,6 +35,14 @@ static void put_pairs(struct gw_buf *b, const struct gw_meta_pair *pairs, uint32
         put_text(b, pairs[i].key);
         put_text(b, pairs[i].value);
     }
+}
+
+void gw_meta_write_ids(const void *ids, size_t n_bytes, struct gw_buf *out)
+{
+    if (n_bytes == 0)
+        return;
+    gw_buf_put_u8(out, IDS);
+    put_text(out, gw_slice_of(ids, n_bytes));
 }
 
 void gw_meta_write(const struct gw_meta *m, struct gw_buf *out)
@@ -88,6 +98,20 @@ static bool get_pairs(struct gw_slice *s, struct gw_meta_pair *ret, uint32_t roo
     return true;
 }
 
+bool gw_meta_split(struct gw_slice bytes, struct gw_slice *ret_ids, struct gw_slice *ret_meta)
+{
+    *ret_ids = (struct gw_slice){0};
+    *ret_meta = bytes;
+    if (bytes.n == 0 || *bytes.p != IDS)
+        return true;
+    bytes.p++;
+    bytes.n--;
+    if (!get_text(&bytes, ret_ids))
+        return false;
+    *ret_meta = bytes;
+    return true;
+}
+
 /* A transport is a word of the program's own; of a newer version's words nothing is made. */
 static const char *known_transport(struct gw_slice s)
 {
@@ -120,12 +144,19 @@ static bool parse(struct gw_slice bytes, struct gw_meta *m, struct gw_meta_pair 
 
 int gw_meta_read(struct gw_slice bytes, struct gw_meta **ret)
 {
-    size_t most = bytes.n / 2 < MAX_PAIRS ? bytes.n / 2 : MAX_PAIRS; /* a pair takes two bytes at least */
-    struct gw_meta_pair *pairs = calloc(most + 1, sizeof(*pairs));
+    struct gw_meta_pair *pairs;
     struct gw_meta m = {0};
+    struct gw_slice ids;
+    size_t most;
     int rc = -ENOMEM;
 
     *ret = NULL;
+    if (!gw_meta_split(bytes, &ids, &bytes))
+        return -EBADMSG;
+    if (ids.n && bytes.n == 0)
+        return 0;
+    most = bytes.n / 2 < MAX_PAIRS ? bytes.n / 2 : MAX_PAIRS; /* a pair takes two bytes at least */
+    pairs = calloc(most + 1, sizeof(*pairs));
     if (pairs && !parse(bytes, &m, pairs, (uint32_t)most))
         rc = -EBADMSG;
     else if (pairs && (*ret = gw_meta_new(&m)) != NULL)

@@ -146,6 +146,7 @@ struct gw_log_reader_conf {
     uint32_t consumer;   /* skip what it has settled; 0 = no consumer: everything */
     uint64_t partitions; /* bit per partition; 0 = all */
     uint64_t topics;     /* bit per topic below 64; 0 = all */
+    bool without_bodies; /* they are empty, and are not read: then meta is as it lies there, unchecked */
 };
 
 /** One frame as a reader gives it. Slices live until the next call on this reader. */

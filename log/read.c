@@ -8,7 +8,7 @@
 #include "log/crc32c.h"
 #include "log/impl.h"
 
-enum { OPEN_RANGES = 64, READ_AGAIN = 3 };
+enum { OPEN_RANGES = 64, READ_AGAIN = 3, HEADS_BLOCK = 8 << 10 };
 
 struct reader {
     struct gw_log_reader r;
@@ -253,6 +253,7 @@ static int locate(struct reader *r)
         return pass_over(r, &seg);
     if (rc < 0)
         return rc;
+    r->scan.block = r->conf.without_bodies ? HEADS_BLOCK : 0;
     r->number = seg.number;
     if (!r->knows_row && r->has_before) /* nothing fitted in the one before */
         go_before(r);
@@ -311,14 +312,14 @@ static bool is_wanted(struct reader *r, const struct gw_lf_record *rec)
  */
 static int read_body(struct reader *r, uint64_t off, const struct gw_lf_record *rec, const uint8_t **ret)
 {
-    size_t n = (size_t)rec->n_meta + rec->n_body;
+    size_t n = (size_t)rec->n_meta + (r->conf.without_bodies ? 0 : rec->n_body);
     int rc;
 
     *ret = (const uint8_t *)"";
     rc = n > 0 ? gw_lf_scan_peek(&r->scan, off + GW_LF_HEAD, n, ret) : 0;
     if (rc < 0)
         return rc == -ENOMEM ? rc : 0;
-    return gw_crc32c(0, *ret, n) == rec->body_crc;
+    return r->conf.without_bodies || gw_crc32c(0, *ret, n) == rec->body_crc;
 }
 
 static int give(struct reader *r, const uint8_t *p, const struct gw_lf_record *rec, unsigned n_open,
@@ -333,7 +334,7 @@ static int give(struct reader *r, const uint8_t *p, const struct gw_lf_record *r
                   .partition = rec->partition,
                   .signal = rec->signal,
                   .meta = {p, rec->n_meta},
-                  .body = {p + rec->n_meta, rec->n_body}},
+                  .body = {p + rec->n_meta, r->conf.without_bodies ? 0 : rec->n_body}},
         .open = r->conf.consumer ? r->open : NULL,
         .n_open = n_open,
         .lost_frames = r->lost_frames,

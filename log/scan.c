@@ -22,7 +22,7 @@ void gw_lf_scan_clear(struct gw_lf_scan *s)
 
 static int make_room(struct gw_lf_scan *s, size_t n)
 {
-    size_t cap = n > GW_LF_BLOCK ? n : GW_LF_BLOCK;
+    size_t block = s->block ? s->block : GW_LF_BLOCK, cap = n > block ? n : block;
     uint8_t *buf;
 
     /* What one giant needed is not kept for the rest of the log. */

@@ -21,6 +21,7 @@ struct gw_lf_scan {
     uint8_t *buf;     /* [buf_at, buf_at + n_buf) of the file */
     size_t cap, n_buf;
     uint64_t buf_at;
+    size_t block; /* at a time, when bodies are passed over; 0: GW_LF_BLOCK */
 };
 
 /** Takes over f. */

@@ -534,6 +534,8 @@ static int next_frame(struct reader *r, struct gw_log_entry *ret)
         r->frame = gw_sim_frame_ref(f);
         r->next[f->f.partition] = ++r->at;
         ret->frame = f->f;
+        if (r->conf.without_bodies)
+            ret->frame.body = (struct gw_slice){0};
         ret->open = r->conf.consumer ? r->open : NULL;
         ret->n_open = r->conf.consumer ? (unsigned)r->n_open : 0;
         return 1;

@@ -20,6 +20,8 @@ struct gw_ports_ops {
     bool (*has_room)(struct gw_ports *out, uint32_t rows, size_t bytes);
     /** May be NULL: all are. */
     bool (*is_wired)(struct gw_ports *out, unsigned port);
+    /** May be NULL. A connector's: id of the pipeline that the view comes from. */
+    const char *(*pipeline)(struct gw_ports *out, const struct gw_view *v);
 };
 
 /** First member of the runtime's struct. */

@@ -405,13 +405,20 @@ static bool is_wired(struct gw_ports *out, unsigned port)
     return port == 0 || (port <= n->n_ports && n->n_outs[port - 1] > 0);
 }
 
+static const char *pipeline(struct gw_ports *out, const struct gw_view *v)
+{
+    const struct graph *g = node_of(out)->share->graph;
+
+    return v->pipeline < g->service->n_pipelines ? g->pipelines[v->pipeline].id : "";
+}
+
 static void found(struct gw_ports *out, uint32_t rows)
 {
     gw_node_found(node_of(out), rows);
 }
 
 const struct gw_ports_ops gw_flow_ports_ops = {
-    .emit = emit, .reject = reject, .found = found, .has_room = has_room, .is_wired = is_wired};
+    .emit = emit, .reject = reject, .found = found, .has_room = has_room, .is_wired = is_wired, .pipeline = pipeline};
 
 static struct gw_metric *dropped(struct worker *w, struct node *n, enum gw_signal signal, const char *reason);
 

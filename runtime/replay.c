@@ -221,9 +221,12 @@ static uint64_t due_ns(struct gw_replay *r, const struct gw_log_frame *f)
 /* What of the frame goes. 0 bytes: nothing does. */
 static int pick(struct gw_replay *r, const struct gw_log_frame *f, struct gw_log_frame *ret)
 {
+    struct gw_slice ids;
     int rc = 0;
 
     *ret = *f;
+    if (!gw_meta_split(f->meta, &ids, &ret->meta)) /* requests have theirs; copies have none */
+        ret->meta = (struct gw_slice){0};
     if (!r->policy)
         return 0;
     gw_buf_reset(&r->picked);

@@ -73,6 +73,43 @@ static void equality_leaves_only_the_transport_out(void **state)
 }
 
 /*
+ * Scenario: ids of requests in front of a meta, in front of nothing, none of them; cut off anywhere
+ * Guarantees: both come back; who only wants the meta has it; what is cut off is no ids
+ */
+static void ids_stand_in_front_of_a_meta(void **state)
+{
+    struct gw_meta *m = make("eu", "127.0.0.1:1", "x-one", "", "grpc"), *back;
+    static uint8_t ids[32 * 16];
+    struct gw_slice got, rest;
+    struct gw_buf b;
+
+    (void)state;
+    memset(ids, 7, sizeof(ids));
+    gw_buf_init(&b, 1 << 20);
+    gw_meta_write_ids(ids, 0, &b);
+    assert_int_equal(b.n, 0);
+    gw_meta_write_ids(ids, sizeof(ids), &b);
+    assert_true(gw_meta_split(gw_buf_slice(&b), &got, &rest));
+    assert_true(gw_slice_eq(got, gw_slice_of(ids, sizeof(ids))) && rest.n == 0);
+    assert_int_equal(gw_meta_read(gw_buf_slice(&b), &back), 0);
+    assert_null(back);
+    for (size_t n = 1; n < b.n; n++) {
+        assert_false(gw_meta_split(gw_slice_of(b.p, n), &got, &rest));
+        assert_int_equal(gw_meta_read(gw_slice_of(b.p, n), &back), -EBADMSG);
+    }
+    gw_meta_write(m, &b);
+    assert_int_equal(gw_meta_read(gw_buf_slice(&b), &back), 0);
+    assert_true(gw_meta_eq(m, back));
+    (void)gw_meta_unref(back);
+    gw_buf_reset(&b);
+    gw_meta_write(m, &b);
+    assert_true(gw_meta_split(gw_buf_slice(&b), &got, &rest));
+    assert_true(got.n == 0 && rest.n == b.n);
+    gw_buf_clear(&b);
+    (void)gw_meta_unref(m);
+}
+
+/*
  * Scenario: a meta as bytes and back; every prefix of the bytes, and each byte of them changed to anything
  * Guarantees: equal, transport included; nothing else than the whole is read, and no bytes do harm
  */
@@ -115,6 +152,7 @@ int main(void)
         cmocka_unit_test(values_are_found_without_case),
         cmocka_unit_test(equality_leaves_only_the_transport_out),
         cmocka_unit_test(a_meta_comes_back_from_its_bytes),
+        cmocka_unit_test(ids_stand_in_front_of_a_meta),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
