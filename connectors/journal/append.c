@@ -10,6 +10,8 @@
 
 enum { UNAVAILABLE = 14, ALL_PENDING_BYTES = 64 << 20, TICK_BYTES = 1, MAX_BYTES = 1 << 30, ENVELOPE_BYTES = 1024 };
 
+static const char no_memory[] = "data refused due to high memory usage";
+
 /* ---- what comes back -------------------------------------------------------------------------------------- */
 
 static const char *why_not(int rc)
@@ -75,6 +77,7 @@ static void on_done(struct gw_log_commit *c, int rc)
         b->frames[i].seq = c->frames[i].seq;
         b->frames[i].row = c->frames[i].row;
     }
+    gw_journal_claim_done(b->claim, c->frames[0].time_ns, rc < 0 ? why_not(rc) : NULL);
     gw_metric_add(rc < 0 ? j->refused[s] : j->appended[s], rows_of(b));
     if (rc < 0) {
         settle(b, GW_REFUSED, why_not(rc));
@@ -112,7 +115,8 @@ static uint64_t *sort_rows(const struct gw_view *v, const uint8_t *partition, ui
 /* The pieces of a block as they are written, into what they will be submitted from. */
 struct writing {
     struct gw_payload *to;
-    struct gw_buf at; /* over its memory: never grows by itself */
+    struct gw_buf at;    /* over its memory: never grows by itself */
+    struct claim *claim; /* or NULL */
 };
 
 static void look_over(struct writing *w)
@@ -216,18 +220,29 @@ static int cut(struct local *l, const struct gw_view *v, struct writing *w, stru
     return rc < 0 ? rc : 1;
 }
 
-/* Takes the payload's reference. */
-static struct block *make_block(struct local *l, struct gw_view *v, struct gw_payload *payload,
-                                const struct piece *pieces, unsigned n)
+static struct gw_slice meta_of(const struct block *b, size_t from)
+{
+    struct gw_slice all = gw_buf_slice(&b->meta_bytes);
+
+    return gw_slice_of(all.p + from, all.n - from);
+}
+
+/* Takes the payload's reference; and the claim, when it gives a block. */
+static struct block *make_block(struct local *l, struct gw_view *v, const struct writing *w, const struct piece *pieces,
+                                unsigned n)
 {
     struct journal *j = l->journal;
-    struct block *b = gw_journal_block_of(j, n, v->batch->n_segments, payload);
+    struct block *b = gw_journal_block_of(j, n, v->batch->n_segments, w->to);
+    size_t n_ids;
 
     if (!b)
         return NULL;
     b->home = l;
     b->signal = v->batch->signal;
     b->meta = v->meta ? gw_meta_ref(v->meta) : NULL;
+    if (w->claim)
+        gw_meta_write_ids(w->claim->ids, w->claim->n * sizeof(struct request_id), &b->meta_bytes);
+    n_ids = b->meta_bytes.n;
     if (b->meta)
         gw_meta_write(b->meta, &b->meta_bytes);
     b->commit.frames = calloc(n, sizeof(*b->commit.frames));
@@ -246,10 +261,11 @@ static struct block *make_block(struct local *l, struct gw_view *v, struct gw_pa
                                                     .topic = (uint16_t)((unsigned)b->signal >> 1),
                                                     .partition = pieces[i].partition,
                                                     .signal = (uint8_t)b->signal,
-                                                    .meta = gw_buf_slice(&b->meta_bytes),
+                                                    .meta = meta_of(b, i == 0 ? 0 : n_ids),
                                                     .body = b->frames[i].body};
     }
     b->n_receipts = gw_view_receipts(v, b->receipts);
+    b->claim = w->claim;
     return b;
 }
 
@@ -307,7 +323,7 @@ static void submit(struct local *l, struct block *b)
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
 {
     struct piece pieces[JOURNAL_PARTITIONS];
-    struct writing w;
+    struct writing w = {0};
     struct places places;
     struct block *b;
     int n;
@@ -316,14 +332,25 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
         refuse(v, out, "journal_slow", "the journal's disk is too slow");
         return;
     }
+    if (!gw_journal_dedup(l->journal, v, out, &w.claim)) {
+        gw_journal_claim_done(w.claim, 0, no_memory);
+        refuse(v, out, "memory_limit", no_memory);
+        return;
+    }
+    if (v->n_rows == 0) {
+        gw_journal_claim_done(w.claim, 0, NULL);
+        gw_view_clear(v);
+        return;
+    }
     n = begin_writing(l, v, &w) ? cut(l, v, &w, &places, pieces) : -ENOMEM;
     if (n > 0)
         end_writing(l, v, &w);
     else
         (void)gw_payload_unref(w.to);
-    b = n > 0 ? make_block(l, v, w.to, pieces, (unsigned)n) : NULL;
+    b = n > 0 ? make_block(l, v, &w, pieces, (unsigned)n) : NULL;
     if (!b) {
-        refuse(v, out, "memory_limit", "data refused due to high memory usage");
+        gw_journal_claim_done(w.claim, 0, no_memory);
+        refuse(v, out, "memory_limit", no_memory);
         return;
     }
     gw_journal_live_keep(b, v, places.of_row, places.all);

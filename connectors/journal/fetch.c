@@ -37,8 +37,10 @@ static void close_reader(struct fetch *f)
 /* Frames of one request have one meta, and so have those of one client: the last one is kept for the next. */
 static int meta_of(struct fetch *f, struct gw_slice bytes, struct gw_meta **ret)
 {
+    struct gw_slice ids;
+
     *ret = NULL;
-    if (bytes.n == 0)
+    if (!gw_meta_split(bytes, &ids, &bytes) || bytes.n == 0)
         return 0;
     if (!f->last_meta || !gw_slice_eq(bytes, gw_buf_slice(&f->last_meta_bytes))) {
         (void)gw_meta_unref(f->last_meta);

@@ -36,6 +36,16 @@ static const struct gw_field retention_fields[] = {
     {0},
 };
 
+static const struct gw_field dedup_fields[] = {
+    GW_DURATION_FIELD(
+        struct journal_dedup, window_ns, "window", "0s", 0, 3.2e18,
+        "A request whose bytes were stored so shortly before is answered as stored, and not stored again: "
+        "senders repeat what nobody answered. 0: off, all are stored."),
+    GW_U64_FIELD(struct journal_dedup, max_bytes, "max_bytes", "16777216", 65536, 1e10,
+                 "For what is known of requests, 32 bytes each. When there are more, the oldest are forgotten."),
+    {0},
+};
+
 static const struct gw_field fields[] = {
     {GW_FIELD_(struct journal_settings, storage, "storage", GW_F_ID, NULL, 0, 0,
                "The file_storage that the journal lies in."),
@@ -54,6 +64,7 @@ static const struct gw_field fields[] = {
     GW_ENUM_FIELD(struct journal_settings, start, "start", "earliest", starts,
                   "Where a pipeline begins that has not read this journal before."),
     GW_BLOCK_FIELD(struct journal_settings, retention, "retention", retention_fields, "How long rows stay."),
+    GW_BLOCK_FIELD(struct journal_settings, dedup, "dedup", dedup_fields, "Requests that come again."),
     GW_U64_FIELD(struct journal_settings, in_flight_bytes, "in_flight_bytes", "8388608", 65536, 1e9,
                  "Of rows that a pipeline has been given and has not done, in each worker."),
     GW_U64_FIELD(struct journal_settings, head_bytes, "head_bytes", "16777216", 0, 1e9,
@@ -85,6 +96,11 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
                     "partition_by: attributes needs attributes: a list of names");
     if (s->partition_by != BY_ATTRIBUTES && s->attributes.n)
         gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL, "attributes count only with partition_by: attributes");
+    n = gw_node_get(node, "dedup");
+    if (s->retention.max_age_ns && s->dedup.window_ns > s->retention.max_age_ns)
+        gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL,
+                    "dedup::window is longer than retention::max_age: after a restart the journal would not know what "
+                    "is gone");
 }
 
 /* ---- the key of what is there ----------------------------------------------------------------------------- */
@@ -276,7 +292,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return rc;
     deal_out(j);
     gw_journal_metrics_make(j);
-    return 0;
+    return gw_journal_dedup_open(j) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
 }
 
 static void drop_committed(struct local *l)
@@ -304,6 +320,7 @@ static void destroy(void *self)
         gw_journal_lanes_free(l);
     }
     free(j->locals);
+    gw_journal_dedup_close(j);
     (void)pthread_mutex_destroy(&j->lock);
     (void)pthread_mutex_destroy(&j->order);
     free(j);
@@ -395,6 +412,7 @@ static int open_local(void *self, struct gw_loop *loop, struct gw_intake *list, 
     if (rc == 0) {
         gw_loop_add_hook(loop, &l->hook);
         atomic_store(&l->open, true);
+        (void)atomic_fetch_add(&j->n_open, 1);
     }
     *ret_local = l;
     return rc;
@@ -422,6 +440,8 @@ static void close_local(void *local)
     if (atomic_load(&l->open)) {
         gw_loop_remove_hook(l->loop, &l->hook);
         gw_timer_disarm(&l->timer);
+        if (atomic_fetch_sub(&l->journal->n_open, 1) == 1)
+            gw_journal_dedup_rest(l->journal);
     }
     atomic_store(&l->open, false);
     gw_journal_lanes_close(l);

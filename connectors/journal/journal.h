@@ -24,6 +24,7 @@
 #include <pthread.h>
 
 #include "batch/settle.h"
+#include "connectors/journal/seen.h"
 #include "core/credit.h"
 #include "core/tasks.h"
 #include "net/loop.h"
@@ -44,6 +45,10 @@ struct journal_retention {
     bool keep_unread;
 };
 
+struct journal_dedup {
+    uint64_t window_ns, max_bytes;
+};
+
 struct journal_settings {
     const char *storage;
     int partition_by; /* enum journal_key */
@@ -51,6 +56,7 @@ struct journal_settings {
     int start;           /* enum gw_log_start */
     uint64_t partitions; /* 0: as many as it has, or as suit the workers */
     struct journal_retention retention;
+    struct journal_dedup dedup;
     uint64_t in_flight_bytes, head_bytes, live_bytes;
     bool in_order;
 };
@@ -85,6 +91,7 @@ struct block {
     struct gw_payload *payload;
     struct gw_meta *meta;
     struct gw_buf meta_bytes;
+    struct claim *claim; /* what done must tell; or NULL */
     uint64_t charged_bytes;
     struct block_frame *frames;
     uint32_t n_frames, n_receipts;
@@ -244,6 +251,7 @@ struct journal {
     unsigned n_partitions; /* that rows lie in: a power of two */
     struct gw_credit *memory;
     struct local *locals;
+    struct dedup *dedup;            /* dedup.c */
     _Atomic uint64_t pending_bytes; /* of commits not done */
     struct gw_metric *appended[3], *refused[3], *from_head, *from_log, *handed, *fetch_bytes, *fetch_ns;
     pthread_mutex_t order;          /* of these, and of submitting frames */
@@ -251,6 +259,7 @@ struct journal {
     pthread_mutex_t lock;           /* of these: workers open and close lanes at the same time */
     struct consumer *consumers, **last_consumer;
     unsigned n_begun, n_opened; /* consumers; locals */
+    _Atomic unsigned n_open;    /* locals, now */
     bool has_looked;            /* who read it before is named */
     struct gw_metric *reads[JOURNAL_READS];
 };
@@ -273,6 +282,20 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
 uint64_t gw_journal_now_ns(struct journal *j);
 /** A frame without rows. False: no memory. */
 bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns);
+
+/* dedup.c */
+/** What was before is known again. Errors: -ENOMEM. */
+int gw_journal_dedup_open(struct journal *j);
+void gw_journal_dedup_renew(struct journal *j, const struct journal_dedup *to);
+/** Nobody appends any more: its memory is given back. */
+void gw_journal_dedup_rest(struct journal *j);
+void gw_journal_dedup_close(struct journal *j);
+/**
+ * Rows of requests that are stored leave the view, settled; those of requests that are being stored leave it as well,
+ * and are settled with them. The claim is to be done when the others are, or when it is known that they will not be; or
+ * NULL. False: no memory.
+ */
+bool gw_journal_dedup(struct journal *j, struct gw_view *v, struct gw_ports *out, struct claim **ret);
 
 /* block.c */
 struct block *gw_journal_block_new(struct journal *j, uint32_t n_frames, uint32_t n_receipts, size_t bytes);

@@ -41,5 +41,6 @@ int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err
     atomic_store(&j->live_bytes, s->live_bytes);
     atomic_store(&j->in_order, s->in_order);
     gw_journal_retain(j, &s->retention);
+    gw_journal_dedup_renew(j, &s->dedup);
     return 0;
 }

@@ -127,7 +127,7 @@ def rollup():
 
 
 def rollup_journal():
-    """What was in an open window when the gateway was killed is told by the next one, once."""
+    """What was in an open window when the gateway was killed is told by the next one, once; what was sent again after that counts once."""
     d = pathlib.Path(tempfile.mkdtemp())
     m = ExportMetricsServiceRequest()
     r = m.resource_metrics.add()
@@ -141,9 +141,12 @@ def rollup_journal():
             gw.p.kill()
             gw.p.wait()
         with Example("rollup-journal.yaml", env) as gw:
+            equal(post("http://127.0.0.1:4318/v1/metrics", m.SerializeToString(), {"Content-Type": "application/x-protobuf"})[0], 200, "status")
             wait_for("the window", 15, contains(folder / "metrics.jsonl", "rolled.metric.sum"))
             gw.stop()
-        equal((folder / "metrics.jsonl").read_text().count("rolled.metric.sum"), 1, "times that it was told")
+        told = (folder / "metrics.jsonl").read_text()
+        equal(told.count("rolled.metric.sum"), 1, "times that it was told")
+        check('"asInt":"7"' in told and '"asInt":"14"' not in told, f"the sum: {told}")
     shutil.rmtree(d)
 
 
