@@ -55,7 +55,7 @@ static uint64_t hash_metric(struct gw_series_hash *h, uint32_t metric)
     }
     hash = mix(h->of_resource, gw_hash_stable(gw_batch_slice(b, s->name)));
     hash = mix(hash, gw_hash_stable(gw_batch_slice(b, s->version)));
-    return mix(hash, gw_hash_stable(gw_batch_slice(b, m->name)));
+    return h->by_key ? hash : mix(hash, gw_hash_stable(gw_batch_slice(b, m->name)));
 }
 
 void gw_series_hash_begin(struct gw_series_hash *h, const struct gw_view *v)

@@ -14,6 +14,7 @@ struct gw_series_hash {
     const struct gw_view *v;
     uint32_t metric, resource; /* the last ones, or UINT32_MAX */
     uint64_t of_metric, of_resource;
+    bool by_key; /* set after begin: the metric's name does not count, so that all series of one key have one number */
 };
 
 void gw_series_hash_begin(struct gw_series_hash *h, const struct gw_view *v);

@@ -69,7 +69,7 @@ static void let_go_if_room(struct self *s, struct gw_ports *out)
 
 static void keep(struct self *s, const struct gw_view *v, uint32_t row, const struct gw_anomaly *a, double value)
 {
-    gw_an_event(&s->events, v->batch, row, a, value);
+    gw_an_event(&s->events, v->batch, row, s->engine.metric, a, value);
     if (s->events.failed)
         gw_metric_add(s->lost, 1);
     else
@@ -165,7 +165,7 @@ const struct gw_component gw_connector_anomaly = {
     .signals = GW_METRICS,
     .makes = GW_LOGS,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE | GW_C_BODY,
-    .partition_by = "series",
+    .partition_by = "key",
     .raises = true,
     .expands = 8,
     .fields = gw_an_event_fields,

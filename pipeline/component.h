@@ -91,9 +91,10 @@ struct gw_component {
     unsigned reads, writes;     /* OR of enum gw_column_set */
     unsigned makes; /* connectors: the one signal that leaves by port 0, whatever came in; 0 = the one that came in */
     /**
-     * "trace_id", "series", or NULL: rows of equal trace id, or data points of one series, meet in the instance of one
-     * worker, whichever worker they came to. Spans and records without a trace id stay; so does what has no such key
-     * at all. Rows of one key and one connection keep their order.
+     * "trace_id", "series", "key", or NULL: rows of equal trace id, or data points of one series, or of all series of
+     * equal resource, scope and attributes, meet in the instance of one worker, whichever worker they came to. Spans
+     * and records without a trace id stay; so does what has no such key at all. Rows of one key and one connection keep
+     * their order.
      */
     const char *partition_by;
     /** Connectors with open(): by what rows that come out of it are parted among the workers; as partition_by. */

@@ -65,7 +65,7 @@ static void node_metrics(struct node *n, enum gw_signal signal)
 /* Data points have no trace, spans and records no series. */
 static bool is_partitioned(const struct gw_component *c, enum gw_signal signal, unsigned n_workers)
 {
-    return c->partition_by && n_workers > 1 && (signal == GW_METRICS) == (strcmp(c->partition_by, "series") == 0);
+    return c->partition_by && n_workers > 1 && (signal == GW_METRICS) != (strcmp(c->partition_by, "trace_id") == 0);
 }
 
 static int make_node(struct share *sh, struct node *n, const struct gw_service_component *c,

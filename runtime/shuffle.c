@@ -35,11 +35,13 @@ static unsigned owner_of(const struct worker *w, const uint8_t id[16])
 }
 
 /* Data points, by their series. */
-static void find_owners_of_points(const struct worker *w, const struct gw_view *v, uint16_t *owners, uint32_t *counts)
+static void find_owners_of_points(const struct node *n, const struct gw_view *v, uint16_t *owners, uint32_t *counts)
 {
+    const struct worker *w = n->worker;
     struct gw_series_hash h;
 
     gw_series_hash_begin(&h, v);
+    h.by_key = strcmp(n->comp->type->partition_by, "key") == 0;
     for (uint32_t r = gw_view_next(v, 0); r < v->batch->n_rows; r = gw_view_next(v, r + 1)) {
         owners[r] = (uint16_t)((gw_series_hash_row(&h, r) >> 32) * w->engine->n_workers >> 32);
         counts[owners[r]]++;
@@ -248,7 +250,7 @@ void gw_shuffle_split(struct node *n, struct gw_view *v)
         return;
     }
     if (v->batch->signal == GW_METRICS)
-        find_owners_of_points(w, v, owners, counts);
+        find_owners_of_points(n, v, owners, counts);
     else
         find_owners(w, v, owners, counts);
     n_parts = count_owners(w, counts);

@@ -2,7 +2,7 @@
 /*
  * The inside of anomaly: what is remembered of each series (series/anomaly.h), and what a point is to its series.
  *
- * Threads   one: points of a series meet in one worker
+ * Threads   one: points of a series, and those of all series of one key, meet in one worker
  */
 #ifndef GW_PROCESSORS_ANOMALY_H
 #define GW_PROCESSORS_ANOMALY_H
@@ -11,6 +11,7 @@
 #include "pipeline/component.h"
 #include "processors/common/streams.h"
 #include "series/anomaly.h"
+#include "series/anomaly_group.h"
 
 struct gw_an_season {
     uint64_t length, slots;
@@ -22,8 +23,13 @@ struct gw_an_conf {
     double threshold, alpha, beta, gamma, min_deviation;
     uint64_t warmup, max_stale, max_series;
     struct gw_an_season season;
+    struct {
+        struct gw_list metrics; /* names */
+        uint64_t max_groups;
+    } together;
     int annotate;
 };
+enum { GW_AN_TOGETHER = GW_ANOMALY_HOLT_WINTERS + 1 };             /* method: the others are enum gw_anomaly_method */
 enum { GW_AN_ANOMALOUS, GW_AN_ALL, GW_AN_NONE };                   /* annotate */
 extern const struct gw_field gw_an_fields[], gw_an_event_fields[]; /* of the processor, of the connector */
 void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *diag);
@@ -31,17 +37,33 @@ void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *d
 enum gw_an_verdict {
     GW_AN_PASSED,   /* it has no number that can be judged, is not selected, or older than the last one */
     GW_AN_NO_ROOM,  /* max_series, or no memory */
+    GW_AN_WAITING,  /* for others of its group */
     GW_AN_LEARNING, /* too few came before */
     GW_AN_USUAL,
     GW_AN_UNUSUAL,
     GW_AN_N_VERDICTS,
 };
 
+/* together.c */
+struct gw_an_engine;
+struct gw_an_together;
+/** Of a configuration with method: together. Errors: NULL, no memory. */
+struct gw_an_together *gw_an_together_new(const struct gw_ctx *ctx, const struct gw_an_conf *conf);
+void gw_an_together_free(struct gw_an_together *t);
+enum gw_an_verdict gw_an_together_judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row,
+                                        struct gw_anomaly *a, double *value);
+uint32_t gw_an_together_n(const struct gw_an_together *t);
+void gw_an_together_expire(struct gw_an_together *t, uint64_t before_ns);
+/** What the other has learned, if it is of the same metrics. */
+void gw_an_together_adopt(struct gw_an_engine *e, struct gw_an_engine *old);
+
 struct gw_an_engine {
     struct gw_ctx ctx;
     const struct gw_an_conf *conf;
     struct gw_anomaly_conf how;
-    struct gw_streams *streams; /* value: time of the last point, and its state */
+    struct gw_streams *streams;      /* value: time of the last point, and its state */
+    struct gw_an_together *together; /* method: together; else NULL */
+    const char *metric;              /* together: that was furthest off in the last pane that was judged; else NULL */
     struct gw_ottl *where;
     struct gw_alarm_board *board; /* NULL: nobody could watch it */
     struct gw_metric *series, *points[GW_AN_N_VERDICTS], *where_failed, *alarms;
@@ -53,7 +75,7 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
 void gw_an_free(struct gw_an_engine *e);
 /** Before the rows of a view, which has no patches. */
 void gw_an_begin(struct gw_an_engine *e);
-/** a: of USUAL and UNUSUAL. value: the point's. */
+/** a: of USUAL and UNUSUAL. value: the point's; together that of e->metric. */
 enum gw_an_verdict gw_an_judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row, struct gw_anomaly *a,
                                double *value);
 /** Series that are silent go, some at a time. Returns GW_MORE or GW_DONE. */

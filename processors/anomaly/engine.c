@@ -10,13 +10,11 @@
 enum { SWEEP_STEP = 16384, NO_RECORDED_VALUE = 1 };
 #define SWEEP_NS (UINT64_C(60) * 1000000000)
 
-static const char *const methods[] = {"ewma", "median", "holt_winters", NULL};
+static const char *const methods[] = {"ewma", "median", "holt_winters", "together", NULL};
 static const char *const annotations[] = {"anomalous", "all", "none", NULL};
-static const char *const verdicts[GW_AN_N_VERDICTS] = {[GW_AN_PASSED] = "passed",
-                                                       [GW_AN_NO_ROOM] = "no_room",
-                                                       [GW_AN_LEARNING] = "learning",
-                                                       [GW_AN_USUAL] = "usual",
-                                                       [GW_AN_UNUSUAL] = "anomalous"};
+static const char *const verdicts[GW_AN_N_VERDICTS] = {
+    [GW_AN_PASSED] = "passed",     [GW_AN_NO_ROOM] = "no_room", [GW_AN_WAITING] = "waiting",
+    [GW_AN_LEARNING] = "learning", [GW_AN_USUAL] = "usual",     [GW_AN_UNUSUAL] = "anomalous"};
 
 #define C struct gw_an_season
 static const struct gw_field season_fields[] = {
@@ -25,14 +23,27 @@ static const struct gw_field season_fields[] = {
     {0},
 };
 #undef C
-#define C struct gw_an_conf
+#define C     struct gw_an_conf
+#define IN(m) (uint32_t)(offsetof(C, together.m) - offsetof(C, together))
+static const struct gw_field together_fields[] = {
+    {.name = "metrics", .type = GW_F_LIST, .offset = IN(metrics), .help = "Names of the 2 to 8 that make a group."},
+    {.name = "max_groups",
+     .type = GW_F_U64,
+     .offset = IN(max_groups),
+     .def = "10000",
+     .min = 1,
+     .max = UINT32_MAX,
+     .help = "Most groups that are remembered, of all workers; points of others pass."},
+    {0},
+};
+#undef IN
 /* Of the processor and the connector. */
 #define COMMON_FIELDS                                                                                                  \
     GW_STRING_FIELD(C, where, "where", "", "An OTTL condition of data points; the others pass. None: all."),           \
         GW_ENUM_FIELD(                                                                                                 \
             C, method, "method", "ewma", methods,                                                                      \
-            "What is usual: ewma (mean and deviation, weighted by age), median (and median absolute deviation) or "    \
-            "holt_winters (level, trend and season)."),                                                                \
+            "What is usual: ewma (mean and deviation, weighted by age), median (and median absolute deviation), "      \
+            "holt_winters (level, trend and season) or together (of several metrics, as ewma)."),                      \
         GW_F64_FIELD(C, threshold, "threshold", "4", 0, 1e9, "A point that many deviations off is anomalous."),        \
         GW_U64_FIELD(C, warmup, "warmup", "30", 1, UINT32_MAX,                                                         \
                      "Points of a series that only teach, before one is judged."),                                     \
@@ -43,6 +54,7 @@ static const struct gw_field season_fields[] = {
         GW_F64_FIELD(C, min_deviation, "min_deviation", "0.01", 0, 1e9,                                                \
                      "What varies less than this part of what is expected is taken to vary as much."),                 \
         GW_BLOCK_FIELD(C, season, "season", season_fields, "What holt_winters learns."),                               \
+        GW_BLOCK_FIELD(C, together, "together", together_fields, "What is judged together."),                          \
         GW_DURATION_FIELD(                                                                                             \
             C, max_stale, "max_stale", "1h", 1, 1e18,                                                                  \
             "Series of which no point came for that long are forgotten, which is looked at once a minute."),           \
@@ -61,6 +73,27 @@ const struct gw_field gw_an_event_fields[] = {
 };
 #undef C
 
+static void check_together(const struct gw_an_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    const struct gw_node *block = gw_node_get(node, "together"), *at = block ? gw_node_get(block, "metrics") : NULL;
+    const struct gw_place *place = at ? &at->place : block ? &block->place : &node->place;
+    const char *const *names = c->together.metrics.items;
+    size_t n = c->together.metrics.n;
+
+    if (c->method != GW_AN_TOGETHER) {
+        if (block)
+            gw_diag_add(diag, GW_DIAG_WARNING, place, "together has no effect but with method: together");
+        return;
+    }
+    if (n < 2 || n > GW_ANOMALY_GROUP_MAX)
+        gw_diag_add(diag, GW_DIAG_ERROR, place, "together::metrics: method: together wants 2 to %d names of metrics",
+                    GW_ANOMALY_GROUP_MAX);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(names[i], names[k]) == 0)
+                gw_diag_add(diag, GW_DIAG_ERROR, place, "together::metrics: \"%.100s\" stands twice", names[i]);
+}
+
 void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *diag)
 {
     const struct gw_an_conf *c = conf;
@@ -68,6 +101,7 @@ void gw_an_check(const void *conf, const struct gw_node *node, struct gw_diag *d
 
     if (c->season.length < c->season.slots)
         gw_diag_add(diag, GW_DIAG_ERROR, at ? &at->place : NULL, "season: slots of less than a nanosecond");
+    check_together(c, node, diag);
 }
 
 /* ---- judging ---------------------------------------------------------------------------------------------- */
@@ -108,6 +142,8 @@ static enum gw_an_verdict judge(struct gw_an_engine *e, const struct gw_view *v,
 
     if (!number_of(v->batch, row, value) || !is_selected(e, v, row))
         return GW_AN_PASSED;
+    if (e->together)
+        return gw_an_together_judge(e, v, row, a, value);
     found = gw_streams_get(e->streams, v->batch, row, (struct gw_slice){0}, &s);
     if (found == GW_STREAM_LIMIT || found == GW_STREAM_NO_MEMORY)
         return GW_AN_NO_ROOM;
@@ -140,7 +176,7 @@ void gw_an_begin(struct gw_an_engine *e)
 
 static void tell(struct gw_an_engine *e)
 {
-    uint64_t n = e->streams ? gw_streams_n(e->streams) : 0;
+    uint64_t n = (e->streams ? gw_streams_n(e->streams) : 0) + gw_an_together_n(e->together);
 
     gw_metric_add(e->series, n - e->n_told);
     e->n_told = n;
@@ -158,6 +194,7 @@ int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
         e->next_sweep_ns = now_ns + SWEEP_NS;
         e->sweep_before_ns = now_ns > most ? now_ns - most : 0;
         gw_streams_sweep_begin(e->streams);
+        gw_an_together_expire(e->together, e->sweep_before_ns);
     }
     more = gw_streams_sweep(e->streams, e->sweep_before_ns, SWEEP_STEP);
     tell(e);
@@ -170,7 +207,9 @@ void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old)
 {
     struct gw_streams *mine = e->streams;
 
-    if (e->how.method != old->how.method || e->how.n_slots != old->how.n_slots || e->how.slot_ns != old->how.slot_ns)
+    gw_an_together_adopt(e, old);
+    if (e->conf->method != old->conf->method || e->how.n_slots != old->how.n_slots ||
+        e->how.slot_ns != old->how.slot_ns)
         return;
     e->streams = old->streams;
     old->streams = mine;
@@ -202,6 +241,7 @@ void gw_an_free(struct gw_an_engine *e)
     if (e->streams)
         gw_streams_free(e->streams);
     free(e->streams);
+    gw_an_together_free(e->together);
     gw_ottl_free(e->where);
     *e = (struct gw_an_engine){0};
 }
@@ -212,7 +252,8 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
     struct gw_ottl_fault fault;
 
     *e = (struct gw_an_engine){.ctx = *ctx, .conf = c, .now_ns = gw_mono_ns(ctx->env)};
-    e->how = (struct gw_anomaly_conf){.method = (enum gw_anomaly_method)c->method,
+    e->how = (struct gw_anomaly_conf){.method = c->method == GW_AN_TOGETHER ? GW_ANOMALY_EWMA
+                                                                            : (enum gw_anomaly_method)c->method,
                                       .alpha = c->alpha,
                                       .beta = c->beta,
                                       .gamma = c->gamma,
@@ -223,7 +264,9 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
     if (*c->where && gw_ottl_condition_new(gw_slice_cstr(c->where), GW_OTTL_DATAPOINT, ctx->env, &e->where, &fault) < 0)
         return gw_fail(err, -EINVAL, "where: %s", fault.text);
     e->streams = calloc(1, sizeof(*e->streams));
-    if (!e->streams) {
+    if (e->streams && c->method == GW_AN_TOGETHER)
+        e->together = gw_an_together_new(ctx, c);
+    if (!e->streams || (c->method == GW_AN_TOGETHER && !e->together)) {
         gw_an_free(e);
         return gw_fail(err, -ENOMEM, "out of memory");
     }

@@ -86,10 +86,10 @@ static void put_body(struct gw_buf *out, struct gw_slice name, const struct gw_a
     gw_buf_clear(&any);
 }
 
-static void put_record(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const struct gw_anomaly *a,
-                       double value)
+static void put_record(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const char *metric,
+                       const struct gw_anomaly *a, double value)
 {
-    struct gw_slice name = gw_batch_slice(b, b->metrics[b->metric[row]].name);
+    struct gw_slice name = metric ? gw_slice_cstr(metric) : gw_batch_slice(b, b->metrics[b->metric[row]].name);
 
     put_fixed64(out, 1, b->time_ns[row]);
     put_fixed64(out, 11, b->received_ns);
@@ -105,7 +105,8 @@ static void put_record(struct gw_buf *out, const struct gw_batch *b, uint32_t ro
     put_bytes(out, 12, GW_SLICE("anomaly"));
 }
 
-void gw_an_event(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const struct gw_anomaly *a, double value)
+void gw_an_event(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const char *metric,
+                 const struct gw_anomaly *a, double value)
 {
     const struct gw_scope *s = &b->scopes[b->scope[row]];
     const struct gw_resource *r = &b->resources[s->resource];
@@ -114,7 +115,7 @@ void gw_an_event(struct gw_buf *out, const struct gw_batch *b, uint32_t row, con
     gw_buf_init(&record, MAX_RECORD_BYTES);
     gw_buf_init(&scope, 2 * MAX_RECORD_BYTES);
     gw_buf_init(&resource, 4 * MAX_RECORD_BYTES);
-    put_record(&record, b, row, a, value);
+    put_record(&record, b, row, metric, a, value);
     put_bytes(&scope, 1, gw_batch_slice(b, s->raw));
     put_bytes(&scope, 2, gw_buf_slice(&record));
     put_bytes(&resource, 1, gw_batch_slice(b, r->raw));

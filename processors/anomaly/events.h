@@ -11,6 +11,8 @@
  * Append a ResourceLogs message with the record, in the resource and scope of the point, as a field of a request.
  * Errors: out->failed; then nothing was appended.
  */
-void gw_an_event(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const struct gw_anomaly *a, double value);
+/* metric: what it is of, when not of the row's; or NULL */
+void gw_an_event(struct gw_buf *out, const struct gw_batch *b, uint32_t row, const char *metric,
+                 const struct gw_anomaly *a, double value);
 
 #endif

@@ -17,8 +17,11 @@
 #include "processors/anomaly/anomaly.h"
 #include "processors/common/flatten.h"
 
-static void annotate(struct gw_view *v, uint32_t row, const struct gw_anomaly *a)
+static void annotate(struct gw_view *v, uint32_t row, const char *metric, const struct gw_anomaly *a)
 {
+    if (metric)
+        gw_view_attr_set(v, GW_OWN_ROW, row, GW_SLICE("anomaly.metric"),
+                         &(struct gw_value){.type = GW_V_STRING, .s = gw_slice_cstr(metric)});
     gw_view_attr_set(v, GW_OWN_ROW, row, GW_SLICE("anomaly.score"),
                      &(struct gw_value){.type = GW_V_DOUBLE, .f = a->score});
     gw_view_attr_set(v, GW_OWN_ROW, row, GW_SLICE("anomaly.expected"),
@@ -39,7 +42,7 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
         enum gw_an_verdict j = gw_an_judge(e, v, row, &a, &value);
 
         if ((j == GW_AN_UNUSUAL && how != GW_AN_NONE) || (j == GW_AN_USUAL && how == GW_AN_ALL))
-            annotate(v, row, &a);
+            annotate(v, row, e->metric, &a);
     }
     gw_emit(out, 0, v);
 }
@@ -83,7 +86,7 @@ const struct gw_component gw_processor_anomaly = {
     .signals = GW_METRICS,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE | GW_C_BODY,
     .writes = GW_C_ATTRS,
-    .partition_by = "series",
+    .partition_by = "key",
     .raises = true,
     .expands = 2,
     .fields = gw_an_fields,

@@ -126,21 +126,23 @@ static void events_that_find_no_room_are_counted(void **state)
 enum { N_SENT = 100 };
 static struct gw_buf sent[N_SENT]; /* as protobuf: read once, sent with each settings */
 
-/* Two series, of which one climbs with a season and jumps, and the other jumps. */
+#define POINT "{\"timeUnixNano\":\"%u000000000\",\"asDouble\":%u,\"attributes\":[%s]}"
+
+/* Two metrics of two keys: one climbs with a season and jumps, the other jumps. */
 static void make_requests(void)
 {
     struct gw_limits limits = GW_LIMITS_DEFAULT;
     struct gw_err err = {""};
-    char text[1024];
+    char text[2048];
 
     for (unsigned i = 0; i < N_SENT; i++) {
-        (void)snprintf(
-            text, sizeof(text),
-            "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":["
-            "{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"%u000000000\",\"asDouble\":%u}]}},"
-            "{\"name\":\"other\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"%u000000000\",\"asDouble\":%u}]}}"
-            "]}]}]}",
-            i + 1, i * 2 + i % 4 * 100 + (i % 20 == 19) * i, i + 1, 100 + (i % 30 == 29) * 500);
+        unsigned m = i * 2 + i % 4 * 100 + (i % 20 == 19) * i, other = 100 + (i % 30 == 29) * 500;
+
+        (void)snprintf(text, sizeof(text),
+                       "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":["
+                       "{\"name\":\"m\",\"gauge\":{\"dataPoints\":[" POINT "," POINT "]}},"
+                       "{\"name\":\"other\",\"gauge\":{\"dataPoints\":[" POINT "," POINT "]}}]}]}]}",
+                       i + 1, m, "", i + 1, m, ROUTE, i + 1, other, "", i + 1, other, ROUTE);
         gw_buf_init(&sent[i], 4096);
         assert_int_equal(gw_json_to_proto(GW_METRICS, gw_slice_cstr(text), &limits, &sent[i], &err), 0);
     }
@@ -165,7 +167,7 @@ static unsigned events_of(const char *yaml)
 static void settings_say_what_is_unusual(void **state)
 {
 #define HW "method: holt_winters, season: {length: 4s, slots: 4}, warmup: 2, threshold: 3"
-    unsigned usual, winters;
+    unsigned usual, winters, together;
 
     (void)state;
     make_requests();
@@ -186,6 +188,12 @@ static void settings_say_what_is_unusual(void **state)
                          winters);
     assert_int_not_equal(events_of("{method: holt_winters, season: {length: 4s, slots: 2}, warmup: 2, threshold: 3}"),
                          winters);
+#define TOGETHER(more) "{method: together, warmup: 5, threshold: 2, together: {metrics: [m, " more "}}"
+
+    together = events_of(TOGETHER("other]"));
+    assert_true(together > 0);
+    assert_int_not_equal(events_of(TOGETHER("another]")), together);
+    assert_int_not_equal(events_of(TOGETHER("other], max_groups: 1")), together);
     for (unsigned i = 0; i < N_SENT; i++)
         gw_buf_clear(&sent[i]);
 }

@@ -265,12 +265,77 @@ static void who_watches_hears_of_it(void **state)
     gw_alarms_free(alarms);
 }
 
+/* Points of x, y of a key at one time, in one request; of a key they are sent with their attributes in turn. */
+static void pair(const char *key, unsigned time, double x, double y)
+{
+    char attrs[2][100], all[2][220], text[1024];
+
+    (void)snprintf(attrs[0], sizeof(attrs[0]), "{\"key\":\"k\",\"value\":{\"stringValue\":\"%s\"}}", key);
+    (void)snprintf(attrs[1], sizeof(attrs[1]), "{\"key\":\"n\",\"value\":{\"intValue\":\"1\"}}");
+    (void)snprintf(all[0], sizeof(all[0]), "%s,%s", attrs[time % 2], attrs[1 - time % 2]);
+    (void)snprintf(all[1], sizeof(all[1]), "%s,%s", attrs[1], attrs[0]);
+    (void)snprintf(
+        text, sizeof(text),
+        "{\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":["
+        "{\"name\":\"x\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"%u\",\"asDouble\":%g,\"attributes\":[%s]}]}},"
+        "{\"name\":\"y\",\"gauge\":{\"dataPoints\":[{\"timeUnixNano\":\"%u\",\"asDouble\":%g,\"attributes\":[%s]}]}}]}]"
+        "}]}",
+        time, x, all[0], time, y, all[1]);
+    gw_proc_send(&r, text);
+}
+
+/* 100 and 50, which go up and down together. */
+static void teach_pairs(const char *key, unsigned n)
+{
+    for (unsigned i = 1; i <= n; i++)
+        pair(key, i, 100 + i * 7 % 20, 50 + i * 7 % 20 * 0.5 + i % 3 * 0.1);
+}
+
+/*
+ * Scenario    two metrics of a key that go together, then do not; another key; a reload; silence; metrics that are not
+ * of the group Guarantees  a score, with the metric that is furthest off, on the point that completes the pane; keys
+ * are told apart, bounded, learned on and forgotten
+ */
+static void metrics_are_judged_together(void **state)
+{
+    void *next;
+
+    (void)state;
+    open_it("{method: together, together: {metrics: [x, y], max_groups: 1}, max_stale: 2m}");
+    teach_pairs("a", 100);
+    assert_false(gw_proc_has(&r, "anomaly"));
+    assert_true(points("waiting") == 100 && points("learning") == 30 && points("usual") == 70);
+    pair("a", 101, 118, 59);
+    assert_false(gw_proc_has(&r, "anomaly"));
+    assert_int_equal(r.component->create(&next, &r.ctx, r.conf, &r.err), 0);
+    assert_int_equal(r.component->adopt(next, r.self), 0);
+    r.component->destroy(r.self);
+    r.self = next;
+    pair("a", 102, 118, 51);
+    assert_true(gw_proc_has(&r, "anomaly.score") && gw_proc_has(&r, "anomaly.metric"));
+    assert_true(gw_proc_has(&r, "anomaly.expected"));
+    assert_true(points("anomalous") == 1);
+    pair("b", 103, 1, 1);
+    assert_true(points("no_room") == 2);
+    gauge(5); /* m is none of them */
+    assert_true(points("passed") == 1);
+    tick(1);
+    assert_true(series() == 1);
+    tick(60 * NS_PER_S);
+    tick(200 * NS_PER_S);
+    assert_true(series() == 0);
+    gw_proc_close(&r);
+    gw_proc_refuses("anomaly", "{method: together, together: {metrics: [x]}}", "wants 2 to 8 names");
+    gw_proc_refuses("anomaly", "{method: together, together: {metrics: [x, y, x]}}", "\"x\" stands twice");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_unusual_gets_a_score), cmocka_unit_test(settings_say_what_is_unusual),
         cmocka_unit_test(seasons_and_trends),           cmocka_unit_test(what_is_not_judged),
         cmocka_unit_test(series_are_bounded),           cmocka_unit_test(who_watches_hears_of_it),
+        cmocka_unit_test(metrics_are_judged_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,42 @@ static void streams_are_the_model_s(void **state)
     gw_test_seeds(20, one_seed);
 }
 
+/* Guarantees: by their key all metrics of equal attributes have one number, and others another one. */
+static void series_of_one_key(void **state)
+{
+    static const char *const points[] = {A, B};
+    struct gw_batch *one = batch_of(A, "\"name\":\"s\"", "", points, 2);
+    struct gw_batch *other = batch_of(A, "\"name\":\"t\"", "", points, 1);
+    uint64_t by_key[3], by_series[2];
+    struct gw_series_hash h;
+    struct gw_arena arena;
+    struct gw_view v;
+
+    (void)state;
+    gw_arena_init(&arena, 4096, 1 << 20);
+    for (unsigned i = 0; i < 2; i++) {
+        gw_view_init(&v, one, &arena);
+        v.batch->metrics[0].name = i ? v.batch->scopes[0].name : v.batch->metrics[0].name; /* another metric */
+        gw_series_hash_begin(&h, &v);
+        by_series[i] = gw_series_hash_row(&h, 0);
+        gw_series_hash_begin(&h, &v);
+        h.by_key = true;
+        by_key[i] = gw_series_hash_row(&h, 0);
+        by_key[2] = gw_series_hash_row(&h, 1);
+        gw_view_clear(&v);
+    }
+    assert_true(by_series[0] != by_series[1]);
+    assert_true(by_key[0] == by_key[1] && by_key[0] != by_key[2]);
+    gw_view_init(&v, other, &arena);
+    gw_series_hash_begin(&h, &v);
+    h.by_key = true;
+    assert_true(gw_series_hash_row(&h, 0) != by_key[0]);
+    gw_view_clear(&v);
+    (void)gw_batch_unref(one);
+    (void)gw_batch_unref(other);
+    gw_arena_clear(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_sweep_takes_the_silent),
         cmocka_unit_test(one_name_twice_in_another_order),
         cmocka_unit_test(streams_are_the_model_s),
+        cmocka_unit_test(series_of_one_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
