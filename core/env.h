@@ -55,6 +55,8 @@ struct gw_env_ops {
     int (*file_truncate)(struct gw_file *f, uint64_t bytes);
     /** Blocks for [off, off + bytes), which reads as zeros and grows the file: later writes there find room. */
     int (*file_allocate)(struct gw_file *f, uint64_t off, uint64_t bytes);
+    /** Nobody is likely to read that again: memory that holds what is synced of it is given back. */
+    void (*file_forget)(struct gw_file *f, uint64_t off, uint64_t bytes);
     /** Until it is closed or the process ends. -EWOULDBLOCK: another opening of the file has it. */
     int (*file_lock)(struct gw_file *f);
     void (*file_close)(struct gw_file *f);

@@ -183,6 +183,11 @@ static int file_allocate(struct gw_file *f, uint64_t off, uint64_t bytes)
     return rc;
 }
 
+static void file_forget(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    (void)posix_fadvise(f->fd, (off_t)off, (off_t)bytes, POSIX_FADV_DONTNEED);
+}
+
 static int file_lock(struct gw_file *f)
 {
     return flock(f->fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
@@ -287,6 +292,7 @@ static const struct gw_env_ops real_ops = {
     .file_sync = file_sync,
     .file_truncate = file_truncate,
     .file_allocate = file_allocate,
+    .file_forget = file_forget,
     .file_lock = file_lock,
     .file_close = file_close,
     .file_rename = file_rename,

@@ -125,10 +125,11 @@ struct gw_lf {
      * ends. Nothing behind that is synced before the folder is.
      */
     bool names_unsynced;
-    unsigned n_unread;     /* segments that were given up because the disk would not give what was to be copied */
-    bool damaged;          /* recovery found something, and no segment was begun since: what is old may be needed */
-    bool segs_changed;     /* since retention looked */
-    uint64_t sealed_bytes; /* of all segments but the last */
+    unsigned n_unread; /* segments that were given up because the disk would not give what was to be copied */
+    bool damaged;      /* recovery found something, and no segment was begun since: what is old may be needed */
+    bool segs_changed; /* since retention looked */
+    uint64_t told_number, told; /* the segment up to which the kernel was told to forget, and how far in it */
+    uint64_t sealed_bytes;      /* of all segments but the last */
 
     pthread_mutex_t lock;
     struct gw_lf_state state;
@@ -232,6 +233,10 @@ void gw_lf_degraded(struct gw_lf *l, bool is);
 /** What is in l->out is true now: readers see it. */
 void gw_lf_apply(struct gw_lf *l);
 
+/* forget.c */
+/** Under work. */
+void gw_lf_forget(struct gw_lf *l);
+
 /* turn.c */
 uint64_t gw_lf_work(struct gw_log *log);
 bool gw_lf_work_here(struct gw_log *log);
@@ -265,6 +270,8 @@ void gw_lf_retain(struct gw_lf *l);
 void gw_lf_set_retention(struct gw_log *log, const struct gw_log_retention *r);
 /** Beyond it appends fail; 0: no limit. */
 uint64_t gw_lf_max_bytes(const struct gw_lf *l);
+/** Who reads now has done all frames below; 0: nobody reads, or it is not known. */
+uint64_t gw_lf_low_of_readers(const struct gw_lf *l);
 uint64_t gw_lf_retain_next(struct gw_lf *l);
 int gw_lf_truncate(struct gw_log *log, uint64_t seq);
 

@@ -55,6 +55,16 @@ static bool is_read(const struct gw_lf *l, uint64_t seq, uint64_t row)
     return row <= low_row && seq <= low_seq;
 }
 
+uint64_t gw_lf_low_of_readers(const struct gw_lf *l)
+{
+    uint64_t low_row = UINT64_MAX, low_seq = UINT64_MAX;
+
+    for (unsigned i = 0; i < l->state.n_consumers; i++)
+        if (reads(l->state.consumers[i], GW_LOG_KEEP_OPEN))
+            passed(&l->state, l->state.consumers[i], &low_row, &low_seq);
+    return low_row == UINT64_MAX && low_seq != UINT64_MAX ? low_seq : 0;
+}
+
 uint64_t gw_lf_max_bytes(const struct gw_lf *l)
 {
     const struct gw_log_retention *r = &l->conf.retention;

@@ -116,7 +116,7 @@ bool gw_lf_spare_use(struct gw_lf *l, uint64_t number)
     }
     l->n_spare--;
     l->spares_until_ns = gw_mono_ns(l->env) + IDLE_NS;
-    l->tail.filled = UINT64_MAX; /* its pages are there */
+    l->tail.filled = l->conf.retention.until_settled ? UINT64_MAX : 0; /* its pages are there, or forgotten */
     /* Nothing is written over under a name that a power cut brings back. */
     return gw_lf_names_sync(l) == 0 && l->env->ops->file_open(l->env, to, flags, 0600, &l->tail.file) == 0;
 }

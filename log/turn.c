@@ -171,6 +171,7 @@ static void tend(struct gw_lf *l)
     mark_if_due(l);
     write_losses(l);
     gw_lf_retain(l);
+    gw_lf_forget(l);
     gw_lf_spares_tend(l);
     if (!l->tail.broken)
         (void)gw_lf_keep_reserve(l);

@@ -81,7 +81,7 @@ static void apply_one(struct gw_lf *l, const struct gw_lf_record *r, uint64_t of
     if (r->kind != GW_LF_FRAME)
         return;
     gw_lf_cache_put(l, GW_LF_WRITTEN, r->seq, r->row, r->rows);
-    if (seg->n_marks > 0 || seg->end == seg->data) /* from its first frame on, or not */
+    if (seg->n_marks > 0 || r->seq == seg->first_seq) /* from its first frame on, or not */
         gw_lf_mark(seg, r->seq, off);
     if (r->time_ns > l->tail.newest_ns)
         l->tail.newest_ns = r->time_ns;

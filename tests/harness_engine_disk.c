@@ -57,6 +57,7 @@ static void put_disk(struct gw_env_ops *ops)
     ops->file_sync = file_sync;
     ops->file_truncate = file_truncate;
     ops->file_allocate = file_allocate;
+    ops->file_forget = disk->ops.file_forget;
     ops->file_lock = disk->ops.file_lock;
     ops->file_close = disk->ops.file_close;
     ops->file_rename = file_rename;

@@ -620,6 +620,14 @@ static int file_allocate(struct gw_file *f, uint64_t off, uint64_t bytes)
     return 0;
 }
 
+static void file_forget(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    const struct gw_simdisk_handle *h = handle_of(f);
+
+    (void)off;
+    h->d->n_forgotten += bytes;
+}
+
 static int file_lock(struct gw_file *f)
 {
     struct gw_simdisk_handle *h = handle_of(f);
@@ -784,6 +792,7 @@ static const struct gw_env_ops simdisk_ops = {
     .file_sync = file_sync,
     .file_truncate = file_truncate,
     .file_allocate = file_allocate,
+    .file_forget = file_forget,
     .file_lock = file_lock,
     .file_close = file_close,
     .file_rename = file_rename,

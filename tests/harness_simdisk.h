@@ -105,6 +105,7 @@ struct gw_simdisk {
     void *arg;
     uint64_t n_calls[GW_SIMDISK_N_CALLS], n_changes;
     struct gw_simdisk_fault faults[GW_SIMDISK_N_CALLS];
+    uint64_t n_forgotten;    /* bytes */
     unsigned short_permille; /* writes that end early */
     bool read_only;          /* -EROFS */
     uint64_t room_bytes;     /* of the disk */

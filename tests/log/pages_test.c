@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the log asks of the kernel's memory for its files: pages that are made many at a time. */
+/* What the log asks of the kernel's memory for its files: pages that are made many at a time, and given back. */
 #include "tests/log/helpers.h"
 
 static struct gw_simdisk disk;
@@ -65,10 +65,60 @@ static void a_part_of_a_segment_is_made_at_once(void **state)
     world_clear(&w);
 }
 
+static void passes(struct world *w, uint32_t consumer, uint64_t seq)
+{
+    struct gw_log_position p = {.consumer = consumer, .next_seq = seq};
+
+    assert_int_equal(world_commit(w, (struct gw_log_commit){.positions = &p, .n_positions = 1}), 0);
+    disk.now_ns += 200 * MS;
+    (void)gw_log_work(w->log); /* synced */
+    (void)gw_log_work(w->log);
+}
+
+/*
+ * Scenario    three segments of a log that keeps them; two consumers pass its frames, one behind the other; the same
+ *             where segments go when they are read
+ * Guarantees  what both have passed is forgotten, but for less than a MiB, and nothing else; all of it can be read; a
+ *             segment that will be used again stays in memory
+ */
+static void what_all_have_read_is_forgotten(void **state)
+{
+    enum { FRAMES = 110, BYTES = 100 << 10, MIB = 1 << 20 };
+    uint32_t fast, slow;
+    struct world w;
+
+    (void)state;
+    for (unsigned queue = 0; queue < 2; queue++) {
+        begin(&w);
+        w.conf.retention.until_settled = queue;
+        world_open(&w);
+        assert_int_equal(gw_log_consumer_open(w.log, "fast", GW_LOG_FROM_FIRST, &fast), 0);
+        assert_int_equal(gw_log_consumer_open(w.log, "slow", GW_LOG_FROM_FIRST, &slow), 0);
+        for (unsigned i = 0; i < FRAMES; i++)
+            assert_int_equal(world_append(&w, 1, BYTES, false), 0);
+        assert_int_equal(world_stats(&w).segments, 3);
+        passes(&w, fast, FRAMES);
+        assert_int_equal(disk.n_forgotten, 0);
+        passes(&w, slow, 20);
+        if (queue) {
+            assert_int_equal(disk.n_forgotten, 0);
+        } else {
+            assert_in_range(disk.n_forgotten, 20 * BYTES - MIB - MIB / 4, 20 * BYTES);
+            passes(&w, slow, 60);
+            assert_in_range(disk.n_forgotten, 60 * BYTES - MIB - MIB / 4, 61 * BYTES);
+            passes(&w, slow, FRAMES);
+            assert_in_range(disk.n_forgotten, FRAMES * BYTES - MIB - MIB / 4, FRAMES * (BYTES + 200));
+        }
+        assert_int_equal(world_read(&w, 0).frames, FRAMES);
+        world_clear(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_part_of_a_segment_is_made_at_once),
+        cmocka_unit_test(what_all_have_read_is_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
