@@ -37,6 +37,11 @@ static inline void gw_buf_put_slice(struct gw_buf *b, struct gw_slice s)
 {
     gw_buf_put(b, s.p, s.n);
 }
+static inline void gw_buf_put_rope(struct gw_buf *b, struct gw_rope r)
+{
+    for (uint32_t i = 0; i < r.n_parts; i++)
+        gw_buf_put_slice(b, r.parts[i]);
+}
 static inline void gw_buf_put_str(struct gw_buf *b, const char *s)
 {
     gw_buf_put(b, s, strlen(s));

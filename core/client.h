@@ -53,8 +53,10 @@ struct gw_http_request {
     const char *method, *url;
     const struct gw_header *headers;
     unsigned n_headers;
-    struct gw_slice body; /* borrowed until done */
-    uint64_t timeout_ns;  /* 0 = none */
+    struct gw_slice body;         /* borrowed until done; with parts: p is NULL, n is the length of all */
+    const struct gw_slice *parts; /* the body in several places, borrowed until done; or NULL */
+    uint32_t n_parts;
+    uint64_t timeout_ns; /* 0 = none */
     void (*done)(struct gw_http_request *rq, const struct gw_http_response *rs);
     void *arg;  /* the caller's */
     void *impl; /* the client's */
@@ -168,8 +170,10 @@ struct gw_rpc_request {
     const char *method; /* "/opentelemetry.proto.collector.trace.v1.TraceService/Export" */
     const struct gw_header *headers;
     unsigned n_headers;
-    struct gw_slice message; /* borrowed until done; already compressed when encoding says so */
-    const char *encoding;    /* NULL = identity */
+    struct gw_slice message; /* borrowed until done; already compressed when encoding says so; n with parts: of all */
+    const struct gw_slice *parts; /* the message in several places; or NULL */
+    uint32_t n_parts;
+    const char *encoding; /* NULL = identity */
     uint64_t timeout_ns;
     void (*done)(struct gw_rpc_request *rq, const struct gw_rpc_response *rs);
     void *arg, *impl;

@@ -30,6 +30,19 @@ static inline struct gw_slice gw_slice_cstr(const char *s)
     return (struct gw_slice){(const uint8_t *)s, s ? strlen(s) : 0};
 }
 
+/** Bytes that lie in several places, one behind the other. */
+struct gw_rope {
+    const struct gw_slice *parts;
+    uint32_t n_parts;
+    size_t n; /* bytes of all */
+};
+
+/** Of one part, which must stay where it is. */
+static inline struct gw_rope gw_rope_of(const struct gw_slice *part)
+{
+    return (struct gw_rope){part, 1, part->n};
+}
+
 static inline bool gw_slice_eq(struct gw_slice a, struct gw_slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

@@ -444,9 +444,13 @@ static void otlp_send(void *self, struct gw_attempt *a)
     }
     t->rq = (struct gw_rpc_request){
         .method = method_of(a->signal), .message = a->body, .timeout_ns = a->timeout_ns, .done = on_done, .arg = t};
+    if (s->codec == GW_IDENTITY) {
+        t->rq.parts = a->parts;
+        t->rq.n_parts = a->n_parts;
+    }
     if (s->codec != GW_IDENTITY) {
-        r = gw_compress(s->codec, gw_compression_level(s->codec, s->conf->compression_params.level), a->body,
-                        &t->packed, &err);
+        r = gw_compress_rope(s->codec, gw_compression_level(s->codec, s->conf->compression_params.level),
+                             gw_attempt_rope(a), &t->packed, &err);
         t->rq.message = gw_buf_slice(&t->packed);
         t->rq.encoding = compressions[s->conf->compression];
     }
@@ -551,6 +555,7 @@ static const char *otlp_endpoint(void *self, enum gw_signal signal)
 
 static const struct gw_exporter_ops ops = {
     .merge = GW_MERGE_OTLP,
+    .takes_parts = true,
     .queued = true,
     .queue_by_default = true,
     .default_timeout_ns = 5ull * 1000000000,

@@ -180,23 +180,42 @@ static void fail_early(struct gw_post *p, enum gw_sent sent, const char *reason,
     settle(p, &(struct gw_sent_info){.sent = sent, .reason = reason, .message = message, .sign = GW_SIGN_NONE});
 }
 
-static int set_body(struct self *s, struct gw_post *p, struct gw_err *err)
+/* One document: what is read for it lies in one, too. */
+static int write_json(struct gw_post *p, struct gw_err *err)
 {
     const struct gw_attempt *a = p->arg;
     struct gw_slice body = a->body;
     int r;
 
-    if (s->conf->encoding == JSON) {
-        r = gw_proto_to_json(a->signal, body, &p->text);
+    if (a->parts) {
+        gw_buf_put_rope(&p->packed, gw_attempt_rope(a));
+        r = gw_buf_error(&p->packed);
         if (r < 0)
-            return gw_fail(err, r, "the body cannot be written as JSON");
-        body = gw_buf_slice(&p->text);
+            return gw_fail(err, r, "no room for the body");
+        body = gw_buf_slice(&p->packed);
+    }
+    r = gw_proto_to_json(a->signal, body, &p->text);
+    return r < 0 ? gw_fail(err, r, "the body cannot be written as JSON") : 0;
+}
+
+static int set_body(struct self *s, struct gw_post *p, struct gw_err *err)
+{
+    struct gw_rope body = gw_attempt_rope(p->arg);
+    struct gw_slice json;
+    int r;
+
+    if (s->conf->encoding == JSON) {
+        r = write_json(p, err);
+        if (r < 0)
+            return r;
+        json = gw_buf_slice(&p->text);
+        body = gw_rope_of(&json);
     }
     gw_post_header(p, "Content-Type",
                    s->conf->encoding == JSON ? GW_SLICE("application/json") : GW_SLICE("application/x-protobuf"));
     if (s->poster.codec != GW_IDENTITY)
         gw_post_header(p, "Content-Encoding", gw_slice_cstr(gw_http_compressions[s->conf->http.compression]));
-    return gw_post_pack(p, body, err);
+    return gw_post_pack_rope(p, body, err);
 }
 
 static void otlp_send(void *self, struct gw_attempt *a)
@@ -295,6 +314,7 @@ static const char *otlp_endpoint(void *self, enum gw_signal signal)
 
 static const struct gw_exporter_ops ops = {
     .merge = GW_MERGE_OTLP,
+    .takes_parts = true,
     .queued = true,
     .queue_by_default = true,
     .default_timeout_ns = 30ull * 1000000000,

@@ -520,34 +520,47 @@ int gw_decompress(enum gw_codec c, struct gw_slice in, struct gw_buf *out, struc
 
 /* ---- compress --------------------------------------------------------------------------------------------- */
 
-/* gzip and zlib at level 1. Returns false when it did not fit or there is no memory: libdeflate takes over. */
-static bool isal_out(enum gw_codec c, struct gw_slice in, struct gw_buf *out)
+/* NULL: no memory. */
+static struct isal_zstream *isal_get(void)
 {
     struct scratch *s = scratch_get();
-    size_t room = in.n + in.n / 64 + 512;
 
-    if (!s || in.n > UINT32_MAX / 2 || gw_buf_reserve(out, room) < 0)
-        return false;
+    if (!s)
+        return NULL;
     if (!s->isal) /* each by itself: one may be there since a call that did not find the other */
         s->isal = malloc(sizeof(*s->isal));
     if (!s->isal_level)
         s->isal_level = malloc(ISAL_DEF_LVL1_DEFAULT);
-    if (!s->isal || !s->isal_level)
+    return s->isal && s->isal_level ? s->isal : NULL;
+}
+
+static void isal_set(struct isal_zstream *z, enum gw_codec c)
+{
+    z->level = 1;
+    z->level_buf = scratch_get()->isal_level;
+    z->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    z->gzip_flag = c == GW_GZIP ? IGZIP_GZIP : IGZIP_ZLIB;
+    z->flush = NO_FLUSH;
+}
+
+/* gzip and zlib at level 1. Returns false when it did not fit or there is no memory: libdeflate takes over. */
+static bool isal_out(enum gw_codec c, struct gw_slice in, struct gw_buf *out)
+{
+    size_t room = in.n + in.n / 64 + 512;
+    struct isal_zstream *z = isal_get();
+
+    if (!z || in.n > UINT32_MAX / 2 || gw_buf_reserve(out, room) < 0)
         return false;
-    isal_deflate_stateless_init(s->isal);
-    s->isal->level = 1;
-    s->isal->level_buf = s->isal_level;
-    s->isal->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
-    s->isal->gzip_flag = c == GW_GZIP ? IGZIP_GZIP : IGZIP_ZLIB;
-    s->isal->end_of_stream = 1;
-    s->isal->flush = NO_FLUSH;
-    s->isal->next_in = (uint8_t *)(uintptr_t)in.p;
-    s->isal->avail_in = (uint32_t)in.n;
-    s->isal->next_out = out->p + out->n;
-    s->isal->avail_out = (uint32_t)room;
-    if (isal_deflate_stateless(s->isal) != COMP_OK || s->isal->avail_in != 0)
+    isal_deflate_stateless_init(z);
+    isal_set(z, c);
+    z->end_of_stream = 1;
+    z->next_in = (uint8_t *)(uintptr_t)in.p;
+    z->avail_in = (uint32_t)in.n;
+    z->next_out = out->p + out->n;
+    z->avail_out = (uint32_t)room;
+    if (isal_deflate_stateless(z) != COMP_OK || z->avail_in != 0)
         return false;
-    out->n += s->isal->total_out;
+    out->n += z->total_out;
     return true;
 }
 
@@ -583,21 +596,28 @@ static int out_deflate(enum gw_codec c, int level, struct gw_slice in, struct gw
     return 0;
 }
 
-static int out_zstd(int level, struct gw_slice in, struct gw_buf *out, struct gw_err *err)
+/* NULL: no memory. */
+static ZSTD_CCtx *zstd_get(void)
 {
     struct scratch *s = scratch_get();
-    size_t n;
-    int rc;
 
     if (s && !s->zstd_out)
         s->zstd_out = ZSTD_createCCtx();
-    if (!s || !s->zstd_out)
+    return s ? s->zstd_out : NULL;
+}
+
+static int out_zstd(int level, struct gw_slice in, struct gw_buf *out, struct gw_err *err)
+{
+    ZSTD_CCtx *z = zstd_get();
+    size_t n;
+    int rc;
+
+    if (!z)
         return no_memory(err);
     rc = gw_buf_reserve(out, ZSTD_compressBound(in.n));
     if (rc < 0)
         return gw_fail(err, rc, "no room for a compressed body");
-    n = ZSTD_compressCCtx(s->zstd_out, out->p + out->n, out->cap - out->n, in.p, in.n,
-                          level == 0 ? ZSTD_CLEVEL_DEFAULT : level);
+    n = ZSTD_compressCCtx(z, out->p + out->n, out->cap - out->n, in.p, in.n, level == 0 ? ZSTD_CLEVEL_DEFAULT : level);
     if (ZSTD_isError(n))
         return gw_fail(err, -ENOMEM, "zstd: %s", ZSTD_getErrorName(n));
     out->n += n;
@@ -689,5 +709,86 @@ int gw_compress(enum gw_codec c, int level, struct gw_slice in, struct gw_buf *o
     }
     if (rc < 0)
         out->n = start;
+    return rc;
+}
+
+/* ---- compress what lies in several places ------------------------------------------------------------------- */
+
+/* As isal_out: false when it did not fit or there is no memory. */
+static bool isal_rope(enum gw_codec c, struct gw_rope in, struct gw_buf *out)
+{
+    size_t room = in.n + in.n / 64 + 512;
+    struct isal_zstream *z = isal_get();
+
+    if (!z || in.n > UINT32_MAX / 2 || gw_buf_reserve(out, room) < 0)
+        return false;
+    isal_deflate_init(z);
+    isal_set(z, c);
+    z->next_out = out->p + out->n;
+    z->avail_out = (uint32_t)room;
+    for (uint32_t i = 0; i < in.n_parts; i++) {
+        z->next_in = (uint8_t *)(uintptr_t)in.parts[i].p;
+        z->avail_in = (uint32_t)in.parts[i].n;
+        z->end_of_stream = i + 1 == in.n_parts;
+        if (isal_deflate(z) != COMP_OK || z->avail_in != 0)
+            return false;
+    }
+    if (z->internal_state.state != ZSTATE_END)
+        return false;
+    out->n += z->total_out;
+    return true;
+}
+
+/* zstd keeps a window of what it has read: 2 MiB of its own at the usual level. */
+static int zstd_rope(int level, struct gw_rope in, struct gw_buf *out, struct gw_err *err)
+{
+    ZSTD_CCtx *z = zstd_get();
+    ZSTD_outBuffer to;
+    size_t left = 0;
+    int rc;
+
+    if (!z)
+        return no_memory(err);
+    rc = gw_buf_reserve(out, ZSTD_compressBound(in.n));
+    if (rc < 0)
+        return gw_fail(err, rc, "no room for a compressed body");
+    to = (ZSTD_outBuffer){out->p + out->n, out->cap - out->n, 0};
+    (void)ZSTD_CCtx_reset(z, ZSTD_reset_session_and_parameters);
+    (void)ZSTD_CCtx_setParameter(z, ZSTD_c_compressionLevel, level == 0 ? ZSTD_CLEVEL_DEFAULT : level);
+    (void)ZSTD_CCtx_setPledgedSrcSize(z, in.n);
+    for (uint32_t i = 0; i < in.n_parts; i++) {
+        ZSTD_inBuffer from = {in.parts[i].p, in.parts[i].n, 0};
+
+        left = ZSTD_compressStream2(z, &to, &from, i + 1 == in.n_parts ? ZSTD_e_end : ZSTD_e_continue);
+        if (ZSTD_isError(left))
+            return gw_fail(err, -ENOMEM, "zstd: %s", ZSTD_getErrorName(left));
+        if (from.pos != from.size)
+            return gw_fail(err, -E2BIG, "no room for a compressed body");
+    }
+    if (left != 0)
+        return gw_fail(err, -E2BIG, "no room for a compressed body");
+    out->n += to.pos;
+    return 0;
+}
+
+int gw_compress_rope(enum gw_codec c, int level, struct gw_rope in, struct gw_buf *out, struct gw_err *err)
+{
+    size_t start = out->n;
+    struct gw_buf whole;
+    int rc;
+
+    if (in.n_parts == 1)
+        return gw_compress(c, level, in.parts[0], out, err);
+    if ((c == GW_GZIP || c == GW_ZLIB) && level <= 1 && isal_rope(c, in, out))
+        return 0;
+    if (c == GW_ZSTD) {
+        rc = zstd_rope(level, in, out, err);
+        out->n = rc < 0 ? start : out->n;
+        return rc;
+    }
+    gw_buf_init(&whole, in.n + 1);
+    gw_buf_put_rope(&whole, in);
+    rc = whole.failed ? no_memory(err) : gw_compress(c, level, gw_buf_slice(&whole), out, err);
+    gw_buf_clear(&whole);
     return rc;
 }

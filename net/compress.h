@@ -36,5 +36,7 @@ size_t gw_decompress_most(struct gw_slice in);
 
 /** Append the compressed form. level 0 = the codec's usual one (gzip: ISA-L level 1). Errors: as above. */
 int gw_compress(enum gw_codec c, int level, struct gw_slice in, struct gw_buf *out, struct gw_err *err);
+/** The same of bytes in several places. gzip at its usual level and zstd read them where they are; others copy. */
+int gw_compress_rope(enum gw_codec c, int level, struct gw_rope in, struct gw_buf *out, struct gw_err *err);
 
 #endif

@@ -29,6 +29,8 @@ struct gw_http_transfer {
     struct gw_header out[GW_HTTP_MAX_HEADERS];
     unsigned n_headers;
     uint32_t at[GW_HTTP_MAX_HEADERS][4]; /* offsets and lengths of name and value in head: it moves while it grows */
+    uint32_t part;                       /* of a body in parts: what is sent next */
+    size_t part_done;
     bool too_large, again;
     bool has_head;                /* of the last answer, to its empty line */
     enum gw_http_failure failure; /* of a late one */

@@ -117,6 +117,50 @@ static const char *set_url(struct gw_http_transfer *t)
     return problem;
 }
 
+/* curl copies into its upload buffer either way: a body in parts costs no more than one in one. */
+static size_t on_read(char *p, size_t size, size_t n, void *arg)
+{
+    struct gw_http_transfer *t = arg;
+    size_t room = size * n, done = 0;
+
+    while (done < room && t->part < t->rq->n_parts) {
+        struct gw_slice s = t->rq->parts[t->part];
+        size_t more = s.n - t->part_done < room - done ? s.n - t->part_done : room - done;
+
+        if (more)
+            memcpy(p + done, s.p + t->part_done, more);
+        done += more;
+        t->part_done += more;
+        if (t->part_done == s.n) {
+            t->part++;
+            t->part_done = 0;
+        }
+    }
+    return done;
+}
+
+/* A kept connection was closed meanwhile, so that curl takes another: from the beginning. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    struct gw_http_transfer *t = arg;
+
+    if (origin != SEEK_SET || offset != 0)
+        return CURL_SEEKFUNC_FAIL;
+    t->part = 0;
+    t->part_done = 0;
+    return CURL_SEEKFUNC_OK;
+}
+
+static void set_parts(struct gw_http_transfer *t)
+{
+    t->part = 0;
+    t->part_done = 0;
+    curl_easy_setopt(t->easy, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(t->easy, CURLOPT_READDATA, t);
+    curl_easy_setopt(t->easy, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(t->easy, CURLOPT_SEEKDATA, t);
+}
+
 static void set_body(struct gw_http_transfer *t)
 {
     const struct gw_http_request *rq = t->rq;
@@ -128,7 +172,10 @@ static void set_body(struct gw_http_transfer *t)
     if (strcmp(rq->method, "POST") == 0 || rq->body.n) {
         curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)rq->body.n);
-        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, rq->body.n ? (const char *)rq->body.p : ""); /* not copied */
+        if (rq->parts)
+            set_parts(t);
+        else
+            curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, rq->body.n ? (const char *)rq->body.p : ""); /* not copied */
     }
     if (strcmp(rq->method, "GET") != 0 && strcmp(rq->method, "POST") != 0)
         curl_easy_setopt(t->easy, CURLOPT_CUSTOMREQUEST, rq->method);

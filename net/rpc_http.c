@@ -280,7 +280,8 @@ static void rpc_call(struct gw_rpc_client *base, struct gw_rpc_request *rq)
         return;
     }
     gw_buf_put(&k->body, head, sizeof(head));
-    gw_buf_put_slice(&k->body, rq->message);
+    gw_buf_put_rope(&k->body,
+                    rq->parts ? (struct gw_rope){rq->parts, rq->n_parts, rq->message.n} : gw_rope_of(&rq->message));
     k->c = c;
     k->rq = rq;
     rq->impl = k;

@@ -93,8 +93,10 @@ struct gw_death {
 /** One try of one body. Lives until done; owned by the queue. */
 struct gw_attempt {
     enum gw_signal signal;
-    struct gw_slice body;
-    struct gw_payload *payload; /* that the body lies in, shared with others and only to be read; or NULL */
+    struct gw_slice body;         /* with parts: p is NULL, n is the length of all */
+    struct gw_payload *payload;   /* that the body lies in, shared with others and only to be read; or NULL */
+    const struct gw_slice *parts; /* the body in several places, for an exporter that takes_parts; or NULL */
+    uint32_t n_parts;
     uint32_t rows;
     uint64_t timeout_ns;        /* of this try; 0 = none */
     unsigned number;            /* 1 = first */
@@ -124,8 +126,16 @@ struct gw_attempt {
     bool (*again)(struct gw_attempt *a, struct gw_tries *t, const struct gw_sent_info *info, uint64_t *ret_pause_ns);
 };
 
+/** The body, wherever it lies. */
+static inline struct gw_rope gw_attempt_rope(const struct gw_attempt *a)
+{
+    return a->parts ? (struct gw_rope){a->parts, a->n_parts, a->body.n} : gw_rope_of(&a->body);
+}
+
 struct gw_exporter_ops {
     enum gw_merge merge;
+    /** It sends a body from several places: chunks that become one stay where they are. Each part is one by itself. */
+    bool takes_parts;
     bool queued;           /* sending_queue, retry_on_failure, timeout belong to its settings */
     bool queue_by_default; /* sending_queue.enabled when the key is absent */
     uint64_t default_timeout_ns;

@@ -89,7 +89,7 @@ static void flush(struct gw_open_batch *o)
 {
     struct gw_lane *l = o->lane;
     const struct gw_batching *how = o->how;
-    struct gw_chunk *all = gw_chunk_merge(l->edge, o->first), *pieces = NULL;
+    struct gw_chunk *all = gw_chunk_merge(l->edge, o->first, l->edge->ops->takes_parts), *pieces = NULL;
     struct gw_working w;
     uint32_t before;
 

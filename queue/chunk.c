@@ -4,7 +4,7 @@
 #include "otlp-proto/encode.h"
 #include "queue/edge_impl.h"
 
-enum { PAYLOAD_BYTES = 256 << 10 };
+enum { PAYLOAD_BYTES = 256 << 10, CHAIN_BYTES = 64 << 10, CHAIN_PART_BYTES = 4 << 10 };
 
 struct gw_chunk *gw_chunk_new(enum gw_signal s, uint32_t n_receipts, size_t bytes)
 {
@@ -28,8 +28,23 @@ struct gw_chunk *gw_chunk_of_payload(enum gw_signal s, struct gw_payload *pl)
     return c;
 }
 
+/* Nothing of it is charged to them any more. */
+static void drop_parts(struct gw_chunk *c)
+{
+    for (struct gw_chunk *p = c->parts, *next; p; p = next) {
+        next = p->next;
+        (void)gw_payload_unref(p->payload);
+        (void)gw_meta_unref(p->meta);
+        free(p);
+    }
+    c->parts = NULL;
+    c->slices = NULL;
+    c->n_slices = 0;
+}
+
 void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c)
 {
+    drop_parts(c);
     (void)gw_tab_unref(c->tab);
     if (c->window_bytes)
         atomic_fetch_sub(&e->window_bytes, c->window_bytes);
@@ -95,40 +110,98 @@ static uint64_t latest_deadline(const struct gw_chunk *c)
     return latest;
 }
 
-struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
+/* Copying what is small costs less than to keep it where it is: a head of its own, and a step of its own to send it. */
+static bool may_stay(const struct gw_chunk *first, size_t bytes)
 {
-    uint32_t receipts = 0;
+    size_t n = 0;
+
+    for (const struct gw_chunk *c = first; c; c = c->next)
+        n++;
+    return bytes >= CHAIN_BYTES && bytes / n >= CHAIN_PART_BYTES;
+}
+
+/* A chunk for all, with room for what is to be in it. */
+static struct gw_chunk *new_whole(enum gw_signal s, uint32_t receipts, size_t bytes, uint32_t n_parts)
+{
+    bool in_payload = !n_parts && bytes >= PAYLOAD_BYTES;
+    size_t inside = n_parts ? n_parts * sizeof(struct gw_slice) : in_payload ? 0 : bytes;
+    struct gw_chunk *c = gw_chunk_new(s, receipts, inside);
+
+    if (!c)
+        return NULL;
+    if (n_parts)
+        c->slices = (struct gw_slice *)(void *)(uintptr_t)c->body.p;
+    if (in_payload) { /* from the thread's stock: megabytes fresh from the system cost more than the copy */
+        c->payload = gw_payload_new(bytes);
+        if (!c->payload) {
+            free(c);
+            return NULL;
+        }
+    }
+    c->body = gw_slice_of(n_parts ? NULL : in_payload ? c->payload->p : c->body.p, bytes);
+    return c;
+}
+
+/* What is the same for all, or the sum of it. The parts' charges are its own now. */
+static void take_over(struct gw_chunk *all, struct gw_chunk *c)
+{
+    memcpy(all->receipts + all->n_receipts, c->receipts, c->n_receipts * sizeof(c->receipts[0]));
+    all->n_receipts += c->n_receipts;
+    all->rows += c->rows;
+    all->is_patient &= c->is_patient || c->n_receipts == 0;
+    all->in_log &= c->in_log;
+    all->units += c->units;
+    all->lag_bytes += c->lag_bytes;
+    all->held_bytes += c->held_bytes;
+    all->charged_bytes += c->charged_bytes;
+    all->window_bytes += c->window_bytes;
+    c->n_receipts = 0;
+    c->units = c->lag_bytes = c->held_bytes = c->charged_bytes = c->window_bytes = 0;
+    gw_tab_disown(c->tab);
+    c->tab = gw_tab_unref(c->tab);
+}
+
+/* The bytes of a list become those of `all`. */
+static void take_bytes(struct gw_edge *e, struct gw_chunk *all, struct gw_chunk *first)
+{
+    uint8_t *at = (uint8_t *)(uintptr_t)all->body.p;
+
+    all->parts = all->slices ? first : NULL;
+    for (struct gw_chunk *c = first, *next; c; c = next) {
+        next = c->next;
+        if (all->slices) {
+            all->slices[all->n_slices++] = c->body;
+            continue;
+        }
+        if (c->body.n)
+            memcpy(at, c->body.p, c->body.n);
+        at += c->body.n;
+        gw_chunk_free(e, c);
+    }
+}
+
+struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first, bool in_parts)
+{
+    uint32_t receipts = 0, n = 0;
     size_t bytes = 0;
     struct gw_chunk *all;
     struct gw_tab *tab;
-    uint8_t *at;
 
     if (!first->next)
         return first;
-    for (struct gw_chunk *c = first; c; c = c->next) {
+    for (struct gw_chunk *c = first; c; c = c->next, n++) {
         receipts += c->n_receipts;
         bytes += c->body.n;
     }
     if (!join_tabs(first, &tab))
         return NULL;
-    all = gw_chunk_new(first->signal, receipts, bytes < PAYLOAD_BYTES ? bytes : 0);
+    all = new_whole(first->signal, receipts, bytes, in_parts && may_stay(first, bytes) ? n : 0);
     if (!all) {
         gw_tab_disown(tab);
         (void)gw_tab_unref(tab);
         return NULL;
     }
     all->tab = tab;
-    if (bytes >= PAYLOAD_BYTES) { /* from the thread's stock: megabytes fresh from the system cost more than the copy */
-        all->payload = gw_payload_new(bytes);
-        if (!all->payload) {
-            gw_tab_disown(tab);
-            (void)gw_tab_unref(tab);
-            free(all);
-            return NULL;
-        }
-        all->body = gw_slice_of(all->payload->p, bytes);
-    }
-    at = (uint8_t *)(uintptr_t)all->body.p;
     all->arrived_ns = first->arrived_ns;
     all->deadline_ns = latest_deadline(first);
     all->batching = first->batching;
@@ -136,31 +209,37 @@ struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first)
     all->book = first->book;
     all->is_patient = all->in_log = true;
     all->meta = gw_meta_ref(first->meta);
-    /* For a moment both copies are there; the sum is what was charged before, so the budget is not asked again. */
-    all->charged_bytes = bytes;
-    gw_credit_copy(e->conf.memory, bytes);
-    all->window_bytes = tab ? bytes : 0;
-    atomic_fetch_add(&e->window_bytes, all->window_bytes);
-    atomic_fetch_add(&e->n_chunks, 1); /* before the others go: an edge must not look empty meanwhile */
-    for (struct gw_chunk *c = first, *next; c; c = next) {
-        next = c->next;
-        if (c->body.n)
-            memcpy(at, c->body.p, c->body.n);
-        at += c->body.n;
-        memcpy(all->receipts + all->n_receipts, c->receipts, c->n_receipts * sizeof(c->receipts[0]));
-        all->n_receipts += c->n_receipts;
-        all->rows += c->rows;
-        all->is_patient &= c->is_patient || c->n_receipts == 0;
-        all->in_log &= c->in_log;
-        all->units += c->units;
-        all->lag_bytes += c->lag_bytes;
-        all->held_bytes += c->held_bytes;
-        c->held_bytes = 0;
-        gw_tab_disown(c->tab);
-        gw_chunk_free(e, c);
-        atomic_fetch_sub(&e->n_chunks, 1);
-    }
+    for (struct gw_chunk *c = first; c; c = c->next)
+        take_over(all, c);
+    take_bytes(e, all, first);
+    atomic_fetch_sub(&e->n_chunks, n - 1);
     return all;
+}
+
+struct gw_rope gw_chunk_rope(const struct gw_chunk *c)
+{
+    return c->slices ? (struct gw_rope){c->slices, c->n_slices, c->body.n} : gw_rope_of(&c->body);
+}
+
+void gw_chunk_set_body(struct gw_chunk *c, struct gw_payload *pl)
+{
+    drop_parts(c);
+    (void)gw_payload_unref(c->payload);
+    c->payload = pl;
+    c->body = gw_slice_of(pl->p, pl->n);
+}
+
+bool gw_chunk_flatten(struct gw_chunk *c)
+{
+    struct gw_payload *pl = c->slices ? gw_payload_new(c->body.n) : NULL;
+
+    if (!c->slices || !pl)
+        return !c->slices;
+    for (uint32_t i = 0; i < c->n_slices; pl->n += (uint32_t)c->slices[i++].n)
+        if (c->slices[i].n)
+            memcpy(pl->p + pl->n, c->slices[i].p, c->slices[i].n);
+    gw_chunk_set_body(c, pl);
+    return true;
 }
 
 struct split {
@@ -243,6 +322,8 @@ int gw_chunk_split(struct gw_edge *e, struct gw_chunk *c, uint32_t max_rows, siz
     uint64_t n = 0;
     int rc;
 
+    if (!gw_chunk_flatten(c))
+        return -ENOMEM;
     s.last = &s.first;
     rc = gw_split(c->signal, c->body, max_rows, max_bytes, add_piece, &s);
     if (rc < 0 || !s.first || s.rows_left != 0) {

@@ -182,8 +182,9 @@ static size_t nested(size_t n)
 
 void gw_dead_letter_put(struct gw_env *env, const struct gw_dead_letter *d, struct gw_buf *out)
 {
+    struct gw_rope body = d->rope.n_parts ? d->rope : gw_rope_of(&d->body);
     struct gw_buf record, tmp;
-    size_t any = nested(d->body.n), scope, resource;
+    size_t any = nested(body.n), scope, resource;
 
     gw_buf_init(&record, MAX_RECORD_BYTES);
     gw_buf_init(&tmp, MAX_RECORD_BYTES);
@@ -192,7 +193,9 @@ void gw_dead_letter_put(struct gw_env *env, const struct gw_dead_letter *d, stru
     put_varint(&record, 17);
     put_varint(&record, 5 << 3 | 2); /* body: AnyValue{bytes_value} */
     put_varint(&record, any);
-    put_bytes(&record, 7, d->body);
+    put_varint(&record, 7 << 3 | 2);
+    put_varint(&record, body.n);
+    gw_buf_put_rope(&record, body);
     put_attrs(env, d, &record, &tmp);
     put_fixed64(&record, 11, d->last_ns); /* observed_time_unix_nano */
     scope = nested(record.n);

@@ -29,6 +29,7 @@ struct gw_dead_letter {
     uint64_t whole_bytes;       /* of a body that was cut */
     const struct gw_meta *meta; /* also tells whether it was a dead letter before */
     struct gw_slice body;
+    struct gw_rope rope; /* the body instead, when it has parts */
 };
 
 /** Append one ExportLogsServiceRequest with this record. Messages concatenate. Errors: out->failed. */

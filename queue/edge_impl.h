@@ -14,13 +14,17 @@
  * Encoded rows and who waits for them. Owned by one place at a time: inbox, batcher, pending list, job.
  *
  *   chunk │ receipts[] │ bytes (unless they are a payload's)      one malloc
+ *   chunk │ receipts[] │ slices of what its parts have            for an exporter that takes_parts
  */
 struct gw_chunk {
     struct gw_inbox_item item;
     struct gw_chunk *next;
     enum gw_signal signal;
     struct gw_payload *payload; /* shares: the body is inside of it; or NULL */
-    struct gw_slice body;
+    struct gw_slice body;       /* with parts: p is NULL, n is the length of all */
+    struct gw_chunk *parts;     /* owns: chunks that have become one, and have the bytes still; or NULL */
+    struct gw_slice *slices;    /* of these */
+    uint32_t n_slices;
     uint32_t rows;
     uint64_t units;         /* of the queue, given back when the job is done */
     uint64_t charged_bytes; /* of the process' memory */
@@ -182,8 +186,17 @@ void gw_chunk_free(struct gw_edge *e, struct gw_chunk *c);
 /** Settle the first `rejected` rows of the receipts as rejected, the others as told, and let the tickets go. */
 void gw_chunk_settle(struct gw_chunk *c, uint32_t rejected, enum gw_outcome outcome, int grpc_status,
                      uint64_t retry_after_ns, const char *message);
-/** All of a list in one, bodies one behind the other. NULL without memory: the list is as it was. */
-struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first);
+/**
+ * All of a list in one, bodies one behind the other: copied, or as parts, when in_parts and they are large enough for
+ * that. NULL without memory: the list is as it was.
+ */
+struct gw_chunk *gw_chunk_merge(struct gw_edge *e, struct gw_chunk *first, bool in_parts);
+/** Parts become one body. False: no memory. */
+bool gw_chunk_flatten(struct gw_chunk *c);
+/** Its body becomes another, in a payload that it takes. */
+void gw_chunk_set_body(struct gw_chunk *c, struct gw_payload *pl);
+/** The body, wherever it lies; it borrows from the chunk. */
+struct gw_rope gw_chunk_rope(const struct gw_chunk *c);
 /**
  * Pieces of at most max_rows rows or max_bytes bytes (0 = no limit); `c` is consumed. Errors, with `c` as it was:
  * -EBADMSG: it cannot be cut; -ENOMEM.

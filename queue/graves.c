@@ -9,7 +9,7 @@
 
 enum { MAX_DEAD_LETTER_BYTES = 1u << 30 };
 
-void gw_grave_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f, struct gw_buf *out)
+void gw_grave_letter(struct gw_job *j, struct gw_rope body, uint32_t rows, const struct gw_fate *f, struct gw_buf *out)
 {
     bool partial = strcmp(f->class_, "partial") == 0; /* the body has rows that the sink took, too */
     struct gw_edge *e = j->lane->edge;
@@ -28,7 +28,7 @@ void gw_grave_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, cons
         .first_ns = j->chunk->arrived_ns,
         .last_ns = gw_wall_ns(e->conf.env),
         .meta = j->chunk->meta,
-        .body = body,
+        .rope = body,
     };
 
     gw_buf_init(out, MAX_DEAD_LETTER_BYTES);
@@ -117,7 +117,7 @@ void gw_grave_leave(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab,
     gw_tab_leave(tab);
 }
 
-bool gw_grave_bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+bool gw_grave_bury(struct gw_job *j, struct gw_tab *tab, struct gw_rope body, uint32_t rows, const struct gw_fate *f)
 {
     struct gw_edge *e = j->lane->edge;
     struct gw_buf letter;
@@ -138,7 +138,7 @@ bool gw_grave_bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, u
             return true;
         }
     }
-    gw_edge_sample(j->lane, j->chunk->book, f->reason, body, GW_BODY_SENT);
+    gw_edge_sample(j->lane, j->chunk->book, f->reason, body.parts[0], GW_BODY_SENT);
     drop(j->lane, j->chunk->book, tab, rows, f);
     return true;
 }
@@ -192,7 +192,7 @@ static void on_graves_pause(struct gw_timer *t)
         gw_sender_pump(l);
 }
 
-bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f)
+bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_rope body, uint32_t rows, const struct gw_fate *f)
 {
     struct gw_lane *l = j->lane;
     struct gw_grave *g = NULL;
@@ -216,13 +216,13 @@ bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, ui
 }
 
 /* There is no memory for a grave. What is in a log is sent once more; the rest is nowhere else. */
-static void lose(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, struct gw_fate f)
+static void lose(struct gw_job *j, struct gw_tab *tab, struct gw_rope body, uint32_t rows, struct gw_fate f)
 {
     uint32_t lost = tab ? gw_tab_lose(tab, rows) : rows;
 
     f.reason = "dead_letter_full";
     if (lost) {
-        gw_edge_sample(j->lane, j->chunk->book, f.reason, body, GW_BODY_SENT);
+        gw_edge_sample(j->lane, j->chunk->book, f.reason, body.parts[0], GW_BODY_SENT);
         drop(j->lane, j->chunk->book, NULL, lost, &f);
     }
     gw_tab_again(tab);
@@ -232,13 +232,14 @@ void gw_grave_dead(struct gw_attempt *a, const struct gw_death *d)
 {
     struct gw_job *j = (struct gw_job *)a;
     uint32_t rows = d->rows < a->rows ? d->rows : a->rows;
+    struct gw_rope body = gw_rope_of(&d->body);
     struct gw_fate f = {.class_ = d->class_, .reason = d->reason, .message = d->message, .code = d->code};
     struct gw_tab *all = j->chunk->tab, *tab = all && d->bits ? gw_tab_cut(all, d->bits, true) : NULL;
 
     if (!tab) /* it is not known which, or there is no memory to note it: they are settled together */
         tab = gw_tab_ref(all);
-    if (!gw_grave_bury(j, tab, d->body, rows, &f) && !gw_grave_dig(j, tab, d->body, rows, &f))
-        lose(j, tab, d->body, rows, f);
+    if (!gw_grave_bury(j, tab, body, rows, &f) && !gw_grave_dig(j, tab, body, rows, &f))
+        lose(j, tab, body, rows, f);
     (void)gw_tab_unref(tab);
     a->rows -= rows;
     j->rejected_rows += rows;

@@ -123,7 +123,7 @@ static void give_up(struct gw_job *j, const struct gw_fate *f)
 
     if (stays(j, f))
         return;
-    if (!gw_grave_bury(j, j->chunk->tab, j->a.body, j->a.rows, f))
+    if (!gw_grave_bury(j, j->chunk->tab, gw_attempt_rope(&j->a), j->a.rows, f))
         wait_for_room(j, f);
     else if (has_port && !j->lane->edge->closing)
         finish(j, j->rejected_rows + j->a.rows, GW_DELIVERED, f);
@@ -145,20 +145,29 @@ static bool may_shrink(const struct gw_job *j, const struct gw_sent_info *info)
     return !j->chunk->n_receipts && !j->left && (!j->chunk->tab || info->left_bits);
 }
 
+/* The attempt is about its chunk's body, whatever has become of that. */
+static void look_at_body(struct gw_job *j)
+{
+    j->a.body = j->chunk->body;
+    j->a.payload = j->chunk->payload;
+    j->a.parts = j->chunk->slices;
+    j->a.n_parts = j->chunk->n_slices;
+}
+
 static void take_body(struct gw_job *j, struct gw_payload *pl, uint8_t *copy, const struct gw_sent_info *info)
 {
     struct gw_chunk *c = j->chunk;
 
     memcpy(pl ? pl->p : copy, info->left.p, info->left.n);
-    j->a.body = gw_slice_of(pl ? pl->p : copy, info->left.n);
-    j->a.payload = pl;
     if (pl) {
         pl->n = (uint32_t)info->left.n;
-        (void)gw_payload_unref(c->payload);
-        c->payload = pl;
-        c->body = j->a.body;
+        gw_chunk_set_body(c, pl);
         c->rows = info->left_rows;
+        look_at_body(j);
     } else {
+        j->a.body = gw_slice_of(copy, info->left.n);
+        j->a.payload = NULL;
+        j->a.parts = NULL;
         free(j->left);
         j->left = copy;
     }
@@ -248,12 +257,12 @@ static bool keep_partial(struct gw_job *j, uint32_t rejected, const struct gw_se
     (void)snprintf(message, sizeof(message), "the sink took all but %u of %u items, and does not say which: %s",
                    rejected, j->a.rows, info->message ? info->message : "no reason given");
     f.message = message;
-    gw_grave_letter(j, j->a.body, rejected, &f, &letter);
+    gw_grave_letter(j, gw_attempt_rope(&j->a), rejected, &f, &letter);
     taken = !letter.failed && gw_grave_post(e, j->chunk->tab, gw_buf_slice(&letter), j->chunk->book);
     gw_buf_clear(&letter);
     if (taken)
         gw_grave_count(j->lane, j->chunk->book, j->chunk->tab, rejected, f.reason);
-    return taken || (!e->closing && gw_grave_dig(j, j->chunk->tab, j->a.body, rejected, &f));
+    return taken || (!e->closing && gw_grave_dig(j, j->chunk->tab, gw_attempt_rope(&j->a), rejected, &f));
 }
 
 static void count_rejected(struct gw_job *j, uint32_t rejected)
@@ -316,6 +325,8 @@ static bool split(struct gw_job *j)
     if (j->left || j->a.rows < 2 || j->a.rows != j->chunk->rows || l->edge->ops->merge != GW_MERGE_OTLP)
         return false;
     rc = gw_chunk_split(l->edge, j->chunk, (j->a.rows + 1) / 2, 0, &pieces);
+    if (rc < 0)
+        look_at_body(j); /* it is in one now */
     if (rc == -ENOMEM)
         ask_again(j);
     if (rc < 0)
@@ -473,8 +484,6 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
     j->chunk = c;
     j->a = (struct gw_attempt){
         .signal = c->signal,
-        .body = c->body,
-        .payload = c->payload,
         .rows = c->rows,
         .timeout_ns = l->edge->conf.settings.timeout_ns,
         .meta = c->meta,
@@ -484,6 +493,7 @@ static struct gw_job *new_job(struct gw_lane *l, struct gw_chunk *c)
         .row_name = row_name,
         .again = gw_tries_again,
     };
+    look_at_body(j);
     j->next = l->jobs;
     l->jobs = j;
     gw_poison_begin(j);
@@ -577,7 +587,7 @@ void gw_sender_refuse_chunk(struct gw_lane *l, struct gw_chunk *c, const char *r
     gw_metric_add(l->failed, c->rows);
     gw_edge_drop(l, c->book, c->rows, reason);
     if (c->n_receipts == 0) /* nobody else has them */
-        gw_edge_sample(l, c->book, reason, c->body, GW_BODY_SENT);
+        gw_edge_sample(l, c->book, reason, gw_chunk_rope(c).parts[0], GW_BODY_SENT);
     gw_chunk_settle(c, 0, GW_REFUSED, 14, retry_after_ns, message);
     gw_edge_done(l, c);
 }
@@ -599,7 +609,7 @@ bool gw_sender_drop_oldest(struct gw_lane *l, const char *reason)
         return false;
     gw_tab_count(c->tab, GW_LOG_DROPPED, c->rows);
     gw_edge_drop(l, c->book, c->rows, reason);
-    gw_edge_sample(l, c->book, reason, c->body, GW_BODY_SENT);
+    gw_edge_sample(l, c->book, reason, gw_chunk_rope(c).parts[0], GW_BODY_SENT);
     gw_chunk_settle(c, 0, GW_DROPPED, 0, 0, NULL);
     gw_edge_done(l, c);
     return true;

@@ -26,14 +26,13 @@ bool gw_tries_again(struct gw_attempt *a, struct gw_tries *t, const struct gw_se
 
 /* graves.c */
 /** Dead letter, or counted and logged drop. False: the dead letter queue is full, try again later. */
-bool gw_grave_bury(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f);
+bool gw_grave_bury(struct gw_job *j, struct gw_tab *tab, struct gw_rope body, uint32_t rows, const struct gw_fate *f);
 /** There is no room now. False: no memory either. */
-bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_slice body, uint32_t rows, const struct gw_fate *f);
+bool gw_grave_dig(struct gw_job *j, struct gw_tab *tab, struct gw_rope body, uint32_t rows, const struct gw_fate *f);
 /** The dead of an attempt. */
 void gw_grave_dead(struct gw_attempt *a, const struct gw_death *d);
 /** The letter alone; out->failed: no memory. */
-void gw_grave_letter(struct gw_job *j, struct gw_slice body, uint32_t rows, const struct gw_fate *f,
-                     struct gw_buf *out);
+void gw_grave_letter(struct gw_job *j, struct gw_rope body, uint32_t rows, const struct gw_fate *f, struct gw_buf *out);
 /** Rows of a log are settled when the letter is kept. False: no dead letter queue has room. */
 bool gw_grave_post(struct gw_edge *e, struct gw_tab *tab, struct gw_slice letter, const struct gw_book *book);
 void gw_grave_count(struct gw_lane *l, struct gw_book *book, struct gw_tab *tab, uint32_t rows, const char *reason);

@@ -24,6 +24,24 @@ static char *text_of(struct gw_slice s)
     return p;
 }
 
+/* A body in parts has no place of its own. */
+static char *text_of_body(struct gw_slice body, const struct gw_slice *parts, uint32_t n_parts)
+{
+    size_t n = 0;
+    char *p;
+
+    if (!parts)
+        return text_of(body);
+    assert_null(body.p);
+    p = malloc(body.n + 1);
+    assert_non_null(p);
+    for (uint32_t i = 0; i < n_parts; n += parts[i++].n)
+        memcpy(p + n, parts[i].p, parts[i].n);
+    assert_int_equal(n, body.n);
+    p[n] = '\0';
+    return p;
+}
+
 static char *headers_of(const struct gw_header *h, unsigned n)
 {
     struct gw_buf b;
@@ -98,7 +116,7 @@ static void http_send(struct gw_http_client *c, struct gw_http_request *rq)
     s->method = strdup(rq->method);
     s->url = strdup(rq->url);
     s->headers = headers_of(rq->headers, rq->n_headers);
-    s->body = (uint8_t *)text_of(rq->body);
+    s->body = (uint8_t *)text_of_body(rq->body, rq->parts, rq->n_parts);
     s->n_body = rq->body.n;
     s->timeout_ns = rq->timeout_ns;
 }
@@ -244,7 +262,7 @@ static void rpc_call(struct gw_rpc_client *c, struct gw_rpc_request *rq)
     (void)c;
     s->method = strdup(rq->method);
     s->headers = headers_of(rq->headers, rq->n_headers);
-    s->body = (uint8_t *)text_of(rq->message);
+    s->body = (uint8_t *)text_of_body(rq->message, rq->parts, rq->n_parts);
     s->n_body = rq->message.n;
     s->encoding = strdup(rq->encoding ? rq->encoding : "identity");
     s->timeout_ns = rq->timeout_ns;
@@ -521,13 +539,20 @@ static bool row_name(struct gw_attempt *a, uint32_t row, uint64_t ret[4])
 
 void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, uint32_t rows)
 {
+    gw_rig_send_rope(r, signal, gw_rope_of(&body), rows);
+}
+
+void gw_rig_send_rope(struct gw_rig *r, enum gw_signal signal, struct gw_rope body, uint32_t rows)
+{
     const struct gw_meta *meta = r->a.meta;
     uint64_t timeout_ns = r->a.timeout_ns;
 
     forget(r);
     r->done = 0;
     r->a = (struct gw_attempt){.signal = signal,
-                               .body = body,
+                               .body = body.n_parts == 1 ? body.parts[0] : gw_slice_of(NULL, body.n),
+                               .parts = body.n_parts > 1 ? body.parts : NULL,
+                               .n_parts = body.n_parts > 1 ? body.n_parts : 0,
                                .rows = rows,
                                .number = 1,
                                .timeout_ns = timeout_ns,

@@ -103,6 +103,8 @@ void gw_rig_close(struct gw_rig *r);
 
 /** Start an attempt (r->done counts the answers; the body is borrowed until then). */
 void gw_rig_send(struct gw_rig *r, enum gw_signal signal, struct gw_slice body, uint32_t rows);
+/** A body in parts, which stand until done. */
+void gw_rig_send_rope(struct gw_rig *r, enum gw_signal signal, struct gw_rope body, uint32_t rows);
 /** The i-th sent thing, or a failed test. */
 struct gw_rig_sent *gw_rig_sent(struct gw_rig *r, unsigned i);
 /** Its value of "name: value", or NULL. Valid until the next call. */

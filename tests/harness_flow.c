@@ -117,6 +117,17 @@ static const struct gw_exporter_ops sink_ops = {
     .cancel = cancel_sink,
     .close = close_sink,
 };
+static const struct gw_exporter_ops parts_ops = {
+    .merge = GW_MERGE_OTLP,
+    .takes_parts = true,
+    .queued = true,
+    .queue_by_default = true,
+    .default_timeout_ns = 5000000000u,
+    .open = open_sink,
+    .send = send_sink,
+    .cancel = cancel_sink,
+    .close = close_sink,
+};
 const struct gw_component gw_test_exporter = {
     .kind = GW_EXPORTER,
     .name = "scripted",
@@ -127,6 +138,17 @@ const struct gw_component gw_test_exporter = {
     .create = create_sink,
     .destroy = free,
     .exporter = &sink_ops,
+};
+const struct gw_component gw_test_parts_exporter = {
+    .kind = GW_EXPORTER,
+    .name = "scripted",
+    .summary = "A puppet.",
+    .signals = GW_ALL_SIGNALS,
+    .fields = no_fields,
+    .conf_size = sizeof(struct conf),
+    .create = create_sink,
+    .destroy = free,
+    .exporter = &parts_ops,
 };
 
 static void hurry_sink(void *self, uint64_t pause_ns)

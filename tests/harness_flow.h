@@ -27,6 +27,8 @@ struct gw_test_sink {
     struct gw_sent_info info; /* with that */
 };
 extern const struct gw_component gw_test_exporter;
+/** As gw_test_exporter, with takes_parts. */
+extern const struct gw_component gw_test_parts_exporter;
 /** As gw_test_exporter, with own_tries: n_hurried counts. */
 extern const struct gw_component gw_test_trying_exporter;
 /** As gw_test_exporter, with an encode() that writes a text line per row: "time;". */

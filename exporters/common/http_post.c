@@ -116,14 +116,23 @@ void gw_post_free(struct gw_post *p)
 
 int gw_post_pack(struct gw_post *p, struct gw_slice body, struct gw_err *err)
 {
+    return gw_post_pack_rope(p, gw_rope_of(&body), err);
+}
+
+int gw_post_pack_rope(struct gw_post *p, struct gw_rope body, struct gw_err *err)
+{
     enum gw_codec codec = p->poster->codec;
     int level = gw_compression_level(codec, p->poster->http->compression_params.level), r;
 
-    p->rq.body = body;
-    if (codec == GW_IDENTITY)
+    p->rq.body = body.n_parts == 1 ? body.parts[0] : gw_slice_of(NULL, body.n);
+    p->rq.parts = NULL;
+    if (codec == GW_IDENTITY) {
+        p->rq.parts = body.n_parts > 1 ? body.parts : NULL;
+        p->rq.n_parts = body.n_parts;
         return 0;
+    }
     gw_buf_reset(&p->packed);
-    r = gw_compress(codec, level, body, &p->packed, err);
+    r = gw_compress_rope(codec, level, body, &p->packed, err);
     if (r == 0)
         p->rq.body = gw_buf_slice(&p->packed);
     return r;

@@ -55,6 +55,8 @@ struct gw_post *gw_post_new(struct gw_poster *poster);
 void gw_post_free(struct gw_post *p);
 /** rq.body = body in the poster's codec; identity: borrowed until done. Errors: as gw_compress. */
 int gw_post_pack(struct gw_post *p, struct gw_slice body, struct gw_err *err);
+/** The same of a body in parts. */
+int gw_post_pack_rope(struct gw_post *p, struct gw_rope body, struct gw_err *err);
 /** At most GW_POST_HEADERS; both texts are borrowed until done. */
 void gw_post_header(struct gw_post *p, const char *name, struct gw_slice value);
 /**

@@ -274,12 +274,27 @@ static const char *add_metadata(struct call *k, struct gw_slice name, struct gw_
     return NULL;
 }
 
+static grpc_slice copy_of(const struct gw_rpc_request *rq)
+{
+    grpc_slice s;
+    uint8_t *at;
+
+    if (!rq->parts)
+        return grpc_slice_from_copied_buffer((const char *)rq->message.p, rq->message.n);
+    s = grpc_slice_malloc(rq->message.n);
+    at = GRPC_SLICE_START_PTR(s);
+    for (uint32_t i = 0; i < rq->n_parts; at += rq->parts[i++].n)
+        if (rq->parts[i].n)
+            memcpy(at, rq->parts[i].p, rq->parts[i].n);
+    return s;
+}
+
 static const char *set_message(struct call *k)
 {
     const struct gw_rpc_request *rq = k->rq;
     const char *encoding = rq->encoding ? rq->encoding : "identity";
     /* A copy: core may hold the bytes longer than the call lives, until they are written or the connection is gone. */
-    grpc_slice s = grpc_slice_from_copied_buffer((const char *)rq->message.p, rq->message.n);
+    grpc_slice s = copy_of(rq);
     const char *problem = NULL;
 
     if (strcmp(encoding, "identity") == 0) {

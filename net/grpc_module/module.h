@@ -17,7 +17,7 @@ struct gw_grpc_loop_ops {
 };
 
 /** Changes with this file: a module of another build is not used. */
-#define GW_GRPC_MODULE_ABI 1
+#define GW_GRPC_MODULE_ABI 2
 
 typedef int (*gw_grpc_module_new_fn)(const struct gw_grpc_loop_ops *loop_ops, struct gw_env *env, struct gw_loop *loop,
                                      const struct gw_rpc_client_conf *conf, struct gw_rpc_client **ret,

@@ -82,6 +82,38 @@ static void a_body_goes_to_the_signals_method(void **state)
     gw_rig_close(&r);
 }
 
+/* Scenario: a body of two spans that lies in two places, sent as it is, by gzip and by zstd.
+ * Guarantees: what the server reads is both, one behind the other. */
+static void a_body_in_parts_is_one_to_the_server(void **state)
+{
+    static const struct {
+        const char *conf;
+        enum gw_codec codec;
+    } cases[] = {{"{endpoint: 'c:4317', compression: none}", GW_IDENTITY},
+                 {"{endpoint: 'c:4317'}", GW_GZIP},
+                 {"{endpoint: 'c:4317', compression: zstd}", GW_ZSTD}};
+    const struct gw_slice parts[2] = {gw_slice_of(TRACES, sizeof(TRACES)), gw_slice_of(TRACES, sizeof(TRACES))};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct gw_rig_sent *s;
+        struct gw_buf out;
+
+        gw_buf_init(&out, 1000);
+        gw_rig_open(&r, "otlp_grpc", cases[i].conf);
+        gw_rig_send_rope(&r, GW_TRACES, (struct gw_rope){parts, 2, 2 * sizeof(TRACES)}, 2);
+        s = gw_rig_sent(&r, 0);
+        assert_int_equal(gw_decompress(cases[i].codec, gw_slice_of(s->body, s->n_body), &out, NULL), 0);
+        assert_int_equal(out.n, 2 * sizeof(TRACES));
+        assert_memory_equal(out.p, TRACES, sizeof(TRACES));
+        assert_memory_equal(out.p + sizeof(TRACES), TRACES, sizeof(TRACES));
+        gw_rig_called(&r, 0, 0, "", NOTHING, NOTHING);
+        assert_int_equal(r.info.sent, GW_SENT_OK);
+        gw_buf_clear(&out);
+        gw_rig_close(&r);
+    }
+}
+
 /* Scenario: every form of endpoint, with and without tls.insecure; the old name of the exporter.
  * Guarantees: the scheme decides over TLS where there is one, the setting elsewhere. */
 static void every_form_of_endpoint_gives_its_target(void **state)
@@ -392,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_body_goes_to_the_signals_method),
+        cmocka_unit_test(a_body_in_parts_is_one_to_the_server),
         cmocka_unit_test(every_form_of_endpoint_gives_its_target),
         cmocka_unit_test(every_compression_is_named_and_unpacks),
         cmocka_unit_test(every_status_has_its_verdict),

@@ -6,6 +6,7 @@
 
 #include "exporters/common/otlp_answer.h"
 #include "net/compress.h"
+#include "otlp-proto/json.h"
 
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
@@ -62,6 +63,55 @@ static void a_body_goes_to_the_signals_path(void **state)
     assert_string_equal(gw_rig_conf(&r, "max_idle_conns"), "100");
     assert_string_equal(gw_rig_conf(&r, "idle_conn_timeout_ms"), "90000");
     gw_rig_close(&r);
+}
+
+/* Scenario: a body of two spans that lies in two places, sent as it is, by gzip, zstd and snappy, and as JSON.
+ * Guarantees: what the server reads is both, one behind the other; as it is it goes without a copy. */
+static void a_body_in_parts_is_one_to_the_server(void **state)
+{
+    static const struct {
+        const char *conf;
+        enum gw_codec codec;
+        bool json;
+    } cases[] = {{"endpoint: http://c:4318\ncompression: none", GW_IDENTITY, false},
+                 {"endpoint: http://c:4318\ncompression: gzip", GW_GZIP, false},
+                 {"endpoint: http://c:4318\ncompression: zstd", GW_ZSTD, false},
+                 {"endpoint: http://c:4318\ncompression: snappy", GW_SNAPPY, false},
+                 {"endpoint: http://c:4318\ncompression: none\nencoding: json", GW_IDENTITY, true},
+                 {"endpoint: http://c:4318\ncompression: gzip\nencoding: json", GW_GZIP, true}};
+    uint8_t other[sizeof(TRACES)], both[2 * sizeof(TRACES)];
+    const struct gw_slice parts[2] = {gw_slice_of(TRACES, sizeof(TRACES)), gw_slice_of(other, sizeof(other))};
+
+    (void)state;
+    memcpy(other, TRACES, sizeof(TRACES));
+    other[sizeof(TRACES) - 1] = 'b';
+    memcpy(both, TRACES, sizeof(TRACES));
+    memcpy(both + sizeof(TRACES), other, sizeof(other));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct gw_rig_sent *s;
+        struct gw_buf out, json;
+
+        gw_rig_open(&r, "otlp_http", cases[i].conf);
+        gw_buf_init(&out, 1000);
+        gw_buf_init(&json, 1000);
+        gw_rig_send_rope(&r, GW_TRACES, (struct gw_rope){parts, 2, sizeof(both)}, 2);
+        s = gw_rig_sent(&r, 0);
+        assert_int_equal(((struct gw_http_request *)s->what)->parts == parts,
+                         cases[i].codec == GW_IDENTITY && !cases[i].json);
+        assert_int_equal(gw_decompress(cases[i].codec, gw_slice_of(s->body, s->n_body), &out, NULL), 0);
+        assert_int_equal(gw_proto_to_json(GW_TRACES, gw_slice_of(both, sizeof(both)), &json), 0);
+        assert_true(
+            gw_slice_eq(gw_buf_slice(&out), cases[i].json ? gw_buf_slice(&json) : gw_slice_of(both, sizeof(both))));
+        gw_rig_http(&r, 0, 200, NULL, GW_SLICE(""));
+        assert_int_equal(r.info.sent, GW_SENT_OK);
+        gw_rig_send(&r, GW_TRACES, parts[1], 1); /* with what is kept of the first */
+        s = gw_rig_sent(&r, 0);
+        assert_null(((struct gw_http_request *)s->what)->parts);
+        gw_rig_http(&r, 0, 200, NULL, GW_SLICE(""));
+        gw_buf_clear(&out);
+        gw_buf_clear(&json);
+        gw_rig_close(&r);
+    }
 }
 
 /* Scenario: endpoints with and without a slash, whole URLs of signals, a Unix socket, the old name of the exporter.
@@ -500,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_body_goes_to_the_signals_path),
+        cmocka_unit_test(a_body_in_parts_is_one_to_the_server),
         cmocka_unit_test(every_form_of_endpoint_gives_its_url),
         cmocka_unit_test(every_compression_is_named_and_unpacks),
         cmocka_unit_test(the_level_of_compression_is_used),

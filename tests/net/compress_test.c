@@ -122,6 +122,62 @@ static void comes_back_as_it_was(void **state)
             }
 }
 
+/* Scenario: bytes in one, two, three (one of them empty) and 300 places, by every codec and level, words and noise.
+ * Guarantees: unpacked they stand one behind the other; what stood in the buffer before stands there still. */
+static void bytes_in_several_places_come_back_in_one(void **state)
+{
+    static const size_t counts[] = {1, 2, 3, 300};
+    enum { BYTES = 700000 };
+    uint8_t *p[2] = {words(BYTES, 5), malloc(BYTES)};
+
+    (void)state;
+    for (size_t i = 0, seed = 7; i < BYTES; i++)
+        p[1][i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    for (size_t i = 0; i < 2 * sizeof(all) / sizeof(all[0]); i++)
+        for (size_t k = 0; k < sizeof(counts) / sizeof(counts[0]); k++)
+            for (int level = 0; level <= 6; level += 3) {
+                size_t n = counts[k], each = BYTES / n;
+                struct gw_rope rope = {.n_parts = (uint32_t)n, .n = BYTES};
+                struct gw_slice parts[300];
+                struct gw_buf packed;
+
+                for (size_t m = 0; m < n; m++)
+                    parts[m] = gw_slice_of(p[i % 2] + m * each, m + 1 < n ? each : BYTES - m * each);
+                if (n == 3) {
+                    parts[0].n += parts[1].n;
+                    parts[1].n = 0;
+                }
+                rope.parts = parts;
+                gw_buf_init(&packed, 8 * MIB);
+                gw_buf_put_str(&packed, "before");
+                assert_int_equal(gw_compress_rope(all[i / 2], level, rope, &packed, NULL), 0);
+                assert_memory_equal(packed.p, "before", 6);
+                expect(all[i / 2], packed.p + 6, packed.n - 6, p[i % 2], BYTES);
+                gw_buf_clear(&packed);
+            }
+    free(p[0]);
+    free(p[1]);
+}
+
+/* Scenario: bytes in two places, and no room for what becomes of them. Guarantees: that is told, and nothing is left.
+ */
+static void bytes_in_several_places_need_room(void **state)
+{
+    uint8_t *p = words(100000, 5);
+    const struct gw_slice parts[2] = {gw_slice_of(p, 60000), gw_slice_of(p + 60000, 40000)};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct gw_buf packed;
+
+        gw_buf_init(&packed, 100);
+        assert_int_equal(gw_compress_rope(all[i], 0, (struct gw_rope){parts, 2, 100000}, &packed, NULL), -E2BIG);
+        assert_int_equal(packed.n, 0);
+        gw_buf_clear(&packed);
+    }
+    free(p);
+}
+
 /* Scenario: what cannot be made smaller. Guarantees: it comes back too (stored blocks, ISA-L's bound). */
 static void random_bytes_come_back_too(void **state)
 {
@@ -408,6 +464,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_find_their_codec),
         cmocka_unit_test(comes_back_as_it_was),
+        cmocka_unit_test(bytes_in_several_places_come_back_in_one),
+        cmocka_unit_test(bytes_in_several_places_need_room),
         cmocka_unit_test(random_bytes_come_back_too),
         cmocka_unit_test(agrees_with_zlib),
         cmocka_unit_test(reads_what_other_programs_wrote),

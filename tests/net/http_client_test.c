@@ -67,6 +67,7 @@ struct server {
     char path[108];
     const char *reply; /* NULL: never answers */
     bool close_after;
+    unsigned hangs_up_at; /* the request, counted from 1, that is read and not answered: the connection ends */
     struct conn *conns[MAX_CONNS];
     char last[1 << 20]; /* the last whole request */
     size_t n_last;
@@ -136,7 +137,8 @@ static bool serve_conn(struct server *sv, struct conn *c)
     sv->last[len] = '\0';
     sv->n_last = len;
     c->n = 0;
-    sv->requests++;
+    if (++sv->requests == sv->hangs_up_at)
+        return false;
     if (!sv->reply)
         return true;
     assert_true(send(c->fd, sv->reply, strlen(sv->reply), MSG_NOSIGNAL) >= 0);
@@ -271,6 +273,62 @@ static void a_post_goes_out_whole_and_its_answer_comes_back(void **state)
     assert_non_null(strstr(r.sv.last, "\r\n\r\nhello body"));
     assert_null(strstr(r.sv.last, "Expect"));
     rig_close(&r);
+}
+
+/* 900 KB in places of all lengths, the empty one too. */
+static size_t cut(uint8_t *p, size_t n, struct gw_slice *ret, size_t cap)
+{
+    size_t k = 0, at = 0;
+
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 2654435761u >> 16);
+    for (; at < n && k + 1 < cap; at += ret[k++].n)
+        ret[k] = gw_slice_of(p + at, k * k < n - at ? k * k : n - at);
+    ret[k++] = gw_slice_of(p + at, n - at);
+    return k;
+}
+
+static void assert_got(const struct server *sv, const uint8_t *p, size_t n)
+{
+    assert_true(sv->n_last > n);
+    assert_memory_equal(sv->last + sv->n_last - n, p, n);
+}
+
+/* Scenario: a body of 900 KB that lies in 144, 2 and 1 places, on one connection; then once more, and the server reads
+ * the second of them to its end and hangs up.
+ * Guarantees: the body arrives whole, with its length said, and on the new connection from its beginning. */
+static void a_body_in_parts_arrives_whole(void **state)
+{
+    static uint8_t p[900000];
+    static struct gw_slice parts[200];
+    size_t n = cut(p, sizeof(p), parts, 200);
+    struct gw_slice two[2] = {gw_slice_of(p, 1), gw_slice_of(p + 1, sizeof(p) - 1)}, one = gw_slice_of(p, sizeof(p));
+    const struct gw_rope ropes[] = {{parts, (uint32_t)n, sizeof(p)}, {two, 2, sizeof(p)}, {&one, 1, sizeof(p)}};
+
+    (void)state;
+    assert_in_range(n, 130, 199);
+    for (unsigned hangs_up = 0; hangs_up < 2; hangs_up++) {
+        struct rig r;
+        struct answer a;
+
+        rig_open(&r, (struct gw_http_client_conf){0});
+        r.sv.hangs_up_at = hangs_up ? 2 : 0;
+        for (unsigned i = 0; i < 3; i++) {
+            prepare(&a, &r, "POST", "/", "");
+            a.rq.body = gw_slice_of(NULL, sizeof(p));
+            a.rq.parts = ropes[i].parts;
+            a.rq.n_parts = ropes[i].n_parts;
+            ask(&r, &a);
+            assert_int_equal(a.status, 200);
+            assert_non_null(memmem(r.sv.last, 1000, "Content-Length: 900000\r\n", 24));
+            assert_null(memmem(r.sv.last, 1000, "Expect", 6));
+            assert_got(&r.sv, p, sizeof(p));
+            memset(r.sv.last, 0, sizeof(r.sv.last));
+        }
+        assert_int_equal(r.sv.requests, 3 + hangs_up);
+        assert_int_equal(r.sv.accepted, 1 + hangs_up);
+        rig_close(&r);
+    }
 }
 
 /* Scenario: three requests one after the other; then the same with disable_keep_alives.
@@ -672,6 +730,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_post_goes_out_whole_and_its_answer_comes_back),
+        cmocka_unit_test(a_body_in_parts_arrives_whole),
         cmocka_unit_test(connections_are_kept_unless_told_otherwise),
         cmocka_unit_test(no_more_connections_than_allowed),
         cmocka_unit_test(idle_connections_are_kept_up_to_a_limit),

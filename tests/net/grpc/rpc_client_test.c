@@ -332,6 +332,31 @@ static void bytes_compressed_by_us_are_named_and_unpacked(void **state)
     rig_close(&r);
 }
 
+/* Scenario: a message that lies in three places, one of them empty.
+ * Guarantees: the server gets one message. */
+static void a_message_in_parts_arrives_as_one(void **state)
+{
+    static char big[90000];
+    const struct gw_slice parts[3] = {gw_slice_of(big, 40000), gw_slice_of(NULL, 0), gw_slice_of(big + 40000, 50000)};
+    struct rig r;
+    struct got g;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(big); i++)
+        big[i] = (char)(i * 2654435761u >> 16);
+    rig_open(&r, NULL);
+    client_new(&r, (struct gw_rpc_client_conf){.tls = INSECURE});
+    prepare(&g, "");
+    g.rq.message = gw_slice_of(NULL, sizeof(big));
+    g.rq.parts = parts;
+    g.rq.n_parts = 3;
+    ask(&r, &g);
+    assert_int_equal(g.status, 0);
+    assert_int_equal(r.sv.n_body, sizeof(big));
+    assert_memory_equal(r.sv.body, big, sizeof(big));
+    rig_close(&r);
+}
+
 /* Scenario: the server refuses with a status, a message and grpc-status-details-bin.
  * Guarantees: all three come back, the details decoded. */
 static void a_refusal_brings_its_details(void **state)
@@ -548,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_goes_out_whole_and_its_reply_comes_back),
         cmocka_unit_test(bytes_compressed_by_us_are_named_and_unpacked),
+        cmocka_unit_test(a_message_in_parts_arrives_as_one),
         cmocka_unit_test(a_refusal_brings_its_details),
         cmocka_unit_test(failures_have_their_status),
         cmocka_unit_test(tls_checks_both_sides),
