@@ -10,6 +10,9 @@
 
 /* Allocations are powers of two from 4 KiB; larger ones than 16 MiB are rare enough to go back to the system. */
 enum { CLASS_MIN_LOG2 = 12, CLASS_MAX_LOG2 = 24, N_CLASSES = CLASS_MAX_LOG2 - CLASS_MIN_LOG2 + 1 };
+/* From here on pages, which go back to the system when they are let go: in the heap they would come to lie between
+ * others that stay. */
+enum { MAPPED_BYTES = 1 << 20 };
 
 struct gw_payload_pool {
     struct gw_pool pool;
@@ -37,13 +40,25 @@ static size_t held_by(const struct gw_payload *pl)
     return (size_t)pl->cap + GW_PAYLOAD_PAD;
 }
 
-static void destroy(struct gw_payload *pl)
+static void destroy_bytes(struct gw_payload *pl)
 {
-    if (pl->paged)
+    if (pl->paged || pl->mapped)
         (void)munmap(pl->p, held_by(pl));
     else
         free(pl->p);
+}
+
+static void destroy(struct gw_payload *pl)
+{
+    destroy_bytes(pl);
     free(pl);
+}
+
+static uint8_t *map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
 }
 
 static struct gw_payload *create(size_t bytes)
@@ -52,8 +67,8 @@ static struct gw_payload *create(size_t bytes)
 
     if (!pl)
         return NULL;
-    *pl = (struct gw_payload){.cap = (uint32_t)(bytes - GW_PAYLOAD_PAD)};
-    pl->p = aligned_alloc(64, bytes);
+    *pl = (struct gw_payload){.cap = (uint32_t)(bytes - GW_PAYLOAD_PAD), .mapped = bytes >= MAPPED_BYTES};
+    pl->p = pl->mapped ? map(bytes) : aligned_alloc(64, bytes);
     if (!pl->p) {
         free(pl);
         return NULL;
@@ -138,6 +153,7 @@ int gw_payload_reserve(struct gw_payload *pl, size_t more)
     size_t want, grown;
     uint8_t *p = pl->p;
     uint32_t cap = pl->cap;
+    bool mapped = pl->mapped;
 
     if (more <= pl->cap - pl->n)
         return 0;
@@ -153,8 +169,10 @@ int gw_payload_reserve(struct gw_payload *pl, size_t more)
     memcpy(bigger->p, pl->p, pl->n);
     pl->p = bigger->p;
     pl->cap = bigger->cap;
+    pl->mapped = bigger->mapped;
     bigger->p = p;
     bigger->cap = cap;
+    bigger->mapped = mapped;
     (void)gw_payload_unref(bigger);
     return 0;
 }
@@ -164,12 +182,13 @@ enum { PAGED_BYTES = 32 << 10, PAGES_BYTES = 64 << 10 };
 /* The first pages, with what the heap has so far; NULL: none. */
 static void *move_to_pages(struct gw_payload *pl, size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = map(bytes);
 
-    if (p == MAP_FAILED)
+    if (!p)
         return NULL;
     memcpy(p, pl->p, pl->n);
-    free(pl->p);
+    destroy_bytes(pl);
+    pl->mapped = false;
     pl->paged = true;
     return p;
 }
@@ -240,6 +259,18 @@ struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes)
     gw_pool_init(&p->pool);
     p->keep_bytes = keep_bytes;
     return p;
+}
+
+bool gw_payload_pool_has(size_t cap)
+{
+    struct gw_payload_pool *p = current;
+    unsigned log2 = class_log2(cap);
+
+    if (!p || log2 > CLASS_MAX_LOG2)
+        return false;
+    if (!p->free[log2 - CLASS_MIN_LOG2] && !gw_inbox_is_empty(&p->pool.back))
+        collect(p);
+    return p->free[log2 - CLASS_MIN_LOG2] != NULL;
 }
 
 size_t gw_payload_pool_bytes(const struct gw_payload_pool *p)

@@ -22,6 +22,7 @@ struct gw_payload {
     uint32_t n;   /* bytes in use */
     uint32_t cap; /* bytes that may be used; GW_PAYLOAD_PAD more are allocated */
     bool paged;   /* p has pages of its own, from gw_payload_reserve_paged */
+    bool mapped;  /* p has pages of its own: 1 MiB or more */
     uint8_t *p;
     struct gw_payload_pool *pool; /* where the last reference goes, or NULL: free */
 };
@@ -59,6 +60,8 @@ struct gw_payload_pool *gw_payload_pool_new(size_t keep_bytes);
 void gw_payload_pool_trim(struct gw_payload_pool *p, size_t floor_bytes);
 /** What lies there; what comes back from other threads is not counted before it is needed. Threads: the owner. */
 size_t gw_payload_pool_bytes(const struct gw_payload_pool *p);
+/** A gw_payload_new of that size would get one that lies there: of the calling thread's pool. */
+bool gw_payload_pool_has(size_t cap);
 /** The calling thread's pool from now on; NULL: none. */
 void gw_payload_pool_enter(struct gw_payload_pool *p);
 /** Leaves the pool when the calling thread is in it. Payloads still out are freed when the last one comes back. */

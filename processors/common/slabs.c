@@ -149,15 +149,49 @@ static int grow_list(struct gw_slabs *s)
     return 0;
 }
 
+/* The head of a slab, empty, in memory that is charged; or NULL. */
+static struct gw_slab *new_slab(struct gw_slabs *s, int *ret_error)
+{
+    struct gw_payload *pl;
+    struct gw_slab *slab;
+
+    if (s->slab_bytes != MAX_SLAB_BYTES)
+        return gw_budget_map(s->budget, s->slab_bytes, ret_error);
+    *ret_error = -ENOSPC;
+    if (!gw_budget_take(s->budget, s->slab_bytes))
+        return NULL;
+    pl = gw_payload_new(MAX_SLAB_BYTES - GW_PAYLOAD_PAD);
+    if (!pl) {
+        gw_budget_give(s->budget, s->slab_bytes);
+        *ret_error = -ENOMEM;
+        return NULL;
+    }
+    slab = (struct gw_slab *)(void *)pl->p;
+    *slab = (struct gw_slab){.payload = pl};
+    return slab;
+}
+
+static void free_slab(struct gw_slabs *s, uint8_t *p)
+{
+    struct gw_slab *slab = (struct gw_slab *)(void *)p;
+
+    if (slab->payload) {
+        (void)gw_payload_unref(slab->payload);
+        gw_budget_give(s->budget, s->slab_bytes);
+    } else {
+        gw_budget_unmap(s->budget, p, s->slab_bytes);
+    }
+}
+
 static int add_slab(struct gw_slabs *s)
 {
     int r = grow_list(s);
-    uint8_t *p;
+    struct gw_slab *p;
     uint32_t id;
 
     if (r < 0)
         return r;
-    p = gw_budget_map(s->budget, s->slab_bytes, &r);
+    p = new_slab(s, &r);
     if (!p)
         return r;
     if (s->free_at) {
@@ -166,7 +200,7 @@ static int add_slab(struct gw_slabs *s)
     } else {
         id = s->n_at++;
     }
-    s->at[id] = p;
+    s->at[id] = (uint8_t *)p;
     list_add_first(s, &s->empty, id);
     s->n_slabs++;
     s->n_empty++;
@@ -189,7 +223,7 @@ static void drop_empty(struct gw_slabs *s, uint32_t keep)
         uint32_t id = s->empty.last - 1;
 
         list_remove(s, &s->empty, id);
-        gw_budget_unmap(s->budget, s->at[id], s->slab_bytes);
+        free_slab(s, s->at[id]);
         s->at[id] = (uint8_t *)(uintptr_t)s->free_at; /* NOLINT: a number */
         s->free_at = id + 1;
         s->n_slabs--;
@@ -202,6 +236,14 @@ static void drop_empty(struct gw_slabs *s, uint32_t keep)
 void gw_slabs_trim(struct gw_slabs *s)
 {
     drop_empty(s, 0);
+}
+
+bool gw_slabs_lend(struct gw_slabs *s)
+{
+    if (s->slab_bytes != MAX_SLAB_BYTES || !s->n_empty)
+        return false;
+    drop_empty(s, s->n_empty - 1);
+    return true;
 }
 
 void gw_slabs_age(struct gw_slabs *s)
@@ -264,7 +306,7 @@ void gw_slabs_clear(struct gw_slabs *s)
     }
     for (uint32_t i = 0; i < s->n_at; i++)
         if (s->at[i])
-            gw_budget_unmap(s->budget, s->at[i], s->slab_bytes);
+            free_slab(s, s->at[i]);
     gw_budget_give(s->budget, s->cap_at * sizeof(*s->at));
     free(s->at);
     gw_slabs_init(s, s->budget, s->item_bytes);

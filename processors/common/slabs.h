@@ -11,6 +11,9 @@
  * longer-lived comes to lie together, and after a peak the others run empty. Empty ones that nobody needed from one
  * gw_slabs_age to the next are too many.
  *
+ * Slabs of a MiB come from the thread's stock of payloads (batch/payload.h) and go back to it: what has just left the
+ * slabs as bytes of a payload lies in memory that the slabs gave up for it.
+ *
  * Threads   one
  */
 #ifndef GW_PROCESSORS_COMMON_SLABS_H
@@ -21,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batch/payload.h"
 #include "core/credit.h"
 
 /**
@@ -44,10 +48,11 @@ void gw_budget_unmap(struct gw_budget *b, void *p, size_t bytes);
 
 /** The head of a slab. */
 struct gw_slab {
-    uint32_t free;         /* first of those given back */
-    uint32_t n_used;       /* items */
-    uint32_t n_fresh;      /* items from here on were never taken */
-    uint32_t before, next; /* in its list: slab + 1 */
+    struct gw_payload *payload; /* whose bytes it is in; NULL: pages of its own */
+    uint32_t free;              /* first of those given back */
+    uint32_t n_used;            /* items */
+    uint32_t n_fresh;           /* items from here on were never taken */
+    uint32_t before, next;      /* in its list: slab + 1 */
     uint32_t links[];
 };
 
@@ -79,6 +84,8 @@ void gw_slabs_age(struct gw_slabs *s);
 void gw_slabs_release(struct gw_slabs *s, uint32_t n);
 /** All empty slabs go to the system: somebody needs the budget. */
 void gw_slabs_trim(struct gw_slabs *s);
+/** An empty slab goes to the thread's stock, where somebody needs one now. False: there is none. */
+bool gw_slabs_lend(struct gw_slabs *s);
 /** Give back a chain of n items that all lie in one slab. */
 void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n);
 /** The first slab of the list `empty` becomes the one to be filled. */

@@ -142,6 +142,11 @@ bool gw_traces_trim(struct gw_traces *t)
     return t->budget.held_bytes < before;
 }
 
+bool gw_traces_lend(struct gw_traces *t)
+{
+    return gw_slabs_lend(&t->blocks.slabs);
+}
+
 static int reserve_trace(struct gw_traces *t)
 {
     int r = gw_index_reserve(&t->index);

@@ -84,8 +84,11 @@ void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
 /** Other limits than it was made with. What is there stays, even if it is more: then nothing is added. */
 void gw_traces_set_limits(struct gw_traces *t, uint64_t budget_bytes, uint64_t max_traces);
-/** What is kept in reserve goes to the system. False: there was nothing. Cost: 50 µs a slab. */
+/** What is kept in reserve goes to the thread's stock of payloads, and what that does not keep to the system, which
+ * costs 50 µs a slab. False: there was nothing. */
 bool gw_traces_trim(struct gw_traces *t);
+/** Memory of a MiB that nothing is in goes to the thread's stock of payloads. False: there is none. */
+bool gw_traces_lend(struct gw_traces *t);
 /** From now on; what is packed stays so. */
 void gw_traces_set_compress(struct gw_traces *t, bool compress);
 
@@ -108,7 +111,7 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
 /**
  * A trace that is due at now_ns, or NULL; it stays until it is dropped or has another time. In order of the ticks
  * (due_ns rounded up), within a tick as they were put there: never before due_ns, less than a tick behind. Memory that
- * was not needed for 10 to 20 seconds goes to the system here, so call it even when nothing can be due.
+ * was not needed for 10 to 20 seconds goes where gw_traces_trim sends it here, so call it even when nothing can be due.
  */
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
 /** It is due no more, and the youngest: its owner drops it when it likes. Once; no gw_traces_set_due after it. */

@@ -107,6 +107,14 @@ void gw_tail_drop_body(struct gw_tail *s)
     s->body = (struct gw_buf){0};
 }
 
+/* Out of the stock; or what the store has emptied since, as traces left it: both shrink and grow by turns. */
+static struct gw_payload *new_body(struct gw_tail *s)
+{
+    if (s->store && !gw_payload_pool_has(BODY_BYTES))
+        (void)gw_traces_lend(s->store);
+    return gw_payload_new(BODY_BYTES);
+}
+
 /* A payload, or one of twice the size. False: no memory, or it is as large as any may be. */
 static bool grow_body(struct gw_tail *s)
 {
@@ -118,7 +126,7 @@ static bool grow_body(struct gw_tail *s)
         s->payload->n = (uint32_t)n;
         if (gw_payload_reserve(s->payload, bytes - n) < 0)
             return false;
-    } else if (!(s->payload = gw_payload_new(bytes))) {
+    } else if (!(s->payload = new_body(s))) {
         return false;
     }
     s->body = (struct gw_buf){.p = s->payload->p, .n = n, .cap = s->payload->cap, .max_bytes = s->payload->cap};

@@ -65,6 +65,65 @@ static void what_grows_for_long_has_its_own_pages(void **state)
 }
 
 /*
+ * Scenario: a payload grows from 400 KB by halves to 5 MB, and the last time as one whose end is not known; in a pool
+ * and without one
+ * Guarantees: what was written stays, whether its bytes were the heap's or pages; all of it goes back
+ */
+static void what_has_pages_grows_like_any_other(void **state)
+{
+    (void)state;
+    for (int pooled = 0; pooled < 2; pooled++) {
+        struct gw_payload_pool *p = pooled ? gw_payload_pool_new(64 << 20) : NULL;
+        struct gw_payload *pl;
+
+        gw_payload_pool_enter(p);
+        pl = gw_payload_new(400000);
+        assert_false(pl->mapped);
+        while (pl->cap < 5000000) {
+            memset(pl->p + pl->n, 'x', pl->cap - pl->n);
+            pl->n = pl->cap;
+            assert_int_equal(gw_payload_reserve(pl, pl->cap / 2), 0);
+            memset(pl->p + pl->cap, 0, GW_PAYLOAD_PAD);
+        }
+        assert_true(pl->mapped);
+        assert_int_equal(gw_payload_reserve_paged(pl, 9000000), 0);
+        assert_true(pl->paged && !pl->mapped);
+        for (uint32_t i = 0; i < pl->n; i++)
+            assert_true(pl->p[i] == 'x');
+        assert_null(gw_payload_unref(pl));
+        gw_payload_pool_free(p);
+    }
+}
+
+/*
+ * Scenario: a payload of a MiB comes back from its thread, and from another
+ * Guarantees: it is told that there is one until it is taken; without a pool, and of other sizes, there is none
+ */
+static void it_is_known_what_lies_there(void **state)
+{
+    struct gw_payload_pool *p = gw_payload_pool_new(64 << 20);
+
+    (void)state;
+    assert_false(gw_payload_pool_has(1000000));
+    gw_payload_pool_enter(p);
+    for (int other = 0; other < 2; other++) {
+        struct gw_payload *pl = gw_payload_new(1000000);
+
+        assert_false(gw_payload_pool_has(1000000));
+        gw_payload_pool_enter(other ? NULL : p);
+        (void)gw_payload_unref(pl);
+        gw_payload_pool_enter(p);
+        assert_true(gw_payload_pool_has(1000000));
+        assert_false(gw_payload_pool_has(100) || gw_payload_pool_has(1u << 30));
+        assert_ptr_equal(gw_payload_new(1000000), pl);
+        (void)gw_payload_unref(pl);
+        gw_payload_pool_trim(p, 0);
+        gw_payload_pool_trim(p, 0);
+    }
+    gw_payload_pool_free(p);
+}
+
+/*
  * Scenario: payloads of one class are given back and asked for again, on the owner's thread
  * Guarantees: the same memory comes back; a class that nothing was given back to makes a new one
  */
@@ -177,9 +236,10 @@ static void payloads_come_home_from_any_thread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(growing_keeps_what_was_written),  cmocka_unit_test(what_grows_for_long_has_its_own_pages),
-        cmocka_unit_test(a_pool_hands_out_what_came_back), cmocka_unit_test(a_full_pool_frees_the_rest),
-        cmocka_unit_test(what_was_not_needed_goes_back),   cmocka_unit_test(payloads_come_home_from_any_thread),
+        cmocka_unit_test(growing_keeps_what_was_written),      cmocka_unit_test(what_grows_for_long_has_its_own_pages),
+        cmocka_unit_test(a_pool_hands_out_what_came_back),     cmocka_unit_test(a_full_pool_frees_the_rest),
+        cmocka_unit_test(what_has_pages_grows_like_any_other), cmocka_unit_test(it_is_known_what_lies_there),
+        cmocka_unit_test(what_was_not_needed_goes_back),       cmocka_unit_test(payloads_come_home_from_any_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
