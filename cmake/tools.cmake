@@ -33,7 +33,7 @@ foreach(f IN LISTS fuzzers)
   endif()
 endforeach()
 
-foreach(t log_malloc_test queue_durable_malloc_test queue_settling_malloc_test otlp-proto_malloc_test runtime_metrics_test runtime_out_of_memory_test exporters_elasticsearch_test exporters_common_starved_test
+foreach(t log_malloc_test queue_durable_malloc_test queue_parts_malloc_test queue_settling_malloc_test otlp-proto_malloc_test runtime_metrics_test runtime_out_of_memory_test exporters_elasticsearch_test exporters_common_starved_test
         exporters_prometheus_remote_write_malloc_test exporters_prometheus_remote_write_sending_malloc_test
         processors_tail_sampling_policy_malloc_test processors_tail_sampling_sampler_malloc_test ottl_malloc_test)
   if(TARGET ${t})
