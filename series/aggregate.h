@@ -129,6 +129,8 @@ int gw_agg_add_exponential(const struct gw_agg_plan *p, void *state, struct gw_h
  */
 int gw_agg_add_explicit(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_bounds *b,
                         const struct gw_explicit *h, double min, double max);
+/** A sample beside what was added, of samples. Errors as gw_agg_add. */
+int gw_agg_add_sample(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_pick *sample);
 /** Errors as gw_agg_add. */
 int gw_agg_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other);
 /** What it points to is freed, and its bytes are zeros. */

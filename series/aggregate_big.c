@@ -182,6 +182,13 @@ int gw_agg_big_add(const struct gw_agg_plan *p, void *state, struct gw_heap *hea
     return rc;
 }
 
+int gw_agg_add_sample(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const struct gw_pick *sample)
+{
+    if (!gw_agg_has(p, GW_AGG_P_SAMPLES))
+        return 0;
+    return gw_picks_add(picks(p, state), heap, p->size[GW_AGG_P_SAMPLES], sample);
+}
+
 int gw_agg_big_merge(const struct gw_agg_plan *p, void *state, struct gw_heap *heap, const void *other)
 {
     const struct gw_exponential *e = behind(p, other, GW_AGG_P_EXPONENTIAL);

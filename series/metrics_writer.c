@@ -287,14 +287,18 @@ static bool may_go_on(struct gw_mw *w)
 
 static void put_exemplars(struct gw_buf *b, unsigned field, const struct gw_mw_point *p)
 {
+    static const uint8_t none[16];
+
     for (unsigned i = 0; i < p->n_exemplars; i++) {
         const struct gw_mw_exemplar *e = &p->exemplars[i];
         size_t body = begin(b, field);
 
         put_fixed64(b, 2, e->time_ns);
         put_double(b, 3, e->value);
-        put_bytes(b, 4, gw_slice_of(e->span_id, sizeof(e->span_id)));
-        put_bytes(b, 5, gw_slice_of(e->trace_id, sizeof(e->trace_id)));
+        if (memcmp(e->span_id, none, sizeof(e->span_id)) != 0)
+            put_bytes(b, 4, gw_slice_of(e->span_id, sizeof(e->span_id)));
+        if (memcmp(e->trace_id, none, sizeof(e->trace_id)) != 0)
+            put_bytes(b, 5, gw_slice_of(e->trace_id, sizeof(e->trace_id)));
         end(b, body);
     }
 }

@@ -34,7 +34,7 @@ struct gw_mw_metric {
 struct gw_mw_exemplar {
     uint64_t time_ns;
     double value;
-    uint8_t trace_id[16], span_id[8]; /* written as they are */
+    uint8_t trace_id[16], span_id[8]; /* zeros: there is none */
 };
 
 struct gw_mw_point {

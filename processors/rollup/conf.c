@@ -7,8 +7,8 @@
 enum { MAX_TOP = 100 };
 
 /* For suggestions. */
-static const char *const names[] = {"count",       "sum", "min", "max",      "avg", "last", "histogram",
-                                    "exponential", "p50", "p99", "distinct", "top", "rate", NULL};
+static const char *const names[] = {"count", "sum", "min",      "max", "avg",  "last",    "histogram", "exponential",
+                                    "p50",   "p99", "distinct", "top", "rate", "samples", NULL};
 static const char *const window_types[] = {"tumbling", "hopping", "sliding", "session", NULL};
 static const char *const modes[] = {"final", "eager", "delta", "retract", NULL};
 static const char *const froms[] = {"auto", "metric", "count", "duration", "attribute", "body", NULL};
@@ -94,7 +94,8 @@ const struct gw_field gw_ru_fields[] = {
         "Any of count, sum, rate (sum by the window's seconds), min, max, avg, last, histogram (with the bounds of the "
         "points'), exponential "
         "(a histogram), quantiles (p50, p99, p99.9), distinct (how many different items) and top or top5 (the "
-        "most frequent items, 10 or so many); if there is none: count, sum, min and max, or count when that "
+        "most frequent items, 10 or so many) and samples or samples8 (4 or so many records, as exemplars of sums and "
+        "histograms, or of the first of the others); if there is none: count, sum, min and max, or count when that "
         "is all."),
     GW_BLOCK_FIELD(struct gw_ru_conf, emit, "emit", emit_fields, "When results leave."),
     GW_STRING_FIELD(struct gw_ru_conf, item, "item", "",
@@ -114,19 +115,31 @@ const struct gw_field gw_ru_fields[] = {
     {0},
 };
 
-/* "distinct", "top", "top5". */
-static bool items_of(const char *text, struct gw_agg_spec *ret)
+/* What stands behind the name, if anything. False: it is no number from 1 to most. */
+static bool number_behind(const char *text, const char *name, unsigned most, unsigned *ret)
 {
-    struct gw_slice number = gw_slice_cstr(text + 3);
-    double k = 10;
+    struct gw_slice number = gw_slice_cstr(text + strlen(name));
+    double k = *ret;
 
-    *ret = (struct gw_agg_spec){.fn = *text == 'd' ? GW_AGG_DISTINCT : GW_AGG_TOP};
-    if (*text == 'd')
-        return true;
-    if (number.n > 3 || strspn(text + 3, "0123456789") != number.n || (number.n && !gw_parse_double(number, &k)))
+    if (number.n > 3 || strspn((const char *)number.p, "0123456789") != number.n ||
+        (number.n && !gw_parse_double(number, &k)))
         return false;
-    ret->show = (unsigned)k;
-    return k >= 1 && k <= MAX_TOP;
+    *ret = (unsigned)k;
+    return k >= 1 && k <= most;
+}
+
+/* "distinct", "top", "top5", "samples", "samples5". False: another one, or none. */
+static bool few_of(const char *text, struct gw_agg_spec *ret)
+{
+    struct gw_agg_spec top = {.fn = GW_AGG_TOP, .show = 10}, samples = {.fn = GW_AGG_SAMPLES, .size = 4};
+
+    *ret = (struct gw_agg_spec){.fn = GW_AGG_DISTINCT};
+    if (strcmp(text, gw_agg_names[GW_AGG_DISTINCT]) == 0)
+        return true;
+    *ret = *text == 't' ? top : samples;
+    if (strncmp(text, "top", 3) == 0)
+        return number_behind(text, "top", MAX_TOP, &ret->show);
+    return strncmp(text, "samples", 7) == 0 && number_behind(text, "samples", GW_PICKS_MAX, &ret->size);
 }
 
 bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
@@ -139,8 +152,8 @@ bool gw_ru_spec_of(const char *text, struct gw_agg_spec *ret)
             *ret = (struct gw_agg_spec){.fn = f};
             return true;
         }
-    if (strncmp(text, "top", 3) == 0 || strcmp(text, gw_agg_names[GW_AGG_DISTINCT]) == 0)
-        return items_of(text, ret);
+    if (few_of(text, ret))
+        return true;
     if (*text != 'p' || number.n > 8 || strspn(text + 1, "0123456789.") != number.n - 1)
         return false;
     number = (struct gw_slice){number.p + 1, number.n - 1};
@@ -170,6 +183,22 @@ static void check_aggregates(const struct gw_ru_conf *c, const struct gw_node *n
             gw_diag_add(diag, GW_DIAG_ERROR, &at->place, "aggregates: there is no \"%.100s\"%s%s%s", name,
                         near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     }
+}
+
+/* Samples are on the points of others, and there are so many or so many. */
+static void check_samples(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < c->aggregates.n; i++) {
+        struct gw_agg_spec spec;
+
+        n += gw_ru_spec_of(((const char *const *)c->aggregates.items)[i], &spec) && spec.fn == GW_AGG_SAMPLES;
+    }
+    if (n > 1 || (n && n == c->aggregates.n))
+        gw_diag_add(diag, GW_DIAG_ERROR, &gw_node_get(node, "aggregates")->place,
+                    n > 1 ? "aggregates: samples stands twice"
+                          : "aggregates: samples needs another one, whose points have them");
 }
 
 static void check_number(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag)
@@ -221,6 +250,7 @@ void gw_ru_check(const void *conf, const struct gw_node *node, struct gw_diag *d
     const struct gw_ru_conf *c = conf;
 
     check_aggregates(c, node, diag);
+    check_samples(c, node, diag);
     check_number(c, node, diag);
     gw_ru_windows_check(c, node, diag);
     check_emit(c, node, diag);

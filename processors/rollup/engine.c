@@ -22,6 +22,24 @@ struct self {
 
 /* ---- what is shared --------------------------------------------------------------------------------------------- */
 
+/* Samples have no points: they are on those of sums and histograms, or of the first one when there are none of these.
+ */
+static void set_shown(struct gw_ru_shared *all)
+{
+    static const unsigned fns = 1u << GW_AGG_SUM | 1u << GW_AGG_HISTOGRAM | 1u << GW_AGG_EXPONENTIAL;
+    unsigned others = 0;
+
+    for (unsigned i = 0; i < all->n_specs; i++) {
+        all->has_samples |= all->specs[i].fn == GW_AGG_SAMPLES;
+        all->shown_on |= (fns >> all->specs[i].fn & 1) << i;
+        others |= (unsigned)(all->specs[i].fn != GW_AGG_SAMPLES) << i;
+    }
+    if (!all->shown_on)
+        all->shown_on = others & -others;
+    if (!all->has_samples)
+        all->shown_on = 0;
+}
+
 static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
 {
     const struct gw_ru_conf *c = all->conf;
@@ -38,6 +56,7 @@ static int set_specs(struct gw_ru_shared *all, struct gw_err *err)
         all->names[all->n_specs] = gw_agg_names[f];
         all->specs[all->n_specs++].fn = f;
     }
+    set_shown(all);
     return gw_agg_plan_make(&all->plan, all->specs, all->n_specs, err);
 }
 

@@ -237,6 +237,7 @@ static void put_aggregate(struct gw_ru_fire *f, const struct gw_ru_result *r, si
     struct gw_slice name = {key.metric.p + 1, key.metric.n - 1}, unit = until_nul(&name);
     const struct gw_agg_spec *spec = &f->all->specs[k];
     struct gw_mw_metric m = {.unit = spec->fn == GW_AGG_COUNT ? GW_SLICE("1") : unit};
+    struct gw_mw_exemplar samples[GW_PICKS_MAX];
     bool is_open = false;
 
     gw_buf_reset(&f->text);
@@ -261,6 +262,9 @@ static void put_aggregate(struct gw_ru_fire *f, const struct gw_ru_result *r, si
             gw_mw_metric(&f->w, &m);
         is_open = true;
         p.attrs = attrs_of(f, &r[i], k);
+        p.exemplars = samples;
+        if (f->all->shown_on >> k & 1)
+            p.n_exemplars = gw_agg_exemplars(&f->all->plan, gw_ru_result_state(f, &r[i]), samples, GW_PICKS_MAX);
         gw_agg_put(&f->all->plan, gw_ru_result_state(f, &r[i]), spec, &f->w, &p);
     }
 }
@@ -271,6 +275,8 @@ static void put_metric(struct gw_ru_fire *f, const struct gw_ru_result *r, size_
     for (unsigned k = 0; k < f->all->n_specs; k++) {
         struct gw_mw_metric m;
 
+        if (f->all->specs[k].fn == GW_AGG_SAMPLES)
+            continue; /* it has no points */
         gw_agg_metric(&f->all->specs[k], &m);
         put_aggregate(f, r, n, k, m.type);
         if (m.type == GW_M_HISTOGRAM) /* where bounds differed they are exponential now */

@@ -372,6 +372,8 @@ static bool look_at(struct gw_ru_input *in, struct gw_view *v, uint32_t row, str
     }
     ret->time_ns = at;
     ret->row = row;
+    if (!gw_ru_samples_read(in, row, ret))
+        in->keys->failed = true; /* all or nothing */
     in->top_ns = at > in->top_ns ? at : in->top_ns;
     return true;
 }

@@ -206,9 +206,11 @@ struct gw_ru_row {
     struct gw_agg_number value;
     const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
     const struct gw_ru_count *counter;       /* it is cumulative; or NULL */
-    struct gw_slice item;                    /* of distinct and top; p NULL: it has none */
-    uint32_t row, key_at, key_bytes, next;   /* next: of the same shard, + 1 */
-    uint8_t partition;                       /* of an overflow's, kept */
+    const struct gw_pick *samples;           /* of samples */
+    uint32_t n_samples;
+    struct gw_slice item;                  /* of distinct and top; p NULL: it has none */
+    uint32_t row, key_at, key_bytes, next; /* next: of the same shard, + 1 */
+    uint8_t partition;                     /* of an overflow's, kept */
 };
 
 enum gw_ru_fate { GW_RU_TAKEN, GW_RU_LATE, GW_RU_FULL };
@@ -221,12 +223,13 @@ struct gw_ru_shared {
     unsigned n_windows;
     uint32_t tail_bytes; /* of a pane */
     uint32_t told_bytes; /* of the state in a gw_ru_told */
-    bool has_sessions, has_items, has_cascade;
+    bool has_sessions, has_items, has_cascade, has_samples;
     uint64_t hold_ns;          /* counters.h */
     _Atomic uint64_t begin_ns; /* kept: by partition there */
     struct gw_agg_spec specs[GW_RU_MAX_SPECS];
     const char *names[GW_RU_MAX_SPECS]; /* as in the settings: the end of their metrics' names */
     unsigned n_specs;
+    unsigned shown_on; /* specs whose points have the samples, as bits */
     struct gw_agg_plan plan;
     uint64_t max_series, max_bytes;
     struct gw_ru_kept *kept; /* behind a journal: one state a worker, which survives; else NULL */
@@ -384,6 +387,11 @@ const char *gw_ru_histogram_read(const struct gw_view *v, uint32_t row, const st
 /** Errors: as gw_agg_add. */
 int gw_ru_histogram_add(const struct gw_agg_plan *p, void *state, struct gw_heap *heap,
                         const struct gw_ru_histogram *h);
+
+/** What a row may be shown as, in the view's arena. False: no memory. (samples.c) */
+bool gw_ru_samples_read(const struct gw_ru_input *in, uint32_t row, struct gw_ru_row *to);
+/** Which are shown: those of the lowest ones. */
+uint64_t gw_ru_sample_rank(const struct gw_mw_exemplar *e);
 
 /* ---- firing (fire.c) ------------------------------------------------------------------------------------------ */
 

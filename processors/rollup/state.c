@@ -393,6 +393,8 @@ struct addend {
     uint64_t time_ns, mark_ns;
     const struct gw_agg_value *value;
     const struct gw_ru_histogram *histogram; /* instead of the value; or NULL */
+    const struct gw_pick *samples;
+    uint32_t n_samples;
 };
 
 /* Into a pane of each of those windows, for which there is room. */
@@ -415,6 +417,8 @@ static void add_to_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
         if ((a->histogram ? gw_ru_histogram_add(&all->plan, p->state, &s->heap, a->histogram)
                           : gw_agg_add(&all->plan, p->state, &s->heap, a->value)) < 0)
             gw_metric_add(all->lost, 1);
+        for (uint32_t k = 0; k < a->n_samples; k++)
+            (void)gw_agg_add_sample(&all->plan, p->state, &s->heap, &a->samples[k]);
         if (all->tail_bytes)
             gw_ru_tail(all, p)->changes++;
     }
@@ -439,7 +443,7 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
                                 const uint8_t *key, uint64_t mark_ns, bool is_overflow, unsigned *ret_missed)
 {
     struct gw_agg_value value = {.is_int = r->value.is_int, .n = 1, .time_ns = r->time_ns};
-    struct addend addend = {r->time_ns, mark_ns, &value, r->histogram};
+    struct addend addend = {r->time_ns, mark_ns, &value, r->histogram, r->samples, r->n_samples};
     unsigned open = open_to(all, s, r, key, mark_ns);
     uint32_t series;
 

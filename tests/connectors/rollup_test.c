@@ -400,6 +400,9 @@ static void settings_are_checked(void **state)
     gw_joint_refuses("rollup", "windows: [ { type: hopping, size: 86400s, slide: 7s } ]", "common divisor");
     gw_joint_refuses("rollup", "windows: [ { size: 10s, slide: 5s } ]", "has no slide");
     gw_joint_refuses("rollup", "windows: [ { size: 10s }, { size: 10s } ]", "twice");
+    gw_joint_refuses("rollup", "aggregates: [samples]", "needs another");
+    gw_joint_refuses("rollup", "aggregates: [sum, samples, samples8]", "samples stands twice");
+    gw_joint_refuses("rollup", "aggregates: [sum, samples65]", "there is no \"samples65\"");
     gw_joint_refuses("rollup", "where: 'nope ==='", "where:");
     gw_joint_refuses("rollup", "value: { from: attribute }", "needs the name");
 }

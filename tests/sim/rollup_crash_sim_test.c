@@ -80,6 +80,15 @@ static const struct gw_agg_spec specs[N_SPECS] = {{.fn = GW_AGG_COUNT}, {.fn = G
                                                   {.fn = GW_AGG_LAST},  {.fn = GW_AGG_QUANTILE, .q = 0.5}};
 static const char *const names[N_SPECS] = {"v.count", "v.sum", "v.min", "v.max", "v.last", "v.p50"};
 
+/* Of which the plan is made: samples have no result of their own. */
+static const struct gw_agg_spec planned[N_SPECS + 1] = {{.fn = GW_AGG_COUNT},
+                                                        {.fn = GW_AGG_SUM},
+                                                        {.fn = GW_AGG_MIN},
+                                                        {.fn = GW_AGG_MAX},
+                                                        {.fn = GW_AGG_LAST},
+                                                        {.fn = GW_AGG_QUANTILE, .q = 0.5},
+                                                        {.fn = GW_AGG_SAMPLES, .size = 2}};
+
 static uint64_t any(struct world *w, uint64_t n)
 {
     return gw_test_random(&w->seed) % n;
@@ -181,7 +190,7 @@ static const char *rollup_yaml(const struct world *w)
                    "{ %s windows: [ { size: %ums }, { type: hopping, size: %ums, slide: %ums }, { size: %ums } ],\n"
                    "    time: { watermark: %s, bounded_delay: %ums, idle_timeout: %ums }, allowed_lateness: %ums,\n"
                    "    checkpoint_interval: %ums, cumulative: { max_staleness: %ums },\n"
-                   "    aggregates: [count, sum, min, max, last, p50] }\n",
+                   "    aggregates: [count, sum, min, max, last, p50, samples2] }\n",
                    w->is.all_attributes ? "" : "keys: { resource: [service.name], attributes: [i] },",
                    (unsigned)(w->is.windows[0].size_ns / MS), (unsigned)(h->size_ns / MS), (unsigned)(h->slide_ns / MS),
                    (unsigned)(w->is.windows[2].size_ns / MS), w->is.by_event ? "event" : "ingest", w->is.bounded_ms,
@@ -378,6 +387,15 @@ static struct gw_agg_number number_of(const Point *p)
     return (struct gw_agg_number){.d = p->as_double};
 }
 
+/* The point itself, which has no trace. */
+static void add_sample(struct world *w, struct cell *c, uint64_t time_ns, struct gw_agg_number n)
+{
+    struct gw_pick p = {.exemplar = {.time_ns = time_ns, .value = n.is_int ? (double)n.i : n.d}};
+
+    p.rank = gw_ru_sample_rank(&p.exemplar);
+    assert_int_equal(gw_agg_add_sample(&w->plan, c->state, &w->heap, &p), 0);
+}
+
 /* Into every window that has not been told at that watermark. False: there is none. */
 static bool add(struct world *w, uint32_t series, uint64_t time_ns, struct gw_agg_number n, uint64_t mark_ns,
                 bool only_look)
@@ -393,8 +411,11 @@ static bool add(struct world *w, uint32_t series, uint64_t time_ns, struct gw_ag
             if (at + w->is.lateness_ms * MS <= mark_ns)
                 continue;
             any_open = true;
-            if (!only_look)
-                assert_int_equal(gw_agg_add(&w->plan, cell_of(w, series, k, at, true)->state, &w->heap, &v), 0);
+            if (only_look)
+                continue;
+            assert_int_equal(gw_agg_add(&w->plan, cell_of(w, series, k, at, true)->state, &w->heap, &v), 0);
+            if (!w->is.counts)
+                add_sample(w, cell_of(w, series, k, at, true), time_ns, n);
         }
     }
     return any_open;
@@ -590,6 +611,17 @@ static unsigned window_of(const struct world *w, const Point *p)
     return k;
 }
 
+static bool has_samples(const struct world *w, const struct cell *c, const Point *p)
+{
+    struct gw_mw_exemplar must[2];
+    unsigned n = gw_agg_exemplars(&w->plan, c->state, must, 2);
+    bool ok = p->n_exemplars == n;
+
+    for (unsigned i = 0; i < n && ok; i++)
+        ok = p->exemplars[i]->time_unix_nano == must[i].time_ns && p->exemplars[i]->as_double == must[i].value;
+    return ok;
+}
+
 /* One result: there must be such a window, once, and the number is its. */
 static void judge(struct world *w, uint32_t series, const char *name, const Point *p, bool says)
 {
@@ -605,7 +637,7 @@ static void judge(struct world *w, uint32_t series, const char *name, const Poin
         k++;
     assert_true(k < N_SPECS);
     ok = c && !c->found[k] && gw_agg_number(&w->plan, c->state, &specs[k], &must) && must.is_int == is.is_int &&
-         must.i == is.i;
+         must.i == is.i && (specs[k].fn != GW_AGG_SUM || has_samples(w, c, p));
     if (c)
         c->found[k] = 1;
     n_results++;
@@ -726,7 +758,7 @@ static unsigned run(uint64_t seed, bool forgets)
     w->cells = calloc(MAX_CELLS, sizeof(*w->cells));
     w->counted = calloc(MAX_COUNTED, sizeof(*w->counted));
     assert_true(w->cells && w->counted);
-    assert_int_equal(gw_agg_plan_make(&w->plan, specs, N_SPECS, &err), 0);
+    assert_int_equal(gw_agg_plan_make(&w->plan, planned, N_SPECS + 1, &err), 0);
     assert_true(w->plan.state_bytes <= sizeof(w->cells[0].state));
     gw_test_logs_begin(seed);
     for (n = MAX_LIVES / 2 + (unsigned)any(w, MAX_LIVES / 2); n > 0; n--) {
