@@ -209,6 +209,22 @@ int main(void)
         "keys: { resource: [service.name], attributes: [http.route, pod] }",
         40, true);
     for (unsigned i = 0; i < MAX_REQUESTS; i++)
+        batches[i]->metrics[0].temporality = GW_T_CUMULATIVE;
+    run("20000 counters, two keys",
+        "allowed_lateness: 60s\ntime: { bounded_delay: 0s }\n"
+        "keys: { resource: [service.name], attributes: [http.route, pod] }",
+        40, true);
+    run("20000 counters into 40 series",
+        "allowed_lateness: 60s\ntime: { bounded_delay: 0s }\n"
+        "keys: { resource: [service.name], attributes: [http.route] }",
+        40, true);
+    for (unsigned i = 0; i < MAX_REQUESTS; i++)
+        batches[i]->metrics[0].temporality = GW_T_DELTA;
+    run("20000 series, two keys",
+        "allowed_lateness: 60s\ntime: { bounded_delay: 0s }\n"
+        "keys: { resource: [service.name], attributes: [http.route, pod] }",
+        40, true);
+    for (unsigned i = 0; i < MAX_REQUESTS; i++)
         gw_batch_unref(batches[i]);
     gw_arena_clear(&arena);
     gw_env_real_free(env);
