@@ -212,6 +212,7 @@ void gw_test_seeds(unsigned usual, void (*run)(uint64_t seed))
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         run(seed);
     }
+    print_message("seeds %llu to %llu\n", (unsigned long long)first, (unsigned long long)last);
 }
 
 struct gw_test_door *gw_test_engine_door(struct gw_test_engine *t, const char *receiver, unsigned worker)
