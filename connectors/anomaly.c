@@ -25,8 +25,8 @@
 enum { MAX_WAITING_BYTES = 4 << 20 }; /* of events, while the queues behind are full */
 
 struct self {
-    struct gw_an_engine engine;
-    struct gw_buf events; /* a request that grows */
+    struct gw_an_engine engine; /* first */
+    struct gw_buf events;       /* a request that grows */
     uint32_t n_events;
     struct gw_metric *lost;
 };
@@ -83,6 +83,11 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
     struct gw_anomaly a;
     double value;
 
+    if (gw_ss_knows(s->engine.state)) {
+        gw_view_settle_all(v, out->ledger, GW_ABSORBED, "again", NULL);
+        gw_view_clear(v);
+        return;
+    }
     if (gw_view_flatten(v) < 0) {
         gw_view_settle_all(v, out->ledger, GW_REFUSED, "memory_limit", "out of memory");
         gw_view_clear(v);
@@ -114,6 +119,27 @@ static int drain(void *self, struct gw_ports *out)
     let_go(s, out);
     return GW_MORE;
 }
+
+/* ---- behind a journal -------------------------------------------------------------------------------------- */
+
+/* Events are part of the commit that their points are part of. */
+static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
+{
+    struct self *s = self;
+
+    let_go_if_room(s, out);
+    return s->n_events ? GW_MORE : gw_an_advance(&s->engine, now_ns, rebuilds, out);
+}
+
+static const struct gw_keep_ops kept = {.unfit = gw_an_unfit,
+                                        .parted = gw_an_parted,
+                                        .is_fixed = true,
+                                        .share = gw_ss_keep_share,
+                                        .begin = gw_ss_keep_begin,
+                                        .restore = gw_ss_keep_restore,
+                                        .advance = advance,
+                                        .save = gw_ss_keep_save,
+                                        .due_ns = gw_ss_keep_due};
 
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
@@ -177,4 +203,5 @@ const struct gw_component gw_connector_anomaly = {
     .tick = tick,
     .drain = drain,
     .adopt = adopt,
+    .keep = &kept,
 };

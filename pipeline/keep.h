@@ -28,7 +28,8 @@
  *
  * Several in one pipeline, when all of them offer share(): then each save() has all that has changed, so that a state
  * is always that of the rows that were committed, and none has to be given rows again that another one would have to
- * make again. At a barrier they go one after the other, in the order of the pipeline; each has a record of its own.
+ * make again. At a barrier the last one goes first, so that each knows what time it is when one before it emits
+ * something; each has a record of its own.
  *
  * Threads   all of it on the instance's worker
  */

@@ -43,7 +43,7 @@ struct keep {
     struct keeping *all;
     struct intake *in;
     struct node *nodes[GW_KEEP_MAX]; /* what keeps, of the graph that takes new work; in the order of the pipeline */
-    unsigned n_nodes, at_node;       /* at_node: whose turn it is at this barrier */
+    unsigned n_nodes, at_node;       /* at_node: so many, from the last one on, are done with this barrier */
     bool rebuilds;                   /* rows come again */
     struct gw_wal_stage *stage;
     struct gw_metric *lag; /* of the second pass; NULL: rows come once */

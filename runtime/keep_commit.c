@@ -335,7 +335,8 @@ int gw_keep_advance(struct gw_intake *base, const struct gw_keep_barrier *b)
         gw_metric_set(k->lag, (b->now_ns - k->passed_ns) / 1000000000);
     w->running = k->in->share;
     k->rebuilds = b->rebuilds;
-    while (k->at_node < k->n_nodes && (rc = gw_node_advance(k->nodes[k->at_node], b->now_ns, b->rebuilds)) == GW_DONE)
+    while (k->at_node < k->n_nodes &&
+           (rc = gw_node_advance(k->nodes[k->n_nodes - 1 - k->at_node], b->now_ns, b->rebuilds)) == GW_DONE)
         k->at_node++;
     if (rc == GW_DONE)
         k->at_node = 0;

@@ -9,7 +9,7 @@
 
 #include "ottl/ottl.h"
 #include "pipeline/component.h"
-#include "processors/common/streams.h"
+#include "processors/common/stream_state.h"
 #include "series/anomaly.h"
 #include "series/anomaly_group.h"
 
@@ -58,6 +58,7 @@ void gw_an_together_expire(struct gw_an_together *t, uint64_t before_ns);
 void gw_an_together_adopt(struct gw_an_engine *e, struct gw_an_engine *old);
 
 struct gw_an_engine {
+    struct gw_stream_state *state; /* first: behind a journal; or NULL */
     struct gw_ctx ctx;
     const struct gw_an_conf *conf;
     struct gw_anomaly_conf how;
@@ -80,7 +81,16 @@ enum gw_an_verdict gw_an_judge(struct gw_an_engine *e, const struct gw_view *v, 
                                double *value);
 /** Series that are silent go, some at a time. Returns GW_MORE or GW_DONE. */
 int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns);
+/** It is told how many series there are. */
+void gw_an_tell(struct gw_an_engine *e);
 /** What the other has learned, if it is of the same kind. */
 void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old);
+
+/* ---- behind a journal (kept.c): of components whose first member is an engine ------------------------------------ */
+
+const char *gw_an_unfit(const void *conf, unsigned signal, const struct gw_parting *by, unsigned n_workers);
+int gw_an_parted(void *self, const struct gw_parting *by, uint64_t partitions);
+int gw_an_advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
+extern const struct gw_keep_ops gw_an_keep;
 
 #endif

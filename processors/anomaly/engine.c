@@ -174,7 +174,7 @@ void gw_an_begin(struct gw_an_engine *e)
 
 /* ---- time ------------------------------------------------------------------------------------------------- */
 
-static void tell(struct gw_an_engine *e)
+void gw_an_tell(struct gw_an_engine *e)
 {
     uint64_t n = (e->streams ? gw_streams_n(e->streams) : 0) + gw_an_together_n(e->together);
 
@@ -187,6 +187,8 @@ int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
     uint64_t most = e->conf->max_stale;
     bool more;
 
+    if (e->state)
+        return GW_DONE;
     e->now_ns = now_ns;
     if (e->next_sweep_ns == 0)
         e->next_sweep_ns = now_ns + SWEEP_NS;
@@ -197,7 +199,7 @@ int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
         gw_an_together_expire(e->together, e->sweep_before_ns);
     }
     more = gw_streams_sweep(e->streams, e->sweep_before_ns, SWEEP_STEP);
-    tell(e);
+    gw_an_tell(e);
     return more ? GW_MORE : GW_DONE;
 }
 
@@ -211,11 +213,12 @@ void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old)
     if (e->conf->method != old->conf->method || e->how.n_slots != old->how.n_slots ||
         e->how.slot_ns != old->how.slot_ns)
         return;
+    gw_ss_adopt(&e->state, &old->state, &e->ctx);
     e->streams = old->streams;
     old->streams = mine;
     e->streams->conf.max_streams = mine->conf.max_streams;
-    tell(old);
-    tell(e);
+    gw_an_tell(old);
+    gw_an_tell(e);
 }
 
 static void make_metrics(struct gw_an_engine *e)
@@ -238,17 +241,18 @@ static void make_metrics(struct gw_an_engine *e)
 void gw_an_free(struct gw_an_engine *e)
 {
     gw_metric_add(e->series, 0 - e->n_told);
+    gw_ss_end(e->state);
     if (e->streams)
         gw_streams_free(e->streams);
     free(e->streams);
     gw_an_together_free(e->together);
+    gw_ss_free(e->state);
     gw_ottl_free(e->where);
     *e = (struct gw_an_engine){0};
 }
 
 int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw_an_conf *c, struct gw_err *err)
 {
-    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
     struct gw_ottl_fault fault;
 
     *e = (struct gw_an_engine){.ctx = *ctx, .conf = c, .now_ns = gw_mono_ns(ctx->env)};
@@ -271,7 +275,7 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
         return gw_fail(err, -ENOMEM, "out of memory");
     }
     gw_streams_init(e->streams, &(struct gw_streams_conf){.value_bytes = sizeof(uint64_t) + gw_anomaly_bytes(&e->how),
-                                                          .max_streams = (uint32_t)((c->max_series + n - 1) / n),
+                                                          .max_streams = gw_ss_share(ctx, c->max_series),
                                                           .credit = ctx->host ? ctx->host->memory : NULL,
                                                           .scope_attrs = true});
     if (ctx->host && ctx->host->alarms) {

@@ -35,6 +35,10 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
     struct gw_anomaly a;
     double value;
 
+    if (gw_ss_knows(e->state)) {
+        gw_emit(out, 0, v);
+        return;
+    }
     if (gw_view_flatten(v) < 0)
         v->failed = true;
     gw_an_begin(e);
@@ -97,4 +101,5 @@ const struct gw_component gw_processor_anomaly = {
     .consume = consume,
     .tick = tick,
     .adopt = adopt,
+    .keep = &gw_an_keep,
 };

@@ -337,13 +337,15 @@ static void read_gone(struct reading *r)
 
 static void read_time(struct reading *r)
 {
-    uint64_t partitions = gw_spool_get_u64(&r->in) & r->s->partitions, at = gw_spool_get_u64(&r->in);
+    uint64_t partitions = gw_spool_get_u64(&r->in) & r->s->partitions, at = gw_spool_get_u64(&r->in), passed = 0;
 
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
-        if ((partitions >> i & 1) && at > r->s->done_ns[i])
+        if ((partitions >> i & 1) && at > r->s->done_ns[i]) {
             r->s->done_ns[i] = at;
-    if (r->s->ops->passed && partitions)
-        r->s->ops->passed(r->s->arg, partitions);
+            passed |= UINT64_C(1) << i;
+        }
+    if (r->s->ops->passed && passed)
+        r->s->ops->passed(r->s->arg, passed);
 }
 
 static int read_entry(struct reading *r, uint8_t kind)

@@ -260,10 +260,11 @@ void gw_ss_adopt(struct gw_stream_state **s, struct gw_stream_state **old, const
 
 /* ---- time ------------------------------------------------------------------------------------------------- */
 
-void gw_ss_advance(struct gw_stream_state *s, uint64_t now_ns)
+void gw_ss_advance(struct gw_stream_state *s, uint64_t now_ns, bool rebuilds)
 {
     gw_ss_forget_sources(s);
     s->now_ns = now_ns;
+    s->rebuilds = rebuilds;
 }
 
 /* Partitions of which nothing is known begin now: nothing of them can be due. */

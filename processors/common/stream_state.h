@@ -67,6 +67,7 @@ struct gw_stream_state {
     bool is_whole; /* one worker, and a stream's rows may lie in any partition: it goes as the first */
     uint64_t partitions, settings, n_foreign;
     uint64_t now_ns; /* the step that began */
+    bool rebuilds;
     uint64_t begin_ns;
     uint64_t done_ns[GW_PARTITIONS]; /* by partition: what is done every so often, last */
     bool has_done;                   /* since the last save */
@@ -84,6 +85,12 @@ struct gw_stream_state {
     struct gw_ss_source *sources; /* while records are read */
     uint32_t n_sources;
 };
+
+/** Rows that come now were known before a crash. False for NULL. */
+static inline bool gw_ss_knows(const struct gw_stream_state *s)
+{
+    return s && s->rebuilds;
+}
 
 /** gw_keep_ops.unfit, for any owner. */
 const char *gw_ss_unfit(const void *conf, unsigned signal, const struct gw_parting *by, unsigned n_workers);
@@ -103,8 +110,9 @@ void gw_ss_free(struct gw_stream_state *s);
 /** At a reload, with the streams. */
 void gw_ss_adopt(struct gw_stream_state **s, struct gw_stream_state **old, const struct gw_ctx *ctx);
 
-/** A step begins. */
-void gw_ss_advance(struct gw_stream_state *s, uint64_t now_ns);
+/** A step begins. Of rows that come again with `rebuilds` a state knows already: they pass, for others of the pipeline.
+ */
+void gw_ss_advance(struct gw_stream_state *s, uint64_t now_ns, bool rebuilds);
 /**
  * What is done every so often: the last multiple of period_ns, when it was not done for all partitions; their bits. 0:
  * nothing is due.

@@ -197,6 +197,10 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
     struct self *s = self;
     struct gw_rewrite w;
 
+    if (gw_ss_knows(s->state)) {
+        gw_emit(out, 0, v);
+        return;
+    }
     if (gw_view_flatten(v) < 0)
         v->failed = true;
     gw_rewrite_begin(&w, v, s->batches);
@@ -264,9 +268,8 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
     uint64_t most = s->conf->max_staleness;
     int rc = GW_DONE;
 
-    (void)rebuilds;
     (void)out;
-    gw_ss_advance(s->state, now_ns);
+    gw_ss_advance(s->state, now_ns, rebuilds);
     s->deltas->begin_ns = s->state->begin_ns;
     if (most)
         rc = gw_ss_forget_stale(s->state, most, most);

@@ -205,6 +205,10 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
     struct self *s = self;
     struct gw_rewrite w;
 
+    if (gw_ss_knows(s->state)) {
+        gw_emit(out, 0, v);
+        return;
+    }
     if (gw_view_flatten(v) < 0)
         v->failed = true;
     gw_rewrite_begin(&w, v, s->batches);
@@ -281,10 +285,9 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
     struct self *s = self;
     int rc;
 
-    (void)rebuilds;
     (void)out;
     s->now_ns = now_ns;
-    gw_ss_advance(s->state, now_ns);
+    gw_ss_advance(s->state, now_ns, rebuilds);
     rc = gw_ss_forget_stale(s->state, SWEEP_NS, s->conf->max_stale);
     tell(s);
     return rc;

@@ -15,23 +15,24 @@ static const struct gw_iv_point *point_at(const struct gw_iv_store *s, uint32_t 
     return gw_series_value(s->due[i]);
 }
 
-/* The series that a group is the value of. */
-static struct gw_series *above(const struct gw_series *s)
-{
-    return (struct gw_series *)(void *)s->group - 1;
-}
-
 static const struct gw_iv_note *metric_note(const struct gw_iv_store *s, uint32_t i)
 {
-    return gw_streams_note(above(s->due[i]));
+    return gw_streams_note(gw_streams_above(s->due[i]));
 }
 
 static const struct gw_iv_note *scope_note(const struct gw_iv_store *s, uint32_t i)
 {
-    return gw_streams_note(above(above(s->due[i])));
+    return gw_streams_note(gw_streams_above(gw_streams_above(s->due[i])));
 }
 
 /* ---- what is due ------------------------------------------------------------------------------------------ */
+
+static bool is_due(const struct gw_iv_store *s, struct gw_series *x)
+{
+    if (!((const struct gw_iv_point *)gw_series_value(x))->has)
+        return false;
+    return !s->streams->conf.watch || s->partitions >> gw_streams_mark(s->streams, x)->partition & 1;
+}
 
 static void collect(struct gw_iv_store *s)
 {
@@ -40,7 +41,7 @@ static void collect(struct gw_iv_store *s)
     for (scope = s->streams->all.first; scope; scope = scope->next)
         for (metric = gw_streams_first(scope); metric; metric = metric->next)
             for (struct gw_series *x = gw_streams_first(metric); x; x = x->next)
-                if (((const struct gw_iv_point *)gw_series_value(x))->has)
+                if (is_due(s, x))
                     s->due[s->n_due++] = x;
 }
 
@@ -64,7 +65,7 @@ bool gw_iv_flush_begin(struct gw_iv_store *s, uint64_t now_ns)
     }
     s->before_ns = s->flushed_ns;
     s->flushed_ns = now_ns;
-    if (!s->due)
+    if (s->n_due == 0)
         end(s);
     return true;
 }
@@ -77,7 +78,7 @@ static uint32_t cut(const struct gw_iv_store *s, size_t *ret_bytes)
 
     while (i < s->n_due && bytes < CUT_BYTES) {
         bytes += point_at(s, i)->n + ENVELOPE_BYTES;
-        if (i == s->at || above(s->due[i]) != above(s->due[i - 1]))
+        if (i == s->at || gw_streams_above(s->due[i]) != gw_streams_above(s->due[i - 1]))
             bytes += metric_note(s, i)->n + scope_note(s, i)->n;
         i++;
     }
@@ -110,7 +111,7 @@ static uint32_t scope_end(const struct gw_iv_store *s, uint32_t i, uint32_t end)
 {
     uint32_t k = i + 1;
 
-    while (k < end && above(s->due[k])->group == above(s->due[i])->group)
+    while (k < end && gw_streams_above(s->due[k])->group == gw_streams_above(s->due[i])->group)
         k++;
     return k;
 }

@@ -33,6 +33,8 @@ struct conf {
 enum { KEEP_BATCHES = 4, MAX_BODY_BYTES = INT32_MAX, KEEP_BODY_BYTES = 1 << 20 };
 
 struct self {
+    struct gw_stream_state *state; /* first: behind a journal; or NULL */
+    bool has_left;                 /* what is due at this step; streams without a point still have to go */
     struct gw_ctx ctx;
     const struct conf *conf;
     struct gw_iv_store *store;
@@ -145,6 +147,10 @@ static void consume(void *self, struct gw_view *v, struct gw_ports *out)
 {
     struct self *s = self;
 
+    if (gw_ss_knows(s->state)) {
+        gw_emit(out, 0, v);
+        return;
+    }
     if (gw_view_flatten(v) < 0)
         v->failed = true;
     if (!v->failed)
@@ -193,6 +199,8 @@ static int tick(void *self, uint64_t now_ns, struct gw_ports *out)
     uint32_t n;
     bool more = false;
 
+    if (s->state)
+        return GW_DONE;
     s->now_ns = now_ns;
     if (!gw_iv_is_flushing(s->store))
         begin_when_due(s, now_ns);
@@ -212,6 +220,8 @@ static int drain(void *self, struct gw_ports *out)
 {
     struct self *s = self;
 
+    if (s->state) /* it is in the log */
+        return GW_DONE;
     if (!gw_iv_is_flushing(s->store) && !gw_iv_flush_begin(s->store, s->now_ns))
         return GW_MORE;
     if (!gw_iv_is_flushing(s->store))
@@ -221,6 +231,89 @@ static int drain(void *self, struct gw_ports *out)
     return GW_MORE;
 }
 
+/* ---- behind a journal -------------------------------------------------------------------------------------- */
+
+static int parted(void *self, const struct gw_parting *by, uint64_t partitions)
+{
+    struct self *s = self;
+
+    if (s->state)
+        s->state->partitions = partitions;
+    else
+        s->state = gw_ss_new(&gw_iv_state, s->store, &s->ctx, &s->store->streams, 1, by, partitions, 0);
+    return s->state ? 0 : -ENOMEM;
+}
+
+/* Streams that were seen before the last time have no point any more. */
+static uint64_t before_ns(const struct gw_stream_state *state, uint64_t partitions)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < GW_PARTITIONS; i++)
+        if ((partitions >> i & 1) && state->done_ns[i] < least)
+            least = state->done_ns[i];
+    return least;
+}
+
+/* All that is due leaves, before the step goes on. */
+static int flush(struct self *s, uint64_t partitions, struct gw_ports *out)
+{
+    size_t bytes;
+    uint32_t n;
+
+    if (!gw_iv_is_flushing(s->store)) {
+        s->store->partitions = s->store->streams->sweep_partitions = partitions;
+        if (!gw_iv_flush_begin(s->store, s->now_ns))
+            return GW_MORE;
+        s->store->before_ns = before_ns(s->state, partitions);
+    }
+    while (gw_iv_is_flushing(s->store)) {
+        n = gw_iv_next(s->store, &bytes);
+        if (!gw_has_room(out, n, bytes) || let_go(s, out) == -ENOMEM)
+            return GW_MORE;
+    }
+    return GW_DONE;
+}
+
+static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
+{
+    struct self *s = self;
+    uint64_t partitions, at;
+
+    s->now_ns = now_ns;
+    gw_ss_advance(s->state, now_ns, rebuilds);
+    at = gw_ss_due(s->state, s->conf->interval, &partitions);
+    if (!at)
+        return GW_DONE;
+    if (!s->has_left && flush(s, partitions, out) == GW_MORE)
+        return GW_MORE;
+    s->has_left = true;
+    if (gw_iv_sweep(s->store))
+        return GW_MORE;
+    s->has_left = false;
+    gw_ss_done(s->state, at);
+    tell(s);
+    return GW_DONE;
+}
+
+static uint64_t due_ns(const void *self)
+{
+    const struct self *s = self;
+    uint64_t interval = s->conf->interval;
+
+    return s->store->n_points ? (s->now_ns / interval + 1) * interval : UINT64_MAX;
+}
+
+static const struct gw_keep_ops keep = {.unfit = gw_ss_unfit,
+                                        .parted = parted,
+                                        .is_fixed = true,
+                                        .share = gw_ss_keep_share,
+                                        .begin = gw_ss_keep_begin,
+                                        .restore = gw_ss_keep_restore,
+                                        .advance = advance,
+                                        .save = gw_ss_keep_save,
+                                        .due_ns = due_ns};
+
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
 /* Points go on waiting, as long as they would have. */
@@ -229,21 +322,16 @@ static int adopt(void *self, void *old_self)
     struct self *s = self, *old = old_self;
     struct gw_iv_store *mine = s->store;
 
+    gw_ss_adopt(&s->state, &old->state, &s->ctx);
     s->store = old->store;
     old->store = mine;
+    s->has_left = old->has_left;
     s->store->streams->conf.max_streams = mine->streams->conf.max_streams;
     if (s->conf->interval == old->conf->interval)
         s->next_ns = old->next_ns;
     tell(old);
     tell(s);
     return 0;
-}
-
-static uint32_t share_of(const struct gw_ctx *ctx, uint64_t max_streams)
-{
-    unsigned n = ctx->n_workers ? ctx->n_workers : 1;
-
-    return (uint32_t)((max_streams + n - 1) / n);
 }
 
 static void destroy(void *self)
@@ -253,9 +341,11 @@ static void destroy(void *self)
     if (!s)
         return;
     gw_metric_add(s->streams, 0 - s->n_told);
+    gw_ss_end(s->state);
     if (s->store)
         gw_iv_free(s->store);
     free(s->store);
+    gw_ss_free(s->state);
     gw_batch_pool_free(s->batches);
     gw_buf_clear(&s->body);
     free(s);
@@ -287,7 +377,7 @@ static int create(void **ret, const struct gw_ctx *ctx, const void *conf, struct
     s->store = calloc(1, sizeof(*s->store));
     s->batches = gw_batch_pool_new(KEEP_BATCHES);
     if (!s->store || !s->batches ||
-        gw_iv_init(s->store, share_of(ctx, c->max_streams), ctx->host ? ctx->host->memory : NULL) < 0) {
+        gw_iv_init(s->store, gw_ss_share(ctx, c->max_streams), ctx->host ? ctx->host->memory : NULL) < 0) {
         destroy(s);
         return gw_fail(err, -ENOMEM, "out of memory");
     }
@@ -314,4 +404,5 @@ const struct gw_component gw_processor_interval = {
     .tick = tick,
     .drain = drain,
     .adopt = adopt,
+    .keep = &keep,
 };

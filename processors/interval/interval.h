@@ -14,7 +14,7 @@
 #define GW_INTERVAL_H
 
 #include "processors/common/running.h"
-#include "processors/common/streams.h"
+#include "processors/common/stream_state.h"
 
 /** The value of a stream. */
 struct gw_iv_point {
@@ -34,6 +34,7 @@ struct gw_iv_store {
     uint64_t flushed_ns; /* when the last flush began */
     uint64_t before_ns;  /* streams seen before have no point any more */
     uint64_t n_points;
+    uint64_t partitions; /* a flush is of these, where streams have marks */
 };
 
 enum gw_iv_fate { GW_IV_TAKEN, GW_IV_LIMIT, GW_IV_NO_MEMORY, GW_IV_OTHER_BOUNDS };
@@ -66,6 +67,8 @@ uint32_t gw_iv_next(const struct gw_iv_store *s, size_t *ret_bytes);
  */
 int gw_iv_flush(struct gw_iv_store *s, struct gw_buf *body, struct gw_arena *arena, struct gw_batch_pool *pool,
                 struct gw_view *ret);
+/** Values as bytes; the argument is a struct gw_iv_store. */
+extern const struct gw_ss_ops gw_iv_state;
 /** Streams without a point go, some at a time. True: there are more to look at. */
 bool gw_iv_sweep(struct gw_iv_store *s);
 

@@ -104,13 +104,39 @@ static bool note_metric(void *note, const struct gw_batch *b, uint32_t metric, v
     return keep_note(n, &text, store->credit);
 }
 
+static void put_note(const void *note, struct gw_buf *out)
+{
+    const struct gw_iv_note *n = note;
+
+    gw_spool_put_u32(out, n->first);
+    gw_spool_put_u32(out, n->field);
+    gw_buf_put(out, n->p, n->n);
+}
+
+static bool take_note(void *note, struct gw_slice bytes, void *arg)
+{
+    struct gw_spool_in in = {.left = bytes};
+    const struct gw_iv_store *store = arg;
+    struct gw_iv_note *n = note;
+    struct gw_buf text;
+
+    n->first = gw_spool_get_u32(&in);
+    n->field = gw_spool_get_u32(&in);
+    if (in.bad || n->first > in.left.n)
+        return false;
+    gw_buf_init(&text, INT32_MAX);
+    gw_buf_put_slice(&text, in.left);
+    return keep_note(n, &text, store->credit);
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
 static void clear_point(void *value, void *arg)
 {
-    const struct gw_iv_store *s = arg;
+    struct gw_iv_store *s = arg;
     struct gw_iv_point *p = value;
 
+    s->n_points -= p->has;
     if (s->credit)
         gw_credit_give(s->credit, p->cap);
     free(p->bytes);
@@ -120,7 +146,7 @@ static void clear_point(void *value, void *arg)
 
 int gw_iv_init(struct gw_iv_store *s, uint32_t max_streams, struct gw_credit *credit)
 {
-    *s = (struct gw_iv_store){.credit = credit, .streams = calloc(1, sizeof(*s->streams))};
+    *s = (struct gw_iv_store){.credit = credit, .partitions = UINT64_MAX, .streams = calloc(1, sizeof(*s->streams))};
     if (!s->streams)
         return -ENOMEM;
     gw_streams_init(s->streams, &(struct gw_streams_conf){.value_bytes = sizeof(struct gw_iv_point),
@@ -133,7 +159,9 @@ int gw_iv_init(struct gw_iv_store *s, uint32_t max_streams, struct gw_credit *cr
                                                           .note_bytes = sizeof(struct gw_iv_note),
                                                           .note_scope = note_scope,
                                                           .note_metric = note_metric,
-                                                          .clear_note = clear_note});
+                                                          .clear_note = clear_note,
+                                                          .put_note = put_note,
+                                                          .take_note = take_note});
     return 0;
 }
 
@@ -236,3 +264,63 @@ bool gw_iv_sweep(struct gw_iv_store *s)
 {
     return !s->due && gw_streams_sweep(s->streams, s->before_ns, SWEEP_STEP);
 }
+
+/* ---- written down ------------------------------------------------------------------------------------------- */
+
+enum { HAS = 1, IS_SUM = 2 };
+
+static void put(void *arg, unsigned table, struct gw_series *s, struct gw_buf *out)
+{
+    const struct gw_iv_point *p = gw_series_value(s);
+
+    (void)arg;
+    (void)table;
+    gw_buf_put_u8(out, (uint8_t)((p->has ? HAS : 0) | (p->is_sum ? IS_SUM : 0)));
+    if (!p->has)
+        return;
+    gw_spool_put_bytes(out, gw_slice_of(p->bytes, p->n));
+    gw_running_put(&p->total, out);
+}
+
+static void set_has(struct gw_iv_store *s, struct gw_iv_point *p, bool has)
+{
+    s->n_points += (uint64_t)has - p->has;
+    p->has = has;
+}
+
+static bool take(void *arg, unsigned table, struct gw_series *series, struct gw_spool_in *in)
+{
+    struct gw_iv_point *p = gw_series_value(series);
+    struct gw_iv_store *s = arg;
+    uint8_t flags = gw_spool_get_u8(in);
+    struct gw_slice bytes;
+
+    (void)table;
+    set_has(s, p, false);
+    p->is_sum = false;
+    if (!(flags & HAS))
+        return !in->bad;
+    bytes = gw_spool_get_bytes(in);
+    if (in->bad || !make_room(s, p, (uint32_t)bytes.n) || !gw_running_take(&p->total, in, s->credit))
+        return false;
+    if (bytes.n)
+        memcpy(p->bytes, bytes.p, bytes.n);
+    p->n = (uint32_t)bytes.n;
+    p->is_sum = flags & IS_SUM;
+    set_has(s, p, true);
+    return true;
+}
+
+/* They have left. */
+static void passed(void *arg, uint64_t partitions)
+{
+    struct gw_iv_store *s = arg;
+
+    for (struct gw_series *scope = s->streams->all.first; scope; scope = scope->next)
+        for (struct gw_series *metric = gw_streams_first(scope); metric; metric = metric->next)
+            for (struct gw_series *x = gw_streams_first(metric); x; x = x->next)
+                if (partitions >> gw_streams_mark(s->streams, x)->partition & 1)
+                    set_has(s, gw_series_value(x), false);
+}
+
+const struct gw_ss_ops gw_iv_state = {.put = put, .take = take, .passed = passed};

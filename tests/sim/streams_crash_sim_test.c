@@ -23,6 +23,7 @@ enum { N_SERVICES = 4, N_ITEMS = 3, MAX_LIVES = 24, N_BOUNDS = 3 };
 
 typedef Opentelemetry__Proto__Collector__Metrics__V1__ExportMetricsServiceRequest Request;
 typedef Opentelemetry__Proto__Metrics__V1__ResourceMetrics Resource;
+typedef Opentelemetry__Proto__Metrics__V1__ScopeMetrics Scope;
 typedef Opentelemetry__Proto__Metrics__V1__Metric Metric;
 
 enum kind { SUM, DOUBLE, HISTOGRAM, EXPONENTIAL, N_KINDS };
@@ -31,13 +32,18 @@ static const char *const names[2][N_KINDS] = {{"ci", "cd", "ch", "ce"}, {"di", "
 /* What stands behind the journal. b: the pipeline behind a connector. */
 struct chain {
     const char *processors, *connector, *b;
+    bool waits; /* for what comes late: at which step an interval ends, other partitions have a say in */
 };
 static const struct chain chains[] = {
-    {"cumulative_to_delta", NULL, NULL},
-    {"delta_to_cumulative", NULL, NULL},
-    {"cumulative_to_delta, delta_to_cumulative", NULL, NULL},
-    {"cumulative_to_delta, rollup, delta_to_cumulative", NULL, NULL},
-    {"cumulative_to_delta", "rollup", "delta_to_cumulative"},
+    {"cumulative_to_delta", NULL, NULL, false},
+    {"delta_to_cumulative", NULL, NULL, false},
+    {"cumulative_to_delta, delta_to_cumulative", NULL, NULL, false},
+    {"cumulative_to_delta, rollup, delta_to_cumulative", NULL, NULL, false},
+    {"cumulative_to_delta", "rollup", "delta_to_cumulative", false},
+    {"interval", NULL, NULL, false},
+    {"cumulative_to_delta, anomaly", NULL, NULL, false},
+    {"cumulative_to_delta, interval/sums, delta_to_cumulative", NULL, NULL, false},
+    {"interval", "rollup", "delta_to_cumulative", true},
 };
 enum { N_CHAINS = sizeof(chains) / sizeof(chains[0]) };
 
@@ -67,7 +73,7 @@ struct lines {
 struct world {
     struct gw_crash c; /* first */
     const struct chain *chain;
-    unsigned stale_ms, stream_limit;
+    unsigned stale_ms, interval_ms;
     bool keeps_first;
     uint64_t n_sent;
     struct total totals[N_SERVICES][N_ITEMS];
@@ -219,12 +225,13 @@ static void send_one(struct gw_crash *c)
 static const char *yaml(const struct gw_crash *c)
 {
     const struct world *w = (const struct world *)(const void *)c;
-    static const char rollup[] =
-        "rollup: { keys: { resource: [service.name], attributes: [i] }, windows: [ { size: 1s "
-        "} ],\n    time: { bounded_delay: 300ms }, allowed_lateness: 500ms,\n    aggregates: [count, sum] }";
-    static char text[3000];
+    static char text[3000], rollup[400];
     const struct chain *x = w->chain;
 
+    (void)snprintf(rollup, sizeof(rollup),
+                   "rollup: { keys: { resource: [service.name], attributes: [i] }, windows: [ { size: 1s } ],\n"
+                   "    time: { bounded_delay: 300ms }, allowed_lateness: %s, aggregates: [count, sum] }",
+                   x->waits ? "60s" : "500ms");
     (void)snprintf(text, sizeof(text),
                    "receivers: { scripted: }\n"
                    "exporters: { scripted: { sending_queue: { storage: file_storage, queue_size: 100000,\n"
@@ -232,14 +239,17 @@ static const char *yaml(const struct gw_crash *c)
                    "connectors:\n  journal/j: { storage: file_storage, partition_by: service }\n%s%s%s"
                    "processors:\n"
                    "  cumulative_to_delta: { initial_value: %s, max_staleness: %ums }\n"
-                   "  delta_to_cumulative: { max_stale: %ums }\n%s%s%s"
+                   "  delta_to_cumulative: { max_stale: %ums }\n"
+                   "  interval: { interval: %ums }\n"
+                   "  interval/sums: { interval: %ums, pass_through: { delta: false } }\n"
+                   "  anomaly: { annotate: all, warmup: 2, max_stale: %ums }\n%s%s%s"
                    "service:\n  extensions: [file_storage]\n  pipelines:\n"
                    "    metrics/in: { receivers: [scripted], exporters: [journal/j] }\n"
                    "    metrics/a: { receivers: [journal/j], processors: [%s], exporters: [%s] }\n",
                    x->connector ? "  " : "", x->connector ? rollup : "", x->connector ? "\n" : "",
-                   w->keeps_first ? "keep" : "drop", w->stale_ms, w->stale_ms, x->connector ? "" : "  ",
-                   x->connector ? "" : rollup, x->connector ? "" : "\n", x->processors,
-                   x->connector ? x->connector : "scripted");
+                   w->keeps_first ? "keep" : "drop", w->stale_ms, w->stale_ms, w->interval_ms, w->interval_ms,
+                   w->stale_ms, x->connector ? "" : "  ", x->connector ? "" : rollup, x->connector ? "" : "\n",
+                   x->processors, x->connector ? x->connector : "scripted");
     if (x->b)
         (void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
                        "    metrics/b: { receivers: [%s], processors: [%s], exporters: [scripted] }\n", x->connector,
@@ -249,7 +259,7 @@ static const char *yaml(const struct gw_crash *c)
 
 /* ---- what has left ---------------------------------------------------------------------------------------- */
 
-static void add_line(struct lines *l, const Resource *r, Metric *m, const void *attrs, size_t n_attrs)
+static void add_line(struct lines *l, const Resource *r, const Scope *s, Metric *m, const void *attrs, size_t n_attrs)
 {
     const char *service = r->resource->attributes[0]->value->string_value;
     struct line *line;
@@ -261,7 +271,7 @@ static void add_line(struct lines *l, const Resource *r, Metric *m, const void *
         assert_non_null(l->at);
     }
     gw_buf_init(&b, 1 << 20);
-    gw_buf_printf(&b, "%s %s ", service, m->name);
+    gw_buf_printf(&b, "%s %s %s ", service, s->scope ? s->scope->name : "", m->name);
     for (size_t i = 0; i < n_attrs; i++) {
         const Opentelemetry__Proto__Common__V1__KeyValue *a =
             ((Opentelemetry__Proto__Common__V1__KeyValue *const *)attrs)[i];
@@ -278,25 +288,25 @@ static void add_line(struct lines *l, const Resource *r, Metric *m, const void *
 }
 
 /* Each point alone in its metric. */
-#define EACH_POINT(l, r, m, field)                                                                                     \
+#define EACH_POINT(l, r, s, m, field)                                                                                  \
     for (size_t _n = (m)->field->n_data_points, _i = 0, _first = (size_t)(m)->field->data_points; _i < _n; _i++) {     \
         (m)->field->n_data_points = 1;                                                                                 \
         (m)->field->data_points = (void *)((char *)_first + _i * sizeof(void *));                                      \
-        add_line(l, r, m, (m)->field->data_points[0]->attributes, (m)->field->data_points[0]->n_attributes);           \
+        add_line(l, r, s, m, (m)->field->data_points[0]->attributes, (m)->field->data_points[0]->n_attributes);        \
         (m)->field->n_data_points = _n;                                                                                \
         (m)->field->data_points = (void *)_first;                                                                      \
     }
 
-static void add_metric(struct lines *l, const Resource *r, Metric *m)
+static void add_metric(struct lines *l, const Resource *r, const Scope *s, Metric *m)
 {
     if (m->data_case == OPENTELEMETRY__PROTO__METRICS__V1__METRIC__DATA_SUM)
-        EACH_POINT(l, r, m, sum)
+        EACH_POINT(l, r, s, m, sum)
     else if (m->data_case == OPENTELEMETRY__PROTO__METRICS__V1__METRIC__DATA_GAUGE)
-        EACH_POINT(l, r, m, gauge)
+        EACH_POINT(l, r, s, m, gauge)
     else if (m->data_case == OPENTELEMETRY__PROTO__METRICS__V1__METRIC__DATA_HISTOGRAM)
-        EACH_POINT(l, r, m, histogram)
+        EACH_POINT(l, r, s, m, histogram)
     else
-        EACH_POINT(l, r, m, exponential_histogram)
+        EACH_POINT(l, r, s, m, exponential_histogram)
 }
 
 static void add_body(struct lines *l, struct gw_slice body)
@@ -308,7 +318,8 @@ static void add_body(struct lines *l, struct gw_slice body)
     for (size_t r = 0; r < q->n_resource_metrics; r++)
         for (size_t s = 0; s < q->resource_metrics[r]->n_scope_metrics; s++)
             for (size_t m = 0; m < q->resource_metrics[r]->scope_metrics[s]->n_metrics; m++)
-                add_metric(l, q->resource_metrics[r], q->resource_metrics[r]->scope_metrics[s]->metrics[m]);
+                add_metric(l, q->resource_metrics[r], q->resource_metrics[r]->scope_metrics[s],
+                           q->resource_metrics[r]->scope_metrics[s]->metrics[m]);
     opentelemetry__proto__collector__metrics__v1__export_metrics_service_request__free_unpacked(q, NULL);
 }
 
@@ -427,7 +438,7 @@ static void live_without_a_fault(struct world *w, struct lines *ret)
     gw_test_logs_engine(&w->c.t, yaml(&w->c), w->c.n_workers);
     gw_test_logs_turn(&w->c.t, 2, MS);
     give_journal(w);
-    until = w->n_frames ? w->frames[w->n_frames - 1].f.time_ns + 12 * S : 0;
+    until = w->n_frames ? w->frames[w->n_frames - 1].f.time_ns + (w->chain->waits ? 80 : 12) * S : 0;
     while (gw_wall_ns(&w->c.t.te.env) < until)
         gw_test_logs_turn(&w->c.t, 3, 200 * MS);
     gw_test_logs_turn(&w->c.t, 20, 0);
@@ -444,6 +455,7 @@ static void draw(struct world *w)
     w->chain = &chains[any(w, N_CHAINS)];
     w->stale_ms = any(w, 2) ? 3600000 : 1000 + 100 * (unsigned)any(w, 60);
     w->keeps_first = any(w, 2);
+    w->interval_ms = 200 + (unsigned)any(w, 3000);
     w->c.yaml = yaml;
     w->c.send = send_one;
     w->c.logs[0] = "journal/j";
@@ -478,7 +490,7 @@ static unsigned run(uint64_t seed, bool forgets)
         w->c.delay_ms = 0;
     gw_test_logs_begin(seed);
     gw_crash_lives(&w->c, MAX_LIVES / 2 + (unsigned)any(w, MAX_LIVES / 2), forgets ? gw_crash_forget_records : NULL);
-    gw_crash_end(&w->c, 60);
+    gw_crash_end(&w->c, w->chain->waits ? 400 : 60);
     read_lines(w, &is);
     copy_journal(w);
     (void)gw_test_engine_close(&w->c.t);
