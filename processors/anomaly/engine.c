@@ -214,6 +214,7 @@ void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old)
         e->how.slot_ns != old->how.slot_ns)
         return;
     gw_ss_adopt(&e->state, &old->state, &e->ctx);
+    e->now_ns = old->now_ns;
     e->streams = old->streams;
     old->streams = mine;
     e->streams->conf.max_streams = mine->conf.max_streams;

@@ -312,7 +312,7 @@ static int adopt(void *self, void *old_self)
     struct gw_streams *mine = s->streams;
 
     gw_ss_adopt(&s->state, &old->state, &s->ctx);
-    s->now_ns = s->state ? s->state->now_ns : s->now_ns;
+    s->now_ns = old->now_ns;
     s->streams = old->streams;
     old->streams = mine;
     s->streams->conf.max_streams = mine->conf.max_streams;

@@ -323,6 +323,7 @@ static int adopt(void *self, void *old_self)
     struct gw_iv_store *mine = s->store;
 
     gw_ss_adopt(&s->state, &old->state, &s->ctx);
+    s->now_ns = old->now_ns;
     s->store = old->store;
     old->store = mine;
     s->has_left = old->has_left;
