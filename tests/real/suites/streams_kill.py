@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 under load of a gateway that makes deltas of totals and totals of those again, behind a journal, with another number of workers at every
+start: what leaves of each series is what came in, each acknowledged point once. Then the same with a gateway that does not write down what has
+changed: it must be found.
+KILLS: how many, 20; SEED.
+"""
+import collections
+import http.client
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from gateway import *  # noqa: E402,F403
+import kill  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
+from sinks.http_sink import Answer, HttpSink  # noqa: E402
+
+KILLS, SEED = int(os.environ.get("KILLS", "20")), int(os.environ.get("SEED", "1"))
+ROOT = HERE.parent.parent
+BUILD = pathlib.Path(STAUNCH).resolve().parent
+PATH = "/v1/metrics"
+S = 10 ** 9
+
+
+def put(attributes, key, value):
+    a = attributes.add(key=key)
+    if isinstance(value, int):
+        a.value.int_value = value
+    else:
+        a.value.string_value = value
+
+
+class Sink(HttpSink):
+    """Away, or well."""
+
+    away = True
+
+    def own(self, request):
+        return Answer(503, {"Retry-After": "0"}) if self.away else Answer(200, {"Content-Type": "application/x-protobuf"})
+
+    def script(self, *_):
+        pass
+
+    def points(self):
+        """{(service, item, time): [total]}"""
+        out = collections.defaultdict(list)
+        for r in self.of(PATH):
+            for resource in ExportMetricsServiceRequest.FromString(r.body).resource_metrics:
+                service = resource.resource.attributes[0].value.string_value
+                for m in (m for s in resource.scope_metrics for m in s.metrics):
+                    for p in m.sum.data_points:
+                        out[service, p.attributes[0].value.int_value, p.time_unix_nano].append(p.as_int)
+        return out
+
+
+class Load:
+    """Totals that grow, of one service a thread, so that those of a series come in order."""
+
+    def __init__(self, port, seed, threads=4):
+        self.port, self.attempts, self.ended, self.lock, self.wrong = port, [], False, threading.Lock(), []
+        self.threads = [threading.Thread(target=self.send, args=(f"service-{i}", random.Random(seed * 100 + i)), daemon=True) for i in range(threads)]
+        for t in self.threads:
+            t.start()
+
+    def send(self, service, r):
+        totals, connection, last = collections.Counter(), None, 0
+        while not self.ended:
+            try:
+                if not connection:
+                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                    connection.connect()
+            except OSError:
+                connection = None
+                time.sleep(0.02)
+                continue
+            q = ExportMetricsServiceRequest()
+            rm = q.resource_metrics.add()
+            put(rm.resource.attributes, "service.name", service)
+            m = rm.scope_metrics.add().metrics.add(name="v").sum
+            m.aggregation_temporality, m.is_monotonic = 2, True
+            one = {"service": service, "points": []}
+            for i in r.sample(range(5), 3):
+                totals[i] += r.randrange(1, 1000)
+                last = max(time.time_ns(), last + 1)
+                put(m.data_points.add(start_time_unix_nano=S, time_unix_nano=last, as_int=totals[i]).attributes, "i", i)
+                one["points"].append((i, last, totals[i]))
+            try:
+                connection.request("POST", PATH, q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+                with connection.getresponse() as answer:
+                    answer.read()
+            except (OSError, http.client.HTTPException):
+                connection, one["is"] = None, "U"
+            else:
+                one["is"] = "A" if answer.status == 200 else "R"
+                if answer.status not in (200, 503):
+                    self.wrong.append(answer.status)
+            with self.lock:
+                self.attempts.append(one)
+            time.sleep(r.random() * 0.02)
+
+    def stop(self):
+        self.ended = True
+        for t in self.threads:
+            t.join(20)
+        check(not self.wrong, f"answers: {self.wrong[:3]}")
+
+
+class StreamsLeg(kill.Leg):
+    phases = ("anytime",) * 4 + ("append",) * 4 + ("sync",)
+
+    def __init__(self, folder, seed, binary=STAUNCH, longest=0.9):
+        self.folder, self.level, self.longest, self.seed, self.binary = pathlib.Path(folder), "page_cache", longest, seed, str(binary)
+        self.random, self.preload = random.Random(seed), False
+        self.storage, self.file = self.folder / "storage", self.folder / "config.json"
+        self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
+        self.sink = Sink()
+
+    def config(self):
+        retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
+        return json.dumps({
+            "extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{kill.HTTP}"}, "grpc": {"endpoint": f"127.0.0.1:{kill.GRPC}"}}}},
+            "processors": {"cumulative_to_delta": {"initial_value": "keep"}, "delta_to_cumulative": {}},
+            "exporters": {"otlp_http": {"endpoint": self.sink.url("").rstrip("/"), "compression": "none", "retry_on_failure": retry, "timeout": "1s",
+                                        "circuit_breaker": {"initial_interval": "50ms", "max_interval": "300ms"},
+                                        "sending_queue": {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}}},
+            "connectors": {"journal/x": {"storage": "file_storage", "partition_by": "service", "head_bytes": 100000, "in_flight_bytes": 200000}},
+            "service": {"extensions": ["file_storage"], "runtime": {"workers": 1 + len(self.starts) % 2, "drain_timeout": "300ms"},
+                        "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": kill.SELF}}}}]}},
+                        "pipelines": {"metrics/in": {"receivers": ["otlp"], "exporters": ["journal/x"], "durability": "page_cache"},
+                                      "metrics/out": {"receivers": ["journal/x"], "processors": ["cumulative_to_delta", "delta_to_cumulative"],
+                                                      "exporters": ["otlp_http"]}}}})
+
+    def start(self):
+        self.file.write_text(self.config())
+        super().start()
+
+    def changed(self, mask, until):
+        self.watched = self.random.choice([d for d in ("journal", "queue", "decisions") if (self.storage / d).is_dir()])
+        return super().changed(mask, until)
+
+    def begin(self):
+        self.start()
+        self.load = Load(kill.HTTP, self.seed)
+
+    def end(self):
+        time.sleep(0.5)
+        self.load.stop()
+        self.sink.away = False
+        n, since = -1, time.monotonic()
+        while time.monotonic() - since < 2:
+            if len(self.sink.of(PATH)) != n:
+                n, since = len(self.sink.of(PATH)), time.monotonic()
+            time.sleep(0.1)
+        self.p.send_signal(signal.SIGTERM)
+        equal(self.p.wait(20), 0, f"exit code: {self.text()}")
+
+    def judge(self):
+        """(points, wrong): what is not as it must be."""
+        found, wrong = self.sink.points(), collections.Counter()
+        n = len(found)
+        for a in self.load.attempts:
+            for i, at, total in a["points"]:
+                told = found.pop((a["service"], i, at), [])
+                wrong["missing"] += a["is"] == "A" and not told
+                wrong["twice"] += len(told) > 1
+                wrong["other totals"] += any(t != total for t in told)
+        wrong["nobody sent"] += len(found)
+        return n, {k: v for k, v in wrong.items() if v}
+
+
+def leg(seed, kills, **options):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="streams-kill-"))
+    with StreamsLeg(folder, seed, **options) as one:
+        one.run(kills)
+        points, wrong = one.judge()
+    n = collections.Counter(a["is"] for a in one.load.attempts)
+    print(f"{kills} kills, seed {seed}: {points} points, attempts {dict(n)}; {wrong or 'each once, as it came'}; "
+          f"by phase {dict(collections.Counter(p for _, p in one.kills))}; starts {max(one.starts) * 1000:.0f} ms at most", flush=True)
+    return folder, points, wrong
+
+
+def planted(name):
+    """A gateway with a mistake of tests/real/planted."""
+    patch = HERE / f"planted/{name}.patch"
+    where = BUILD / "proof" / name
+    file = next(line[6:] for line in patch.read_text().splitlines() if line.startswith("+++ b/"))
+    shutil.rmtree(where, ignore_errors=True)
+    (where / file).parent.mkdir(parents=True)
+    shutil.copy(ROOT / file, where / file)
+    subprocess.run(["git", "apply", str(patch)], cwd=where, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(BUILD / "proof")})
+    subprocess.run([str(ROOT / "tools/with-file.sh"), str(BUILD), "staunch", file, str(where / file), str(where / "staunch")], cwd=ROOT, check=True)
+    return where / "staunch"
+
+
+def main():
+    folder, points, wrong = leg(SEED, KILLS)
+    equal(wrong, {}, f"{folder}")
+    check(points > 100 * KILLS, f"too little happened: {points} points")
+    shutil.rmtree(folder)
+    folder, _, wrong = leg(1, 4, binary=planted("streams_forget"))
+    check("other totals" in wrong, f"it was not found: {folder}: {wrong}")
+    shutil.rmtree(folder)
+    print(f"{KILLS} kills", flush=True)
+
+
+main()
