@@ -178,9 +178,10 @@ static void end(struct gw_lf *l, struct gw_log_producer producer)
 }
 
 /*
- * Behind the first group in a part of a new file go zeros up to the end of the part: then the kernel makes one piece of
- * memory for all of it, and what comes next is copied to where memory is. Bytes behind the end say nothing, and a group
- * that is synced at once would have them written to the disk each time.
+ * A segment that is used again may have been forgotten (forget.c): a part of a page would have to be read before it is
+ * written over. So behind the first group in a part of it go zeros up to the part's end. Bytes behind the end say
+ * nothing. In a new file they only cost: what the kernel makes many pages at a time, it takes from where none are at
+ * hand. A group that is synced at once would have them written to the disk each time.
  */
 static void fill(struct gw_lf *l)
 {

@@ -81,7 +81,7 @@ struct gw_lf_tail {
     uint64_t at;     /* where the next group goes */
     uint64_t data;   /* behind the snapshot */
     uint64_t room;   /* what is preallocated, or its nominal size */
-    uint64_t filled; /* so far the kernel has memory for the file (group.c) */
+    uint64_t filled; /* so far pages of the file need not be read (group.c) */
     bool is_allocated;
     uint64_t synced, synced_seq, synced_row;
     uint64_t newest_ns; /* of its frames */

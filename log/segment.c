@@ -327,8 +327,11 @@ static int add(struct gw_lf *l, struct gw_lf_segment_head *h, uint64_t bytes, bo
     uint64_t end_seq = l->next_seq, end_row = l->next_row;
     int rc;
 
-    l->tail = (struct gw_lf_tail){
-        .number = h->number, .salt = gw_lf_salt(l->uuid, h->number), .at = GW_LF_RECORDS, .is_new = true};
+    l->tail = (struct gw_lf_tail){.number = h->number,
+                                  .salt = gw_lf_salt(l->uuid, h->number),
+                                  .at = GW_LF_RECORDS,
+                                  .is_new = true,
+                                  .filled = UINT64_MAX};
     rc = from_reserve ? take_reserve(l, h->number) : make_file(l, h->number);
 
     l->next_seq = h->first_seq;
