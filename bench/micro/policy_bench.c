@@ -181,6 +181,11 @@ int main(void)
         make(i);
     run("always", "policies: [{name: all, type: always_sample}]", env);
     run("latency, status, share", "policies: [" THREE "]", env);
+    run("with anomalous", "policies: [" THREE ", {name: odd, type: anomalous, anomalous: {detector: anomaly}}]", env);
+    run("with anomalous, by route",
+        "policies: [" THREE ", {name: odd, type: anomalous, anomalous: {detector: anomaly, attributes: [service.name, "
+        "http.route]}}]",
+        env);
     run("ten policies",
         "policies: [" THREE ", "
         "{name: route, type: string_attribute, string_attribute: {key: http.route, values: [/pay, /cart, /login]}}, "

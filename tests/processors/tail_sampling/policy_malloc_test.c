@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Without memory a list of policies is not made, at whatever allocation it ends, and nothing of it is left. */
+#include "pipeline/alarms.h"
 #include "tests/harness_malloc.h"
 #include "tests/processors/tail_sampling/rig.h"
 
@@ -9,7 +10,8 @@ static const char yaml[] =
     "{name: c, type: ottl_condition, ottl_condition: {span: ['name == \"x\"'], spanevent: ['name == \"y\"']}}, "
     "{name: d, type: and, and: {and_sub_policy: [{name: e, type: trace_state, trace_state: {key: k, values: [v]}}]}}, "
     "{name: f, type: composite, composite: {max_total_spans_per_second: 5, composite_sub_policy: [{name: g, type: "
-    "always_sample}], rate_allocation: [{policy: g, percent: 100}]}}]";
+    "always_sample}], rate_allocation: [{policy: g, percent: 100}]}}, "
+    "{name: h, type: anomalous, anomalous: {detector: d, attributes: [k, l]}}]";
 
 static void a_list_is_made_or_refused(void **state)
 {
@@ -20,6 +22,7 @@ static void a_list_is_made_or_refused(void **state)
 
     (void)state;
     gw_test_env_init(&r.te, 1);
+    r.c.alarms = gw_alarms_new();
     (void)rig_read(&r, yaml);
     assert_int_equal(r.diag.n_errors, 0);
     do {
@@ -38,6 +41,7 @@ static void a_list_is_made_or_refused(void **state)
     } while (failed);
     assert_true(n > 10);
     r.meter = NULL;
+    gw_alarms_free(r.c.alarms);
     gw_diag_clear(&r.diag);
     gw_arena_clear(&r.conf);
     gw_test_env_clear(&r.te);

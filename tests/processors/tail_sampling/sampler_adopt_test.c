@@ -3,6 +3,12 @@
  */
 #include "tests/harness_tail.h"
 
+#include <stdio.h>
+
+#include "otlp-proto/decode.h"
+#include "otlp-proto/json.h"
+#include "pipeline/alarms.h"
+
 static struct gw_tail_rig rigs[2];
 static unsigned at;
 
@@ -203,6 +209,67 @@ static void what_found_no_memory_goes_along(void **state)
     gw_tail_close(&r);
 }
 
+/* The detector d finds service sN unusual, at all times of this rig. */
+static void raise_alarm(struct gw_alarms *alarms, const char *service)
+{
+    static const struct gw_limits limits = GW_LIMITS_DEFAULT;
+    struct gw_batch *b = gw_batch_new(GW_METRICS);
+    struct gw_err err = {""};
+    struct gw_buf wire;
+    struct gw_view v;
+    struct gw_ref ref;
+    char json[512];
+
+    (void)snprintf(
+        json, sizeof(json),
+        "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"service.name\",\"value\":{"
+        "\"stringValue\":\"%s\"}}]},\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":[{"
+        "\"timeUnixNano\":\"1767323045000000000\",\"asDouble\":1}]}}]}]}]}",
+        service);
+    gw_buf_init(&wire, 1 << 20);
+    assert_int_equal(gw_json_to_proto(GW_METRICS, gw_slice_cstr(json), &limits, &wire, &err), 0);
+    assert_int_equal(gw_batch_append(b, gw_buf_slice(&wire), &ref), 0);
+    assert_int_equal(gw_decode(b, gw_batch_slice(b, ref), &limits, NULL, &err), 0);
+    gw_view_init(&v, b, &r.p.arena);
+    assert_int_equal(gw_alarm_raise(gw_alarms_board(alarms, "d"), &v, 0, 5), 1);
+    (void)gw_batch_unref(b);
+    gw_view_clear(&v);
+    gw_buf_clear(&wire);
+}
+
+/*
+ * Scenario: traces of two services wait, at a reload that brings a policy `anomalous`; then one of the services is
+ * unusual; a reload that changes nothing; another trace
+ * Guarantees: those that wait are asked for their keys; alarms stay
+ */
+static void anomalous_services_over_a_reload(void **state)
+{
+    static const char settings[] =
+        "decision_wait: 2s\npolicies: [{name: odd, type: anomalous, anomalous: {detector: d, "
+        "hold: 1h}}]\nreason_attribute: why";
+    struct gw_alarms *alarms = gw_alarms_new();
+    struct gw_proc_world world = {.alarms = alarms, .n_workers = 1};
+
+    (void)state;
+    gw_proc_world = &world;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 2s");
+    gw_tail_send(&r, "1.1s3 2.1s4 2.2s3");
+    gw_tail_send(&r, "3.1s4 3.2s5");
+    reload(settings);
+    raise_alarm(alarms, "service3");
+    gw_tail_wait(&r, 3);
+    assert_string_equal(gw_tail_out(&r), "1.1{why=odd} 2.1{why=odd} 2.2{why=odd}");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=2");
+    reload(settings);
+    gw_tail_send(&r, "4.1s3 5.1s4");
+    gw_tail_wait(&r, 3);
+    assert_string_equal(gw_tail_out(&r), "4.1{why=odd}");
+    gw_tail_close(&r);
+    gw_proc_world = NULL;
+    gw_alarms_free(alarms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +279,7 @@ int main(void)
         cmocka_unit_test(a_large_cut_is_made_bit_by_bit),
         cmocka_unit_test(what_found_no_memory_goes_along),
         cmocka_unit_test(what_is_under_way_goes_on),
+        cmocka_unit_test(anomalous_services_over_a_reload),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
