@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/wheel.h"
 
-enum { DIGIT_BITS = 6, DIGIT_MASK = GW_WHEEL_SLOTS - 1, LOOK_TIMERS = 16 };
+enum { DIGIT_BITS = 6, DIGIT_MASK = GW_WHEEL_SLOTS - 1 };
 
 void gw_wheel_init(struct gw_wheel *w, uint64_t now_ns)
 {
@@ -67,25 +67,6 @@ static bool next_slot(struct gw_wheel *w, uint64_t *ret_tick, unsigned *ret_leve
     return false;
 }
 
-/**
- * The first tick that a slot's timers need, `begin` where there are many of them. Who waits for that, not for the
- * slot's begin, does not wake only to move timers to a lower level: every 67 ms, beside a timer of 100 ms.
- */
-static uint64_t first_of(const struct gw_timer *t, uint64_t begin)
-{
-    uint64_t first = UINT64_MAX;
-
-    for (unsigned i = 0; t; t = t->next) {
-        uint64_t tick = tick_of(t->due_ns);
-
-        if (i++ == LOOK_TIMERS)
-            return begin;
-        if (tick < first)
-            first = tick;
-    }
-    return first;
-}
-
 uint64_t gw_wheel_next_ns(struct gw_wheel *w)
 {
     uint64_t tick;
@@ -93,11 +74,9 @@ uint64_t gw_wheel_next_ns(struct gw_wheel *w)
 
     if (w->due)
         return 0;
-    if (!next_slot(w, &tick, &level, &digit))
+    if (!next_slot(w, &tick, &level, &digit) || tick >> (64 - GW_WHEEL_TICK_BITS))
         return UINT64_MAX;
-    if (level > 0)
-        tick = first_of(w->slot[level][digit], tick);
-    return tick >> (64 - GW_WHEEL_TICK_BITS) ? UINT64_MAX : tick << GW_WHEEL_TICK_BITS;
+    return tick << GW_WHEEL_TICK_BITS;
 }
 
 /** Take a list off its head, so that what is pushed to the head meanwhile stays apart. */
