@@ -203,6 +203,7 @@ static void count(struct gw_ru_shared *all, struct gw_ru_shard *s, struct stream
     struct gw_agg_number up = known ? gw_counter_increase(&x->last, p) : p->value;
 
     x->has_changed = true;
+    gw_ru_list_add(s, GW_RU_CHANGED, x->series);
     if ((known || counts_from_start(all, s, x, p)) && !gw_ru_shard_count(all, s, x->series, p->time_ns, &up, mark_ns)) {
         gw_metric_add(all->lost, 1);
         return;
@@ -240,6 +241,15 @@ void gw_ru_counters_settle(struct gw_ru_shared *all, struct gw_ru_shard *s, uint
 {
     for (uint32_t item = series_at(s, series)->streams; item; item = stream_at(s, item)->next)
         settle(all, s, stream_at(s, item), mark_ns);
+}
+
+bool gw_ru_counters_wait(const struct gw_ru_shard *s, const struct gw_ru_series *x)
+{
+    uint32_t item = x->streams;
+
+    while (item && !stream_at(s, item)->first)
+        item = stream_at(s, item)->next;
+    return item;
 }
 
 /* ---- points that come -------------------------------------------------------------------------------------------- */
@@ -407,7 +417,6 @@ static void put_stream(const struct gw_ru_shard *s, const struct stream *x, stru
 void gw_ru_counters_write(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, bool whole,
                           struct gw_buf *out)
 {
-    static const uint64_t head = GW_RU_STREAMS;
     bool has_any = false;
 
     (void)all;
@@ -418,7 +427,7 @@ void gw_ru_counters_write(struct gw_ru_shared *all, struct gw_ru_shard *s, struc
             continue;
         one->has_changed = false;
         if (!has_any)
-            gw_buf_put(out, &head, sizeof(head));
+            gw_buf_put_u8(out, GW_RU_STREAMS);
         has_any = true;
         put_stream(s, one, out);
     }

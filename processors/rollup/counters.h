@@ -66,13 +66,15 @@ int gw_ru_counters_add(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t
 void gw_ru_counters_overflow(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series);
 /** Points of the series whose turn it is count; UINT64_MAX: all of them. */
 void gw_ru_counters_settle(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, uint64_t mark_ns);
+/** Some points have not had their turn. */
+bool gw_ru_counters_wait(const struct gw_ru_shard *s, const struct gw_ru_series *x);
 /** Streams of which no point can count any more as if it were the next one. UINT64_MAX: all of them. */
 void gw_ru_counters_expire(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t mark_ns);
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-/** Stands where a pane's id would: what follows is streams. */
-#define GW_RU_STREAMS UINT64_MAX
+/** Among the items of a series: what follows, to the end, is streams. */
+#define GW_RU_STREAMS 'N'
 /** Streams of the series that have changed since the last time, or all; behind its panes. */
 void gw_ru_counters_write(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, bool whole,
                           struct gw_buf *out);

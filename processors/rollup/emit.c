@@ -149,6 +149,19 @@ static bool needs_told(const struct gw_ru_result *r)
     return !r->is_final && !r->is_retract && !r->told;
 }
 
+/* It is asked for again, at the next firing. */
+static void put_off(struct gw_ru_fire *f, const struct gw_ru_result *r)
+{
+    for (uint32_t item = r->series->panes; item; item = gw_ru_next(&f->s->panes, item)) {
+        struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
+
+        gw_ru_tail(f->all, p)->is_new = true;
+        if (f->all->kept)
+            *gw_ru_pane_changed(f->all, p) = 1;
+    }
+    gw_ru_lists_add(f->s, r->id);
+}
+
 void gw_ru_emit_reserve(struct gw_ru_fire *f)
 {
     size_t n = n_results(f), to = 0;
@@ -162,6 +175,8 @@ void gw_ru_emit_reserve(struct gw_ru_fire *f)
     for (size_t i = 0; i < n; i++)
         if (results(f)[i].is_of_final)
             results(f)[to++] = results(f)[i];
+        else
+            put_off(f, &results(f)[i]);
     f->results.n = to * sizeof(struct gw_ru_result);
 }
 
@@ -183,7 +198,8 @@ static void remember(struct gw_ru_fire *f, const struct gw_ru_result *r)
 
     if (f->all->told_bytes)
         gw_agg_clear(&f->all->plan, t->state, &f->s->heap);
-    t->flags |= r->is_retract ? GW_RU_RETRACTED : 0;
+    gw_ru_list_add(f->s, GW_RU_CHANGED, r->id);
+    t->flags |= GW_RU_UNSAVED | (r->is_retract ? GW_RU_RETRACTED : 0u);
     if (r->is_retract)
         return;
     t->flags &= ~(uint32_t)GW_RU_RETRACTED;
@@ -216,9 +232,17 @@ static bool may_return(const struct gw_ru_fire *f, const struct gw_ru_series *x,
     return false;
 }
 
-static void forget_told(struct gw_ru_fire *f, struct gw_ru_series *x)
+void gw_ru_told_give(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t item)
+{
+    if (all->told_bytes)
+        gw_agg_clear(&all->plan, gw_ru_told_at(s, item)->state, &s->heap);
+    gw_slabs_give(&s->told, item);
+}
+
+static bool forget_told(struct gw_ru_fire *f, struct gw_ru_series *x)
 {
     uint32_t *link = &x->told;
+    bool any = false;
 
     while (*link) {
         struct gw_ru_told *t = gw_ru_told_at(f->s, *link);
@@ -229,25 +253,55 @@ static void forget_told(struct gw_ru_fire *f, struct gw_ru_series *x)
             continue;
         }
         *link = gw_ru_next(&f->s->told, item);
-        if (f->all->told_bytes)
-            gw_agg_clear(&f->all->plan, t->state, &f->s->heap);
-        gw_slabs_give(&f->s->told, item);
+        gw_ru_told_give(f->all, f->s, item);
+        any = true;
     }
+    return any;
 }
 
-void gw_ru_emit_forget(struct gw_ru_fire *f, struct gw_ru_series *x)
+static void is_told(const struct gw_ru_fire *f, struct gw_ru_pane *p)
 {
-    forget_told(f, x);
-    if (mode_of(f) != GW_RU_DELTA || !f->is_early)
+    struct gw_ru_tail *t = gw_ru_tail(f->all, p);
+
+    t->is_new = false;
+    if (f->all->kept)
+        *gw_ru_pane_changed(f->all, p) = 1;
+    if (mode_of(f) != GW_RU_DELTA)
         return;
+    gw_agg_clear(&f->all->plan, p->state, &f->s->heap);
+    t->changes = 0;
+}
+
+/* A session that was told and goes on is told again when it has ended once more. */
+static bool waits(const struct gw_ru_fire *f, struct gw_ru_pane *p)
+{
+    const struct gw_ru_window *w = &f->all->windows[gw_ru_window_of(p->id)];
+
+    return mode_of(f) == GW_RU_RETRACT && w->type == GW_RU_SESSION &&
+           gw_ru_tail(f->all, p)->last_ns + w->gap_ns > f->mark_ns;
+}
+
+bool gw_ru_emit_forget(struct gw_ru_fire *f, struct gw_ru_series *x)
+{
+    bool any = forget_told(f, x), waiting = false;
+
+    if (!f->is_early)
+        return any;
     for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
         struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
 
-        if (gw_ru_tail(f->all, p)->changes == 0)
+        if (!gw_ru_tail(f->all, p)->is_new)
             continue;
-        gw_agg_clear(&f->all->plan, p->state, &f->s->heap);
-        gw_ru_tail(f->all, p)->changes = 0;
+        if (waits(f, p)) {
+            waiting = true;
+            continue;
+        }
+        is_told(f, p);
+        any = true;
     }
+    if (!waiting)
+        gw_ru_list_remove(f->s, GW_RU_NEWS, f->series_id);
+    return any;
 }
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */

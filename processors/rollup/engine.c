@@ -232,6 +232,8 @@ static void add_overflow(struct gw_ru_input *in, struct gw_ru_shared *all, struc
 {
     uint32_t n = to->n_full, before = to->n_taken;
 
+    if (n == 0)
+        return;
     for (uint32_t i = 0; i < n; i++)
         if (!gw_ru_input_overflow(in, &in->rows[to->full[i]])) {
             mark(to->refused, in->rows[to->full[i]].row);
@@ -239,6 +241,25 @@ static void add_overflow(struct gw_ru_input *in, struct gw_ru_shared *all, struc
         }
     add_all(in, all, true, to);
     gw_metric_add(all->overflow, to->n_taken - before);
+}
+
+/*
+ * Behind a journal it follows from the order of rows in their partition which of them find no room, and not from the
+ * shards that they go to, or how they are put together.
+ */
+static void add_in_order(struct gw_ru_input *in, struct gw_ru_shared *all, struct fates *to)
+{
+    for (uint32_t i = 0; i < in->n_rows; i++) {
+        gw_ru_input_only(in, i);
+        add_all(in, all, false, to);
+        add_overflow(in, all, to);
+        to->n_full = 0;
+    }
+}
+
+static bool may_be_full(const struct gw_ru_shared *all, uint32_t n_rows)
+{
+    return atomic_load(&all->n_series) + n_rows > all->max_series;
 }
 
 static bool prepare(struct gw_ru_input *in, struct fates *to)
@@ -347,9 +368,11 @@ void gw_ru_consume(void *self, struct gw_view *v, struct gw_ports *out, bool pas
         gw_view_clear(v);
         return;
     }
-    add_all(&in, s->all, false, &f);
-    if (f.n_full)
-        add_overflow(&in, s->all, &f);
+    if (s->all->kept && may_be_full(s->all, in.n_rows))
+        add_in_order(&in, s->all, &f);
+    else
+        add_all(&in, s->all, false, &f);
+    add_overflow(&in, s->all, &f);
     watch(s, &in);
     settle(s, &in, v, &f, out);
     if (s->keys.cap > KEEP_KEYS_BYTES)
@@ -417,6 +440,7 @@ int gw_ru_tick(void *self, uint64_t now_ns, struct gw_ports *out)
         return GW_DONE; /* another worker is at it */
     if (all->fire_at == GW_RU_N_SHARDS && gw_ru_windows_due(all, all->fire_ns, at)) {
         all->fire_early = gw_ru_is_early(all, all->fire_ns, at);
+        all->fire_full = gw_ru_windows_end(all, all->fire_ns, at);
         all->fire_ns = at;
         all->fire_at = 0;
     }
@@ -443,6 +467,7 @@ int gw_ru_drain(void *self, struct gw_ports *out)
     }
     if (all->n_drained == all->n_instances && all->fire_ns != UINT64_MAX) {
         all->fire_early = false;
+        all->fire_full = true;
         all->fire_ns = UINT64_MAX;
         all->fire_at = 0;
     }

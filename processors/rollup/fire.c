@@ -22,11 +22,13 @@ static bool is_due(const struct gw_ru_fire *f, const struct gw_ru_window *w, uin
 struct gw_ru_result *gw_ru_result_new(struct gw_ru_fire *f, const struct gw_ru_span *span)
 {
     struct gw_ru_result r = {.series = span->series,
+                             .id = f->series_id,
                              .start_ns = span->start_ns,
                              .end_ns = span->end_ns,
                              .window = span->window,
                              .at = f->n_states,
                              .is_final = span->is_final,
+                             .is_of_final = span->is_final,
                              .is_wanted = gw_ru_emit_wants(f, span)};
     size_t n = f->results.n / sizeof(r), bytes = f->all->plan.state_bytes;
 
@@ -51,8 +53,15 @@ void gw_ru_result_add(struct gw_ru_fire *f, struct gw_ru_result *r, struct gw_ru
         f->results.failed |= gw_agg_merge(&f->all->plan, gw_ru_result_state(f, r), &f->heap, p->state) < 0;
 }
 
+/* What ended until then was told. Partitions of a journal may be at different places, after a start. */
+static uint64_t fired_ns(const struct gw_ru_fire *f, const struct gw_ru_series *x)
+{
+    return f->all->kept ? f->all->kept->fired_ns[x->partition] : f->s->fired_ns;
+}
+
+/* A window that has not ended is told when something has come into it (asks), or when its end has passed. */
 static struct gw_ru_result *result_of(struct gw_ru_fire *f, struct gw_ru_series *x, unsigned window, uint64_t end_ns,
-                                      size_t first)
+                                      size_t first, bool asks)
 {
     struct gw_ru_result *r = (struct gw_ru_result *)(void *)f->results.p;
     const struct gw_ru_window *w = &f->all->windows[window];
@@ -64,20 +73,18 @@ static struct gw_ru_result *result_of(struct gw_ru_fire *f, struct gw_ru_series 
     for (size_t i = f->results.n / sizeof(*r); i-- > first;)
         if (r[i].window == window && r[i].end_ns == end_ns)
             return &r[i];
+    if (!asks && !span.is_final && !(f->all->conf->emit.mode == GW_RU_RETRACT && end_ns > fired_ns(f, x)))
+        return NULL;
     return gw_ru_result_new(f, &span);
-}
-
-/* What ended until then was told. Partitions of a journal may be at different places, after a start. */
-static uint64_t fired_ns(const struct gw_ru_fire *f, const struct gw_ru_series *x)
-{
-    return f->all->kept ? f->all->kept->fired_ns[x->partition] : f->s->fired_ns;
 }
 
 /*
  * A pane goes into every window that it is part of and that is due and was not before, or is told early. Panes are
- * merged from the oldest on, so that a sum does not depend on the order in which they were made.
+ * merged from the oldest on, so that a sum does not depend on the order in which they were made. asks: what is new in
+ * the pane asks for its windows, and nothing is merged yet.
  */
-static void spread_in(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, unsigned window, size_t first)
+static void spread_in(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, unsigned window, size_t first,
+                      bool asks)
 {
     const struct gw_ru_window *w = &f->all->windows[window];
     uint64_t at = gw_ru_time_of(f->all, p), first_end = gw_ru_first_end(w, at);
@@ -88,21 +95,21 @@ static void spread_in(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru
 
         if (end + w->lateness_ns <= fired_ns(f, x))
             continue;
-        r = result_of(f, x, window, end, first);
-        if (r)
+        r = result_of(f, x, window, end, first, asks);
+        if (r && !asks)
             gw_ru_result_add(f, r, p);
-        else if (f->all->conf->emit.mode == GW_RU_FINAL)
+        else if (!r && f->all->conf->emit.mode == GW_RU_FINAL)
             break; /* nor are those behind it */
     }
 }
 
 /* And into those of the windows that it will become part of. */
-static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, size_t first)
+static void spread(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_ru_pane *p, size_t first, bool asks)
 {
     unsigned window = gw_ru_window_of(p->id) + 1;
 
     for (; window && !f->results.failed; window = f->all->windows[window - 1].feeds)
-        spread_in(f, x, p, window - 1, first);
+        spread_in(f, x, p, window - 1, first, asks);
 }
 
 /* By window; of one window by number, and pieces of sessions by their beginning. */
@@ -128,7 +135,8 @@ static void find_sessions(struct gw_ru_fire *f, struct gw_ru_series *x, unsigned
 {
     size_t n;
 
-    gw_ru_sessions_settle(f->all, f->s, x, window, f->mark_ns);
+    if (f->is_full)
+        gw_ru_sessions_settle(f->all, f->s, x, window, f->mark_ns);
     gw_buf_reset(order);
     for (uint32_t item = x->panes; item; item = gw_ru_next(&f->s->panes, item)) {
         struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
@@ -158,18 +166,27 @@ static void find_fixed(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_b
     n = order->n / sizeof(void *);
     if (n > 1)
         qsort(order->p, n, sizeof(void *), by_id);
+    for (size_t i = 0; i < n && !f->results.failed && f->all->conf->emit.mode != GW_RU_FINAL; i++) {
+        struct gw_ru_pane *p = ((struct gw_ru_pane **)(void *)order->p)[i];
+
+        if (gw_ru_tail(f->all, p)->is_new)
+            spread(f, x, p, first, true);
+    }
     for (size_t i = 0; i < n && !f->results.failed; i++)
-        spread(f, x, ((struct gw_ru_pane **)(void *)order->p)[i], first);
+        spread(f, x, ((struct gw_ru_pane **)(void *)order->p)[i], first, false);
 }
 
-static void find_results(struct gw_ru_fire *f, struct gw_ru_series *x, struct gw_buf *order)
+static void find_results(struct gw_ru_fire *f, struct gw_ru_series *x)
 {
     size_t first = f->results.n / sizeof(struct gw_ru_result);
 
-    find_fixed(f, x, order, first);
+    if (f->results.failed)
+        return;
+    gw_ru_counters_settle(f->all, f->s, f->series_id, f->mark_ns);
+    find_fixed(f, x, &f->order, first);
     for (unsigned i = 0; i < f->all->n_windows && f->all->has_sessions && !f->results.failed; i++)
         if (f->all->windows[i].type == GW_RU_SESSION)
-            find_sessions(f, x, i, order);
+            find_sessions(f, x, i, &f->order);
     if (f->all->conf->emit.mode != GW_RU_FINAL && !f->results.failed)
         gw_ru_emit_choose(f, x, first);
 }
@@ -191,7 +208,9 @@ static int by_place(const void *a, const void *b)
     c = memcmp(x->series->key, y->series->key, n);
     if (!c)
         c = (x->series->key_bytes > y->series->key_bytes) - (x->series->key_bytes < y->series->key_bytes);
-    return c ? c : (x->revision > y->revision) - (x->revision < y->revision);
+    if (!c)
+        c = (x->revision > y->revision) - (x->revision < y->revision);
+    return c ? c : (x->start_ns > y->start_ns) - (x->start_ns < y->start_ns);
 }
 
 static int cut(void *arg, struct gw_slice body, uint32_t points)
@@ -319,62 +338,120 @@ static bool is_over(const struct gw_ru_fire *f, struct gw_ru_pane *p)
     return gw_ru_pane_is_over(f->all, p, gw_ru_window_of(p->id), f->mark_ns);
 }
 
-static void give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
+/* True: there was something that does not follow from the time alone. */
+static bool give_panes(struct gw_ru_fire *f, struct gw_ru_series *x)
 {
     uint32_t *link = &x->panes;
+    bool any = false;
 
-    while (*link) {
+    while (*link && f->is_full) {
         uint32_t item = *link;
+        struct gw_ru_pane *p = gw_ru_pane_at(f->s, item);
 
-        if (!is_over(f, gw_ru_pane_at(f->s, item)) || gw_ru_pane_goes_up(f->all, f->s, x, item, f->mark_ns)) {
+        if (!is_over(f, p) || gw_ru_pane_goes_up(f->all, f->s, x, item, f->mark_ns)) {
             link = gw_slabs_link(&f->s->panes, item);
             continue;
         }
+        any |= f->all->windows[gw_ru_window_of(p->id)].type == GW_RU_SESSION;
         *link = gw_ru_next(&f->s->panes, item);
         gw_ru_pane_give(f->all, f->s, item);
     }
-    if (f->all->conf->emit.mode != GW_RU_FINAL)
-        gw_ru_emit_forget(f, x);
-    gw_ru_counters_expire(f->all, f->s, x, f->mark_ns);
-}
-
-/* Removing one moves others into its slot, from behind: what comes there is looked at once more. */
-static void let_go(struct gw_ru_fire *f)
-{
-    for (uint32_t i = f->s->n_slots; i-- > 0;)
-        while (f->s->slots[i].series) {
-            struct gw_ru_series *x = gw_slabs_at(&f->s->series, f->s->slots[i].series);
-
-            give_panes(f, x);
-            if (x->panes || x->told || x->streams)
-                break;
-            gw_ru_series_remove(f->all, f->s, f->s->slots[i].series);
-        }
-    gw_ru_shard_shrink(f->s, f->mark_ns == UINT64_MAX);
+    return any;
 }
 
 /* ---- one shard -------------------------------------------------------------------------------------------------- */
+
+/* Of a state that was restored, a partition may be ahead of the others: it has been fired until there. */
+static bool is_behind(const struct gw_ru_fire *f, uint32_t series)
+{
+    const struct gw_ru_kept *k = f->all->kept;
+
+    return !k || k->step_ns > k->covered_ns[((struct gw_ru_series *)gw_slabs_at(&f->s->series, series))->partition];
+}
+
+/*
+ * Each series that this firing is about; it may be removed. Removing one moves others into its slot, from behind: what
+ * comes there is looked at once more.
+ */
+static void each_series(struct gw_ru_fire *f, void (*look)(struct gw_ru_fire *f, struct gw_ru_series *x))
+{
+    const struct gw_ru_list *news = &f->s->lists[GW_RU_NEWS];
+
+    for (uint32_t i = f->is_full ? f->s->n_slots : 0; i-- > 0;)
+        while (f->s->slots[i].series && is_behind(f, f->s->slots[i].series)) {
+            f->series_id = f->s->slots[i].series;
+            look(f, gw_slabs_at(&f->s->series, f->series_id));
+            if (f->s->slots[i].series == f->series_id)
+                break;
+        }
+    for (uint32_t i = f->is_full ? 0 : news->n; i-- > 0;)
+        if (is_behind(f, news->ids[i])) {
+            f->series_id = news->ids[i];
+            look(f, gw_slabs_at(&f->s->series, f->series_id));
+        }
+}
+
+static void let_go(struct gw_ru_fire *f, struct gw_ru_series *x)
+{
+    bool any = give_panes(f, x);
+
+    if (f->all->conf->emit.mode != GW_RU_FINAL)
+        any |= gw_ru_emit_forget(f, x);
+    if (f->is_full)
+        gw_ru_counters_expire(f->all, f->s, x, f->mark_ns);
+    if (!x->panes && !x->told && !x->streams)
+        gw_ru_series_remove(f->all, f->s, f->series_id);
+    else if (any)
+        gw_ru_list_add(f->s, GW_RU_CHANGED, f->series_id);
+    if (x->streams && gw_ru_counters_wait(f->s, x))
+        gw_ru_list_add(f->s, GW_RU_NEWS, f->series_id);
+}
+
+/* After a start: what had been told when it was killed is not told again, but remembered. */
+static bool was_told(const struct gw_ru_fire *f, const struct gw_ru_result *r)
+{
+    const struct gw_ru_kept *k = f->all->kept;
+    const struct gw_ru_window *w = &f->all->windows[r->window];
+    unsigned partition = r->series->partition;
+
+    if (r->is_of_final && (w->type != GW_RU_SESSION || k->other_times))
+        return r->end_ns + w->lateness_ns <= k->told_mark_ns[partition];
+    return k->step_ns <= k->told_ns[partition];
+}
+
+/* Those that are to be told come first; how many. */
+static size_t choose(struct gw_ru_fire *f)
+{
+    struct gw_ru_result *r = (struct gw_ru_result *)(void *)f->results.p;
+    size_t n = f->results.n / sizeof(*r), to = 0;
+
+    if (!f->all->kept)
+        return n;
+    for (size_t i = 0; i < n; i++) {
+        struct gw_ru_result one = r[i];
+
+        if (was_told(f, &one))
+            continue;
+        r[i] = r[to];
+        r[to++] = one;
+    }
+    f->all->kept->has_told |= to > 0;
+    return to;
+}
 
 /* Errors: negative; then nothing has left. 0 of *ret: the queues behind are full. */
 static int fire_shard(struct gw_ru_fire *f, bool *ret)
 {
     struct gw_ru_shared *all = f->all;
-    struct gw_buf order, body;
+    struct gw_buf body;
     size_t n;
     int rc;
 
-    gw_buf_init(&order, 1 << 20);
-    for (uint32_t i = 0; i < f->s->n_slots; i++) {
-        if (!f->s->slots[i].series)
-            continue;
-        gw_ru_counters_settle(all, f->s, f->s->slots[i].series, f->mark_ns);
-        find_results(f, gw_slabs_at(&f->s->series, f->s->slots[i].series), &order);
-    }
-    gw_buf_clear(&order);
+    each_series(f, find_results);
     if (f->results.failed)
         return gw_buf_error(&f->results) ? gw_buf_error(&f->results) : -ENOMEM;
     gw_ru_emit_reserve(f);
-    n = f->results.n / sizeof(struct gw_ru_result);
+    n = choose(f);
     *ret = n == 0 || all->kept || gw_has_room(f->out, (uint32_t)n * all->n_specs, n * POINT_BYTES * all->n_specs);
     if (!*ret)
         return 0;
@@ -389,7 +466,8 @@ static int fire_shard(struct gw_ru_fire *f, bool *ret)
     gw_ru_emit_remember(f);
     if (f->mark_ns != UINT64_MAX)
         f->s->fired_ns = f->mark_ns;
-    let_go(f);
+    each_series(f, let_go);
+    gw_ru_shard_shrink(f->s, f->mark_ns == UINT64_MAX);
     return rc;
 }
 
@@ -412,13 +490,19 @@ static int emit(struct gw_ru_fire *f)
 
 int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns, uint64_t wall_ns)
 {
-    struct gw_ru_fire f = {.all = all, .out = out, .mark_ns = mark_ns, .wall_ns = wall_ns, .is_early = all->fire_early};
+    struct gw_ru_fire f = {.all = all,
+                           .out = out,
+                           .mark_ns = mark_ns,
+                           .wall_ns = wall_ns,
+                           .is_early = all->fire_early,
+                           .is_full = all->fire_full};
     bool had_room = true;
     int rc;
 
     f.s = &all->shards[all->fire_at];
     gw_buf_init(&f.results, MAX_BODY_BYTES);
     gw_buf_init(&f.states, MAX_BODY_BYTES);
+    gw_buf_init(&f.order, 1 << 20);
     gw_buf_init(&f.attrs, 1 << 20);
     gw_buf_init(&f.text, 1 << 16);
     gw_buf_init(&f.id, 1 << 20);
@@ -433,6 +517,7 @@ int gw_ru_fire(struct gw_ru_shared *all, struct gw_ports *out, uint64_t mark_ns,
         gw_agg_clear(&all->plan, f.states.p + i, &f.heap);
     gw_buf_clear(&f.results);
     gw_buf_clear(&f.states);
+    gw_buf_clear(&f.order);
     gw_buf_clear(&f.attrs);
     gw_buf_clear(&f.text);
     gw_buf_clear(&f.id);

@@ -14,6 +14,7 @@
 struct gw_ru_result {
     struct gw_ru_series *series;
     uint64_t start_ns, end_ns, changes;
+    uint32_t id; /* of the series */
     uint32_t window;
     uint32_t at; /* of its state, in units of it */
     uint32_t revision;
@@ -29,7 +30,10 @@ struct gw_ru_fire {
     struct gw_ports *out;
     uint64_t mark_ns, wall_ns;
     bool is_early;         /* results of what has not ended, or of what changed */
+    bool is_full;          /* of all series; otherwise nothing has ended, and those with news are looked at */
+    uint32_t series_id;    /* of the series that is looked at */
     struct gw_buf results; /* struct gw_ru_result */
+    struct gw_buf order;   /* panes of the series that is looked at */
     struct gw_buf states;
     uint32_t n_states;
     struct gw_heap heap; /* of those: what several panes come to */
@@ -68,8 +72,10 @@ void gw_ru_emit_choose(struct gw_ru_fire *f, struct gw_ru_series *x, size_t firs
 void gw_ru_emit_reserve(struct gw_ru_fire *f);
 /** They have been written. */
 void gw_ru_emit_remember(struct gw_ru_fire *f);
-/** What is not told again of a series is forgotten; increments that were told begin anew. */
-void gw_ru_emit_forget(struct gw_ru_fire *f, struct gw_ru_series *x);
+/** What is not told again of a series is forgotten; increments that were told begin anew. True: there was some. */
+bool gw_ru_emit_forget(struct gw_ru_fire *f, struct gw_ru_series *x);
+/** What was told; it is in no chain any more. */
+void gw_ru_told_give(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t item);
 /** Revision and id, behind the attributes in f->attrs. False: there is nothing to say. */
 bool gw_ru_emit_has_attrs(const struct gw_ru_fire *f);
 void gw_ru_emit_put_attrs(struct gw_ru_fire *f, const struct gw_ru_result *r, unsigned spec);

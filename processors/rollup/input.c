@@ -411,6 +411,12 @@ bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out)
     return true;
 }
 
+void gw_ru_input_only(struct gw_ru_input *in, uint32_t i)
+{
+    memset(in->heads, 0, sizeof(in->heads));
+    enlist(in, &in->rows[i]);
+}
+
 bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r)
 {
     struct gw_ru_key_parts p = gw_ru_key_split((struct gw_slice){in->keys->p + r->key_at, r->key_bytes});

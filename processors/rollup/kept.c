@@ -48,11 +48,6 @@ static const char *unfit(const void *conf, unsigned signal, const struct gw_part
 
     if (n_workers > 1 && !tells_partition(c, signal, by))
         return "the journal is not partitioned by what tells its series apart, and there are several workers";
-    if (c->emit.mode != GW_RU_FINAL)
-        return "results before the end of a window are remembered in memory";
-    for (size_t i = 0; i < c->windows.n; i++)
-        if (((const struct gw_ru_window_conf *)c->windows.items)[i].type == GW_RU_SESSION)
-            return "sessions are kept in memory";
     if (c->max_bytes / n_workers > GW_LOG_MAX_BODY_BYTES)
         return "a worker's part of max_bytes is more than 256 MiB, and would not fit a record of the log";
     return NULL;
@@ -70,10 +65,12 @@ static uint64_t settings_of(const struct gw_ru_shared *all)
 
     gw_buf_init(&b, MAX_TEXT_BYTES);
     for (unsigned i = 0; i < all->n_windows; i++)
-        gw_buf_printf(&b, "window %d %llu %llu;", all->windows[i].type, (unsigned long long)all->windows[i].size_ns,
-                      (unsigned long long)all->windows[i].slide_ns);
+        gw_buf_printf(&b, "window %d %llu %llu %llu;", all->windows[i].type,
+                      (unsigned long long)all->windows[i].size_ns, (unsigned long long)all->windows[i].slide_ns,
+                      (unsigned long long)all->windows[i].gap_ns);
     for (unsigned i = 0; i < all->n_windows && all->has_cascade; i++)
         gw_buf_printf(&b, "feeds %u;", all->windows[i].feeds);
+    gw_buf_printf(&b, "told %d;", all->conf->emit.mode);
     for (unsigned i = 0; i < all->n_specs; i++)
         gw_buf_printf(&b, "%s %u;", all->names[i], all->specs[i].size);
     gw_buf_printf(&b, "of %s;", all->conf->item);
@@ -88,6 +85,15 @@ static uint64_t settings_of(const struct gw_ru_shared *all)
     hash = gw_hash_stable(gw_buf_slice(&b));
     gw_buf_clear(&b);
     return hash;
+}
+
+static uint64_t times_of(const struct gw_ru_shared *all)
+{
+    const struct gw_ru_conf *c = all->conf;
+    const uint64_t v[] = {(uint64_t)c->time.watermark, c->time.bounded_delay_ns, c->time.idle_timeout_ns,
+                          c->allowed_lateness_ns, c->emit.interval_ns};
+
+    return gw_hash_stable(gw_slice_of(v, sizeof(v)));
 }
 
 static struct gw_ru_kept *kept_new(const struct gw_parting *by, uint64_t partitions)
@@ -143,6 +149,7 @@ static int parted(void *self, const struct gw_parting *by, uint64_t partitions)
         return rc;
     }
     k->settings = settings_of(state_of(self));
+    k->times = times_of(state_of(self));
     return 0;
 }
 
@@ -234,44 +241,101 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static uint64_t mark_of(const struct gw_ru_shared *all)
+/* It never goes back. */
+static uint64_t mark_at(const struct gw_ru_shared *all, uint64_t step_ns)
 {
+    uint64_t before = gw_watermarks_now(all->marks), at;
     bool ignored;
 
-    return all->conf->time.watermark == GW_RU_INGEST
-               ? less(all->kept->now_ns, all->mark_conf.delay_ns)
-               : gw_watermark_of(&all->kept->mark, &all->mark_conf, all->kept->now_ns, &ignored);
+    at = all->conf->time.watermark == GW_RU_INGEST
+             ? less(step_ns, all->mark_conf.delay_ns)
+             : gw_watermark_of(&all->kept->mark, &all->mark_conf, step_ns, &ignored);
+    return at > before ? at : before;
 }
 
 /* The step in which the watermark will have got there, when nothing comes any more. */
 static uint64_t step_of(const struct gw_ru_shared *all, uint64_t mark_ns)
 {
     const struct gw_watermark *w = &all->kept->mark;
+    uint64_t at = mark_ns + all->mark_conf.delay_ns;
 
-    if (all->conf->time.watermark == GW_RU_INGEST)
-        return mark_ns + all->mark_conf.delay_ns;
-    if (w->n == 0)
+    if (all->conf->time.watermark == GW_RU_EVENT) {
+        if (w->n == 0)
+            return UINT64_MAX;
+        at = w->sources[0].seen_ns + all->mark_conf.idle_ns + less(at, w->sources[0].top_ns);
+    }
+    return (at + GW_KEEP_STEP_NS - 1) / GW_KEEP_STEP_NS * GW_KEEP_STEP_NS;
+}
+
+static uint64_t multiple_behind(uint64_t ns, uint64_t of)
+{
+    return (ns / of + 1) * of;
+}
+
+/* Of ends at multiples of the slide, and the size, wait_ns behind them (windows.c). */
+static uint64_t end_behind(const struct gw_ru_window *w, uint64_t ns, uint64_t wait_ns)
+{
+    uint64_t shift = w->size_ns % w->slide_ns + wait_ns;
+
+    return shift + multiple_behind(less(ns, shift), w->slide_ns);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool has_news(const struct gw_ru_shared *all, unsigned list)
+{
+    for (unsigned i = 0; i < GW_RU_N_SHARDS; i++)
+        if (all->shards[i].lists[list].n)
+            return true;
+    return false;
+}
+
+/* The watermark at which something is told next, if there is something open. */
+static uint64_t due_mark(const struct gw_ru_shared *all)
+{
+    uint64_t due = UINT64_MAX, before = all->fire_ns;
+
+    if (!atomic_load(&all->n_panes) && !atomic_load(&all->n_waiting))
+        return due;
+    for (unsigned i = 0; i < all->n_windows; i++) {
+        const struct gw_ru_window *w = &all->windows[i];
+
+        if (w->type == GW_RU_SESSION) {
+            due = sooner(due, multiple_behind(before, w->check_ns));
+            continue;
+        }
+        due = sooner(due, end_behind(w, before, w->lateness_ns));
+        if (all->conf->emit.mode == GW_RU_RETRACT)
+            due = sooner(due, end_behind(w, before, 0));
+    }
+    if (has_news(all, GW_RU_NEWS))
+        due = sooner(due, multiple_behind(before, all->conf->emit.interval_ns));
+    return due;
+}
+
+/* The step in which that is. */
+static uint64_t due_step(const struct gw_ru_shared *all)
+{
+    uint64_t next = all->kept->step_ns + GW_KEEP_STEP_NS, mark = due_mark(all), step;
+
+    if (mark == UINT64_MAX)
         return UINT64_MAX;
-    return w->sources[0].seen_ns + all->mark_conf.idle_ns +
-           less(mark_ns + all->mark_conf.delay_ns, w->sources[0].top_ns);
+    if (mark_at(all, next) >= mark)
+        return next;
+    step = step_of(all, mark);
+    return step > next ? step : next;
 }
 
 static uint64_t due_ns(const void *self)
 {
     const struct gw_ru_shared *all = state_of(self);
-    uint64_t due = UINT64_MAX;
 
     if (all->fire_at < GW_RU_N_SHARDS || all->kept->length_at < all->kept->lengths.n)
         return 0;
-    for (unsigned i = 0; i < all->n_windows && (atomic_load(&all->n_panes) || atomic_load(&all->n_waiting)); i++) {
-        const struct gw_ru_window *w = &all->windows[i];
-        uint64_t before = less(all->fire_ns, w->lateness_ns), shift = w->size_ns % w->slide_ns;
-        uint64_t end = shift + (less(before, shift) / w->slide_ns + 1) * w->slide_ns;
-        uint64_t step = step_of(all, end + w->lateness_ns);
-
-        due = step < due ? step : due;
-    }
-    return due;
+    return due_step(all);
 }
 
 /* ---- out ------------------------------------------------------------------------------------------------------ */
@@ -288,6 +352,8 @@ static bool flush(struct gw_ru_shared *all, struct gw_ports *out)
 {
     struct gw_ru_kept *k = all->kept;
 
+    if (k->rebuilds)
+        return true; /* what leaves then is thrown away: partitions that are not read again wait for the others */
     for (; k->length_at < k->lengths.n; k->length_at += sizeof(struct gw_ru_body)) {
         struct gw_ru_body b;
 
@@ -305,45 +371,89 @@ static bool flush(struct gw_ru_shared *all, struct gw_ports *out)
     return true;
 }
 
+/* All shards have been fired. */
 static void fired(struct gw_ru_shared *all)
 {
     struct gw_ru_kept *k = all->kept;
 
-    for (unsigned i = 0; i < GW_PARTITIONS; i++)
-        if ((k->partitions >> i & 1) && all->fire_ns > k->fired_ns[i]) {
+    for (unsigned i = 0; i < GW_PARTITIONS && all->fire_full; i++)
+        if ((k->partitions >> i & 1) && k->step_ns > k->covered_ns[i])
             k->fired_ns[i] = all->fire_ns;
-            k->has_fired = true;
-        }
+}
+
+/* True: something is due, at a step that is not behind this one. */
+static bool look(struct gw_ru_shared *all)
+{
+    struct gw_ru_kept *k = all->kept;
+    uint64_t step = due_step(all), before = all->fire_ns;
+
+    if (k->step_ns >= k->now_ns)
+        return false;
+    if (step > k->now_ns) {
+        k->step_ns = k->now_ns;
+        all->fire_ns = mark_at(all, k->now_ns);
+        return false;
+    }
+    if (step > k->step_ns + GW_KEEP_STEP_NS) /* at those between there was nothing to tell */
+        before = mark_at(all, step - GW_KEEP_STEP_NS);
+    k->step_ns = step;
+    all->fire_ns = mark_at(all, step);
+    all->fire_early = gw_ru_is_early(all, before, all->fire_ns);
+    all->fire_full = gw_ru_windows_end(all, before, all->fire_ns);
+    all->fire_at = 0;
+    return true;
+}
+
+/* Of partitions that begin at different places: from the first one on. */
+static void begin_time(struct gw_ru_shared *all)
+{
+    struct gw_ru_kept *k = all->kept;
+    uint64_t least = UINT64_MAX;
+
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
-        if ((k->partitions >> i & 1) && all->fire_ns > k->raised_ns[i])
-            k->raised_ns[i] = all->fire_ns;
+        if ((k->partitions >> i & 1) && k->covered_ns[i])
+            least = sooner(least, k->covered_ns[i]);
+    gw_ru_record_settle(all);
+    k->step_ns = sooner(least, k->now_ns);
+    all->fire_ns = mark_at(all, k->step_ns);
+    if (!k->has_saved)
+        k->saved_ns = k->now_ns;
+    k->has_advanced = true;
+}
+
+/* What the others have when the step begins. */
+static void count_others(struct gw_ru_shared *all)
+{
+    uint64_t n = atomic_load(&all->n_series);
+
+    for (unsigned i = 0; i < GW_PARTITIONS; i++)
+        all->kept->n_others[i] = n - all->kept->n_series[i];
 }
 
 static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out)
 {
     struct gw_ru_shared *all = state_of(self);
     struct gw_ru_kept *k = all->kept;
-    uint64_t mark;
+    bool is_first = now_ns > k->now_ns || !k->has_advanced;
 
-    if (!k->has_saved && !k->has_advanced)
-        k->saved_ns = now_ns;
     k->now_ns = now_ns;
     k->rebuilds = rebuilds;
-    k->has_advanced = true;
-    mark = gw_watermarks_set(all->marks, 0, mark_of(all), true);
-    if (all->fire_at == GW_RU_N_SHARDS && gw_ru_windows_due(all, all->fire_ns, mark)) {
-        all->fire_ns = mark;
-        all->fire_at = 0;
-    }
-    if (!flush(all, out))
-        return GW_MORE;
-    while (all->fire_at < GW_RU_N_SHARDS) {
-        (void)gw_ru_fire(all, out, all->fire_ns, 0);
-        if (all->fire_at == GW_RU_N_SHARDS)
-            fired(all);
+    if (!k->has_advanced)
+        begin_time(all);
+    do {
         if (!flush(all, out))
             return GW_MORE;
-    }
+        while (all->fire_at < GW_RU_N_SHARDS) {
+            (void)gw_ru_fire(all, out, all->fire_ns, 0);
+            if (all->fire_at == GW_RU_N_SHARDS)
+                fired(all);
+            if (!flush(all, out))
+                return GW_MORE;
+        }
+    } while (look(all));
+    (void)gw_watermarks_set(all->marks, 0, mark_at(all, now_ns), true);
+    if (is_first)
+        count_others(all);
     return GW_DONE;
 }
 
@@ -354,23 +464,26 @@ static void put64(struct gw_buf *b, uint64_t v)
     gw_buf_put(b, &v, sizeof(v));
 }
 
-/* Partitions of one time together. */
-static void put_times(const struct gw_ru_kept *k, uint8_t kind, const uint64_t *at_ns, struct gw_buf *out)
+/* Partitions of one step and watermark together. */
+static void put_places(const struct gw_ru_kept *k, uint8_t kind, const uint64_t *step_ns, const uint64_t *mark_ns,
+                       struct gw_buf *out)
 {
     uint64_t rest = k->partitions;
 
     while (rest) {
-        uint64_t same = 0, at = at_ns[__builtin_ctzll(rest)];
+        unsigned first = (unsigned)__builtin_ctzll(rest);
+        uint64_t same = 0;
 
         for (unsigned i = 0; i < GW_PARTITIONS; i++)
-            if ((rest >> i & 1) && at_ns[i] == at)
+            if ((rest >> i & 1) && step_ns[i] == step_ns[first] && mark_ns[i] == mark_ns[first])
                 same |= UINT64_C(1) << i;
         rest &= ~same;
-        if (at == 0)
+        if (step_ns[first] == 0 && mark_ns[first] == 0)
             continue;
         gw_buf_put_u8(out, kind);
         put64(out, same);
-        put64(out, at);
+        put64(out, step_ns[first]);
+        put64(out, mark_ns[first]);
     }
 }
 
@@ -378,6 +491,7 @@ static void put_head(const struct gw_ru_kept *k, struct gw_buf *out)
 {
     gw_buf_put_u8(out, 'F');
     put64(out, k->settings);
+    put64(out, k->times);
 }
 
 static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
@@ -389,12 +503,12 @@ static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
         put64(out, k->partitions);
     }
     if (all->has_cascade)
-        put_times(k, 'P', k->raised_ns, out);
+        put_places(k, 'P', k->covered_ns, k->fired_ns, out);
     gw_ru_record_panes(all, whole, out);
     for (unsigned i = 0; i < GW_PARTITIONS; i++)
         k->covered_ns[i] = k->now_ns > k->covered_ns[i] ? k->now_ns : k->covered_ns[i];
-    put_times(k, 'T', k->covered_ns, out);
-    put_times(k, 'B', k->begin_ns, out);
+    put_places(k, 'T', k->covered_ns, k->fired_ns, out);
+    put_places(k, 'B', k->begin_ns, k->begin_ns, out);
     if (all->conf->time.watermark == GW_RU_EVENT && k->mark.n) {
         gw_buf_put_u8(out, 'E');
         put64(out, k->mark.sources[0].top_ns);
@@ -406,24 +520,36 @@ static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
     k->has_watched = false;
 }
 
+/* What has left is what the steps until this one came to. */
+static void told(struct gw_ru_kept *k)
+{
+    for (unsigned i = 0; i < GW_PARTITIONS && k->has_told; i++) {
+        if (!(k->partitions >> i & 1))
+            continue;
+        k->told_ns[i] = k->now_ns > k->told_ns[i] ? k->now_ns : k->told_ns[i];
+        k->told_mark_ns[i] = k->fired_ns[i] > k->told_mark_ns[i] ? k->fired_ns[i] : k->told_mark_ns[i];
+    }
+}
+
 static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest_ns)
 {
     struct gw_ru_shared *all = state_of(self);
     struct gw_ru_kept *k = all->kept;
-    bool has_news = gw_ru_record_has_news(all) || (all->conf->time.watermark == GW_RU_EVENT && k->has_watched);
-    bool is_time = has_news && (k->saves_all || k->now_ns - k->saved_ns >= all->conf->checkpoint_ns);
+    bool news = has_news(all, GW_RU_CHANGED) || (all->conf->time.watermark == GW_RU_EVENT && k->has_watched);
+    bool is_time = news && (k->saves_all || k->now_ns - k->saved_ns >= all->conf->checkpoint_ns);
 
     if (k->failed)
         return -ENOMEM;
-    if (whole || is_time || k->has_fired)
+    told(k);
+    if (whole || is_time || k->has_told)
         put_head(k, out);
     if (whole || is_time)
         checkpoint(all, whole, out);
-    else if (!has_news)
+    else if (!news)
         k->saved_ns = k->now_ns; /* nothing has changed since then */
-    if (whole || k->has_fired)
-        put_times(k, 'M', k->fired_ns, out);
-    k->has_fired = false;
+    if (whole || k->has_told)
+        put_places(k, 'C', k->told_ns, k->told_mark_ns, out);
+    k->has_told = false;
     *ret_oldest_ns = k->saved_ns;
     return out->failed ? -ENOMEM : GW_DONE;
 }

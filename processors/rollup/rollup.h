@@ -40,7 +40,7 @@ enum { GW_RU_TUMBLING, GW_RU_HOPPING, GW_RU_SLIDING, GW_RU_SESSION };
 enum { GW_RU_FINAL, GW_RU_EAGER, GW_RU_DELTA, GW_RU_RETRACT };
 enum { GW_RU_AUTO, GW_RU_METRIC, GW_RU_COUNT, GW_RU_DURATION, GW_RU_ATTRIBUTE, GW_RU_BODY };
 enum { GW_RU_INGEST, GW_RU_EVENT };
-enum { GW_RU_N_SHARDS = 16, GW_RU_MAX_WINDOWS = 16, GW_RU_MAX_PANES = 10000 };
+enum { GW_RU_MAX_KEY_BYTES = (1 << 26) - 1, GW_RU_N_SHARDS = 16, GW_RU_MAX_WINDOWS = 16, GW_RU_MAX_PANES = 10000 };
 
 struct gw_ru_keys {
     struct gw_list resource, scope, attributes;
@@ -98,6 +98,8 @@ void gw_ru_windows_set(struct gw_ru_shared *all);
 void gw_ru_windows_check(const struct gw_ru_conf *c, const struct gw_node *node, struct gw_diag *diag);
 /** A window may have ended since the last time, or results are to be told early. */
 bool gw_ru_windows_due(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns);
+/** A window may have ended since the last time. */
+bool gw_ru_windows_end(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns);
 /** Early results are to be told, of windows that have not ended or changed since. */
 bool gw_ru_is_early(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns);
 /** End of the last window that a time belongs to. */
@@ -141,7 +143,8 @@ struct gw_ru_pane {
 
 /** What a pane has besides, when there are early results (changes), and when there are sessions (all). */
 struct gw_ru_tail {
-    uint64_t changes; /* values that were added; of delta: since they were told */
+    uint64_t changes : 63, is_new : 1; /* values that were added; of delta: since they were told. Some since the last
+                                          interval */
     uint64_t first_ns, last_ns;
     uint64_t flags; /* GW_RU_LONG … */
 };
@@ -163,17 +166,28 @@ enum {
     GW_RU_SEEN = 1,      /* of this firing: it is still a window */
     GW_RU_DROP = 2,      /* of this firing: nothing will be told of it any more */
     GW_RU_RETRACTED = 4, /* it is no window any more, and that was told */
+    GW_RU_UNSAVED = 8,   /* kept: since the last checkpoint */
 };
 
-struct gw_ru_series { /* an item of slabs */
-    uint64_t hash;    /* seeded */
-    uint8_t *key;     /* malloced */
-    uint32_t key_bytes;
+/*
+ * Series of a shard that something has to be done with, each once; there is room for all that there are. A series says
+ * where it stands in each, + 1.
+ */
+enum { GW_RU_CHANGED /* kept: since the last checkpoint */, GW_RU_NEWS /* since early results */, GW_RU_N_LISTS };
+struct gw_ru_list {
+    bool is_used;
+    uint32_t *ids;
+    uint32_t n, cap;
+};
+
+struct gw_ru_series {                       /* an item of slabs */
+    uint64_t hash;                          /* seeded */
+    uint8_t *key;                           /* malloced */
+    uint32_t key_bytes : 26, partition : 6; /* partition: kept; of GW_PARTITIONS */
     uint32_t panes; /* a chain of items by their links; the one that came last is first; sessions from the latest on */
     uint32_t told;  /* another */
-    uint32_t streams;    /* and one of counters; by their `next` */
-    uint32_t changed_at; /* kept: its place in the shard's `changed`, + 1 */
-    uint8_t partition;   /* kept */
+    uint32_t streams; /* and one of counters; by their `next` */
+    uint32_t listed_at[GW_RU_N_LISTS];
 };
 
 struct gw_ru_shard {
@@ -187,8 +201,7 @@ struct gw_ru_shard {
         uint32_t tag, series;
     } * slots;
     uint32_t n_slots, n;
-    uint32_t *changed; /* kept: series that have, 0: it is gone */
-    uint32_t n_changed, cap_changed;
+    struct gw_ru_list lists[GW_RU_N_LISTS];
     uint64_t fired_ns;   /* all windows that end (with lateness) until then have left */
     uint64_t told_bytes; /* of the budget, that are part of held_bytes */
 };
@@ -242,6 +255,7 @@ struct gw_ru_shared {
     uint64_t fire_ns; /* the watermark that is being fired, or was last */
     unsigned fire_at; /* shard that comes next; GW_RU_N_SHARDS: none is due */
     bool fire_early;  /* early results, too */
+    bool fire_full;   /* windows have ended: all series are looked at, and not only those with news */
     struct gw_metric *series, *open_panes, *watermark, *lag, *late, *missed, *overflow, *results, *bytes, *lost,
         *streams;
     _Atomic uint64_t n_series, n_panes, n_streams, n_waiting, held_bytes;
@@ -295,6 +309,16 @@ static inline struct gw_ru_tail *gw_ru_tail(const struct gw_ru_shared *all, stru
 {
     return (struct gw_ru_tail *)(void *)((uint8_t *)p->state + all->plan.state_bytes);
 }
+/** Something came into it. */
+static inline void gw_ru_pane_touch(const struct gw_ru_shared *all, struct gw_ru_pane *p)
+{
+    if (all->kept)
+        *gw_ru_pane_changed(all, p) = 1;
+    if (!all->tail_bytes)
+        return;
+    gw_ru_tail(all, p)->changes++;
+    gw_ru_tail(all, p)->is_new = true;
+}
 /*
  * window: 4 bits │ number: 44 │ skip: 16. The number counts pane_ns since 1970; of a session's piece: the stretch of
  * max_size that it lies in. skip: how many of the windows that a pane is part of had ended when its rows came, but were
@@ -336,6 +360,16 @@ bool gw_ru_pane_goes_up(struct gw_ru_shared *all, struct gw_ru_shard *s, struct 
                         uint64_t mark_ns);
 /** All panes of series of those partitions that were over at that mark. */
 void gw_ru_cascade_raise(struct gw_ru_shared *all, uint64_t partitions, uint64_t mark_ns);
+
+/* ---- lists (lists.c) --------------------------------------------------------------------------------------------- */
+
+/** Room for one more series than there are. */
+bool gw_ru_lists_reserve(struct gw_ru_shard *s);
+void gw_ru_lists_clear(struct gw_ru_shard *s);
+void gw_ru_list_add(struct gw_ru_shard *s, unsigned list, uint32_t series);
+void gw_ru_list_remove(struct gw_ru_shard *s, unsigned list, uint32_t series);
+/** Something came into it: to all that are used. */
+void gw_ru_lists_add(struct gw_ru_shard *s, uint32_t series);
 
 /* ---- sessions (sessions.c) ------------------------------------------------------------------------------------- */
 
@@ -379,6 +413,8 @@ struct gw_ru_input {
 };
 /** False: no memory. */
 bool gw_ru_input_read(struct gw_ru_input *in, struct gw_ports *out);
+/** That row is the only one that goes into shards. */
+void gw_ru_input_only(struct gw_ru_input *in, uint32_t i);
 /** The key of what found no room, behind the others in in->keys. False: no memory. */
 bool gw_ru_input_overflow(struct gw_ru_input *in, struct gw_ru_row *r);
 

@@ -87,6 +87,7 @@ static void join(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t into,
         gw_metric_add(all->lost, 1);
     t->last_ns = from->last_ns > t->last_ns ? from->last_ns : t->last_ns;
     t->changes += from->changes;
+    t->is_new |= from->is_new;
     t->flags |= from->flags;
     *link = gw_ru_next(&s->panes, item);
     gw_ru_pane_give(all, s, item);
@@ -242,7 +243,7 @@ static void one_piece(struct gw_ru_fire *f, struct gw_ru_pane *const *piece, str
 
     span->start_ns = t->first_ns;
     span->end_ns = t->flags & GW_RU_FOLLOWED ? limit_of(w, t) : t->last_ns + w->gap_ns;
-    span->is_final = t->flags & GW_RU_ENDED;
+    span->is_final = t->flags & GW_RU_ENDED && f->is_full;
     one_session(f, piece, 1, span);
 }
 

@@ -34,6 +34,8 @@ int gw_ru_shard_init(struct gw_ru_shard *s, struct gw_ru_shared *all)
     s->budget = (struct gw_budget){.max_bytes = all->max_bytes / GW_RU_N_SHARDS,
                                    .process = all->ctx->host ? all->ctx->host->memory : NULL};
     init_slabs(s, pane_bytes(all), (uint32_t)sizeof(struct gw_ru_told) + all->told_bytes);
+    s->lists[GW_RU_CHANGED].is_used = all->kept != NULL;
+    s->lists[GW_RU_NEWS].is_used = all->conf->emit.mode != GW_RU_FINAL;
     return pthread_mutex_init(&s->lock, NULL) ? -ENOMEM : 0;
 }
 
@@ -57,10 +59,9 @@ void gw_ru_shard_clear(struct gw_ru_shard *s, const struct gw_ru_shared *all)
         gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
         free(x->key);
     }
-    gw_budget_give(&s->budget,
-                   s->n_slots * sizeof(*s->slots) + s->charged_bytes + s->cap_changed * sizeof(*s->changed));
+    gw_budget_give(&s->budget, s->n_slots * sizeof(*s->slots) + s->charged_bytes);
     free(s->slots);
-    free(s->changed);
+    gw_ru_lists_clear(s);
     gw_slabs_clear(&s->series);
     gw_slabs_clear(&s->panes);
     gw_slabs_clear(&s->told);
@@ -131,9 +132,11 @@ static uint32_t add(struct gw_ru_shard *s, const uint8_t *key, uint32_t key_byte
     uint32_t id, i;
     uint8_t *copy;
 
+    if (key_bytes > GW_RU_MAX_KEY_BYTES)
+        return 0;
     if ((uint64_t)(s->n + 1) * 4 > (uint64_t)s->n_slots * 3 && !grow(s))
         return 0;
-    if (gw_slabs_reserve(&s->series, 1) < 0 || !gw_budget_take(&s->budget, bytes))
+    if (gw_slabs_reserve(&s->series, 1) < 0 || !gw_ru_lists_reserve(s) || !gw_budget_take(&s->budget, bytes))
         return 0;
     copy = malloc(key_bytes);
     if (!copy) {
@@ -176,8 +179,10 @@ void gw_ru_series_remove(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
     while (s->slots[at].series != series)
         at = (at + 1) & mask;
     empty_slot(s, at);
-    if (x->changed_at)
-        s->changed[x->changed_at - 1] = 0;
+    if (all->kept)
+        all->kept->n_series[x->partition]--;
+    for (unsigned i = 0; i < GW_RU_N_LISTS; i++)
+        gw_ru_list_remove(s, i, series);
     gw_budget_give(&s->budget, x->key_bytes + MALLOC_BYTES);
     free(x->key);
     gw_slabs_give(&s->series, series);
@@ -210,6 +215,7 @@ void gw_ru_shard_shrink(struct gw_ru_shard *s, bool is_end)
     free(s->slots);
     s->slots = NULL;
     s->n_slots = 0;
+    gw_ru_lists_clear(s);
 }
 
 void gw_ru_shard_charge(struct gw_ru_shard *s)
@@ -311,60 +317,45 @@ uint32_t gw_ru_series_get(struct gw_ru_shared *all, struct gw_ru_shard *s, const
     if (!series)
         return 0;
     atomic_fetch_add(&all->n_series, 1);
+    if (all->kept)
+        all->kept->n_series[partition]++;
     series_at(s, series)->partition = partition;
     return series;
 }
 
-/* ---- what has changed ----------------------------------------------------------------------------------------- */
+/* ---- rows ----------------------------------------------------------------------------------------------------- */
 
-/* Room for one more. */
-static bool reserve_change(struct gw_ru_shard *s)
+/*
+ * Behind a journal it follows from the order of rows in the partition, whatever comes from others in the same step:
+ * they count from the next one on.
+ */
+static bool is_full(struct gw_ru_shared *all, uint8_t partition)
 {
-    uint32_t cap = s->cap_changed ? 2 * s->cap_changed : FIRST_SLOTS, *more;
+    const struct gw_ru_kept *k = all->kept;
 
-    if (s->n_changed < s->cap_changed)
-        return true;
-    if (!gw_budget_take(&s->budget, (cap - s->cap_changed) * sizeof(*more)))
-        return false;
-    more = realloc(s->changed, cap * sizeof(*more));
-    if (!more) {
-        gw_budget_give(&s->budget, (cap - s->cap_changed) * sizeof(*more));
-        return false;
-    }
-    s->changed = more;
-    s->cap_changed = cap;
-    return true;
-}
-
-static void note_change(struct gw_ru_shard *s, uint32_t series)
-{
-    struct gw_ru_series *x = series_at(s, series);
-
-    if (x->changed_at)
-        return;
-    s->changed[s->n_changed++] = series;
-    x->changed_at = s->n_changed;
+    return (k ? k->n_series[partition] + k->n_others[partition] : atomic_load(&all->n_series)) >= all->max_series;
 }
 
 /* All or nothing: a row that found room in one window and not in another would be counted twice, or never. */
 static bool has_room(struct gw_ru_shared *all, struct gw_ru_shard *s, const struct gw_ru_row *r, const uint8_t *key,
                      bool is_overflow, uint32_t *ret)
 {
+    uint8_t partition = 0;
+
     *ret = find(s, key, r->key_bytes, r->hash);
-    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0 || (all->kept && !reserve_change(s)))
+    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0)
         return false;
     if (*ret)
         return true;
-    if (atomic_fetch_add(&all->n_series, 1) >= all->max_series && !is_overflow) {
-        atomic_fetch_sub(&all->n_series, 1);
+    if (all->kept)
+        partition = is_overflow ? r->partition : gw_ru_kept_partition(all->kept, gw_slice_of(key, r->key_bytes));
+    if (!is_overflow && is_full(all, partition))
         return false;
+    *ret = gw_ru_series_get(all, s, r, key, partition);
+    if (*ret && !all->kept && !is_overflow && atomic_load(&all->n_series) > all->max_series) {
+        gw_ru_series_remove(all, s, *ret); /* another worker was faster */
+        *ret = 0;
     }
-    *ret = add(s, key, r->key_bytes, r->hash);
-    if (!*ret)
-        atomic_fetch_sub(&all->n_series, 1);
-    else if (all->kept)
-        series_at(s, *ret)->partition =
-            is_overflow ? r->partition : gw_ru_kept_partition(all->kept, gw_slice_of(key, r->key_bytes));
     return *ret != 0;
 }
 
@@ -403,8 +394,7 @@ static void add_to_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
 {
     if (all->plan.has_big)
         gw_ru_shard_charge(s);
-    if (all->kept)
-        note_change(s, series);
+    gw_ru_lists_add(s, series);
     for (unsigned i = 0; i < all->n_windows; i++) {
         unsigned fed_by = all->windows[i].fed_by;
         struct gw_ru_pane *p;
@@ -412,15 +402,12 @@ static void add_to_panes(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32
         if (!(open & 1u << i) || (fed_by && open & 1u << (fed_by - 1)))
             continue; /* late, or it will come with a pane of the smaller window */
         p = pane_of(all, s, series_at(s, series), i, a->time_ns, a->mark_ns);
-        if (all->kept)
-            *gw_ru_pane_changed(all, p) = 1;
+        gw_ru_pane_touch(all, p);
         if ((a->histogram ? gw_ru_histogram_add(&all->plan, p->state, &s->heap, a->histogram)
                           : gw_agg_add(&all->plan, p->state, &s->heap, a->value)) < 0)
             gw_metric_add(all->lost, 1);
         for (uint32_t k = 0; k < a->n_samples; k++)
             (void)gw_agg_add_sample(&all->plan, p->state, &s->heap, &a->samples[k]);
-        if (all->tail_bytes)
-            gw_ru_tail(all, p)->changes++;
     }
 }
 
@@ -430,7 +417,7 @@ bool gw_ru_shard_count(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t
     struct gw_agg_value value = {.is_int = up->is_int, .n = 1, .time_ns = time_ns};
     unsigned open = 0;
 
-    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0 || (all->kept && !reserve_change(s)))
+    if (gw_slabs_reserve(&s->panes, all->n_windows) < 0)
         return false;
     value.i = up->i;
     for (unsigned i = 0; i < all->n_windows; i++)
@@ -453,8 +440,7 @@ enum gw_ru_fate gw_ru_shard_add(struct gw_ru_shared *all, struct gw_ru_shard *s,
     if (!has_room(all, s, r, key, is_overflow, &series))
         return GW_RU_FULL;
     if (r->counter) {
-        if (all->kept)
-            note_change(s, series);
+        gw_ru_lists_add(s, series);
         if (is_overflow)
             gw_ru_counters_overflow(all, s, series);
         return (enum gw_ru_fate)gw_ru_counters_add(all, s, series, r->counter, mark_ns);

@@ -173,9 +173,9 @@ bool gw_ru_is_early(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t
     return all->conf->emit.mode != GW_RU_FINAL && mark_ns / interval > before_ns / interval;
 }
 
-bool gw_ru_windows_due(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns)
+bool gw_ru_windows_end(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns)
 {
-    bool due = gw_ru_is_early(all, before_ns, mark_ns);
+    bool due = false;
 
     for (unsigned i = 0; i < all->n_windows && !due; i++) {
         const struct gw_ru_window *w = &all->windows[i];
@@ -187,4 +187,9 @@ bool gw_ru_windows_due(const struct gw_ru_shared *all, uint64_t before_ns, uint6
                   (all->conf->emit.mode == GW_RU_RETRACT && has_end(w, before_ns, mark_ns, 0));
     }
     return due;
+}
+
+bool gw_ru_windows_due(const struct gw_ru_shared *all, uint64_t before_ns, uint64_t mark_ns)
+{
+    return gw_ru_is_early(all, before_ns, mark_ns) || gw_ru_windows_end(all, before_ns, mark_ns);
 }
