@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 under load of a gateway whose rollup stands behind a journal: each window of each series leaves once, and says what a computation over
-what was acknowledged says. Then the same with a gateway that forgets which windows it told: it must be found.
+"""kill -9 under load of a gateway whose rollup stands behind a journal: what leaves says what a computation over what was acknowledged says, once. Legs
+go through the ways to tell results: final, eager, delta, retract; but for delta with sessions. Then the same with gateways that forget what they told, and
+how often: they must be found.
     attempt    points of one series at one time: all of them are in, or none. Acknowledged: they are; without an answer: either
-    cell       a series' window: its result is the sum over the acknowledged, and over some of the others
-KILLS: how many, 44; SEED: the first of the legs of 25. Half of the legs with a sink that is away until the end (nothing comes twice), half with one that is
+    window     its result is the sum over the acknowledged, and over some of the others
+    session    so is its; no two are closer than the gap; every acknowledged attempt is in one
+    revisions  count from 0; one is taken back as it was told; what stands in the end is the window's (delta: all of them together)
+KILLS: how many, 44; SEED: the first of the legs of 11. Half of the legs with a sink that is away until the end (nothing comes twice), half with one that is
 slow and refuses (a body may come again whose answer was lost: then to the last bit).
 """
 import collections
@@ -27,11 +30,15 @@ import kill  # noqa: E402
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse  # noqa: E402
 from sinks.http_sink import Answer, HttpSink  # noqa: E402
 
-KILLS, SEED, LEG = int(os.environ.get("KILLS", "44")), int(os.environ.get("SEED", "1")), 25
+KILLS, SEED, LEG = int(os.environ.get("KILLS", "44")), int(os.environ.get("SEED", "1")), 11
 ROOT = HERE.parent.parent
 BUILD = pathlib.Path(STAUNCH).resolve().parent
 S = 10 ** 9
 WINDOWS = {"1s": S, "3s": 3 * S}
+GAP = S * 12 // 100
+SESSION = "session 120ms"
+MODES = ("final", "eager", "delta", "retract")
+FUNCTIONS = ("count", "sum", "max")
 DELAY_S, LATENESS_S = 1, 3
 SLOW_S = 2  # an attempt that took longer may have come late
 PATH = "/v1/metrics"
@@ -46,11 +53,11 @@ def put(attributes, key, value):
 
 
 def attributes(run):
-    return {a.key: a.value.int_value if a.value.HasField("int_value") else a.value.string_value for a in run}
+    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in run}
 
 
 class Sink(HttpSink):
-    """Away, troubled or well; results: {(service, item, window, end, name): [number]}."""
+    """Away, troubled or well; results: {(service, item, window, start): {(revision, is taken back): {function: [(number, end, is final)]}}}."""
 
     state, seed = "away", random.Random(1)
 
@@ -63,14 +70,16 @@ class Sink(HttpSink):
         pass
 
     def results(self):
-        out = collections.defaultdict(list)
+        out = collections.defaultdict(lambda: collections.defaultdict(lambda: collections.defaultdict(list)))
         for r in self.of(PATH):
             for resource in ExportMetricsServiceRequest.FromString(r.body).resource_metrics:
                 service = attributes(resource.resource.attributes)["service.name"]
                 for m in (m for s in resource.scope_metrics for m in s.metrics):
                     for p in (m.sum if m.HasField("sum") else m.gauge).data_points:
                         a = attributes(p.attributes)
-                        out[service, a["i"], a["rollup.window"], p.time_unix_nano, m.name].append(p.as_int if p.HasField("as_int") else p.as_double)
+                        told = out[service, a["i"], a["rollup.window"], p.start_time_unix_nano][a.get("rollup.revision", 0), "rollup.retracts" in a]
+                        number = p.as_int if p.HasField("as_int") else p.as_double
+                        told[m.name.removeprefix("v.")].append((number, p.time_unix_nano, a.get("rollup.is_final", True)))
         return out
 
 
@@ -138,18 +147,21 @@ class RollupLeg(kill.Leg):
 
     phases = ("anytime",) * 4 + ("append",) * 4 + ("sync",)
 
-    def __init__(self, folder, seed, away, binary=STAUNCH, longest=0.9):
+    def __init__(self, folder, seed, away, binary=STAUNCH, longest=0.9, mode=None):
+        self.mode = mode or MODES[seed % len(MODES)]
         self.folder, self.level, self.longest, self.seed, self.binary = pathlib.Path(folder), "page_cache", longest, seed, str(binary)
         self.random, self.preload, self.away = random.Random(seed), False, away
         self.storage, self.file = self.folder / "storage", self.folder / "config.json"
         self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
         self.sink = Sink()
         self.sink.state = "away" if away else "troubled"
-        self.as_connector, self.workers = seed % 2 == 0, 2
+        self.as_connector, self.workers = seed // 2 % 2 == 0, 2
         self.file.write_text(self.config())
 
     def config(self):
-        rollup = {"keys": {"resource": ["service.name"], "attributes": ["i"]}, "windows": [{"size": w} for w in WINDOWS], "aggregates": ["count", "sum", "max"],
+        sessions = [{"type": "session", "gap": f"{GAP // 1000000}ms"}] if self.mode != "delta" else []
+        emit = {"mode": self.mode} | ({"interval": "200ms"} if self.mode != "final" else {})
+        rollup = {"keys": {"resource": ["service.name"], "attributes": ["i"]}, "windows": [{"size": w} for w in WINDOWS] + sessions, "aggregates": list(FUNCTIONS), "emit": emit,
                   "time": {"bounded_delay": f"{DELAY_S}s"}, "allowed_lateness": f"{LATENESS_S}s", "checkpoint_interval": self.random.choice(("0s", "300ms", "5s"))}
         retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
         c = {"extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
@@ -197,25 +209,68 @@ class RollupLeg(kill.Leg):
         self.p.send_signal(signal.SIGTERM)
         equal(self.p.wait(20), 0, f"exit code: {self.text()}")
 
+    def stands(self, told, wrong):
+        """(count, sum, max), end: what is left in the end of what was told of a window."""
+        for (revision, _), of in told.items():
+            wrong["twice"] += self.away and any(len(t) > 1 for t in of.values())
+            wrong["differently"] += any(len(set(t)) > 1 for t in of.values()) or len(of) < len(FUNCTIONS)
+        values = {n: tuple(of[f][0][0] if f in of else None for f in FUNCTIONS) for n, of in told.items()}
+        ends = {n: next(iter(of.values()))[0][1] for n, of in told.items()}
+        last = max(revision for revision, _ in told)
+        wrong["revisions"] += any((n, False) not in told for n in range(last + 1))
+        wrong["taken back otherwise"] += any(back and (values[n, True], ends[n, True]) != (values.get((n, False)), ends.get((n, False))) for n, back in told)
+        wrong["two stand"] += self.mode == "retract" and any((n, True) not in told for n in range(last))
+        if self.mode == "delta":
+            return (sum(v[0] for v in values.values()), sum(v[1] for v in values.values()), max(v[2] for v in values.values())), ends[last, False]
+        if (last, True) in told or (last, False) not in told:
+            return None, None
+        wrong["not final"] += self.mode != "retract" and not told[last, False]["count"][0][2]
+        return values[last, False], ends[last, False]
+
+    def is_of(self, value, inside):
+        """A value of those attempts: of all acknowledged, and some of the others."""
+        one = {k: [(len(a["values"]), sum(a["values"]), max(a["values"])) for a in inside if a["is"] == k] for k in "AU"}
+        for n in range(min(len(one["U"]), 12) + 1):
+            for some in itertools.combinations(one["U"], n):
+                all_ = one["A"] + list(some)
+                if value == (sum(x[0] for x in all_), sum(x[1] for x in all_), max((x[2] for x in all_), default=0)):
+                    return True
+        return False
+
+    def judge_sessions(self, attempts, found, wrong):
+        """Of one series."""
+        last = None
+        for start, told in sorted(found):
+            value, end = self.stands(told, wrong)
+            if value is None:
+                continue
+            inside = [a for a in attempts if start <= a["at"] <= end - GAP]
+            wrong["sessions that touch"] += last is not None and start - last <= GAP
+            wrong["other numbers"] += not self.is_of(value, inside) or start not in {a["at"] for a in inside} or end - GAP not in {a["at"] for a in inside}
+            last = end - GAP
+            attempts = [a for a in attempts if not start <= a["at"] <= end - GAP]
+        wrong["missing"] += sum(a["is"] == "A" for a in attempts)
+
     def judge(self):
-        """(cells, wrong): what is not as it must be."""
-        cells, wrong = collections.defaultdict(lambda: ([], [])), collections.Counter()
-        for a in self.load.attempts:
+        """(windows, wrong): what is not as it must be."""
+        series, windows, wrong = collections.defaultdict(list), collections.defaultdict(list), collections.Counter()
+        for a in (a for a in self.load.attempts if a["is"] != "R"):
+            series[a["cell"]].append(a)
             for text, size in WINDOWS.items():
-                if a["is"] != "R":
-                    cells[*a["cell"], text, a["at"] // size * size + size][a["is"] == "U"].append((len(a["values"]), sum(a["values"]), max(a["values"])))
+                windows[*a["cell"], text, a["at"] // size * size].append(a)
         found = self.sink.results()
-        for (service, i, window, end), (sure, maybe) in cells.items():
-            told = [found.pop((service, i, window, end, f"v.{fn}"), []) for fn in ("count", "sum", "max")]
-            wrong["twice"] += self.away and any(len(t) > 1 for t in told)
-            wrong["differently"] += any(len(set(t)) > 1 for t in told)
-            may = {(sum(x[0] for x in all_), sum(x[1] for x in all_), max((x[2] for x in all_), default=0))
-                   for n in range(min(len(maybe), 12) + 1) for some in itertools.combinations(maybe, n) for all_ in [sure + list(some)]}
-            is_ = tuple(t[0] if t else 0 for t in told)
-            wrong["missing"] += bool(sure) and not told[0]
-            wrong["other numbers"] += bool(told[0] or sure) and is_ not in may
+        n = len(found)
+        for key, inside in windows.items():
+            value, _ = self.stands(found.pop(key), wrong) if key in found else (None, None)
+            sure = any(a["is"] == "A" for a in inside)
+            wrong["missing"] += sure and value is None
+            wrong["other numbers"] += value is not None and not self.is_of(value, inside)
+        for cell, attempts in series.items():
+            own = [(key[3], found.pop(key)) for key in list(found) if key[:3] == (*cell, SESSION)]
+            if self.mode != "delta":
+                self.judge_sessions(attempts, own, wrong)
         wrong["nobody sent"] += len(found)
-        return len(cells), {k: n for k, n in wrong.items() if n}
+        return n, {k: n for k, n in wrong.items() if n}
 
     def close(self):
         super().close()
@@ -228,7 +283,7 @@ def leg(seed, kills, away, **options):
         cells, wrong = one.judge()
     how = "connector" if one.as_connector else "processor"
     n = collections.Counter(a["is"] for a in one.load.attempts)
-    print(f"{kills} kills, {how}, {'no sink until the end' if away else 'a troubled sink'}, seed {seed}: {cells} windows, attempts {dict(n)}; {wrong or 'each once'}; "
+    print(f"{kills} kills, {one.mode}, {how}, {'no sink until the end' if away else 'a troubled sink'}, seed {seed}: {cells} windows, attempts {dict(n)}; {wrong or 'each once'}; "
           f"by phase {dict(collections.Counter(p for _, p in one.kills))}; starts {max(one.starts) * 1000:.0f} ms at most", flush=True)
     return folder, cells, wrong, n
 
@@ -255,9 +310,10 @@ def main():
         check(cells > 50 and attempts["A"] > 20 * n, f"too little happened: {cells} windows, {attempts}")
         shutil.rmtree(folder)
         done += n
-    folder, _, wrong, _ = leg(1, 8, True, binary=planted("rollup_tells_again"), longest=3)
-    check("twice" in wrong, f"it was not found: {folder}: {wrong}")
-    shutil.rmtree(folder)
+    for name, mode, how in (("rollup_tells_again", "final", "twice"), ("rollup_counts_anew", "eager", "differently")):
+        folder, _, wrong, _ = leg(1, 8, True, binary=planted(name), longest=3, mode=mode)
+        check(how in wrong or "twice" in wrong, f"{name} was not found: {folder}: {wrong}")
+        shutil.rmtree(folder)
     print(f"{done} kills", flush=True)
 
 
