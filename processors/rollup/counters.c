@@ -254,11 +254,12 @@ bool gw_ru_counters_wait(const struct gw_ru_shard *s, const struct gw_ru_series 
 
 /* ---- points that come -------------------------------------------------------------------------------------------- */
 
-static uint32_t find(const struct gw_ru_shard *s, const struct gw_ru_stream_id *id)
+/* One that was counted in an overflow is another one there, whether both are in one shard or not. */
+static uint32_t find(const struct gw_ru_shard *s, uint32_t series, const struct gw_ru_stream_id *id)
 {
     uint32_t item = gw_index_first(&s->counters.index, id->of[0]);
 
-    while (item && memcmp(&stream_at(s, item)->id, id, sizeof(*id)) != 0)
+    while (item && (stream_at(s, item)->series != series || memcmp(&stream_at(s, item)->id, id, sizeof(*id)) != 0))
         item = gw_ru_next(&s->counters.streams, item);
     return item;
 }
@@ -266,7 +267,7 @@ static uint32_t find(const struct gw_ru_shard *s, const struct gw_ru_stream_id *
 /* 0: no memory. */
 static uint32_t get(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series, const struct gw_ru_stream_id *id)
 {
-    uint32_t item = find(s, id);
+    uint32_t item = find(s, series, id);
     struct stream *x;
 
     if (item)

@@ -172,6 +172,40 @@ static void overflows_count_once(void **state)
     close_rollup();
 }
 
+static void one_that_gets_room(unsigned pod)
+{
+    char attr[100];
+
+    (void)snprintf(attr, sizeof(attr), INT("pod", "%u"), pod);
+    open_rollup(GW_METRICS,
+                "aggregates: [sum]\nallowed_lateness: 0s\nmax_series: 2\ncumulative: { max_staleness: 20s }", 1);
+    until(9);
+    counter(0, 8, 1, 10, POD(1));
+    counter(0, 8, 1, 10, POD(2));
+    counter(0, 9, 1, 20, attr);
+    until(25);
+    counter(0, 25, 1, 23, attr);
+    until(42);
+    counter(0, 41, 1, 40, attr);
+    counter(0, 43, 1, 41, attr);
+    until(90);
+    IS_TOLD("temperature.sum", 30, 3);
+    (void)snprintf(attr, sizeof(attr), "pod=#%u", pod);
+    IS_TOLD("temperature.sum", 50, 1, attr);
+    close_rollup();
+}
+
+/*
+ * Scenario    a stream goes on in the overflow when there is room for its series again; whichever shard that is in
+ * Guarantees  it counts there, anew, and not in the overflow
+ */
+static void streams_leave_the_overflow(void **state)
+{
+    (void)state;
+    for (unsigned pod = 100; pod < 150; pod++)
+        one_that_gets_room(pod);
+}
+
 /*
  * Scenario    not a number, infinite, negative, from before its start; a counter where there are sessions
  * Guarantees  they are dropped by name, and the counter goes on as if they had not come
@@ -252,6 +286,7 @@ int main(void)
         cmocka_unit_test(first_points_count_as_told),
         cmocka_unit_test(silent_streams_are_forgotten),
         cmocka_unit_test(overflows_count_once),
+        cmocka_unit_test(streams_leave_the_overflow),
         cmocka_unit_test(what_is_no_point_is_dropped),
         cmocka_unit_test(a_stream_has_so_many_that_wait),
         cmocka_unit_test(memory_is_bounded),
