@@ -25,7 +25,8 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 import faultcheck  # noqa: E402
 from gateway import STAUNCH, booked, check, ledger, port_open, wait_for  # noqa: E402
 from sinks.fault import BUILD, FaultSink, Sender  # noqa: E402
@@ -240,6 +241,58 @@ class Leg:
 
 def wrong(verdicts):
     return "; ".join(f"{name}: {w}" for name, v in verdicts.items() if (w := v.wrong(duplicates=name != "bulk")))
+
+
+class JournalLeg(Leg):
+    """Of metrics that something keeps behind a journal, with another number of workers at every start, before a sink of the suite's own."""
+
+    phases = ("anytime",) * 4 + ("append",) * 4 + ("sync",)
+
+    def __init__(self, folder, seed, sink, binary, longest):
+        self.folder, self.level, self.longest, self.seed, self.binary = pathlib.Path(folder), "page_cache", longest, seed, str(binary)
+        self.random, self.preload, self.sink = random.Random(seed), False, sink
+        self.storage, self.file = self.folder / "storage", self.folder / "config.json"
+        self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
+
+    def parts(self):
+        """(processors, connectors, pipelines behind the journal)"""
+        raise NotImplementedError
+
+    def config(self):
+        processors, connectors, pipelines = self.parts()
+        retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
+        return json.dumps({
+            "extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{HTTP}"}, "grpc": {"endpoint": f"127.0.0.1:{GRPC}"}}}},
+            "processors": processors,
+            "exporters": {"otlp_http": {"endpoint": self.sink.url("").rstrip("/"), "compression": "none", "retry_on_failure": retry, "timeout": "1s",
+                                        "circuit_breaker": {"initial_interval": "50ms", "max_interval": "300ms"},
+                                        "sending_queue": {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}}},
+            "connectors": {"journal/x": {"storage": "file_storage", "partition_by": "service", "head_bytes": 100000, "in_flight_bytes": 200000}, **connectors},
+            "service": {"extensions": ["file_storage"], "runtime": {"workers": 1 + len(self.starts) % 2, "drain_timeout": "300ms"},
+                        "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": SELF}}}}]}},
+                        "pipelines": {"metrics/in": {"receivers": ["otlp"], "exporters": ["journal/x"], "durability": "page_cache"}, **pipelines}}})
+
+    def start(self):
+        self.file.write_text(self.config())
+        super().start()
+
+    def changed(self, mask, until):
+        self.watched = self.random.choice([d for d in ("journal", "queue", "decisions") if (self.storage / d).is_dir()])
+        return super().changed(mask, until)
+
+
+def planted(name):
+    """A gateway with a mistake of planted/, built beside the one under test."""
+    root, build = HERE.parent.parent, pathlib.Path(STAUNCH).resolve().parent
+    patch, where = HERE / f"planted/{name}.patch", build / "proof" / name
+    file = next(line[6:] for line in patch.read_text().splitlines() if line.startswith("+++ b/"))
+    shutil.rmtree(where, ignore_errors=True)
+    (where / file).parent.mkdir(parents=True)
+    shutil.copy(root / file, where / file)
+    subprocess.run(["git", "apply", str(patch)], cwd=where, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(build / "proof")})
+    subprocess.run([str(root / "tools/with-file.sh"), str(build), "staunch", file, str(where / file), str(where / "staunch")], cwd=root, check=True)
+    return where / "staunch"
 
 
 def main():

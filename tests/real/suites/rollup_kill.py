@@ -12,13 +12,11 @@ slow and refuses (a body may come again whose answer was lost: then to the last 
 import collections
 import http.client
 import itertools
-import json
 import os
 import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,8 +29,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from sinks.http_sink import Answer, HttpSink  # noqa: E402
 
 KILLS, SEED, LEG = int(os.environ.get("KILLS", "44")), int(os.environ.get("SEED", "1")), 11
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(STAUNCH).resolve().parent
 S = 10 ** 9
 WINDOWS = {"1s": S, "3s": 3 * S}
 GAP = S * 12 // 100
@@ -142,54 +138,21 @@ class Load:
         check(not self.wrong, f"answers: {self.wrong[:3]}")
 
 
-class RollupLeg(kill.Leg):
-    """Kills over one storage."""
-
-    phases = ("anytime",) * 4 + ("append",) * 4 + ("sync",)
-
+class RollupLeg(kill.JournalLeg):
     def __init__(self, folder, seed, away, binary=STAUNCH, longest=0.9, mode=None):
-        self.mode = mode or MODES[seed % len(MODES)]
-        self.folder, self.level, self.longest, self.seed, self.binary = pathlib.Path(folder), "page_cache", longest, seed, str(binary)
-        self.random, self.preload, self.away = random.Random(seed), False, away
-        self.storage, self.file = self.folder / "storage", self.folder / "config.json"
-        self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
-        self.sink = Sink()
+        self.mode, self.away, self.as_connector = mode or MODES[seed % len(MODES)], away, seed // 2 % 2 == 0
+        super().__init__(folder, seed, Sink(), binary, longest)
         self.sink.state = "away" if away else "troubled"
-        self.as_connector, self.workers = seed // 2 % 2 == 0, 2
-        self.file.write_text(self.config())
 
-    def config(self):
+    def parts(self):
         sessions = [{"type": "session", "gap": f"{GAP // 1000000}ms"}] if self.mode != "delta" else []
         emit = {"mode": self.mode} | ({"interval": "200ms"} if self.mode != "final" else {})
         rollup = {"keys": {"resource": ["service.name"], "attributes": ["i"]}, "windows": [{"size": w} for w in WINDOWS] + sessions, "aggregates": list(FUNCTIONS), "emit": emit,
                   "time": {"bounded_delay": f"{DELAY_S}s"}, "allowed_lateness": f"{LATENESS_S}s", "checkpoint_interval": self.random.choice(("0s", "300ms", "5s"))}
-        retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
-        c = {"extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
-             "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{kill.HTTP}"}, "grpc": {"endpoint": f"127.0.0.1:{kill.GRPC}"}}}},
-             "exporters": {"otlp_http": {"endpoint": self.sink.url("").rstrip("/"), "compression": "none", "retry_on_failure": retry, "timeout": "1s",
-                                         "circuit_breaker": {"initial_interval": "50ms", "max_interval": "300ms"},
-                                         "sending_queue": {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}}},
-             "connectors": {"journal/x": {"storage": "file_storage", "partition_by": "service", "head_bytes": 100000, "in_flight_bytes": 200000}},
-             "service": {"extensions": ["file_storage"], "runtime": {"workers": self.workers, "drain_timeout": "300ms"},
-                         "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": kill.SELF}}}}]}},
-                         "pipelines": {"metrics/in": {"receivers": ["otlp"], "exporters": ["journal/x"], "durability": "page_cache"}}}}
         if self.as_connector:
-            c["connectors"]["rollup"] = rollup
-            c["service"]["pipelines"].update({"metrics/a": {"receivers": ["journal/x"], "exporters": ["rollup"]},
-                                              "metrics/b": {"receivers": ["rollup"], "exporters": ["otlp_http"]}})
-        else:
-            c["processors"] = {"rollup": rollup}
-            c["service"]["pipelines"]["metrics/b"] = {"receivers": ["journal/x"], "processors": ["rollup"], "exporters": ["otlp_http"]}
-        return json.dumps(c)
-
-    def start(self):
-        self.workers = 1 + len(self.starts) % 2
-        self.file.write_text(self.config())
-        super().start()
-
-    def changed(self, mask, until):
-        self.watched = self.random.choice([d for d in ("journal", "queue", "decisions") if (self.storage / d).is_dir()])
-        return super().changed(mask, until)
+            return {}, {"rollup": rollup}, {"metrics/a": {"receivers": ["journal/x"], "exporters": ["rollup"]},
+                                            "metrics/b": {"receivers": ["rollup"], "exporters": ["otlp_http"]}}
+        return {"rollup": rollup}, {}, {"metrics/b": {"receivers": ["journal/x"], "processors": ["rollup"], "exporters": ["otlp_http"]}}
 
     def begin(self):
         self.start()
@@ -272,9 +235,6 @@ class RollupLeg(kill.Leg):
         wrong["nobody sent"] += len(found)
         return n, {k: n for k, n in wrong.items() if n}
 
-    def close(self):
-        super().close()
-
 
 def leg(seed, kills, away, **options):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rollup-kill-"))
@@ -288,19 +248,6 @@ def leg(seed, kills, away, **options):
     return folder, cells, wrong, n
 
 
-def planted(name):
-    """A gateway with a mistake of tests/real/planted."""
-    patch = HERE / f"planted/{name}.patch"
-    where = BUILD / "proof" / name
-    file = next(line[6:] for line in patch.read_text().splitlines() if line.startswith("+++ b/"))
-    shutil.rmtree(where, ignore_errors=True)
-    (where / file).parent.mkdir(parents=True)
-    shutil.copy(ROOT / file, where / file)
-    subprocess.run(["git", "apply", str(patch)], cwd=where, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(BUILD / "proof")})
-    subprocess.run([str(ROOT / "tools/with-file.sh"), str(BUILD), "staunch", file, str(where / file), str(where / "staunch")], cwd=ROOT, check=True)
-    return where / "staunch"
-
-
 def main():
     done = 0
     for i in range((KILLS + LEG - 1) // LEG):
@@ -311,7 +258,7 @@ def main():
         shutil.rmtree(folder)
         done += n
     for name, mode, how in (("rollup_tells_again", "final", "twice"), ("rollup_counts_anew", "eager", "differently")):
-        folder, _, wrong, _ = leg(1, 8, True, binary=planted(name), longest=3, mode=mode)
+        folder, _, wrong, _ = leg(1, 8, True, binary=kill.planted(name), longest=3, mode=mode)
         check(how in wrong or "twice" in wrong, f"{name} was not found: {folder}: {wrong}")
         shutil.rmtree(folder)
     print(f"{done} kills", flush=True)

@@ -6,13 +6,11 @@ KILLS: how many, 20; SEED.
 """
 import collections
 import http.client
-import json
 import os
 import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,8 +23,6 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from sinks.http_sink import Answer, HttpSink  # noqa: E402
 
 KILLS, SEED = int(os.environ.get("KILLS", "20")), int(os.environ.get("SEED", "1"))
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(STAUNCH).resolve().parent
 PATH = "/v1/metrics"
 S = 10 ** 9
 
@@ -114,39 +110,13 @@ class Load:
         check(not self.wrong, f"answers: {self.wrong[:3]}")
 
 
-class StreamsLeg(kill.Leg):
-    phases = ("anytime",) * 4 + ("append",) * 4 + ("sync",)
-
+class StreamsLeg(kill.JournalLeg):
     def __init__(self, folder, seed, binary=STAUNCH, longest=0.9):
-        self.folder, self.level, self.longest, self.seed, self.binary = pathlib.Path(folder), "page_cache", longest, seed, str(binary)
-        self.random, self.preload = random.Random(seed), False
-        self.storage, self.file = self.folder / "storage", self.folder / "config.json"
-        self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
-        self.sink = Sink()
+        super().__init__(folder, seed, Sink(), binary, longest)
 
-    def config(self):
-        retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
-        return json.dumps({
-            "extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
-            "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{kill.HTTP}"}, "grpc": {"endpoint": f"127.0.0.1:{kill.GRPC}"}}}},
-            "processors": {"cumulative_to_delta": {"initial_value": "keep"}, "delta_to_cumulative": {}},
-            "exporters": {"otlp_http": {"endpoint": self.sink.url("").rstrip("/"), "compression": "none", "retry_on_failure": retry, "timeout": "1s",
-                                        "circuit_breaker": {"initial_interval": "50ms", "max_interval": "300ms"},
-                                        "sending_queue": {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}}},
-            "connectors": {"journal/x": {"storage": "file_storage", "partition_by": "service", "head_bytes": 100000, "in_flight_bytes": 200000}},
-            "service": {"extensions": ["file_storage"], "runtime": {"workers": 1 + len(self.starts) % 2, "drain_timeout": "300ms"},
-                        "telemetry": {"metrics": {"readers": [{"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": kill.SELF}}}}]}},
-                        "pipelines": {"metrics/in": {"receivers": ["otlp"], "exporters": ["journal/x"], "durability": "page_cache"},
-                                      "metrics/out": {"receivers": ["journal/x"], "processors": ["cumulative_to_delta", "delta_to_cumulative"],
-                                                      "exporters": ["otlp_http"]}}}})
-
-    def start(self):
-        self.file.write_text(self.config())
-        super().start()
-
-    def changed(self, mask, until):
-        self.watched = self.random.choice([d for d in ("journal", "queue", "decisions") if (self.storage / d).is_dir()])
-        return super().changed(mask, until)
+    def parts(self):
+        return ({"cumulative_to_delta": {"initial_value": "keep"}, "delta_to_cumulative": {}}, {},
+                {"metrics/out": {"receivers": ["journal/x"], "processors": ["cumulative_to_delta", "delta_to_cumulative"], "exporters": ["otlp_http"]}})
 
     def begin(self):
         self.start()
@@ -189,25 +159,12 @@ def leg(seed, kills, **options):
     return folder, points, wrong
 
 
-def planted(name):
-    """A gateway with a mistake of tests/real/planted."""
-    patch = HERE / f"planted/{name}.patch"
-    where = BUILD / "proof" / name
-    file = next(line[6:] for line in patch.read_text().splitlines() if line.startswith("+++ b/"))
-    shutil.rmtree(where, ignore_errors=True)
-    (where / file).parent.mkdir(parents=True)
-    shutil.copy(ROOT / file, where / file)
-    subprocess.run(["git", "apply", str(patch)], cwd=where, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(BUILD / "proof")})
-    subprocess.run([str(ROOT / "tools/with-file.sh"), str(BUILD), "staunch", file, str(where / file), str(where / "staunch")], cwd=ROOT, check=True)
-    return where / "staunch"
-
-
 def main():
     folder, points, wrong = leg(SEED, KILLS)
     equal(wrong, {}, f"{folder}")
     check(points > 100 * KILLS, f"too little happened: {points} points")
     shutil.rmtree(folder)
-    folder, _, wrong = leg(1, 4, binary=planted("streams_forget"))
+    folder, _, wrong = leg(1, 4, binary=kill.planted("streams_forget"))
     check("other totals" in wrong, f"it was not found: {folder}: {wrong}")
     shutil.rmtree(folder)
     print(f"{KILLS} kills", flush=True)

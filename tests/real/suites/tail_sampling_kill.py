@@ -6,17 +6,15 @@ KILLS: how many, 44; SEED: the first of the legs of 25.
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
+import kill  # noqa: E402
 import tail_kill  # noqa: E402
 
 KILLS, SEED, LEG = int(os.environ.get("KILLS", "44")), int(os.environ.get("SEED", "1")), 25
-ROOT = HERE.parent.parent
-BUILD = pathlib.Path(STAUNCH).resolve().parent
 
 
 def leg(seed, kills, away, **options):
@@ -38,21 +36,8 @@ def must_hold(seed, kills, away):
     return share * kills
 
 
-def planted(name):
-    """A gateway with a mistake of tests/real/planted."""
-    patch = HERE / f"planted/{name}.patch"
-    where = BUILD / "proof" / name
-    file = next(line[6:] for line in patch.read_text().splitlines() if line.startswith("+++ b/"))
-    shutil.rmtree(where, ignore_errors=True)
-    (where / file).parent.mkdir(parents=True)
-    shutil.copy(ROOT / file, where / file)
-    subprocess.run(["git", "apply", str(patch)], cwd=where, check=True, env={**os.environ, "GIT_CEILING_DIRECTORIES": str(BUILD / "proof")})
-    subprocess.run([str(ROOT / "tools/with-file.sh"), str(BUILD), "staunch", file, str(where / file), str(where / "staunch")], cwd=ROOT, check=True)
-    return where / "staunch"
-
-
 def must_find(name, count):
-    folder, result, _, _, _ = leg(1, 4, True, binary=planted(name), longest=0.8, per_second=100)
+    folder, result, _, _, _ = leg(1, 4, True, binary=kill.planted(name), longest=0.8, per_second=100)
     print(f"{name}: {result}", flush=True)
     check(count(result), f"{name} was not found: {folder}: {result}")
     shutil.rmtree(folder)
