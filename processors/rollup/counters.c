@@ -212,16 +212,22 @@ static void count(struct gw_ru_shared *all, struct gw_ru_shard *s, struct stream
     x->has_last = true;
 }
 
-static void take_first(struct gw_ru_shared *all, struct gw_ru_shard *s, struct stream *x)
+static void drop_first(struct gw_ru_shared *all, struct gw_ru_shard *s, struct stream *x)
 {
     uint32_t item = x->first;
-    struct gw_counter_point p = *waiting_at(s, item);
 
     x->first = gw_ru_next(&s->counters.waiting, item);
     x->latest = x->first ? x->latest : 0;
     x->n_waiting--;
     gw_slabs_give(&s->counters.waiting, item);
     atomic_fetch_sub_explicit(&all->n_waiting, 1, memory_order_relaxed);
+}
+
+static void take_first(struct gw_ru_shared *all, struct gw_ru_shard *s, struct stream *x)
+{
+    struct gw_counter_point p = *waiting_at(s, x->first);
+
+    drop_first(all, s, x);
     count(all, s, x, &p, 0);
 }
 
@@ -371,6 +377,20 @@ static bool is_forgotten(const struct gw_ru_shared *all, const struct stream *x,
     for (unsigned i = 0; i < all->n_windows && x->has_last; i++)
         is_open |= gw_ru_is_open(&all->windows[i], x->last.time_ns + most, mark_ns);
     return !is_open;
+}
+
+void gw_ru_counters_catch_up(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *series,
+                             uint64_t mark_ns)
+{
+    for (uint32_t item = series->streams; item; item = stream_at(s, item)->next) {
+        struct stream *x = stream_at(s, item);
+
+        while (x->first && is_in_order(all, waiting_at(s, x->first)->time_ns, mark_ns)) {
+            x->last = *waiting_at(s, x->first);
+            x->has_last = true;
+            drop_first(all, s, x);
+        }
+    }
 }
 
 void gw_ru_counters_expire(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *series,

@@ -70,6 +70,11 @@ void gw_ru_counters_settle(struct gw_ru_shared *all, struct gw_ru_shard *s, uint
 bool gw_ru_counters_wait(const struct gw_ru_shard *s, const struct gw_ru_series *x);
 /** Streams of which no point can count any more as if it were the next one. UINT64_MAX: all of them. */
 void gw_ru_counters_expire(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t mark_ns);
+/**
+ * What waited in a record and has counted by that mark: the stream went before it was written down again, since else no
+ * such point would wait in it.
+ */
+void gw_ru_counters_catch_up(struct gw_ru_shared *all, struct gw_ru_shard *s, struct gw_ru_series *x, uint64_t mark_ns);
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 

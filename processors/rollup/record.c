@@ -369,6 +369,7 @@ static void settle_one(struct gw_ru_shared *all, struct gw_ru_shard *s, struct g
     uint64_t mark_ns = all->kept->fired_ns[x->partition];
     uint32_t *link = &x->panes, item;
 
+    gw_ru_counters_catch_up(all, s, x, mark_ns);
     gw_ru_counters_expire(all, s, x, mark_ns);
     if (has_gone(all, s, x, mark_ns)) {
         forget_items(all, s, x, true);

@@ -128,6 +128,45 @@ static void what_was_written_is_not_counted_twice(void **state)
     }
 }
 
+#define COUNTERS "checkpoint_interval: 2s\naggregates: [sum]\ncumulative: { max_staleness: 1s }\n" WINDOWS
+
+static double streams(void)
+{
+    until(60); /* a tick tells */
+    return gw_joint_metric(&r, "staunch_rollup_streams{component=\"rollup\",signal=\"metrics\"}");
+}
+
+/*
+ * Scenario    a counter's point waits for its turn when it is written down; it counts, and its stream is forgotten,
+ * before that is written again; another one's is Guarantees  the next one has only the other stream
+ */
+static void streams_that_went_do_not_come_back(void **state)
+{
+    struct gw_buf out;
+    double from;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    begin(COUNTERS, ALL);
+    (void)step(0, false);
+    counter(0, 0.5, 0.2, 10, INT("pod", "1"));
+    (void)step(2, false);
+    (void)save(true, &out, &from);
+    (void)step(39, false);
+    counter(0, 39.5, 39.2, 3, INT("pod", "2"));
+    (void)step(42, false);
+    assert_true(save(false, &out, &from) > 0);
+    assert_true(streams() == 1);
+    close_rollup();
+
+    begin(COUNTERS, ALL);
+    assert_int_equal(keep()->restore(r.self[0], gw_buf_slice(&out), &nobody), 0);
+    (void)step(42.1, false);
+    assert_true(streams() == 1);
+    close_rollup();
+    gw_buf_clear(&out);
+}
+
 /*
  * Scenario    a worker with all partitions but the series' one; and another aggregate than before
  * Guarantees  panes of others are left out, and those of other settings
@@ -257,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_has_changed_is_written_now_and_then),
                                        cmocka_unit_test(what_was_written_is_not_counted_twice),
+                                       cmocka_unit_test(streams_that_went_do_not_come_back),
                                        cmocka_unit_test(what_is_not_its_is_left_out),
                                        cmocka_unit_test(what_is_damaged_does_no_harm),
                                        cmocka_unit_test(results_wait_for_room),
