@@ -53,6 +53,16 @@ static void refused(int rc, const struct gw_buf *b)
         abort();
 }
 
+/* In three parts, none of which need have bytes. */
+static int compress_parts(const struct job *j, struct gw_buf *out)
+{
+    size_t a = j->in.n / 3, b = j->in.n - j->in.n / 5;
+    const struct gw_slice parts[] = {gw_slice_of(j->in.p, a), gw_slice_of(j->in.p + a, b - a),
+                                     gw_slice_of(j->in.p + b, j->in.n - b)};
+
+    return gw_compress_rope(j->c, j->level, (struct gw_rope){.parts = parts, .n_parts = 3, .n = j->in.n}, out, NULL);
+}
+
 /* Into buffers of all sizes below what it takes, and for a codec that nobody knows. */
 static void short_of_room(const struct job *j)
 {
@@ -61,6 +71,10 @@ static void short_of_room(const struct job *j)
     for (size_t room = 0; room <= j->in.n; room += 1 + j->in.n / 4) {
         gw_buf_init(&b, room);
         refused(gw_compress(j->c, j->level, j->in, &b, NULL), &b);
+        if (b.cap > room)
+            abort();
+        gw_buf_reset(&b);
+        refused(compress_parts(j, &b), &b);
         if (b.cap > room)
             abort();
         gw_buf_clear(&b);
@@ -87,6 +101,9 @@ static void *short_of_memory(void *arg)
         refused(gw_decompress(j->c, j->in, &out, NULL), &out);
         gw_malloc_fail_at(n);
         refused(gw_compress(j->c, j->level, j->in, &packed, NULL), &packed);
+        gw_buf_reset(&packed);
+        gw_malloc_fail_at(n);
+        refused(compress_parts(j, &packed), &packed);
         gw_malloc_fail_at(0);
         gw_buf_clear(&out);
         gw_buf_clear(&packed);
@@ -115,6 +132,11 @@ static void round_trip(const struct job *j)
     gw_buf_init(&packed, CAP);
     if (gw_compress(j->c, j->level, j->in, &packed, NULL) < 0 ||
         gw_decompress(j->c, gw_buf_slice(&packed), &out, NULL) < 0 || !gw_slice_eq(gw_buf_slice(&out), j->in))
+        abort();
+    gw_buf_reset(&packed);
+    gw_buf_reset(&out);
+    if (compress_parts(j, &packed) < 0 || gw_decompress(j->c, gw_buf_slice(&packed), &out, NULL) < 0 ||
+        !gw_slice_eq(gw_buf_slice(&out), j->in))
         abort();
     gw_buf_clear(&packed);
     gw_buf_clear(&out);

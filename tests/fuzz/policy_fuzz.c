@@ -34,6 +34,9 @@ static const char list[] =
     "{name: a, type: and, and: {and_sub_policy: [{name: f, type: trace_flags}, {name: m, type: not, not: "
     "{not_sub_policy: "
     "{name: s, type: span_count, span_count: {min_spans: 3, max_spans: 8}}}}]}}, "
+    "{name: z, type: anomalous, anomalous: {detector: anomaly/a, attributes: [service.name]}}, "
+    "{name: y, type: anomalous, anomalous: {detector: anomaly/a, attributes: [service.name, tier], hold: 5s, "
+    "min_score: 4}}, "
     "{name: d, type: drop, drop: {drop_sub_policy: [{name: g, type: string_attribute, string_attribute: {key: "
     "service.name, values: [cart]}}]}}]";
 
@@ -47,6 +50,18 @@ static void check(bool ok, const char *what)
         return;
     fprintf(stderr, "policy_fuzz: %s\n", what);
     abort();
+}
+
+/* Of the same settings, as at a reload; then they go. */
+static void check_again(struct gw_env *env, const struct gw_policies_conf *conf, const struct gw_policies *old)
+{
+    struct gw_policies *p;
+    struct gw_err err = {""};
+
+    check(gw_policies_new(env, conf, NULL, &p, &err) == 0, err.text);
+    gw_policies_adopt(p, old);
+    check(gw_policies_shape(p) == gw_policies_shape(old), "the same settings ask otherwise");
+    gw_policies_free(p);
 }
 
 static struct gw_policies *policies(unsigned switches)
@@ -74,6 +89,7 @@ static struct gw_policies *policies(unsigned switches)
     }
     conf.policies = gw_node_get(root, "policies");
     check(gw_policies_new(env, &conf, NULL, &made[switches], &err) == 0, err.text);
+    check_again(env, &conf, made[switches]);
     return made[switches];
 }
 
