@@ -163,6 +163,12 @@ static uint64_t *kept_begin(struct gw_ru_shared *all, const struct gw_ru_shard *
     return &all->kept->begin_ns[series_at(s, series)->partition];
 }
 
+static void begin_now(struct gw_ru_shared *all, const struct gw_ru_shard *s, uint32_t series)
+{
+    *kept_begin(all, s, series) = all->kept->now_ns;
+    all->kept->has_begun = true;
+}
+
 static uint64_t begin_of(struct gw_ru_shared *all, const struct gw_ru_shard *s, uint32_t series)
 {
     return all->kept ? *kept_begin(all, s, series) : atomic_load_explicit(&all->begin_ns, memory_order_relaxed);
@@ -171,7 +177,7 @@ static uint64_t begin_of(struct gw_ru_shared *all, const struct gw_ru_shard *s, 
 void gw_ru_counters_overflow(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t series)
 {
     if (all->kept)
-        *kept_begin(all, s, series) = all->kept->now_ns;
+        begin_now(all, s, series);
     else
         atomic_store_explicit(&all->begin_ns, gw_wall_ns(all->ctx->env), memory_order_relaxed);
 }
@@ -320,7 +326,7 @@ int gw_ru_counters_add(struct gw_ru_shared *all, struct gw_ru_shard *s, uint32_t
     uint32_t item;
 
     if (all->kept && *kept_begin(all, s, series) == 0)
-        *kept_begin(all, s, series) = all->kept->now_ns;
+        begin_now(all, s, series);
     if (gw_slabs_reserve(&s->counters.waiting, 1) < 0)
         return GW_RU_FULL;
     item = get(all, s, series, &c->id);

@@ -517,7 +517,7 @@ static void checkpoint(struct gw_ru_shared *all, bool whole, struct gw_buf *out)
     }
     k->saved_ns = k->now_ns;
     k->has_saved = true;
-    k->has_watched = false;
+    k->has_watched = k->has_begun = false;
 }
 
 /* What has left is what the steps until this one came to. */
@@ -535,7 +535,8 @@ static int save(void *self, bool whole, struct gw_buf *out, uint64_t *ret_oldest
 {
     struct gw_ru_shared *all = state_of(self);
     struct gw_ru_kept *k = all->kept;
-    bool news = has_news(all, GW_RU_CHANGED) || (all->conf->time.watermark == GW_RU_EVENT && k->has_watched);
+    bool news =
+        has_news(all, GW_RU_CHANGED) || k->has_begun || (all->conf->time.watermark == GW_RU_EVENT && k->has_watched);
     bool is_time = news && (k->saves_all || k->now_ns - k->saved_ns >= all->conf->checkpoint_ns);
 
     if (k->failed)

@@ -64,6 +64,7 @@ struct gw_ru_kept {
     uint64_t covered_ns[GW_PARTITIONS];
     uint64_t fired_ns[GW_PARTITIONS]; /* the watermark when windows were last told, in this state */
     uint64_t begin_ns[GW_PARTITIONS]; /* step of its first counter, or the last one that became an overflow */
+    bool has_begun;                   /* one of these, since the last checkpoint */
     /* Of which results have left. */
     uint64_t told_ns[GW_PARTITIONS], told_mark_ns[GW_PARTITIONS];
     bool has_told; /* since the last save */

@@ -168,6 +168,38 @@ static void streams_that_went_do_not_come_back(void **state)
 }
 
 /*
+ * Scenario    the first counter comes, counts and is forgotten between two checkpoints; then the process is gone
+ * Guarantees  the next one knows when counters began: what another one says first was counted since its start
+ */
+static void when_counters_began_is_written_down(void **state)
+{
+    struct gw_buf out;
+    double from;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    begin(COUNTERS, ALL);
+    (void)step(0, false);
+    (void)save(true, &out, &from);
+    (void)step(1, false);
+    counter(0, 0.5, 0.2, 10, INT("pod", "1"));
+    (void)step(39, false);
+    (void)save(false, &out, &from);
+    assert_true(from == 39);
+    assert_true(streams() == 0);
+    close_rollup();
+
+    begin(COUNTERS, ALL);
+    assert_int_equal(keep()->restore(r.self[0], gw_buf_slice(&out), &nobody), 0);
+    (void)step(41, false);
+    counter(0, 40.5, 39.9, 7, INT("pod", "2"));
+    (void)step(60, false);
+    IS_TOLD("temperature.sum", 50, 7);
+    close_rollup();
+    gw_buf_clear(&out);
+}
+
+/*
  * Scenario    a worker with all partitions but the series' one; and another aggregate than before
  * Guarantees  panes of others are left out, and those of other settings
  */
@@ -297,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_has_changed_is_written_now_and_then),
                                        cmocka_unit_test(what_was_written_is_not_counted_twice),
                                        cmocka_unit_test(streams_that_went_do_not_come_back),
+                                       cmocka_unit_test(when_counters_began_is_written_down),
                                        cmocka_unit_test(what_is_not_its_is_left_out),
                                        cmocka_unit_test(what_is_damaged_does_no_harm),
                                        cmocka_unit_test(results_wait_for_room),
