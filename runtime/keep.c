@@ -94,6 +94,25 @@ static const char *names_of(struct gw_engine *e, const struct gw_keep_found *fou
     return ret;
 }
 
+/* Its name, and of one that stands there a second time, behind the connector, also its pipeline's. NULL: no memory. */
+static const char *record_of(struct gw_engine *e, const struct gw_keep_found *found, unsigned i)
+{
+    const char *id = found->keepers[i]->id, *ret;
+    bool again = false;
+    struct gw_buf b;
+
+    for (unsigned k = 0; k < i; k++)
+        again |= strcmp(found->keepers[k]->id, id) == 0;
+    gw_buf_init(&b, 1 << 16);
+    gw_buf_put_str(&b, id);
+    if (again && found->in[i])
+        gw_buf_printf(&b, " in %s", found->in[i]->id);
+    gw_buf_put_u8(&b, 0);
+    ret = b.failed ? NULL : gw_text_keep(e, (const char *)b.p);
+    gw_buf_clear(&b);
+    return ret;
+}
+
 /* Of all of them. NULL: no memory. */
 static char *settings_of(const struct graph *g, const struct gw_keep_found *found)
 {
@@ -133,6 +152,9 @@ static int make(struct graph *g, struct door *d, const struct gw_keep_found *fou
     for (unsigned i = 0; i < found->n; i++) {
         k->of[i].id = gw_text_keep(e, found->keepers[i]->id);
         k->of[i].pipeline = found->in[i] ? gw_text_keep(e, found->in[i]->id) : NULL;
+        k->of[i].record = record_of(e, found, i);
+        if (!k->of[i].record)
+            return gw_graph_no_memory(err);
     }
     k->n_of = found->n;
     k->names = names_of(e, found);

@@ -80,6 +80,7 @@ struct keeping {
     uint32_t consumer;
     struct {
         const char *id, *pipeline; /* pipeline NULL: the connector in which the door's ends */
+        const char *record;        /* what its frames are named by: one may stand in front of a connector and behind */
     } of[GW_KEEP_MAX];
     unsigned n_of;
     const char *names; /* "cumulative_to_delta, rollup" */

@@ -71,7 +71,7 @@ static void submit_record(struct keep *k)
             (struct gw_log_frame){.time_ns = now,
                                   .rows = 1,
                                   .partition = (uint16_t)(worker_of(k)->index % GW_LOG_PARTITIONS),
-                                  .meta = k->n_nodes > 1 ? gw_slice_cstr(k->all->of[i].id) : (struct gw_slice){0},
+                                  .meta = k->n_nodes > 1 ? gw_slice_cstr(k->all->of[i].record) : (struct gw_slice){0},
                                   .body = gw_slice_of(k->record.p + at, k->ends[i] - at)};
     }
     k->commit = (struct gw_log_commit){

@@ -92,7 +92,7 @@ static const struct node *node_of(const struct keep *k, const struct gw_log_fram
     if (f->meta.n == 0)
         return k->nodes[0];
     for (unsigned i = 0; i < k->n_nodes; i++)
-        if (gw_slice_eq(f->meta, gw_slice_cstr(k->nodes[i]->comp->id)))
+        if (gw_slice_eq(f->meta, gw_slice_cstr(k->all->of[i].record)))
             return k->nodes[i];
     return NULL;
 }
