@@ -131,7 +131,7 @@ static int advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *
     return s->n_events ? GW_MORE : gw_an_advance(&s->engine, now_ns, rebuilds, out);
 }
 
-static const struct gw_keep_ops kept = {.unfit = gw_an_unfit,
+static const struct gw_keep_ops kept = {.unfit = gw_ss_unfit,
                                         .parted = gw_an_parted,
                                         .is_fixed = true,
                                         .share = gw_ss_keep_share,

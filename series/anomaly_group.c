@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX = GW_ANOMALY_GROUP_MAX, VERSION = 1 };
+enum { MAX = GW_ANOMALY_GROUP_MAX };
 static const double least = 1e-12, shrunk = 0.98, least_pivot = 1e-6;
 
 static uint32_t n_pairs(uint32_t n)
@@ -184,95 +184,4 @@ enum gw_anomaly_group_put gw_anomaly_group_put(const struct gw_anomaly_group_con
     if (s->have == (1u << c->n) - 1)
         end_pane(c, s, ret);
     return s->is_judged || ends_one ? GW_GROUP_JUDGED : GW_GROUP_WAITS;
-}
-
-/* ---- as bytes --------------------------------------------------------------------------------------------- */
-
-static void put_u64(struct gw_buf *out, uint64_t v)
-{
-    for (unsigned i = 0; i < 8; i++)
-        gw_buf_put_u8(out, (uint8_t)(v >> 8 * i));
-}
-
-static void put_f64(struct gw_buf *out, double v)
-{
-    uint64_t bits;
-
-    memcpy(&bits, &v, sizeof(bits));
-    put_u64(out, bits);
-}
-
-void gw_anomaly_group_write(const struct gw_anomaly_group_conf *c, const struct gw_anomaly_group *state,
-                            struct gw_buf *out)
-{
-    struct gw_anomaly_group *s = (struct gw_anomaly_group *)(uintptr_t)state; /* read only */
-
-    gw_buf_put_u8(out, VERSION);
-    gw_buf_put_u8(out, (uint8_t)c->n);
-    gw_buf_put_u8(out, (uint8_t)s->have);
-    gw_buf_put_u8(out, (uint8_t)s->is_judged);
-    put_u64(out, s->time_ns);
-    for (uint32_t i = 0; i < 2 * c->n; i++)
-        put_f64(out, s->numbers[i]);
-    for (uint32_t i = 0; i < n_pairs(c->n); i++)
-        put_f64(out, (double)covariances(c, s)[i]);
-    for (uint32_t i = 0; i < c->n; i++)
-        put_u64(out, counts(c, s)[i]);
-}
-
-static uint64_t get_u64(const uint8_t **p)
-{
-    uint64_t v = 0;
-
-    for (unsigned i = 0; i < 8; i++)
-        v |= (uint64_t) * (*p)++ << 8 * i;
-    return v;
-}
-
-static double get_f64(const uint8_t **p)
-{
-    uint64_t bits = get_u64(p);
-    double v;
-
-    memcpy(&v, &bits, sizeof(v));
-    return v;
-}
-
-static bool read_numbers(const struct gw_anomaly_group_conf *c, const uint8_t *p, struct gw_anomaly_group *s)
-{
-    bool ok = true;
-
-    s->time_ns = get_u64(&p);
-    for (uint32_t i = 0; i < 2 * c->n; i++)
-        ok &= fabs(s->numbers[i] = get_f64(&p)) < 1e18;
-    for (uint32_t i = 0; i < c->n; i++)
-        for (uint32_t k = 0; k <= i; k++) {
-            double v = get_f64(&p);
-
-            ok &= isfinite(v) && (k < i || v >= 0);
-            covariances(c, s)[at(i, k)] = ok ? (float)v : 0;
-        }
-    for (uint32_t i = 0; i < c->n; i++) {
-        uint64_t n = get_u64(&p);
-
-        ok &= n <= UINT32_MAX;
-        counts(c, s)[i] = (uint32_t)n;
-    }
-    return ok;
-}
-
-bool gw_anomaly_group_read(const struct gw_anomaly_group_conf *c, struct gw_slice bytes, struct gw_anomaly_group *s)
-{
-    double room[64] = {0}; /* for the largest */
-    struct gw_anomaly_group *new = (struct gw_anomaly_group *)(void *)room;
-
-    if (bytes.n != 4 + 8 * (1 + 3 * c->n + n_pairs(c->n)) || bytes.p[0] != VERSION || bytes.p[1] != c->n ||
-        bytes.p[2] >> c->n || bytes.p[3] > 1)
-        return false;
-    new->have = bytes.p[2];
-    new->is_judged = bytes.p[3];
-    if (!read_numbers(c, bytes.p + 4, new))
-        return false;
-    memcpy(s, new, gw_anomaly_group_bytes(c));
-    return true;
 }

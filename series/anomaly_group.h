@@ -19,7 +19,8 @@
 #ifndef GW_SERIES_ANOMALY_GROUP_H
 #define GW_SERIES_ANOMALY_GROUP_H
 
-#include "core/buf.h"
+#include <stdbool.h>
+
 #include "series/anomaly.h"
 
 enum { GW_ANOMALY_GROUP_MAX = 8 };
@@ -53,11 +54,5 @@ enum gw_anomaly_group_put {
 enum gw_anomaly_group_put gw_anomaly_group_put(const struct gw_anomaly_group_conf *c, struct gw_anomaly_group *s,
                                                uint32_t i, double value, uint64_t time_ns,
                                                struct gw_anomaly_group_verdict *ret);
-
-/** For another process of the same settings; little-endian. */
-void gw_anomaly_group_write(const struct gw_anomaly_group_conf *c, const struct gw_anomaly_group *s,
-                            struct gw_buf *out);
-/** False: it is none, of another number of series, or not a state at all; then *s is as it was. */
-bool gw_anomaly_group_read(const struct gw_anomaly_group_conf *c, struct gw_slice bytes, struct gw_anomaly_group *s);
 
 #endif

@@ -44,27 +44,14 @@ enum gw_an_verdict {
     GW_AN_N_VERDICTS,
 };
 
-/* together.c */
-struct gw_an_engine;
-struct gw_an_together;
-/** Of a configuration with method: together. Errors: NULL, no memory. */
-struct gw_an_together *gw_an_together_new(const struct gw_ctx *ctx, const struct gw_an_conf *conf);
-void gw_an_together_free(struct gw_an_together *t);
-enum gw_an_verdict gw_an_together_judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row,
-                                        struct gw_anomaly *a, double *value);
-uint32_t gw_an_together_n(const struct gw_an_together *t);
-void gw_an_together_expire(struct gw_an_together *t, uint64_t before_ns);
-/** What the other has learned, if it is of the same metrics. */
-void gw_an_together_adopt(struct gw_an_engine *e, struct gw_an_engine *old);
-
 struct gw_an_engine {
     struct gw_stream_state *state; /* first: behind a journal; or NULL */
     struct gw_ctx ctx;
     const struct gw_an_conf *conf;
     struct gw_anomaly_conf how;
-    struct gw_streams *streams;      /* value: time of the last point, and its state */
-    struct gw_an_together *together; /* method: together; else NULL */
-    const char *metric;              /* together: that was furthest off in the last pane that was judged; else NULL */
+    struct gw_anomaly_group_conf together; /* method: together; else n is 0 */
+    struct gw_streams *streams;            /* value: time of the last point, and its state; together: that of a group */
+    const char *metric; /* together: that was furthest off in the last pane that was judged; else NULL */
     struct gw_ottl *where;
     struct gw_alarm_board *board; /* NULL: nobody could watch it */
     struct gw_metric *series, *points[GW_AN_N_VERDICTS], *where_failed, *alarms;
@@ -86,9 +73,16 @@ void gw_an_tell(struct gw_an_engine *e);
 /** What the other has learned, if it is of the same kind. */
 void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old);
 
+/* ---- method: together (together.c) ------------------------------------------------------------------------------- */
+
+void gw_an_together_init(struct gw_anomaly_group_conf *how, const struct gw_an_conf *conf);
+enum gw_an_verdict gw_an_together_judge(struct gw_an_engine *e, const struct gw_view *v, uint32_t row,
+                                        struct gw_anomaly *a, double *value);
+/** Are groups of the one those of the other? */
+bool gw_an_together_alike(const struct gw_an_conf *c, const struct gw_an_conf *other);
+
 /* ---- behind a journal (kept.c): of components whose first member is an engine ------------------------------------ */
 
-const char *gw_an_unfit(const void *conf, unsigned signal, const struct gw_parting *by, unsigned n_workers);
 int gw_an_parted(void *self, const struct gw_parting *by, uint64_t partitions);
 int gw_an_advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *out);
 extern const struct gw_keep_ops gw_an_keep;

@@ -142,7 +142,7 @@ static enum gw_an_verdict judge(struct gw_an_engine *e, const struct gw_view *v,
 
     if (!number_of(v->batch, row, value) || !is_selected(e, v, row))
         return GW_AN_PASSED;
-    if (e->together)
+    if (e->together.n)
         return gw_an_together_judge(e, v, row, a, value);
     found = gw_streams_get(e->streams, v->batch, row, (struct gw_slice){0}, &s);
     if (found == GW_STREAM_LIMIT || found == GW_STREAM_NO_MEMORY)
@@ -176,7 +176,7 @@ void gw_an_begin(struct gw_an_engine *e)
 
 void gw_an_tell(struct gw_an_engine *e)
 {
-    uint64_t n = (e->streams ? gw_streams_n(e->streams) : 0) + gw_an_together_n(e->together);
+    uint64_t n = gw_streams_n(e->streams);
 
     gw_metric_add(e->series, n - e->n_told);
     e->n_told = n;
@@ -196,7 +196,6 @@ int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
         e->next_sweep_ns = now_ns + SWEEP_NS;
         e->sweep_before_ns = now_ns > most ? now_ns - most : 0;
         gw_streams_sweep_begin(e->streams);
-        gw_an_together_expire(e->together, e->sweep_before_ns);
     }
     more = gw_streams_sweep(e->streams, e->sweep_before_ns, SWEEP_STEP);
     gw_an_tell(e);
@@ -205,13 +204,20 @@ int gw_an_tick(struct gw_an_engine *e, uint64_t now_ns)
 
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
+static bool is_alike(const struct gw_an_engine *e, const struct gw_an_engine *old)
+{
+    if (e->conf->method != old->conf->method)
+        return false;
+    if (e->conf->method == GW_AN_TOGETHER)
+        return gw_an_together_alike(e->conf, old->conf);
+    return e->how.n_slots == old->how.n_slots && e->how.slot_ns == old->how.slot_ns;
+}
+
 void gw_an_adopt(struct gw_an_engine *e, struct gw_an_engine *old)
 {
     struct gw_streams *mine = e->streams;
 
-    gw_an_together_adopt(e, old);
-    if (e->conf->method != old->conf->method || e->how.n_slots != old->how.n_slots ||
-        e->how.slot_ns != old->how.slot_ns)
+    if (!is_alike(e, old))
         return;
     gw_ss_adopt(&e->state, &old->state, &e->ctx);
     e->now_ns = old->now_ns;
@@ -246,10 +252,23 @@ void gw_an_free(struct gw_an_engine *e)
     if (e->streams)
         gw_streams_free(e->streams);
     free(e->streams);
-    gw_an_together_free(e->together);
     gw_ss_free(e->state);
     gw_ottl_free(e->where);
     *e = (struct gw_an_engine){0};
+}
+
+/* Of each series, or of each group. */
+static void make_streams(struct gw_an_engine *e)
+{
+    bool groups = e->together.n > 0;
+    size_t bytes = groups ? gw_anomaly_group_bytes(&e->together) : sizeof(uint64_t) + gw_anomaly_bytes(&e->how);
+    uint64_t most = groups ? e->conf->together.max_groups : e->conf->max_series;
+
+    gw_streams_init(e->streams, &(struct gw_streams_conf){.value_bytes = bytes,
+                                                          .max_streams = gw_ss_share(&e->ctx, most),
+                                                          .credit = e->ctx.host ? e->ctx.host->memory : NULL,
+                                                          .scope_attrs = true,
+                                                          .one_metric = groups});
 }
 
 int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw_an_conf *c, struct gw_err *err)
@@ -269,16 +288,13 @@ int gw_an_init(struct gw_an_engine *e, const struct gw_ctx *ctx, const struct gw
     if (*c->where && gw_ottl_condition_new(gw_slice_cstr(c->where), GW_OTTL_DATAPOINT, ctx->env, &e->where, &fault) < 0)
         return gw_fail(err, -EINVAL, "where: %s", fault.text);
     e->streams = calloc(1, sizeof(*e->streams));
-    if (e->streams && c->method == GW_AN_TOGETHER)
-        e->together = gw_an_together_new(ctx, c);
-    if (!e->streams || (c->method == GW_AN_TOGETHER && !e->together)) {
+    if (!e->streams) {
         gw_an_free(e);
         return gw_fail(err, -ENOMEM, "out of memory");
     }
-    gw_streams_init(e->streams, &(struct gw_streams_conf){.value_bytes = sizeof(uint64_t) + gw_anomaly_bytes(&e->how),
-                                                          .max_streams = gw_ss_share(ctx, c->max_series),
-                                                          .credit = ctx->host ? ctx->host->memory : NULL,
-                                                          .scope_attrs = true});
+    if (c->method == GW_AN_TOGETHER)
+        gw_an_together_init(&e->together, c);
+    make_streams(e);
     if (ctx->host && ctx->host->alarms) {
         e->board = gw_alarms_board(ctx->host->alarms, ctx->id);
         if (!e->board) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was learned survives behind a journal (processors/common/stream_state.h): a series' state as it lies in memory.
+/*
+ * What was learned survives behind a journal (processors/common/stream_state.h): the state of a series, or of a group
+ * with the pane that waits for the others, as it lies in memory.
  */
 #include <errno.h>
 
@@ -27,19 +29,19 @@ static bool take(void *arg, unsigned table, struct gw_series *s, struct gw_spool
     return !in->bad;
 }
 
-/* A state means something to the method that made it. */
+/* A state means something to the method that made it, and that of a group to its metrics. */
 static uint64_t settings_of(const struct gw_an_engine *e)
 {
-    const uint64_t of[] = {(uint64_t)e->how.method, e->how.n_slots, e->how.slot_ns, e->streams->conf.value_bytes};
+    const uint64_t of[] = {(uint64_t)e->conf->method, e->how.n_slots, e->how.slot_ns, e->streams->conf.value_bytes};
+    const char *const *names = e->conf->together.metrics.items;
+    uint64_t hash = gw_hash_stable(gw_slice_of((const uint8_t *)of, sizeof(of)));
 
-    return gw_hash_stable(gw_slice_of((const uint8_t *)of, sizeof(of)));
-}
+    for (uint32_t i = 0; i < e->together.n; i++) {
+        const uint64_t both[] = {hash, gw_hash_stable(gw_slice_cstr(names[i]))};
 
-const char *gw_an_unfit(const void *conf, unsigned signal, const struct gw_parting *by, unsigned n_workers)
-{
-    if (((const struct gw_an_conf *)conf)->method == GW_AN_TOGETHER)
-        return "with method: together what is learned is in memory";
-    return gw_ss_unfit(conf, signal, by, n_workers);
+        hash = gw_hash_stable(gw_slice_of((const uint8_t *)both, sizeof(both)));
+    }
+    return hash;
 }
 
 int gw_an_parted(void *self, const struct gw_parting *by, uint64_t partitions)
@@ -67,7 +69,7 @@ int gw_an_advance(void *self, uint64_t now_ns, bool rebuilds, struct gw_ports *o
     return rc;
 }
 
-const struct gw_keep_ops gw_an_keep = {.unfit = gw_an_unfit,
+const struct gw_keep_ops gw_an_keep = {.unfit = gw_ss_unfit,
                                        .parted = gw_an_parted,
                                        .is_fixed = true,
                                        .share = gw_ss_keep_share,

@@ -320,10 +320,23 @@ static void drop_empty_scope(struct gw_streams *st)
     gw_streams_begin(st);
 }
 
+static void put_metric(struct gw_streams *st, const struct gw_batch *b, const struct gw_metric_desc *m)
+{
+    uint8_t kind[] = {m->type, m->monotonic, st->conf.temporality ? m->temporality : 0};
+
+    gw_buf_reset(&st->key);
+    if (st->conf.one_metric) {
+        gw_buf_put_u8(&st->key, 0);
+        return;
+    }
+    gw_buf_put(&st->key, kind, sizeof(kind));
+    put_text(&st->key, gw_batch_slice(b, m->name));
+    put_text(&st->key, gw_batch_slice(b, m->unit));
+}
+
 static bool find_metric(struct gw_streams *st, const struct gw_batch *b, uint32_t metric)
 {
     const struct gw_metric_desc *m = &b->metrics[metric];
-    uint8_t kind[] = {m->type, m->monotonic, st->conf.temporality ? m->temporality : 0};
     struct gw_series *guess = st->at ? st->at->next : NULL;
 
     st->metric = UINT32_MAX;
@@ -333,10 +346,7 @@ static bool find_metric(struct gw_streams *st, const struct gw_batch *b, uint32_
             return false;
         guess = gw_streams_first(st->at_scope);
     }
-    gw_buf_reset(&st->key);
-    gw_buf_put(&st->key, kind, sizeof(kind));
-    put_text(&st->key, gw_batch_slice(b, m->name));
-    put_text(&st->key, gw_batch_slice(b, m->unit));
+    put_metric(st, b, m);
     st->at = get(st, &st->metrics, gw_series_value(st->at_scope), guess, st->conf.note_metric, b, metric);
     if (!st->at) {
         drop_empty_scope(st);

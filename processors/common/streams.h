@@ -52,6 +52,7 @@ struct gw_streams_conf {
     void *arg;
     bool scope_attrs; /* attributes of a scope tell metrics apart, too */
     bool temporality; /* and the temporality does */
+    bool one_metric;  /* metrics do not tell streams apart: all of a scope are one */
 
     /* What an owner keeps of each scope and metric (note_bytes of each), or none. */
     size_t note_bytes;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/harness.h"
 
@@ -164,43 +165,6 @@ static void what_never_changed(void **state)
     free(s);
 }
 
-/* Guarantees: a state that was written goes on to the bit; of another shape, cut short or damaged it is refused. */
-static void states_as_bytes(void **state)
-{
-    struct gw_anomaly_group_conf other = conf;
-    struct gw_anomaly_group *s = fresh(), *t = fresh(), *empty = fresh();
-    struct gw_buf bytes;
-    uint64_t was;
-
-    (void)state;
-    teach(s, 1, 77);
-    gw_buf_init(&bytes, 1 << 20);
-    gw_anomaly_group_write(&conf, s, &bytes);
-    for (size_t n = 0; n < bytes.n; n++)
-        assert_false(gw_anomaly_group_read(&conf, gw_slice_of(bytes.p, n), t));
-    other.n = 4;
-    assert_false(gw_anomaly_group_read(&other, gw_buf_slice(&bytes), t));
-    bytes.p[0]++;
-    assert_false(gw_anomaly_group_read(&conf, gw_buf_slice(&bytes), t));
-    bytes.p[0]--;
-    memset(bytes.p + 12, 0xff, 8); /* not a number */
-    assert_false(gw_anomaly_group_read(&conf, gw_buf_slice(&bytes), t));
-    assert_memory_equal(t, empty, gw_anomaly_group_bytes(&conf));
-    gw_buf_reset(&bytes);
-    gw_anomaly_group_write(&conf, s, &bytes);
-    assert_true(gw_anomaly_group_read(&conf, gw_buf_slice(&bytes), t));
-    assert_memory_equal(s, t, gw_anomaly_group_bytes(&conf));
-    was = seed;
-    teach(s, 78, 99);
-    seed = was;
-    teach(t, 78, 99);
-    assert_memory_equal(s, t, gw_anomaly_group_bytes(&conf));
-    gw_buf_clear(&bytes);
-    free(s);
-    free(t);
-    free(empty);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,7 +172,6 @@ int main(void)
         cmocka_unit_test(scores_are_deviations_of_one_value),
         cmocka_unit_test(panes_with_gaps),
         cmocka_unit_test(what_never_changed),
-        cmocka_unit_test(states_as_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
