@@ -2,9 +2,6 @@
 #include "processors/common/blocks.h"
 
 #include <errno.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 enum { CACHE_LINE = 64 };
 
@@ -44,23 +41,8 @@ static void add_block(struct gw_blocks *b, struct gw_chain *c)
     c->last = block;
 }
 
-/* A block that is filled at once is not looked at again for seconds: it goes past the caches. */
-static void put_block(uint8_t *to, const uint8_t *from)
-{
-#ifdef __SSE2__
-    for (unsigned i = 0; i < GW_BLOCK_BYTES; i += sizeof(__m128i))
-        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
-#else
-    memcpy(to, from, GW_BLOCK_BYTES);
-#endif
-}
-
 static void put(uint8_t *to, const uint8_t *from, size_t n)
 {
-    if (n == GW_BLOCK_BYTES) {
-        put_block(to, from);
-        return;
-    }
     __asm__("" : "+r"(n)); /* who knows that it is little writes "rep movs", which takes its time to begin */
     memcpy(to, from, n);
 }
