@@ -12,6 +12,7 @@ kill falls is told by those who see it: the sink kills the gateway itself while 
 import argparse
 import collections
 import ctypes
+import http.client
 import json
 import os
 import pathlib
@@ -23,12 +24,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import faultcheck  # noqa: E402
 from gateway import STAUNCH, booked, check, ledger, port_open, wait_for  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse  # noqa: E402
 from sinks.fault import BUILD, FaultSink, Sender  # noqa: E402
 
 GRPC, HTTP, SELF = 25617, 25618, 25688
@@ -241,6 +244,71 @@ class Leg:
 
 def wrong(verdicts):
     return "; ".join(f"{name}: {w}" for name, v in verdicts.items() if (w := v.wrong(duplicates=name != "bulk")))
+
+
+class MetricsLoad:
+    """Threads that post one request after the other over HTTP, and never a second time. What became of each is in `attempts`: A acknowledged,
+    R refused, U nobody knows."""
+
+    path, threads, slow_s = "/v1/metrics", 4, float("inf")  # slow_s: an attempt that took longer may have come late
+
+    def __init__(self, port, seed):
+        self.port, self.attempts, self.ended, self.lock, self.wrong = port, [], False, threading.Lock(), []
+        self.running = [threading.Thread(target=self.send, args=(i, random.Random(seed * 100 + i)), daemon=True) for i in range(self.threads)]
+        for t in self.running:
+            t.start()
+
+    def requests(self, i, r):
+        """Of thread i: (what it is, as a dict; the message), one after the other."""
+        raise NotImplementedError
+
+    def send(self, i, r):
+        connection, requests = None, self.requests(i, r)
+        while not self.ended:
+            connection = connection or self.connect()
+            if not connection:
+                continue
+            one, q = next(requests)  # of now: the gateway may have been away for long
+            begun, body = time.monotonic(), q.SerializeToString()
+            try:
+                connection.request("POST", self.path, body, {"Content-Type": "application/x-protobuf"})
+                with connection.getresponse() as answer:
+                    text = answer.read()
+            except (OSError, http.client.HTTPException):
+                connection, one["is"] = None, "U"
+            else:
+                one["is"] = "A" if answer.status == 200 else "R"
+                if answer.status not in (200, 503) or (answer.status == 200 and ExportMetricsServiceResponse.FromString(text).partial_success.rejected_data_points):
+                    self.wrong.append(f"{answer.status} {text[:200]}")
+            if one["is"] == "A" and time.monotonic() - begun > self.slow_s:
+                one["is"] = "U"
+            with self.lock:
+                self.attempts.append(one)
+            time.sleep(r.random() * 0.02)
+
+    def connect(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.connect()
+        except OSError:
+            time.sleep(0.02)
+            return None
+        return connection
+
+    def stop(self):
+        self.ended = True
+        for t in self.running:
+            t.join(20)
+        check(not self.wrong, f"answers: {self.wrong[:3]}")
+
+
+def put(attributes, key, value):
+    """An attribute more."""
+    a = attributes.add(key=key)
+    if isinstance(value, int):
+        a.value.int_value = value
+    else:
+        a.value.string_value = value
 
 
 class JournalLeg(Leg):

@@ -10,7 +10,6 @@ KILLS: how many, 44; SEED: the first of the legs of 11. Half of the legs with a 
 slow and refuses (a body may come again whose answer was lost: then to the last bit).
 """
 import collections
-import http.client
 import itertools
 import os
 import pathlib
@@ -19,13 +18,12 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from gateway import *  # noqa: E402,F403
 import kill  # noqa: E402
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse  # noqa: E402
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest  # noqa: E402
 from sinks.http_sink import Answer, HttpSink  # noqa: E402
 
 KILLS, SEED, LEG = int(os.environ.get("KILLS", "44")), int(os.environ.get("SEED", "1")), 11
@@ -36,16 +34,8 @@ SESSION = "session 120ms"
 MODES = ("final", "eager", "delta", "retract")
 FUNCTIONS = ("count", "sum", "max")
 DELAY_S, LATENESS_S = 1, 3
-SLOW_S = 2  # an attempt that took longer may have come late
+SLOW_S = 2
 PATH = "/v1/metrics"
-
-
-def put(attributes, key, value):
-    a = attributes.add(key=key)
-    if isinstance(value, int):
-        a.value.int_value = value
-    else:
-        a.value.string_value = value
 
 
 def attributes(run):
@@ -79,63 +69,24 @@ class Sink(HttpSink):
         return out
 
 
-class Load:
+class Load(kill.MetricsLoad):
     """Attempts at a steady rate, over a few connections."""
 
-    def __init__(self, port, seed, threads=4):
-        self.port, self.attempts, self.ended, self.lock = port, [], False, threading.Lock()
-        self.wrong = []
-        self.threads = [threading.Thread(target=self.send, args=(random.Random(seed * 100 + i),), daemon=True) for i in range(threads)]
-        for t in self.threads:
-            t.start()
+    slow_s = SLOW_S
 
-    def make(self, r):
-        at = time.time_ns() - r.randrange(S // 2)
-        one = {"cell": (f"service-{r.randrange(6)}", r.randrange(3)), "at": at, "values": [r.randrange(1, 1_000_000) for _ in range(r.randint(1, 5))]}
-        q = ExportMetricsServiceRequest()
-        rm = q.resource_metrics.add()
-        put(rm.resource.attributes, "service.name", one["cell"][0])
-        m = rm.scope_metrics.add().metrics.add(name="v")
-        for v in one["values"]:
-            p = m.gauge.data_points.add(time_unix_nano=at, as_int=v)
-            put(p.attributes, "i", one["cell"][1])
-            put(p.attributes, "noise", "x" * r.randint(0, 100))
-        return one, q.SerializeToString()
-
-    def send(self, r):
-        connection = None
-        while not self.ended:
-            try:
-                if not connection:
-                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                    connection.connect()
-            except OSError:
-                connection = None
-                time.sleep(0.02)
-                continue
-            one, body = self.make(r)
-            begun = time.monotonic()
-            try:
-                connection.request("POST", PATH, body, {"Content-Type": "application/x-protobuf"})
-                with connection.getresponse() as answer:
-                    text = answer.read()
-            except (OSError, http.client.HTTPException):
-                connection, one["is"] = None, "U"
-            else:
-                one["is"] = "A" if answer.status == 200 else "R"
-                if answer.status not in (200, 503) or (answer.status == 200 and ExportMetricsServiceResponse.FromString(text).partial_success.rejected_data_points):
-                    self.wrong.append(f"{answer.status} {text[:200]}")
-            if one["is"] == "A" and time.monotonic() - begun > SLOW_S:
-                one["is"] = "U"
-            with self.lock:
-                self.attempts.append(one)
-            time.sleep(r.random() * 0.02)
-
-    def stop(self):
-        self.ended = True
-        for t in self.threads:
-            t.join(20)
-        check(not self.wrong, f"answers: {self.wrong[:3]}")
+    def requests(self, _, r):
+        while True:
+            at = time.time_ns() - r.randrange(S // 2)
+            one = {"cell": (f"service-{r.randrange(6)}", r.randrange(3)), "at": at, "values": [r.randrange(1, 1_000_000) for _ in range(r.randint(1, 5))]}
+            q = ExportMetricsServiceRequest()
+            rm = q.resource_metrics.add()
+            kill.put(rm.resource.attributes, "service.name", one["cell"][0])
+            m = rm.scope_metrics.add().metrics.add(name="v")
+            for v in one["values"]:
+                p = m.gauge.data_points.add(time_unix_nano=at, as_int=v)
+                kill.put(p.attributes, "i", one["cell"][1])
+                kill.put(p.attributes, "noise", "x" * r.randint(0, 100))
+            yield one, q
 
 
 class RollupLeg(kill.JournalLeg):

@@ -5,15 +5,12 @@ changed: it must be found.
 KILLS: how many, 20; SEED.
 """
 import collections
-import http.client
 import os
 import pathlib
-import random
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -25,14 +22,6 @@ from sinks.http_sink import Answer, HttpSink  # noqa: E402
 KILLS, SEED = int(os.environ.get("KILLS", "20")), int(os.environ.get("SEED", "1"))
 PATH = "/v1/metrics"
 S = 10 ** 9
-
-
-def put(attributes, key, value):
-    a = attributes.add(key=key)
-    if isinstance(value, int):
-        a.value.int_value = value
-    else:
-        a.value.string_value = value
 
 
 class Sink(HttpSink):
@@ -58,56 +47,24 @@ class Sink(HttpSink):
         return out
 
 
-class Load:
+class Load(kill.MetricsLoad):
     """Totals that grow, of one service a thread, so that those of a series come in order."""
 
-    def __init__(self, port, seed, threads=4):
-        self.port, self.attempts, self.ended, self.lock, self.wrong = port, [], False, threading.Lock(), []
-        self.threads = [threading.Thread(target=self.send, args=(f"service-{i}", random.Random(seed * 100 + i)), daemon=True) for i in range(threads)]
-        for t in self.threads:
-            t.start()
-
-    def send(self, service, r):
-        totals, connection, last = collections.Counter(), None, 0
-        while not self.ended:
-            try:
-                if not connection:
-                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                    connection.connect()
-            except OSError:
-                connection = None
-                time.sleep(0.02)
-                continue
+    def requests(self, i, r):
+        totals, last = collections.Counter(), 0
+        while True:
             q = ExportMetricsServiceRequest()
             rm = q.resource_metrics.add()
-            put(rm.resource.attributes, "service.name", service)
+            one = {"service": f"service-{i}", "points": []}
+            kill.put(rm.resource.attributes, "service.name", one["service"])
             m = rm.scope_metrics.add().metrics.add(name="v").sum
             m.aggregation_temporality, m.is_monotonic = 2, True
-            one = {"service": service, "points": []}
-            for i in r.sample(range(5), 3):
-                totals[i] += r.randrange(1, 1000)
+            for item in r.sample(range(5), 3):
+                totals[item] += r.randrange(1, 1000)
                 last = max(time.time_ns(), last + 1)
-                put(m.data_points.add(start_time_unix_nano=S, time_unix_nano=last, as_int=totals[i]).attributes, "i", i)
-                one["points"].append((i, last, totals[i]))
-            try:
-                connection.request("POST", PATH, q.SerializeToString(), {"Content-Type": "application/x-protobuf"})
-                with connection.getresponse() as answer:
-                    answer.read()
-            except (OSError, http.client.HTTPException):
-                connection, one["is"] = None, "U"
-            else:
-                one["is"] = "A" if answer.status == 200 else "R"
-                if answer.status not in (200, 503):
-                    self.wrong.append(answer.status)
-            with self.lock:
-                self.attempts.append(one)
-            time.sleep(r.random() * 0.02)
-
-    def stop(self):
-        self.ended = True
-        for t in self.threads:
-            t.join(20)
-        check(not self.wrong, f"answers: {self.wrong[:3]}")
+                kill.put(m.data_points.add(start_time_unix_nano=S, time_unix_nano=last, as_int=totals[item]).attributes, "i", item)
+                one["points"].append((item, last, totals[item]))
+            yield one, q
 
 
 class StreamsLeg(kill.JournalLeg):
