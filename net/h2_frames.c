@@ -71,22 +71,32 @@ static enum gw_h2_wrong begin_frame(struct gw_h2_frames *f, uint32_t *ret_id)
     f->n_head = 0;
     f->left = (uint32_t)h[0] << 16 | (uint32_t)h[1] << 8 | h[2];
     f->is_reset = h[3] == RST_STREAM;
+    f->is_data = h[3] == DATA;
     *ret_id = (uint32_t)(h[5] & 127) << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[7] << 8 | h[8];
     return judge(f, h[3], *ret_id);
 }
 
-size_t gw_h2_frames_look(struct gw_h2_frames *f, struct gw_slice in, enum gw_h2_wrong *ret, uint32_t *ret_id)
+size_t gw_h2_frames_look(struct gw_h2_frames *f, struct gw_slice in, size_t most, enum gw_h2_wrong *ret,
+                         uint32_t *ret_id)
 {
     size_t at = 0;
 
     *ret = GW_H2_FINE;
-    while (at < in.n) {
+    while (at < in.n && (most || (f->is_data && f->left))) {
         size_t n = in.n - at;
 
+        if (f->is_data && f->left) {
+            n = n < f->left ? n : f->left;
+            f->left -= (uint32_t)n;
+            at += n;
+            continue;
+        }
+        n = n < most ? n : most;
         if (f->left) {
             n = n < f->left ? n : f->left;
             f->left -= (uint32_t)n;
             at += n;
+            most -= n;
             if (f->left == 0 && f->is_reset) {
                 f->is_reset = false;
                 return at;
@@ -97,6 +107,7 @@ size_t gw_h2_frames_look(struct gw_h2_frames *f, struct gw_slice in, enum gw_h2_
         memcpy(f->head + f->n_head, in.p + at, n);
         f->n_head += (unsigned)n;
         at += n;
+        most -= n;
         if (f->n_head == GW_H2_HEAD_BYTES && (*ret = begin_frame(f, ret_id)) != GW_H2_FINE)
             return at;
     }

@@ -30,7 +30,7 @@ struct gw_h2_frames {
     uint8_t head[GW_H2_HEAD_BYTES];
     unsigned n_head;
     uint32_t left;                 /* bytes of the frame (or of the preface) that are still to come */
-    bool is_reset;                 /* the frame is RST_STREAM */
+    bool is_reset, is_data;        /* the frame is RST_STREAM, is DATA */
     uint32_t last;                 /* highest number that was opened */
     uint32_t closed[GW_H2_CLOSED]; /* number × 2, + 1 when the peer has reset it; 0: none */
     struct {
@@ -45,11 +45,13 @@ void gw_h2_frames_ended(struct gw_h2_frames *f, uint32_t id);
 void gw_h2_frames_reset(struct gw_h2_frames *f, uint32_t id);
 /**
  * Look at bytes that follow those looked at before. Returns how many may go to nghttp2 before the rest is looked at: it
- * has to know about a reset before what follows it can be judged. When a frame is wrong it is counted in, for a
- * connection error ends the connection anyway.
+ * has to know about a reset before what follows it can be judged, and no more than `most` (1 or more) of them are
+ * anything else than what DATA brings. When a frame is wrong it is counted in, for a connection error ends the
+ * connection anyway.
  *
  * Cost    a few ns a frame
  */
-size_t gw_h2_frames_look(struct gw_h2_frames *f, struct gw_slice in, enum gw_h2_wrong *ret, uint32_t *ret_id);
+size_t gw_h2_frames_look(struct gw_h2_frames *f, struct gw_slice in, size_t most, enum gw_h2_wrong *ret,
+                         uint32_t *ret_id);
 
 #endif

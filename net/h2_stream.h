@@ -27,6 +27,8 @@ struct gw_h2_stream {
     uint32_t held;   /* bytes that came and were told, but for which no window was opened again: h2_window.h */
     uint64_t held_ns, look_ns; /* since when, and when to ask again */
     uint64_t slack_ns;         /* time in which we let it send nothing */
+    size_t unsettled; /* bytes that were told in this turn, and the list of streams that have such: h2_window.h */
+    struct gw_h2_stream *unsettled_next, **unsettled_link; /* link NULL: not in it */
     uint64_t rx_bytes, opened_ns, moved_ns;
 
     /* the head: names and values one behind the other in text; while it grows, slices hold offsets */

@@ -138,6 +138,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
     struct gw_h2_session *x = arg;
     struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
 
+    (void)flags;
     x->n_told++;
     if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
         gw_h2_window_last(&x->window, n);
@@ -146,10 +147,7 @@ static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_
     st->moved_ns = gw_conn_now_ns(x->c);
     st->rx_bytes += n;
     gw_stream_body(&st->s, gw_slice_of(p, n));
-    if (st->s.responded || (flags & NGHTTP2_FLAG_END_STREAM)) /* the last ones: nothing comes after them */
-        gw_h2_window_last(&x->window, n);
-    else if (!gw_h2_window_took(&x->window, st, n))
-        gw_h2_arm(x, st->look_ns);
+    gw_h2_window_took(&x->window, st, n);
     return 0;
 }
 

@@ -45,17 +45,61 @@ void gw_h2_window_widen(struct gw_h2_window *w, struct gw_h2_stream *st, uint64_
 /** The peer may send as much again as it has sent. */
 static void let_on(struct gw_h2_window *w, struct gw_h2_stream *st, size_t n)
 {
-    nghttp2_session_consume_connection(w->ng, n);
+    w->n_last += n;
     nghttp2_session_consume_stream(w->ng, (int32_t)st->s.id, n);
     if (st->rx_bytes > st->window / 2)
         gw_h2_window_widen(w, st, 4 * (uint64_t)st->window);
 }
 
-bool gw_h2_window_took(struct gw_h2_window *w, struct gw_h2_stream *st, size_t n)
+void gw_h2_window_took(struct gw_h2_window *w, struct gw_h2_stream *st, size_t n)
 {
+    st->unsettled += n;
+    if (st->unsettled_link)
+        return;
+    st->unsettled_next = w->unsettled;
+    st->unsettled_link = &w->unsettled;
+    if (st->unsettled_next)
+        st->unsettled_next->unsettled_link = &st->unsettled_next;
+    w->unsettled = st;
+}
+
+/** Returns what there was. */
+static size_t unlist(struct gw_h2_stream *st)
+{
+    size_t n = st->unsettled;
+
+    if (!st->unsettled_link)
+        return 0;
+    *st->unsettled_link = st->unsettled_next;
+    if (st->unsettled_next)
+        st->unsettled_next->unsettled_link = st->unsettled_link;
+    st->unsettled_link = NULL;
+    st->unsettled = 0;
+    return n;
+}
+
+void gw_h2_window_ended(struct gw_h2_window *w, struct gw_h2_stream *st)
+{
+    w->n_last += unlist(st);
+}
+
+void gw_h2_window_last(struct gw_h2_window *w, size_t n)
+{
+    nghttp2_session_consume_connection(w->ng, n);
+}
+
+/** Returns when to look at it again. */
+static uint64_t settle(struct gw_h2_window *w, struct gw_h2_stream *st)
+{
+    size_t n = unlist(st);
+
+    if (st->s.responded || st->remote_ended) {
+        w->n_last += n;
+        return UINT64_MAX;
+    }
     if (!st->held && has_room(w, st, st->window)) {
         let_on(w, st, n);
-        return true;
+        return UINT64_MAX;
     }
     /* What it has of its window is all that it gets, of the connection's, too. */
     if (st->held == 0) {
@@ -63,12 +107,22 @@ bool gw_h2_window_took(struct gw_h2_window *w, struct gw_h2_stream *st, size_t n
         st->look_ns = st->held_ns + LOOK_NS;
     }
     st->held += (uint32_t)n;
-    return false;
+    return st->look_ns;
 }
 
-void gw_h2_window_last(struct gw_h2_window *w, size_t n)
+uint64_t gw_h2_window_settle(struct gw_h2_window *w)
 {
-    nghttp2_session_consume_connection(w->ng, n);
+    uint64_t due = UINT64_MAX;
+
+    while (w->unsettled) {
+        uint64_t look_ns = settle(w, w->unsettled);
+
+        due = look_ns < due ? look_ns : due;
+    }
+    if (w->n_last)
+        gw_h2_window_last(w, w->n_last);
+    w->n_last = 0;
+    return due;
 }
 
 uint64_t gw_h2_window_look(struct gw_h2_window *w, struct gw_h2_stream *st, uint64_t now_ns)

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 
 enum {
-    FEED_BYTES = 8 * 1024, /* pushed in at once: an attack is noticed, and its answers are out, before the next piece */
+    /* pushed in at once, beside bodies: an attack is noticed, and its answers are out, before the next piece */
+    FEED_BYTES = 8 * 1024,
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
     FEW_FRAMES = 8,          /* that may wait for the end of the turn */
@@ -28,6 +29,7 @@ void gw_h2_stream_end(struct gw_h2_session *x, struct gw_h2_stream *st)
     *st->link = st->next;
     if (st->next)
         st->next->link = st->link;
+    gw_h2_window_ended(&x->window, st);
     gw_stream_gone(&st->s);
     gw_h2_stream_recycle(x->w, st);
 }
@@ -169,6 +171,7 @@ static void flush(struct gw_hs_conn *c)
 
     if (x->feeding) /* the piece that is being fed is followed by this */
         return;
+    gw_h2_arm(x, gw_h2_window_settle(&x->window));
     pump(x);
     if (x->doom && !c->finishing) {
         nghttp2_submit_goaway(x->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(x->ng), x->doom,
@@ -260,16 +263,17 @@ static int open_session(struct gw_hs_conn *c)
 
 /**
  * nghttp2 passes over frames for streams that are closed, and tells nobody. What is on its way when we end a stream
- * early is fine; more than that costs a token a piece.
+ * early is fine; more than that costs a token for every FEED_BYTES.
  */
 static void charge_untold(struct gw_h2_session *x, size_t n)
 {
+    size_t late = x->late_bytes < n ? x->late_bytes : n;
+
     if (x->n_told)
         return;
-    if (x->late_bytes >= n)
-        x->late_bytes -= n;
-    else
-        gw_h2_charge(x, 1);
+    x->late_bytes -= late;
+    if (late < n)
+        gw_h2_charge(x, (unsigned)((n - late + FEED_BYTES - 1) / FEED_BYTES));
 }
 
 /** How much of `in` is fed next. 0: the peer has to go. */
@@ -277,7 +281,7 @@ static size_t next_piece(struct gw_h2_session *x, struct gw_slice in)
 {
     enum gw_h2_wrong wrong;
     uint32_t id;
-    size_t n = gw_h2_frames_look(&x->frames, gw_slice_of(in.p, in.n < FEED_BYTES ? in.n : FEED_BYTES), &wrong, &id);
+    size_t n = gw_h2_frames_look(&x->frames, in, FEED_BYTES, &wrong, &id);
 
     switch (wrong) {
     case GW_H2_FINE:

@@ -31,7 +31,7 @@ static enum gw_h2_wrong look(size_t piece, uint32_t *ret_id, unsigned *ret_stops
     while (at < n_wire && wrong == GW_H2_FINE) {
         size_t n = n_wire - at < piece ? n_wire - at : piece, done;
 
-        done = gw_h2_frames_look(&f, gw_slice_of(wire + at, n), &wrong, ret_id);
+        done = gw_h2_frames_look(&f, gw_slice_of(wire + at, n), sizeof(wire), &wrong, ret_id);
         assert_in_range(done, 1, n);
         stops += done < n;
         at += done;
@@ -151,12 +151,39 @@ static void what_was_forgotten_is_passed_over(void **state)
     assert_int_equal(look(4096, &id, NULL), GW_H2_AFTER_END);
 }
 
+/* Scenario: DATA of 3000 bytes, of none, and a header block of 500, when 100 bytes beside bodies may go at once.
+ * Guarantees: what DATA brings is not counted, its heads are, so is all else; pieces go on where they ended. */
+static void bodies_do_not_count(void **state)
+{
+    enum gw_h2_wrong wrong;
+    unsigned n_pieces = 0;
+    uint32_t id;
+    size_t at;
+
+    (void)state;
+    begin();
+    put(DATA, 1, 3000);
+    assert_int_equal(gw_h2_frames_look(&f, gw_slice_of(wire, n_wire), 9, &wrong, &id), n_wire);
+    for (n_wire = 0; n_wire < 200 * GW_H2_HEAD_BYTES;)
+        put(DATA, 1, 0);
+    assert_int_equal(gw_h2_frames_look(&f, gw_slice_of(wire, n_wire), 100, &wrong, &id), 100);
+    for (at = 100; at < n_wire; at += gw_h2_frames_look(&f, gw_slice_of(wire + at, n_wire - at), 100, &wrong, &id))
+        n_pieces++;
+    assert_int_equal(n_pieces, (n_wire - 1) / 100);
+    n_wire = 0;
+    put(DATA, 1, 3000);
+    put(HEADERS, 5, 500);
+    assert_int_equal(gw_h2_frames_look(&f, gw_slice_of(wire, n_wire), 100, &wrong, &id), 3100);
+    assert_int_equal(gw_h2_frames_look(&f, gw_slice_of(wire + 3100, n_wire - 3100), 100, &wrong, &id), 100);
+    assert_int_equal(f.last, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_behind_the_end_are_found),    cmocka_unit_test(frames_behind_a_reset_are_told_apart),
         cmocka_unit_test(a_reset_is_fed_before_what_follows), cmocka_unit_test(numbers_do_not_go_back),
-        cmocka_unit_test(what_was_forgotten_is_passed_over),
+        cmocka_unit_test(what_was_forgotten_is_passed_over),  cmocka_unit_test(bodies_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,10 +15,13 @@
 #define GW_TESTS_NET_HS_RIG_H
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "net/http_server.h"
@@ -376,6 +379,16 @@ static inline void client_send(struct client *c)
         if (n <= 0 || send(c->fd, p, (size_t)n, MSG_NOSIGNAL) < 0)
             return;
     }
+}
+
+/** Send, until the kernel has all of it on the other side: the next turn reads it as a whole. */
+static inline void client_send_whole(struct client *c)
+{
+    int left = 1;
+
+    client_send(c);
+    while (left > 0 && ioctl(c->fd, SIOCOUTQ, &left) == 0)
+        sched_yield();
 }
 
 static inline void client_recv(struct client *c)

@@ -78,7 +78,7 @@ static void answer_now(struct gw_timer *t)
     rig_answer(&rig);
 }
 
-/* Scenario: a request of 40 KB, which needs a wider window on its way, is answered in the turn that reads it, later.
+/* Scenario: the turn that reads the first 64 KB of a body also reads a request, which is answered later in it.
  * Guarantees: the window and the answer are one write: each costs the peer a wake. */
 static void windows_go_with_the_answer(void **state)
 {
@@ -88,13 +88,110 @@ static void windows_go_with_the_answer(void **state)
     (void)state;
     talk(&rig, &client, 3);
     before = segments_in(client.fd);
-    client_post(&client, "/later", 40000);
-    client_send(&client);
+    client_post(&client, "/ok", 80000);
+    client_post(&client, "/later", 0);
+    client_send_whole(&client);
     gw_timer_arm(rig.loop, &after, 1);
-    talk_until_closed(&rig, &client, 1);
-    assert_int_equal(rig.heard.n_body, 40000);
+    talk(&rig, &client, 1);
+    assert_int_equal(rig.heard.n_body, 65535);
     assert_true(client.windows[0] > 0);
+    assert_true(client_answer(&client, 3)->closed);
     assert_int_equal(segments_in(client.fd), before + 1);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_body, 80000);
+}
+
+/* Scenario: sixteen bodies with a first window of 1000 bytes come in one turn, by turns; the clients read nothing.
+ * Guarantees: that turn gives each its window; all come whole. */
+static void bodies_that_come_together_get_a_window_each(void **state)
+{
+    enum { N = 16, FIRST = 1000 };
+
+    (void)state;
+    rig_stop(&rig);
+    rig.conf.initial_window_bytes = FIRST;
+    assert_int_equal(rig_start(&rig, NULL), 0);
+    client_close(&client);
+    client_attach(&client, rig_connect(&rig));
+    talk(&rig, &client, 5);
+    for (unsigned i = 0; i < N; i++)
+        client_post(&client, "/ok", N * 3 * FIRST); /* all are fed from it */
+    client_send_whole(&client);
+    rig_turn(&rig, 1);
+    assert_int_equal(rig.heard.n_body, N * FIRST);
+    client_recv(&client);
+    for (unsigned i = 0; i < N; i++)
+        assert_true(client.windows[i] > 0);
+    talk_until_closed(&rig, &client, N);
+    assert_int_equal(rig.heard.n_body, N * 3 * FIRST);
+}
+
+/* Scenario: a body fills its window and is reset, and a request follows, in the same turn; twenty times.
+ * Guarantees: the connection's window comes back, or there were none for the last ones. */
+static void what_came_before_a_reset_is_given_back(void **state)
+{
+    int32_t id;
+
+    (void)state;
+    talk(&rig, &client, 3);
+    for (unsigned i = 0; i < 20; i++) {
+        id = client_post(&client, "/ok", 80000);
+        client_send(&client);
+        nghttp2_submit_rst_stream(client.ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+        id = client_post(&client, "/ok", 1000);
+        client_send_whole(&client);
+        talk_until_closed(&rig, &client, 2 * i + 2);
+        assert_int_equal(client_answer(&client, id)->status, 200);
+        assert_int_equal(rig.heard.n_body, (i + 1) * (65535 + 1000));
+    }
+}
+
+/* Scenario: a body is over when its turn ends, but not answered; another is answered in the turn that reads its first
+ * part. Guarantees: neither gets a window. */
+static void who_has_ended_or_is_answered_gets_no_window(void **state)
+{
+    struct gw_timer after = {.fire = answer_now};
+
+    (void)state;
+    talk(&rig, &client, 3);
+    client_post(&client, "/later", 60000);
+    client_send_whole(&client);
+    talk(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_ends, 1);
+    assert_int_equal(client.windows[0], 0);
+    client_post(&client, "/early", 80000);
+    client_send_whole(&client);
+    gw_timer_arm(rig.loop, &after, 1);
+    talk(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_body, 60000 + 65535);
+    assert_int_equal(client_answer(&client, 3)->status, 200);
+    assert_int_equal(client.windows[1], 0);
+}
+
+/* Scenario: a request of 60 KB that is there as a whole.
+ * Guarantees: it is told frame by frame, not in smaller pieces; no window is opened for it, its answer is all that is
+ * said; of the connection's window it gives back what it took. */
+static void a_body_that_is_there_is_told_frame_by_frame(void **state)
+{
+    uint32_t before;
+
+    (void)state;
+    talk(&rig, &client, 3);
+    before = segments_in(client.fd);
+    client_post(&client, "/ok", 60000);
+    client_send_whole(&client);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(rig.heard.n_body, 60000);
+    assert_int_equal(rig.heard.n_chunks, 4);
+    assert_int_equal(rig.heard.max_chunk, 16384);
+    assert_int_equal(client.windows[0], 0);
+    assert_int_equal(segments_in(client.fd), before + 1);
+    for (unsigned i = 1; i < 40; i++) { /* more than the connection's window, 1 MiB, in all */
+        client_post(&client, "/ok", 60000);
+        talk_until_closed(&rig, &client, i + 1);
+    }
+    assert_int_equal(rig.heard.n_body, 40 * 60000);
+    assert_int_equal(client.n_closed, 40);
 }
 
 /* Scenario: an answer with trailers and no body.
@@ -715,6 +812,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_request_is_heard_whole_and_answered_with_trailers),
         CASE(windows_go_with_the_answer),
+        CASE(bodies_that_come_together_get_a_window_each),
+        CASE(who_has_ended_or_is_answered_gets_no_window),
+        CASE(what_came_before_a_reset_is_given_back),
+        CASE(a_body_that_is_there_is_told_frame_by_frame),
         CASE(an_answer_without_a_body_is_trailers_only),
         CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
         CASE(a_window_grows_only_for_a_body_that_needs_it),
