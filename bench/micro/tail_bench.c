@@ -3,6 +3,9 @@
  * What tail_sampling costs: spans in, kept ones out, without the decoding before it and the encoding behind it.
  * Policies are latency, status_code and 10 % probabilistic, decisions come two steps of 100,000 spans later. One JSON
  * line a shape: ns of CPU a span of consume() and of tick() (the least of the steps), bytes a span that waits.
+ *
+ * tail_bench PAYLOADS: with spans of gen_payloads.py, as they come to a gateway that does other things as well: each
+ * request is decoded just before, behind 4 MiB of what others have touched; decisions are remembered.
  */
 #include "bench/micro/spans.h"
 #include "config/yaml.h"
@@ -12,11 +15,14 @@
 enum { STEPS = 12, WAIT_STEPS = 2 };
 #define S 1000000000ull
 
-static const char settings[] =
-    "decision_wait: 2s\nnum_traces: 1000000\ndecision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}\n"
-    "policies: [{name: slow, type: latency, latency: {threshold_ms: 5000}}, {name: errors, type: status_code, "
-    "status_code: {status_codes: [ERROR]}}, {name: some, type: probabilistic, probabilistic: {sampling_percentage: "
-    "10}}]\n";
+#define NO_CACHE "decision_cache: {sampled_cache_size: 0, non_sampled_cache_size: 0}\n"
+#define SETTINGS                                                                                                       \
+    "decision_wait: 2s\nnum_traces: 1000000\n"                                                                         \
+    "policies: [{name: slow, type: latency, latency: {threshold_ms: 5000}}, {name: errors, type: status_code, "        \
+    "status_code: {status_codes: [ERROR]}}, {name: some, type: probabilistic, probabilistic: {sampling_percentage: "   \
+    "10}}]\n"
+
+static struct micro_set payloads; /* n 0: none */
 
 static struct gw_env *real;
 static uint64_t now_ns, n_out;
@@ -47,11 +53,43 @@ static void *open(const struct gw_component *c, struct gw_arena *arena, struct g
     struct gw_diag diag;
 
     gw_diag_init(&diag);
-    node = gw_yaml_parse(gw_slice_cstr(settings), "bench", arena, &diag);
+    node = gw_yaml_parse(gw_slice_cstr(payloads.n ? SETTINGS : NO_CACHE SETTINGS), "bench", arena, &diag);
     micro_check(node && gw_schema_fill(c->fields, c->conf_size, node, conf, arena, &diag) == 0, "settings");
     micro_check(c->create(&self, &ctx, conf, &err) == 0, err.text);
     gw_diag_clear(&diag);
     return self;
+}
+
+/* Somebody else was here. */
+static void cool(void)
+{
+    static volatile uint8_t others[4 << 20];
+
+    for (size_t i = 0; i < sizeof(others); i += 64)
+        others[i]++;
+}
+
+/* Spans i … i + 99 of a stream, as spans_request has them. */
+static struct gw_batch *request(uint64_t i, bool by_turns)
+{
+    static struct gw_batch *b;
+    struct gw_payload *pl;
+
+    if (!payloads.n)
+        return spans_request(i, by_turns);
+    cool();
+    pl = payloads.payloads[i / N_SPANS % payloads.n];
+    (void)gw_batch_unref(b);
+    b = gw_batch_new(GW_TRACES);
+    micro_check(b != NULL, "memory");
+    gw_batch_set_payload(b, gw_payload_ref(pl));
+    micro_check(gw_decode(b, micro_all(pl), &micro_limits, NULL, NULL) == 0 && b->n_rows == N_SPANS, "payload");
+    for (uint64_t k = 0; k < N_SPANS; k++) { /* the stream deals them to four scopes */
+        uint64_t at = i + k % 25 * 4 + k / 25, turn = at / ((uint64_t)TURNS * A_TRACE), place = at % TURNS;
+
+        name(b->trace_id[k], by_turns ? turn * TURNS + place : at / A_TRACE);
+    }
+    return b;
 }
 
 static void shape(const struct gw_component *c, bool by_turns)
@@ -75,7 +113,7 @@ static void shape(const struct gw_component *c, bool by_turns)
         for (uint64_t i = 0; i < (uint64_t)TURNS * A_TRACE; i += N_SPANS, at += N_SPANS) {
             struct gw_view v;
 
-            gw_view_init(&v, spans_request(at, by_turns), &arena);
+            gw_view_init(&v, request(at, by_turns), &arena);
             begin = micro_cpu_ns();
             c->consume(self, &v, &ports);
             gw_arena_reset(&arena, 1 << 20);
@@ -102,7 +140,7 @@ static void shape(const struct gw_component *c, bool by_turns)
     gw_meter_free(meter);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     bool deprecated;
     const struct gw_component *c = gw_component_find(GW_PROCESSOR, GW_SLICE("tail_sampling"), &deprecated);
@@ -114,6 +152,8 @@ int main(void)
     ops = *real->ops;
     ops.mono_ns = stands;
     env.ops = &ops;
+    if (argc > 1)
+        micro_load(&payloads, argv[1], "traces100", GW_TRACES);
     spans_make();
     shape(c, false);
     shape(c, true);
