@@ -6,17 +6,35 @@
 #include <errno.h>
 
 #include "otlp-proto/decode.h"
+#include "processors/tail_sampling/group.h"
 #include "processors/tail_sampling/sampler.h"
 
 enum { PIECE_SPANS = 4096, PIECE_BYTES = 2 << 20 };
 
 /* ---- asking again ----------------------------------------------------------------------------------------- */
 
-static bool ask(struct gw_tail *s, struct gw_trace_facts *f, struct gw_slice bytes, struct gw_arena *arena)
+/* As a request that has all of them: what each of theirs had around them is not known any more. */
+static bool count_bytes(struct gw_trace_facts *f, const struct gw_batch *b, struct gw_arena *arena)
+{
+    uint32_t *rows = gw_arena_alloc(arena, (b->n_rows + 1) * sizeof(*rows));
+    struct gw_trace_bytes bytes;
+
+    for (uint32_t i = 0; rows && i < b->n_rows; i++)
+        rows[i] = i;
+    if (!rows)
+        return false;
+    bytes = gw_trace_bytes_of(b, rows, b->n_rows);
+    f->wire_bytes += bytes.bare;
+    f->framed_bytes += bytes.framed;
+    return true;
+}
+
+static bool ask(struct gw_tail *s, struct gw_tail_facts *t, struct gw_slice bytes, struct gw_arena *arena)
 {
     static const struct gw_limits limits = {
         .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
     const uint64_t(*bits)[GW_FACT_WORDS] = NULL;
+    bool counts = s->counts_bytes && t->lacks_bytes, ok = false;
     struct gw_batch *b = gw_batch_pool_get(s->pool, GW_TRACES);
     struct gw_view v;
     struct gw_ref at;
@@ -27,14 +45,15 @@ static bool ask(struct gw_tail *s, struct gw_trace_facts *f, struct gw_slice byt
         gw_view_init(&v, b, arena);
         bits = gw_policies_ask(s->policies, &v);
         for (uint32_t row = 0; bits && row < b->n_rows; row++)
-            gw_policies_note(s->policies, f, &v, row, bits[row]);
+            gw_policies_note(s->policies, &t->f, &v, row, bits[row]);
+        ok = bits && (!counts || count_bytes(&t->f, b, arena));
         gw_view_clear(&v);
     }
     (void)gw_batch_unref(b);
-    return bits != NULL;
+    return ok;
 }
 
-/* Bytes were counted as they came, and stay. Without memory it is decided by what could be asked. */
+/* Bytes that were counted as they came stay. Without memory it is decided by what could be asked. */
 void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *arena)
 {
     struct gw_tail_facts *f = gw_tail_facts(t);
@@ -43,16 +62,19 @@ void gw_tail_ask_again(struct gw_tail *s, struct gw_trace *t, struct gw_arena *a
     bool ok = true;
     uint32_t n;
 
-    if (f->generation == s->generation)
+    if (f->generation == s->generation && !(s->counts_bytes && f->lacks_bytes))
         return;
     f->generation = s->generation;
+    if (s->counts_bytes && f->lacks_bytes)
+        f->f.wire_bytes = f->f.framed_bytes = 0;
     f->f = (struct gw_trace_facts){.wire_bytes = f->f.wire_bytes, .framed_bytes = f->f.framed_bytes};
     gw_buf_init(&piece, 1u << 30);
     do {
         gw_buf_reset(&piece);
         ok = gw_traces_write_piece(s->store, t, &at, PIECE_SPANS, PIECE_BYTES, &piece, &n) == 0 &&
-             (n == 0 || ask(s, &f->f, gw_buf_slice(&piece), arena));
+             (n == 0 || ask(s, f, gw_buf_slice(&piece), arena));
     } while (ok && n);
+    f->lacks_bytes &= !s->counts_bytes;
     gw_buf_clear(&piece);
     if (!ok)
         gw_log(&s->ctx.logger, GW_LOG_WARN, "out of memory: a trace that waits is decided by some of its spans");

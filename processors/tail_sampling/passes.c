@@ -43,31 +43,21 @@ static uint32_t steps_of(uint64_t ns)
 
 /* ---- making ----------------------------------------------------------------------------------------------- */
 
-static bool limits_bytes(const struct gw_rule *r)
-{
-    bool any = r->type == GW_RULE_BYTES_LIMITING;
-
-    for (unsigned i = 0; i < r->n_subs && !any; i++)
-        any = limits_bytes(&r->subs[i]);
-    return any;
-}
-
 static struct gw_sums *make_sums(const struct gw_tail *s)
 {
     const struct gw_tail_conf *c = s->conf;
-    struct gw_sums_conf conf = {
+    const struct gw_sums_conf conf = {
         .env = s->ctx.env,
         .memory = s->ctx.host ? s->ctx.host->memory : NULL,
         .max_bytes = gw_tail_store_bytes(s),
         .n_words = s->policies->n_words,
         .running = c->running_latency,
         .wire_bytes = c->max_trace_bytes || c->count_bytes,
+        .framed_bytes = gw_policies_limit_bytes(s->policies),
         .randomness = c->use_trace_state,
         .rooted = c->after_root_ns > 0,
     };
 
-    for (unsigned i = 0; i < s->policies->n; i++)
-        conf.framed_bytes |= limits_bytes(s->policies->list[i].rule);
     return gw_sums_new(&conf);
 }
 

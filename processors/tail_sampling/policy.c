@@ -264,6 +264,24 @@ uint64_t gw_policies_shape(const struct gw_policies *p)
     return p->shape;
 }
 
+static bool limits_bytes(const struct gw_rule *r)
+{
+    bool any = r->type == GW_RULE_BYTES_LIMITING;
+
+    for (unsigned i = 0; i < r->n_subs && !any; i++)
+        any = limits_bytes(&r->subs[i]);
+    return any;
+}
+
+bool gw_policies_limit_bytes(const struct gw_policies *p)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < p->n && !any; i++)
+        any = limits_bytes(p->list[i].rule);
+    return any;
+}
+
 /* ---- reload ----------------------------------------------------------------------------------------------- */
 
 static void adopt_rule(struct gw_rule *r, const struct gw_rule *old)

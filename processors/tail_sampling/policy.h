@@ -28,7 +28,7 @@ struct gw_trace_facts {
     uint64_t min_start_ns, max_end_ns; /* of spans that have a start; 0: none yet */
     uint64_t running_start_ns;         /* as the Collector's loop has it, for which a start of 0 is none */
     uint64_t wire_bytes;   /* as the Collector counts it for maximum_trace_size_bytes and count_bytes_sampled */
-    uint64_t framed_bytes; /* and for bytes_limiting: with the frames of the resources */
+    uint64_t framed_bytes; /* and for bytes_limiting: with the frames of the resources; both only when asked for */
     uint64_t randomness;   /* of the first `ot=rv`; without one the trace id says */
     uint32_t n_spans;
     uint8_t has_root; /* a span without a parent */
@@ -113,6 +113,8 @@ bool gw_policies_is_settled(const struct gw_policies *p, const uint8_t id[16], c
  * over restarts and machines.
  */
 uint64_t gw_policies_shape(const struct gw_policies *p);
+/** Does any of them, down to the last part of a composite, go by gw_trace_facts.framed_bytes? */
+bool gw_policies_limit_bytes(const struct gw_policies *p);
 /** Take over what limiters and composites of an older list hold, by the names of policies. */
 void gw_policies_adopt(struct gw_policies *p, const struct gw_policies *old);
 

@@ -111,6 +111,7 @@ struct gw_tail_facts {
     uint32_t reason;       /* when it is decided */
     bool is_decided;       /* kept, and on its way out: nothing is added to it */
     bool is_linked;        /* a kept trace links to it, or it to one */
+    bool lacks_bytes;      /* f.wire_bytes and f.framed_bytes: spans came when nobody asked for them */
     uint8_t generation;    /* of the policies that were asked */
 };
 
@@ -148,6 +149,7 @@ struct gw_tail {
     uint64_t oldest_ns;        /* when the first span of body came */
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks;                /* kept spans are written with something */
+    bool counts_bytes;         /* somebody asks for a trace's bytes */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
     struct gw_spooler spooler;
 

@@ -39,7 +39,7 @@ static void put_facts(void *self, const struct gw_trace *t, struct gw_buf *out)
     const struct gw_trace_facts *f = &x->f;
     bool stands = x->generation == s->generation;
 
-    gw_spool_put_u64(out, f->wire_bytes);
+    gw_spool_put_u64(out, x->lacks_bytes ? 0 : f->wire_bytes);
     gw_buf_put_u8(out, x->is_linked);
     gw_buf_put_u8(out, stands);
     gw_spool_put_u64(out, gw_policies_shape(s->policies));
@@ -56,7 +56,8 @@ static void put_facts(void *self, const struct gw_trace *t, struct gw_buf *out)
     gw_buf_put_u8(out, f->bad_trace_state);
 }
 
-/* False: they say nothing to the policies of now. wire_bytes and is_linked are had all the same. */
+/* False: they say nothing to the policies of now. wire_bytes (0: they were not counted) and is_linked are had all the
+ * same. */
 static bool get_facts(const struct gw_tail *s, struct gw_slice bytes, struct gw_tail_facts *x)
 {
     struct gw_spool_in in = {.left = bytes};
@@ -64,6 +65,7 @@ static bool get_facts(const struct gw_tail *s, struct gw_slice bytes, struct gw_
     bool stands;
 
     f->wire_bytes = gw_spool_get_u64(&in);
+    x->lacks_bytes = f->wire_bytes == 0;
     x->is_linked = gw_spool_get_u8(&in);
     stands = gw_spool_get_u8(&in);
     stands &= gw_spool_get_u64(&in) == gw_policies_shape(s->policies);
@@ -92,6 +94,7 @@ static void take_facts(void *self, struct gw_trace *t, struct gw_slice facts, bo
     }
     (void)get_facts(s, facts, &more);
     f->f.wire_bytes += more.f.wire_bytes;
+    f->lacks_bytes |= more.lacks_bytes;
     f->is_linked |= more.is_linked;
     f->generation = (uint8_t)(s->generation - 1);
 }

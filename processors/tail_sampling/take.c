@@ -170,7 +170,10 @@ void gw_tail_note_rows(struct taking *k, struct gw_tail_facts *f, const uint32_t
         if (k->s->links && gw_tail_links_note(k->s, k->v, rows[i]))
             f->is_linked = true;
     }
-    add_bytes(k, &f->f, rows, n);
+    if (k->s->counts_bytes)
+        add_bytes(k, &f->f, rows, n);
+    else
+        f->lacks_bytes = true;
 }
 
 enum gw_tail_cause gw_tail_is_enough(const struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f)
@@ -203,7 +206,8 @@ bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail
         return false;
     for (uint32_t i = 0; i < n; i++)
         gw_policies_note(k->s->policies, &f, k->v, rows[i], k->bits[rows[i]]);
-    add_bytes(k, &f, rows, n);
+    if (k->s->counts_bytes)
+        add_bytes(k, &f, rows, n);
     f.n_spans = all->f.n_spans;
     f.wire_bytes = all->f.wire_bytes;
     return gw_tail_judge_ingest(k->s, id, &f, k->now_ns, ret_reason);

@@ -86,6 +86,31 @@ static void other_policies_ask_for_themselves(void **state)
 }
 
 /*
+ * Scenario: nobody asks for bytes; a reload brings maximum_trace_size_bytes; for a while it is gone again
+ * Guarantees: it goes by all bytes that a trace has, whenever they came
+ */
+static void bytes_are_counted_when_somebody_asks(void **state)
+{
+    (void)state;
+    at = 0;
+    gw_tail_open(&r, "decision_wait: 9s");
+    gw_tail_send_many(&r, 1, 1, 2, 1000);
+    gw_tail_send_many(&r, 2, 1, 2, 1000);
+    reload("decision_wait: 9s\nmaximum_trace_size_bytes: 3000");
+    gw_tail_send(&r, "1.3e 2.3e");
+    assert_string_equal(gw_tail_drops(&r), "");
+    gw_tail_send_many(&r, 1, 4, 1, 1000);
+    assert_string_equal(gw_tail_drops(&r), "trace_too_large=4");
+    reload("decision_wait: 9s");
+    gw_tail_send_many(&r, 2, 4, 1, 1000);
+    assert_string_equal(gw_tail_drops(&r), "");
+    reload("decision_wait: 9s\nmaximum_trace_size_bytes: 3000");
+    gw_tail_send(&r, "2.5");
+    assert_string_equal(gw_tail_drops(&r), "trace_too_large=5");
+    gw_tail_close(&r);
+}
+
+/*
  * Scenario: a reload that makes num_traces, max_bytes, both caches and max_links smaller, then larger again
  * Guarantees: what is there is too much from then on: a new trace makes the oldest one go, and the next tick those that
  * are too many; of decisions and links the last ones are remembered
@@ -275,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_waits_goes_on),
         cmocka_unit_test(other_policies_ask_for_themselves),
+        cmocka_unit_test(bytes_are_counted_when_somebody_asks),
         cmocka_unit_test(limits_follow_a_reload),
         cmocka_unit_test(a_large_cut_is_made_bit_by_bit),
         cmocka_unit_test(what_found_no_memory_goes_along),

@@ -265,6 +265,27 @@ static void changed_policies_decide(void **state)
 }
 
 /*
+ * Scenario: traces wait of which nobody wants to know how large they are, but the next process has a limit
+ * Guarantees: it goes by the spans from before, too
+ */
+static void bytes_are_counted_later(void **state)
+{
+    struct gw_tail_rig r;
+
+    (void)state;
+    begin(&r, "");
+    gw_tail_send_many(&r, 1, 1, 3, 1000);
+    gw_tail_send(&r, "2.1e");
+    gw_lives_end(&r);
+    begin(&r, "maximum_trace_size_bytes: 3000\n");
+    gw_tail_send(&r, "1.4e 2.2");
+    assert_string_equal(gw_tail_drops(&r), "trace_too_large=4");
+    gw_tail_wait(&r, 31);
+    assert_string_equal(gw_tail_out(&r), "2.1 2.2");
+    gw_lives_end(&r);
+}
+
+/*
  * Scenario: 40 traces of two workers; then of three; then of one
  * Guarantees: each span is at one worker, the one that its trace id says, and in the end all are there once
  */
@@ -630,6 +651,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(links_are_remembered, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(limiters_stay_as_full_as_they_were, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(changed_policies_decide, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(bytes_are_counted_later, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(workers_share_anew, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(less_room_decides_the_oldest, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(a_long_trace_is_taken_up_in_parts, gw_lives_setup, gw_lives_teardown),
