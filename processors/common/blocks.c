@@ -30,21 +30,43 @@ int gw_blocks_reserve(struct gw_blocks *b, const struct gw_chain *c, uint64_t by
     return bytes > room ? gw_slabs_reserve(&b->slabs, (bytes - room + GW_BLOCK_BYTES - 1) / GW_BLOCK_BYTES) : 0;
 }
 
-static void add_block(struct gw_blocks *b, struct gw_chain *c)
-{
-    uint32_t block = gw_slabs_take(&b->slabs);
-
-    if (c->last)
-        *gw_slabs_link(&b->slabs, c->last) = block;
-    else
-        c->first = block;
-    c->last = block;
-}
-
 static void put(uint8_t *to, const uint8_t *from, size_t n)
 {
     __asm__("" : "+r"(n)); /* who knows that it is little writes "rep movs", which takes its time to begin */
     memcpy(to, from, n);
+}
+
+/* Is b the block behind a, in memory, too? */
+static bool is_behind(const struct gw_blocks *b, uint32_t a, uint32_t block)
+{
+    return block == a + 1 && gw_slabs_place(&b->slabs, block) > 0;
+}
+
+/* To the end of the chain, whose last block is full, as much as goes into new blocks of one slab. Mostly they lie one
+ * behind the other: then it is one copy. Returns what is left. */
+static struct gw_slice append_run(struct gw_blocks *b, struct gw_chain *c, struct gw_slice bytes)
+{
+    uint32_t want = (uint32_t)((bytes.n + GW_BLOCK_BYTES - 1) / GW_BLOCK_BYTES), block, next;
+    struct gw_slabs_run run = gw_slabs_take_run(&b->slabs, want);
+
+    if (c->last)
+        *gw_slabs_link(&b->slabs, c->last) = run.first;
+    else
+        c->first = run.first;
+    c->last = run.last;
+    for (block = run.first; block; block = next) {
+        uint8_t *to = gw_slabs_at(&b->slabs, block);
+        size_t n = GW_BLOCK_BYTES;
+
+        for (next = *gw_slabs_link(&b->slabs, block); is_behind(b, block, next); n += GW_BLOCK_BYTES) {
+            block = next;
+            next = *gw_slabs_link(&b->slabs, block);
+        }
+        n = n < bytes.n ? n : bytes.n;
+        put(to, bytes.p, n);
+        bytes = gw_slice_of(bytes.p + n, bytes.n - n);
+    }
+    return bytes;
 }
 
 int gw_blocks_append(struct gw_blocks *b, struct gw_chain *c, struct gw_slice bytes)
@@ -55,18 +77,14 @@ int gw_blocks_append(struct gw_blocks *b, struct gw_chain *c, struct gw_slice by
     if (r < 0)
         return r;
     c->n_bytes += (uint32_t)bytes.n;
-    while (bytes.n > 0) {
-        size_t n;
+    if (fill < GW_BLOCK_BYTES) {
+        size_t n = bytes.n < GW_BLOCK_BYTES - fill ? bytes.n : GW_BLOCK_BYTES - fill;
 
-        if (fill == GW_BLOCK_BYTES) {
-            add_block(b, c);
-            fill = 0;
-        }
-        n = bytes.n < GW_BLOCK_BYTES - fill ? bytes.n : GW_BLOCK_BYTES - fill;
         put((uint8_t *)gw_slabs_at(&b->slabs, c->last) + fill, bytes.p, n);
         bytes = gw_slice_of(bytes.p + n, bytes.n - n);
-        fill = GW_BLOCK_BYTES;
     }
+    while (bytes.n > 0)
+        bytes = append_run(b, c, bytes);
     return 0;
 }
 
@@ -108,7 +126,7 @@ void gw_chain_begin(const struct gw_blocks *b, const struct gw_chain *c, struct 
     *ret = (struct gw_chain_reader){.b = b, .block = c->first, .left = c->n_bytes};
 }
 
-/* The next piece of at most n bytes that lie together; what comes behind it is on its way then. */
+/* The next piece of at most n bytes that lie together. */
 static struct gw_slice take(struct gw_chain_reader *r, uint32_t n)
 {
     const uint8_t *p;
@@ -125,9 +143,16 @@ static struct gw_slice take(struct gw_chain_reader *r, uint32_t n)
         r->at = 0;
     }
     room = GW_BLOCK_BYTES - r->at;
-    n = n < room ? n : room;
     p = (const uint8_t *)gw_slabs_at(&r->b->slabs, r->block) + r->at;
-    r->at += n;
+    for (; room < n; room += GW_BLOCK_BYTES) {
+        uint32_t next = *gw_slabs_link(&r->b->slabs, r->block);
+
+        if (!is_behind(r->b, r->block, next))
+            break;
+        r->block = next;
+    }
+    n = n < room ? n : room;
+    r->at = GW_BLOCK_BYTES - (room - n);
     r->left -= n;
     return gw_slice_of(p, n);
 }

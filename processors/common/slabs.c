@@ -275,6 +275,55 @@ void gw_slabs_shut(struct gw_slabs *s, uint32_t slab)
     list_remove(s, &s->partial, slab);
 }
 
+static struct gw_slab *filling(struct gw_slabs *s)
+{
+    if (!s->partial.first)
+        gw_slabs_open(s);
+    return slab_at(s, s->partial.first - 1);
+}
+
+/* What was given back is a chain already. */
+static struct gw_slabs_run used_before(const struct gw_slabs *s, struct gw_slab *slab, uint32_t n)
+{
+    struct gw_slabs_run run = {slab->free, slab->free, 1};
+    uint32_t next = slab->links[gw_slabs_place(s, run.last)];
+
+    for (; run.n < n && next; run.n++) {
+        run.last = next;
+        next = slab->links[gw_slabs_place(s, next)];
+    }
+    slab->free = next;
+    return run;
+}
+
+static struct gw_slabs_run fresh(const struct gw_slabs *s, struct gw_slab *slab, uint32_t n)
+{
+    uint32_t room = s->n_items - slab->n_fresh, first = ((s->partial.first - 1) << s->shift | slab->n_fresh) + 1;
+
+    n = n < room ? n : room;
+    for (uint32_t i = 1; i < n; i++)
+        slab->links[slab->n_fresh++] = first + i;
+    slab->n_fresh++;
+    return (struct gw_slabs_run){first, first + n - 1, n};
+}
+
+struct gw_slabs_run gw_slabs_take_run(struct gw_slabs *s, uint32_t n)
+{
+    struct gw_slab *slab;
+    struct gw_slabs_run run;
+
+    assert(s->n_free > 0 && n > 0);
+    slab = filling(s);
+    run = slab->free ? used_before(s, slab, n) : fresh(s, slab, n);
+    slab->links[gw_slabs_place(s, run.last)] = 0;
+    slab->n_used += run.n;
+    s->n_used += run.n;
+    s->n_free -= run.n;
+    if (slab->n_used == s->n_items)
+        gw_slabs_shut(s, s->partial.first - 1);
+    return run;
+}
+
 void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n)
 {
     uint32_t id = gw_slabs_slab_of(s, first);

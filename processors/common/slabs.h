@@ -86,6 +86,12 @@ void gw_slabs_release(struct gw_slabs *s, uint32_t n);
 void gw_slabs_trim(struct gw_slabs *s);
 /** An empty slab goes to the thread's stock, where somebody needs one now. False: there is none. */
 bool gw_slabs_lend(struct gw_slabs *s);
+/** A chain of items: the last one's link is 0. */
+struct gw_slabs_run {
+    uint32_t first, last, n;
+};
+/** At most n items, at least one: all of one slab, those that gw_slabs_take would give. There must be room. */
+struct gw_slabs_run gw_slabs_take_run(struct gw_slabs *s, uint32_t n);
 /** Give back a chain of n items that all lie in one slab. */
 void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n);
 /** The first slab of the list `empty` becomes the one to be filled. */
@@ -134,6 +140,16 @@ static inline uint32_t gw_slabs_take(struct gw_slabs *s)
     if (++slab->n_used == s->n_items)
         gw_slabs_shut(s, id);
     return item;
+}
+/** What gw_slabs_take would give; 0: it would have to open a slab. */
+static inline uint32_t gw_slabs_next(const struct gw_slabs *s)
+{
+    const struct gw_slab *slab;
+
+    if (!s->partial.first)
+        return 0;
+    slab = (const struct gw_slab *)(const void *)s->at[s->partial.first - 1];
+    return slab->free ? slab->free : ((s->partial.first - 1) << s->shift | slab->n_fresh) + 1;
 }
 static inline void gw_slabs_give(struct gw_slabs *s, uint32_t item)
 {

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "tests/harness.h"
+#include "tests/harness_env.h"
 
 enum { ITEM_BYTES = 256, MIB = 1 << 20, ITEMS = 40000 }; /* ten slabs of a MiB */
 
@@ -104,11 +105,76 @@ static void small_slabs_keep_to_themselves(void **state)
     gw_payload_pool_free(pool);
 }
 
+enum { FEW_BYTES = 2 << 20, ROUNDS = 3000, MOST = 3000 };
+
+/* The same items by runs of `by` as `one` gives one by one. */
+static uint32_t take_as(struct gw_slabs *by, struct gw_slabs *one, uint32_t n, uint32_t *items)
+{
+    uint32_t at = 0;
+
+    while (at < n) {
+        struct gw_slabs_run run = gw_slabs_take_run(by, n - at);
+        uint32_t item = run.first;
+
+        assert_true(run.n > 0 && run.n <= n - at);
+        for (uint32_t i = 0; i < run.n; i++, item = *gw_slabs_link(by, item)) {
+            uint32_t next = gw_slabs_next(one);
+
+            items[at] = gw_slabs_take(one);
+            assert_true(next == 0 || next == items[at]);
+            assert_int_equal(item, items[at++]);
+            assert_int_equal(gw_slabs_slab_of(by, item), gw_slabs_slab_of(by, run.first));
+        }
+        assert_int_equal(items[at - 1], run.last);
+        assert_int_equal(item, 0);
+    }
+    return n;
+}
+
+/*
+ * Scenario: items are taken from one store by runs and from another one by one, and given back in any order
+ * Guarantees: both give the same items and count the same; a run is a chain that ends, of one slab
+ */
+static void a_run_is_what_one_takes_one_by_one(void **state)
+{
+    static uint32_t items[ROUNDS * 20];
+    struct gw_budget budget = {.max_bytes = FEW_BYTES}, other = budget;
+    uint64_t seed = 7;
+    struct gw_slabs by, one;
+    uint32_t n = 0;
+
+    (void)state;
+    gw_slabs_init(&by, &budget, ITEM_BYTES);
+    gw_slabs_init(&one, &other, ITEM_BYTES);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint32_t want = (uint32_t)(gw_test_random(&seed) % 20 + 1);
+
+        assert_int_equal(gw_slabs_reserve(&by, want), 0);
+        assert_int_equal(gw_slabs_reserve(&one, want), 0);
+        n += take_as(&by, &one, want, items + n);
+        while (n > MOST || (n && gw_test_random(&seed) % 12 > 0)) {
+            uint32_t i = (uint32_t)(gw_test_random(&seed) % n);
+
+            gw_slabs_give(&by, items[i]);
+            gw_slabs_give(&one, items[i]);
+            items[i] = items[--n];
+        }
+        assert_int_equal(by.n_used, n);
+        assert_int_equal(by.n_free, one.n_free);
+        assert_int_equal(budget.held_bytes, other.held_bytes);
+    }
+    assert_true(by.n_slabs > 3);
+    gw_slabs_clear(&by);
+    gw_slabs_clear(&one);
+    assert_int_equal(budget.held_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_goes_to_and_fro),
         cmocka_unit_test(small_slabs_keep_to_themselves),
+        cmocka_unit_test(a_run_is_what_one_takes_one_by_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
