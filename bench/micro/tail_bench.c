@@ -23,6 +23,7 @@ enum { STEPS = 12, WAIT_STEPS = 2 };
     "10}}]\n"
 
 static struct micro_set payloads; /* n 0: none */
+static struct gw_batch_pool *pool;
 
 static struct gw_env *real;
 static uint64_t now_ns, n_out;
@@ -80,7 +81,7 @@ static struct gw_batch *request(uint64_t i, bool by_turns)
     cool();
     pl = payloads.payloads[i / N_SPANS % payloads.n];
     (void)gw_batch_unref(b);
-    b = gw_batch_new(GW_TRACES);
+    b = gw_batch_pool_get(pool, GW_TRACES);
     micro_check(b != NULL, "memory");
     gw_batch_set_payload(b, gw_payload_ref(pl));
     micro_check(gw_decode(b, micro_all(pl), &micro_limits, NULL, NULL) == 0 && b->n_rows == N_SPANS, "payload");
@@ -152,6 +153,8 @@ int main(int argc, char **argv)
     ops = *real->ops;
     ops.mono_ns = stands;
     env.ops = &ops;
+    pool = gw_batch_pool_new(4);
+    gw_payload_pool_enter(gw_payload_pool_new(1 << 30)); /* as a worker has it */
     if (argc > 1)
         micro_load(&payloads, argv[1], "traces100", GW_TRACES);
     spans_make();
