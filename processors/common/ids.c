@@ -85,6 +85,14 @@ void gw_ids_prefetch(const struct gw_ids *ids, const uint8_t id[16])
         __builtin_prefetch(head_of(ids, id), /* rw= */ 1);
 }
 
+void gw_ids_prefetch_entry(const struct gw_ids *ids, const uint8_t id[16])
+{
+    uint32_t at = ids->max ? *head_of(ids, id) : 0;
+
+    if (at)
+        __builtin_prefetch(&ids->entries[at - 1]);
+}
+
 static uint32_t number_of(const struct gw_ids *ids, const struct entry *e)
 {
     return (uint32_t)(e - ids->entries) + 1;

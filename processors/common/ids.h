@@ -25,6 +25,8 @@ bool gw_ids_get(struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value);
 bool gw_ids_peek(const struct gw_ids *ids, const uint8_t id[16], uint64_t *ret_value);
 /** It is about to be asked for, or put: the miss of the cache is under way meanwhile. */
 void gw_ids_prefetch(const struct gw_ids *ids, const uint8_t id[16]);
+/** A little later: and the next one. */
+void gw_ids_prefetch_entry(const struct gw_ids *ids, const uint8_t id[16]);
 /** What `old` knows, as far as there is room, the last ones asked for; old knows nothing afterwards. ids is empty. */
 void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old);
 /** All of them, the one that was longest not asked for first. `each` must not put; it may ask other tables. */

@@ -14,6 +14,7 @@ enum { RELEASE_SLABS = 16 }; /* a call; 1 ms */
 
 /* Rows ahead, so that each step finds what the one before has fetched. */
 enum { AHEAD_INDEX = 24, AHEAD_TRACE = 16, AHEAD_CHAIN = 8 };
+enum { DUE_TRACE = 6, DUE_LINKS = 3 }; /* traces */
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -91,29 +92,45 @@ void gw_traces_end(struct gw_traces *t)
     gw_envelopes_end(&t->envelopes);
 }
 
-static uint32_t head_of(const struct gw_traces *t, uint32_t row)
+static bool is_id(const struct gw_trace *trace, const uint8_t id[16])
 {
-    return gw_index_first(&t->index, hash_id(t, t->envelopes.batch->trace_id[row]));
+    return gw_load64(trace->id) == gw_load64(id) && gw_load64(trace->id + 8) == gw_load64(id + 8);
+}
+
+static void prefetch_item(const void *item, uint32_t bytes)
+{
+    for (uint32_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch((const uint8_t *)item + at, /* rw= */ 1);
+}
+
+bool gw_traces_fetch(const struct gw_traces *t, const uint8_t id[16], enum gw_traces_step step)
+{
+    uint32_t *head, slot;
+
+    if (t->index.n == 0)
+        return false;
+    head = gw_index_head(&t->index, hash_id(t, id));
+    if (step == GW_TRACES_INDEX)
+        __builtin_prefetch(head, /* rw= */ 1);
+    if (step == GW_TRACES_INDEX || (slot = *head) == 0)
+        return false;
+    if (step == GW_TRACES_TRACE)
+        prefetch_item(gw_slabs_at(&t->traces, slot), t->traces.item_bytes);
+    if (step == GW_TRACES_TRACE || !is_id(gw_trace_at(t, slot), id))
+        return false;
+    gw_blocks_prefetch_end(&t->blocks, &gw_trace_at(t, slot)->chain);
+    return true;
 }
 
 void gw_traces_ahead(const struct gw_traces *t, uint32_t row)
 {
+    static const uint32_t rows[] = {
+        [GW_TRACES_INDEX] = AHEAD_INDEX, [GW_TRACES_TRACE] = AHEAD_TRACE, [GW_TRACES_CHAIN] = AHEAD_CHAIN};
     const struct gw_batch *b = t->envelopes.batch;
-    uint32_t n = b->n_rows, slot;
 
-    if (t->index.n == 0)
-        return;
-    if (n - row > AHEAD_INDEX)
-        __builtin_prefetch(gw_index_head(&t->index, hash_id(t, b->trace_id[row + AHEAD_INDEX])), /* rw= */ 1);
-    if (n - row > AHEAD_TRACE && (slot = head_of(t, row + AHEAD_TRACE)) != 0) {
-        const uint8_t *p = gw_slabs_at(&t->traces, slot);
-
-        __builtin_prefetch(p, /* rw= */ 1);
-        __builtin_prefetch(p + 64, /* rw= */ 1);
-        __builtin_prefetch(p + 128, /* rw= */ 1);
-    }
-    if (n - row > AHEAD_CHAIN && (slot = head_of(t, row + AHEAD_CHAIN)) != 0)
-        gw_blocks_prefetch_end(&t->blocks, &gw_trace_at(t, slot)->chain);
+    for (unsigned step = 0; step <= GW_TRACES_CHAIN; step++)
+        if (b->n_rows - row > rows[step])
+            (void)gw_traces_fetch(t, b->trace_id[row + rows[step]], step);
 }
 
 struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16])
@@ -123,7 +140,7 @@ struct gw_trace *gw_traces_find(struct gw_traces *t, const uint8_t id[16])
     while (slot) {
         struct gw_trace *trace = gw_slabs_at(&t->traces, slot);
 
-        if (gw_load64(trace->id) == gw_load64(id) && gw_load64(trace->id + 8) == gw_load64(id + 8))
+        if (is_id(trace, id))
             return trace;
         slot = *gw_slabs_link(&t->traces, slot);
     }
@@ -199,6 +216,9 @@ struct gw_trace *gw_traces_add(struct gw_traces *t, const uint8_t id[16], uint64
     t->now_ns = now_ns;
     gw_index_insert(&t->index, hash_id(t, id), slot);
     gw_due_put(&t->due, trace, now_ns);
+    slot = gw_slabs_next(&t->traces);
+    if (slot)
+        prefetch_item(gw_slabs_at(&t->traces, slot), t->traces.item_bytes);
     return trace;
 }
 
@@ -360,11 +380,41 @@ static void give_back(struct gw_traces *t)
         t->aged_ns = t->now_ns;
 }
 
+/* What drops of those behind will need: of the farther ones they themselves, of the nearer ones what they lead to. */
+static void fetch_due(const struct gw_traces *t, const struct gw_trace *trace)
+{
+    const struct gw_trace *at = trace;
+
+    for (unsigned i = 0; i < DUE_TRACE && at; i++) {
+        at = gw_trace_at(t, at->wheel_next);
+        if (at && i + 1 == DUE_LINKS) {
+            __builtin_prefetch(gw_index_head(&t->index, hash_id(t, at->id)), /* rw= */ 1);
+            __builtin_prefetch(gw_slabs_link(&t->traces, at->slot), /* rw= */ 1);
+            if (at->first_run)
+                __builtin_prefetch(gw_run_at(t, at->first_run));
+            if (at->chain.first)
+                __builtin_prefetch(gw_slabs_link(&t->blocks.slabs, at->chain.first), /* rw= */ 1);
+        }
+    }
+    if (at)
+        prefetch_item(at, t->traces.item_bytes);
+}
+
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns)
 {
+    struct gw_trace *ret;
+
     t->now_ns = now_ns;
     give_back(t);
-    return gw_due_next(&t->due, now_ns);
+    ret = gw_due_next(&t->due, now_ns);
+    if (ret)
+        fetch_due(t, ret);
+    return ret;
+}
+
+struct gw_trace *gw_traces_due_behind(const struct gw_traces *t, const struct gw_trace *trace)
+{
+    return gw_trace_at(t, trace->wheel_next);
 }
 
 uint64_t gw_traces_due_when(const struct gw_traces *t)

@@ -12,7 +12,7 @@
  *
  * For each view:
  *
- *   gw_traces_begin ─► for each row: gw_traces_ahead, gw_traces_find or _add, gw_traces_keep ─► gw_traces_end
+ *   gw_traces_begin ─► for each trace: gw_traces_fetch, gw_traces_find or _add, gw_traces_keep ─► gw_traces_end
  *
  * Time is given by the caller (it may come from a log), never asked for. A trace id of zeros is no trace: the caller
  * deals with it.
@@ -77,9 +77,13 @@ void gw_traces_free(struct gw_traces *t);
 void gw_traces_begin(struct gw_traces *t, const struct gw_batch *b);
 void gw_traces_end(struct gw_traces *t);
 /**
- * Row by row, ascending, before find: what the rows behind will need comes into the cache meanwhile. Optional; spans of
- * many traces by turns cost half with it.
+ * What find and keep will need of a trace comes into the cache meanwhile: step by step, each some traces before the
+ * next, which finds what the one before has fetched. Optional; spans of many traces by turns cost half with it. True:
+ * the last step has found it.
  */
+enum gw_traces_step { GW_TRACES_INDEX, GW_TRACES_TRACE, GW_TRACES_CHAIN };
+bool gw_traces_fetch(const struct gw_traces *t, const uint8_t id[16], enum gw_traces_step step);
+/** All steps, row by row, ascending, for those behind. */
 void gw_traces_ahead(const struct gw_traces *t, uint32_t row);
 
 /** Other limits than it was made with. What is there stays, even if it is more: then nothing is added. */
@@ -114,6 +118,8 @@ void gw_traces_set_due(struct gw_traces *t, struct gw_trace *trace, uint64_t due
  * was not needed for 10 to 20 seconds goes where gw_traces_trim sends it here, so call it even when nothing can be due.
  */
 struct gw_trace *gw_traces_next_due(struct gw_traces *t, uint64_t now_ns);
+/** Of one that is due: the one that comes behind it, as far as it is known; or NULL. */
+struct gw_trace *gw_traces_due_behind(const struct gw_traces *t, const struct gw_trace *trace);
 /** It is due no more, and the youngest: its owner drops it when it likes. Once; no gw_traces_set_due after it. */
 void gw_traces_set_aside(struct gw_traces *t, struct gw_trace *trace);
 /** When the next one is due, or earlier than that; UINT64_MAX: none waits. */

@@ -211,8 +211,6 @@ static uint32_t decide(struct gw_tail *s, struct gw_trace *t, enum gw_tail_cause
 {
     uint32_t reason;
 
-    gw_ids_prefetch(s->kept, t->id); /* it is remembered in one of them, when it is known in which */
-    gw_ids_prefetch(s->gone, t->id);
     gw_tail_ask_again(s, t, out->arena);
     reason = gw_tail_judge(s, t->id, gw_tail_facts(t), cause, now_ns);
     gw_tail_let_go(s, t, reason, soon, now_ns, out);

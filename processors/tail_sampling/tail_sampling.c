@@ -335,6 +335,12 @@ static struct gw_trace *next_due(struct gw_tail *s, uint64_t now_ns)
 
 static void decide_due(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
 {
+    const struct gw_trace *next = gw_traces_due_behind(s->store, t);
+
+    if (next && !s->log) { /* it is remembered in one of them, when it is known in which */
+        gw_ids_prefetch(s->kept, next->id);
+        gw_ids_prefetch(s->gone, next->id);
+    }
     (void)gw_tail_decide(s, t, GW_TAIL_DUE, now_ns, out);
 }
 

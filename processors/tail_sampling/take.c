@@ -431,34 +431,31 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
     return k->absorbed && make_bitmap(k->v) ? 0 : -ENOMEM;
 }
 
-enum { AHEAD = 4, NEAR_ROWS = 16 };
+/* Traces ahead: each step finds what the one before has fetched. */
+enum { AHEAD_INDEX = 9, AHEAD_TRACE = 6, AHEAD_CHAIN = 4, AHEAD_ENTRY = 2 };
 
 /* Of a trace that is not in the store it is asked soon what became of it. Each table is a miss of all caches. */
-static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
-{
-    const uint8_t *id = groups->list[i].id;
-
-    gw_ids_prefetch(s->kept, id);
-    gw_ids_prefetch(s->gone, id);
-}
-
-/* Where traces come by turns, most are in the store, and what the look takes was fetched by gw_traces_ahead. */
-static bool is_here(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t from, uint32_t i)
+static void ask_ahead(struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
 {
     const struct gw_trace_group *list = groups->list;
 
-    return list[i].rows[0] - list[from].rows[0] < NEAR_ROWS && gw_traces_find(s->store, list[i].id);
+    if (i + AHEAD_INDEX < groups->n)
+        (void)gw_traces_fetch(s->store, list[i + AHEAD_INDEX].id, GW_TRACES_INDEX);
+    if (i + AHEAD_TRACE < groups->n)
+        (void)gw_traces_fetch(s->store, list[i + AHEAD_TRACE].id, GW_TRACES_TRACE);
+    if (i + AHEAD_CHAIN < groups->n && !gw_traces_fetch(s->store, list[i + AHEAD_CHAIN].id, GW_TRACES_CHAIN)) {
+        gw_ids_prefetch(s->kept, list[i + AHEAD_CHAIN].id);
+        gw_ids_prefetch(s->gone, list[i + AHEAD_CHAIN].id);
+    }
 }
 
 static void take_all(struct taking *k, const struct gw_trace_groups *groups)
 {
     gw_traces_begin(k->s->store, k->v->batch);
-    for (uint32_t i = 0; i < groups->n && i < AHEAD; i++)
-        ask_ahead(k->s, groups, i);
+    for (uint32_t i = 0; i < AHEAD_INDEX; i++)
+        ask_ahead(k->s, groups, i - AHEAD_INDEX);
     for (uint32_t i = 0; i < groups->n; i++) {
-        gw_traces_ahead(k->s->store, groups->list[i].rows[0]);
-        if (groups->n - i > AHEAD && !is_here(k->s, groups, i, i + AHEAD))
-            ask_ahead(k->s, groups, i + AHEAD);
+        ask_ahead(k->s, groups, i);
         take(k, &groups->list[i]);
     }
     gw_traces_end(k->s->store);
