@@ -123,6 +123,17 @@ static void make_newest(struct gw_ids *ids, struct entry *e)
     ids->newest = at;
 }
 
+/* The next ones to go: of the first, which the call before has fetched, its bucket, and the second itself. */
+static void fetch_oldest(const struct gw_ids *ids)
+{
+    const struct entry *next = &ids->entries[ids->oldest - 1];
+
+    if (ids->oldest)
+        gw_ids_prefetch(ids, next->id);
+    if (ids->oldest && next->newer)
+        __builtin_prefetch(&ids->entries[next->newer - 1], /* rw= */ 1);
+}
+
 /* A free entry: the one that was longest not asked for when there is no other. */
 static struct entry *take(struct gw_ids *ids)
 {
@@ -137,6 +148,7 @@ static struct entry *take(struct gw_ids *ids)
         link = &ids->entries[*link - 1].next;
     *link = e->next;
     unlink_entry(ids, e);
+    fetch_oldest(ids);
     return e;
 }
 

@@ -434,28 +434,37 @@ static int prepare(struct taking *k, struct gw_trace_groups *groups)
 /* Traces ahead: each step finds what the one before has fetched. */
 enum { AHEAD_INDEX = 9, AHEAD_TRACE = 6, AHEAD_CHAIN = 4, AHEAD_ENTRY = 2 };
 
-/* Of a trace that is not in the store it is asked soon what became of it. Each table is a miss of all caches. */
-static void ask_ahead(struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i)
+/* Of a trace that is not in the store it is asked soon what became of it: each table is a miss of all caches, or two.
+ * absent: who was not there, the last one that was looked for in the lowest bit. */
+static void ask_ahead(const struct gw_tail *s, const struct gw_trace_groups *groups, uint32_t i, uint32_t *absent)
 {
     const struct gw_trace_group *list = groups->list;
+    uint32_t n = groups->n, at = i + AHEAD_CHAIN;
 
-    if (i + AHEAD_INDEX < groups->n)
+    if (i + AHEAD_INDEX < n)
         (void)gw_traces_fetch(s->store, list[i + AHEAD_INDEX].id, GW_TRACES_INDEX);
-    if (i + AHEAD_TRACE < groups->n)
+    if (i + AHEAD_TRACE < n)
         (void)gw_traces_fetch(s->store, list[i + AHEAD_TRACE].id, GW_TRACES_TRACE);
-    if (i + AHEAD_CHAIN < groups->n && !gw_traces_fetch(s->store, list[i + AHEAD_CHAIN].id, GW_TRACES_CHAIN)) {
-        gw_ids_prefetch(s->kept, list[i + AHEAD_CHAIN].id);
-        gw_ids_prefetch(s->gone, list[i + AHEAD_CHAIN].id);
+    *absent = *absent << 1 | (at < n && !gw_traces_fetch(s->store, list[at].id, GW_TRACES_CHAIN));
+    if (*absent & 1) {
+        gw_ids_prefetch(s->kept, list[at].id);
+        gw_ids_prefetch(s->gone, list[at].id);
+    }
+    if (*absent >> (AHEAD_CHAIN - AHEAD_ENTRY) & 1) {
+        gw_ids_prefetch_entry(s->kept, list[i + AHEAD_ENTRY].id);
+        gw_ids_prefetch_entry(s->gone, list[i + AHEAD_ENTRY].id);
     }
 }
 
 static void take_all(struct taking *k, const struct gw_trace_groups *groups)
 {
+    uint32_t absent = 0;
+
     gw_traces_begin(k->s->store, k->v->batch);
     for (uint32_t i = 0; i < AHEAD_INDEX; i++)
-        ask_ahead(k->s, groups, i - AHEAD_INDEX);
+        ask_ahead(k->s, groups, i - AHEAD_INDEX, &absent);
     for (uint32_t i = 0; i < groups->n; i++) {
-        ask_ahead(k->s, groups, i);
+        ask_ahead(k->s, groups, i, &absent);
         take(k, &groups->list[i]);
     }
     gw_traces_end(k->s->store);
