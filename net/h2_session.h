@@ -23,7 +23,7 @@ struct gw_h2_session {
     struct gw_hs_conn *c;
     nghttp2_session *ng;
     struct gw_h2_worker *w;
-    struct gw_h2_stream *streams;
+    struct gw_h2_stream *streams, *last; /* last: the one that was found last, or NULL */
     struct gw_h2_bucket bucket;
     struct gw_h2_frames frames;
     size_t n_out; /* of w->out, while in a pump */
@@ -40,6 +40,8 @@ struct gw_h2_session {
 
 /* http2.c */
 extern const uint8_t gw_h2_ping_drain[8];
+/** The open stream of that number, or NULL. Most calls in a row are about the same one: that costs nothing. */
+struct gw_h2_stream *gw_h2_find(struct gw_h2_session *x, int32_t id);
 void gw_h2_stream_end(struct gw_h2_session *x, struct gw_h2_stream *st);
 /** The connection ends with this GOAWAY, once what is being fed is over. */
 void gw_h2_doom(struct gw_h2_session *x, uint32_t code, const char *why);

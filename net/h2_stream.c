@@ -10,20 +10,13 @@ enum {
 
 struct gw_h2_stream *gw_h2_stream_new(struct gw_h2_worker *w)
 {
-    struct gw_h2_stream *st = w->free, keep;
+    struct gw_h2_stream *st = w->free;
 
     if (!st)
         return calloc(1, sizeof *st);
     w->free = st->next;
     w->n_free--;
-    keep = *st;
-    memset(st, 0, sizeof *st);
-    st->headers = keep.headers;
-    st->cap_headers = keep.cap_headers;
-    st->text = keep.text;
-    st->cap_text = keep.cap_text;
-    st->reply = keep.reply;
-    st->cap_reply = keep.cap_reply;
+    memset(st, 0, offsetof(struct gw_h2_stream, headers));
     return st;
 }
 
@@ -74,24 +67,31 @@ static int grow(void **p, size_t *cap, size_t n, size_t size)
     return 0;
 }
 
-int gw_h2_stream_keep_header(struct gw_h2_stream *st, struct gw_slice name, struct gw_slice value)
+static int grow_head(struct gw_h2_stream *st, size_t n)
 {
     size_t cap = st->cap_headers;
     int code = grow((void **)&st->headers, &cap, st->n_headers + 1, sizeof *st->headers);
 
     st->cap_headers = (unsigned)cap;
-    if (code == 0)
-        code = grow((void **)&st->text, &st->cap_text, st->n_text + name.n + value.n, 1);
-    if (code < 0)
-        return code;
-    st->headers[st->n_headers].name = (struct gw_slice){(const uint8_t *)st->n_text, name.n};
-    memcpy(st->text + st->n_text, name.p, name.n);
-    st->n_text += name.n;
-    st->headers[st->n_headers].value = (struct gw_slice){(const uint8_t *)st->n_text, value.n};
+    return code ? code : grow((void **)&st->text, &st->cap_text, st->n_text + n, 1);
+}
+
+int gw_h2_stream_keep_header(struct gw_h2_stream *st, struct gw_slice name, struct gw_slice value)
+{
+    size_t at = st->n_text, n = name.n + value.n;
+
+    if (st->n_headers == st->cap_headers || n > st->cap_text - at) {
+        int code = grow_head(st, n);
+
+        if (code < 0)
+            return code;
+    }
+    st->headers[st->n_headers++] =
+        (struct gw_header){{(const uint8_t *)at, name.n}, {(const uint8_t *)(at + name.n), value.n}};
+    memcpy(st->text + at, name.p, name.n);
     if (value.n)
-        memcpy(st->text + st->n_text, value.p, value.n);
-    st->n_text += value.n;
-    st->n_headers++;
+        memcpy(st->text + at + name.n, value.p, value.n);
+    st->n_text = at + n;
     return 0;
 }
 

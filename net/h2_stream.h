@@ -31,17 +31,19 @@ struct gw_h2_stream {
     struct gw_h2_stream *unsettled_next, **unsettled_link; /* link NULL: not in it */
     uint64_t rx_bytes, opened_ns, moved_ns;
 
-    /* the head: names and values one behind the other in text; while it grows, slices hold offsets */
-    struct gw_header *headers;
-    uint8_t *text;
-    size_t n_text, cap_text, list_bytes;
-    unsigned n_headers, cap_headers, n_seen;
-
-    /* the answer: body, then names and values of trailers */
-    uint8_t *reply;
-    size_t cap_reply, n_body, body_at;
-    nghttp2_nv trailers[GW_H2_TRAILERS_MAX];
+    size_t n_text, list_bytes; /* of the head */
+    unsigned n_headers, n_seen;
+    size_t n_body, body_at; /* of the answer */
     unsigned n_trailers;
+
+    /* buffers, kept for the next stream; nothing behind this is cleared for it */
+    struct gw_header *headers; /* the head: names and values one behind the other in text; while it grows, slices hold
+                                  offsets */
+    uint8_t *text;
+    uint8_t *reply; /* the answer: body, then names and values of trailers */
+    size_t cap_text, cap_reply;
+    unsigned cap_headers;
+    nghttp2_nv trailers[GW_H2_TRAILERS_MAX];
 };
 
 struct gw_h2_stream *gw_h2_stream_new(struct gw_h2_worker *w);

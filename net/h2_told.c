@@ -76,6 +76,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *a
     if (st->next)
         st->next->link = &st->next;
     x->streams = st;
+    x->last = st;
     nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
     gw_h2_bucket_owe(&x->bucket.window_updates, 1); /* some clients open a window with every request */
     return 0;
@@ -86,8 +87,9 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
 {
     struct gw_h2_session *x = arg;
     const struct gw_hs_conf *conf = x->c->conf;
-    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+    struct gw_h2_stream *st = gw_h2_find(x, f->hd.stream_id);
 
+    (void)ng;
     (void)flags;
     x->n_told++;
     if (!st || st->headers_done) /* trailers of a request mean nothing to us */
@@ -136,8 +138,9 @@ static int on_head(struct gw_h2_session *x, struct gw_h2_stream *st)
 static int on_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
     struct gw_h2_session *x = arg;
-    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
+    struct gw_h2_stream *st = gw_h2_find(x, id);
 
+    (void)ng;
     (void)flags;
     x->n_told++;
     if (!st || st->s.responded) { /* refused: its window stays as it is, the connection's is not its fault */
@@ -161,7 +164,7 @@ static void on_remote_end(struct gw_h2_stream *st)
 
 static int on_reset(struct gw_h2_session *x, const nghttp2_frame *f)
 {
-    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(x->ng, f->hd.stream_id);
+    struct gw_h2_stream *st = gw_h2_find(x, f->hd.stream_id);
 
     if (st)
         gw_h2_frames_reset(&x->frames, st->s.id);
@@ -179,10 +182,11 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     struct gw_h2_session *x = arg;
     struct gw_h2_stream *st;
 
+    (void)ng;
     switch (f->hd.type) {
     case NGHTTP2_HEADERS:
         x->header_since_ns = 0;
-        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        st = gw_h2_find(x, f->hd.stream_id);
         if (!st)
             return 0;
         if (!st->headers_done) {
@@ -199,7 +203,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     case NGHTTP2_DATA:
         if (f->hd.length == f->data.padlen && !(f->hd.flags & NGHTTP2_FLAG_END_STREAM))
             return gw_h2_charge(x, 1);
-        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        st = gw_h2_find(x, f->hd.stream_id);
         if (st && (f->hd.flags & NGHTTP2_FLAG_END_STREAM))
             on_remote_end(st);
         return 0;
@@ -258,13 +262,14 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
     struct gw_h2_session *x = arg;
     struct gw_h2_stream *st;
 
+    (void)ng;
     switch (f->hd.type) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_DATA:
         x->answered_ns = gw_conn_now_ns(x->c);
         gw_h2_bucket_owe(&x->bucket.pings, 1);
         gw_h2_bucket_owe(&x->bucket.window_updates, 2);
-        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        st = gw_h2_find(x, f->hd.stream_id);
         if (!st)
             return 0;
         st->moved_ns = x->answered_ns;
@@ -272,7 +277,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
             on_end_sent(x, st);
         return 0;
     case NGHTTP2_RST_STREAM:
-        st = nghttp2_session_get_stream_user_data(ng, f->hd.stream_id);
+        st = gw_h2_find(x, f->hd.stream_id);
         if (st && st->own_reset)
             return 0;
         if (f->rst_stream.error_code == NGHTTP2_REFUSED_STREAM)
@@ -288,7 +293,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
 {
     struct gw_h2_session *x = arg;
-    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(ng, id);
+    struct gw_h2_stream *st = gw_h2_find(x, id);
 
     (void)code;
     if (!st)

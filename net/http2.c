@@ -22,10 +22,24 @@ static const uint64_t S = 1000000000ull, STOP_NS = 100 * 1000000ull;
 static const uint8_t PING_ALIVE[8] = "alive?  ";
 const uint8_t gw_h2_ping_drain[8] = "draining";
 
-/* ---- the end of a stream ---------------------------------------------------------------------------------- */
+/* ---- streams ---------------------------------------------------------------------------------------------- */
+
+struct gw_h2_stream *gw_h2_find(struct gw_h2_session *x, int32_t id)
+{
+    struct gw_h2_stream *st = x->last;
+
+    if (st && st->s.id == (uint32_t)id)
+        return st;
+    st = nghttp2_session_get_stream_user_data(x->ng, id);
+    if (st)
+        x->last = st;
+    return st;
+}
 
 void gw_h2_stream_end(struct gw_h2_session *x, struct gw_h2_stream *st)
 {
+    if (x->last == st)
+        x->last = NULL;
     *st->link = st->next;
     if (st->next)
         st->next->link = st->link;
@@ -407,7 +421,7 @@ void gw_h2_quiesce(struct gw_hs_conn *c)
 static struct gw_hs_stream *find(struct gw_hs_conn *c, uint32_t id)
 {
     struct gw_h2_session *x = c->session;
-    struct gw_h2_stream *st = nghttp2_session_get_stream_user_data(x->ng, (int32_t)id);
+    struct gw_h2_stream *st = gw_h2_find(x, (int32_t)id);
 
     return st && st->s.told ? &st->s : NULL;
 }

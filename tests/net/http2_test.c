@@ -168,6 +168,23 @@ static void who_has_ended_or_is_answered_gets_no_window(void **state)
     assert_int_equal(client.windows[1], 0);
 }
 
+/* Scenario: a request is answered and over; then 400 times its stream is reset.
+ * Guarantees: each counts against the peer, as for any other stream that is not there: it is cut. */
+static void resets_of_the_last_stream_are_counted_when_it_is_over(void **state)
+{
+    static const uint8_t reset[13] = {0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8};
+
+    (void)state;
+    client_post(&client, "/ok", 1000);
+    talk_until_closed(&rig, &client, 1);
+    talk(&rig, &client, 2);
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(send(client.fd, reset, sizeof reset, MSG_NOSIGNAL), sizeof reset);
+    talk(&rig, &client, 20);
+    assert_int_equal(client.n_goaways, 1);
+    assert_int_equal(client.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 /* Scenario: a request of 60 KB that is there as a whole.
  * Guarantees: it is told frame by frame, not in smaller pieces; no window is opened for it, its answer is all that is
  * said; of the connection's window it gives back what it took. */
@@ -816,6 +833,7 @@ int main(void)
         CASE(who_has_ended_or_is_answered_gets_no_window),
         CASE(what_came_before_a_reset_is_given_back),
         CASE(a_body_that_is_there_is_told_frame_by_frame),
+        CASE(resets_of_the_last_stream_are_counted_when_it_is_over),
         CASE(an_answer_without_a_body_is_trailers_only),
         CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
         CASE(a_window_grows_only_for_a_body_that_needs_it),
