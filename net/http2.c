@@ -13,6 +13,7 @@
 enum {
     /* pushed in at once, beside bodies: an attack is noticed, and its answers are out, before the next piece */
     FEED_BYTES = 8 * 1024,
+    FRAME_BYTES = 64 * 1024, /* what a first window lets through is one frame, of clients that heed it */
     CONTINUATIONS_MAX = 8,
     SETTINGS_MAX = 32,
     FEW_FRAMES = 8,          /* that may wait for the end of the turn */
@@ -254,6 +255,7 @@ static int open_session(struct gw_hs_conn *c)
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, conf->max_concurrent_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->initial_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, conf->max_header_bytes},
+        {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_BYTES},
     };
 
     if (!x)

@@ -229,6 +229,7 @@ struct client {
     size_t body_step; /* so many bytes of it at once, then it waits for client_step; 0: all */
     bool body_sent;
     bool eof, reads_nothing;
+    bool large_frames;     /* as large as the server takes them; false: 16 KiB */
     uint32_t windows[512]; /* of streams, as the server raised them */
 };
 
@@ -290,6 +291,16 @@ static inline int client_on_frame(nghttp2_session *ng, const nghttp2_frame *f, v
     return 0;
 }
 
+static inline ssize_t client_frame_bytes(nghttp2_session *ng, uint8_t type, int32_t id, int32_t window, int32_t own,
+                                         uint32_t max, void *arg)
+{
+    ssize_t n = ((struct client *)arg)->large_frames ? (ssize_t)max : 16384;
+
+    (void)ng, (void)type, (void)id;
+    n = n < window ? n : window;
+    return n < own ? n : own;
+}
+
 static inline void client_attach(struct client *c, int fd)
 {
     nghttp2_session_callbacks *cb;
@@ -301,6 +312,7 @@ static inline void client_attach(struct client *c, int fd)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, client_on_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, client_on_close);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, client_on_frame);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(cb, client_frame_bytes);
     nghttp2_session_client_new(&c->ng, cb, c);
     nghttp2_session_callbacks_del(cb);
     nghttp2_submit_settings(c->ng, NGHTTP2_FLAG_NONE, NULL, 0);

@@ -185,6 +185,24 @@ static void resets_of_the_last_stream_are_counted_when_it_is_over(void **state)
     assert_int_equal(client.goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
+/* Scenario: a client that sends frames as large as it may, a request of 65,000 bytes.
+ * Guarantees: it is one frame, told as one. */
+static void a_frame_may_be_as_large_as_the_first_window(void **state)
+{
+    (void)state;
+    talk(&rig, &client, 3);
+    assert_int_equal(nghttp2_session_get_remote_settings(client.ng, NGHTTP2_SETTINGS_MAX_FRAME_SIZE), 65536);
+    client.large_frames = true;
+    client_post(&client, "/ok", 65000);
+    client_send_whole(&client);
+    talk_until_closed(&rig, &client, 1);
+    assert_int_equal(rig.heard.n_body, 65000);
+    assert_int_equal(rig.heard.n_chunks, 1);
+    client_post(&client, "/ok", 1000 * 1000);
+    talk_until_closed(&rig, &client, 2);
+    assert_int_equal(rig.heard.n_body, 1065000);
+}
+
 /* Scenario: a request of 60 KB that is there as a whole.
  * Guarantees: it is told frame by frame, not in smaller pieces; no window is opened for it, its answer is all that is
  * said; of the connection's window it gives back what it took. */
@@ -834,6 +852,7 @@ int main(void)
         CASE(what_came_before_a_reset_is_given_back),
         CASE(a_body_that_is_there_is_told_frame_by_frame),
         CASE(resets_of_the_last_stream_are_counted_when_it_is_over),
+        CASE(a_frame_may_be_as_large_as_the_first_window),
         CASE(an_answer_without_a_body_is_trailers_only),
         CASE(a_refusal_at_the_head_takes_nothing_of_the_body),
         CASE(a_window_grows_only_for_a_body_that_needs_it),
