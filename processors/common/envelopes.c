@@ -136,6 +136,25 @@ static void pass_children(struct gw_wire_walk *w)
     w->p = p;
 }
 
+/* The fields of a message but its children, when they stand together: before the children, mostly. Else p is NULL. */
+static struct gw_slice whole_text(struct gw_slice message)
+{
+    struct gw_wire_walk w = gw_wire_walk(message);
+    struct gw_slice text = {message.p, 0};
+    struct gw_wire_field f;
+
+    for (pass_children(&w); gw_wire_next(&w, &f) > 0; pass_children(&w)) {
+        if (f.number == CHILDREN)
+            continue;
+        if (text.n == 0)
+            text.p = f.at;
+        if (f.at != text.p + text.n)
+            return (struct gw_slice){NULL, 0};
+        text.n = (size_t)(w.p - text.p);
+    }
+    return text;
+}
+
 /* All fields of a message but its children, into e->text. */
 static int read_text(struct gw_envelopes *e, struct gw_slice message)
 {
@@ -161,21 +180,96 @@ static int read_text(struct gw_envelopes *e, struct gw_slice message)
     return gw_buf_error(&e->text) == 0 ? 0 : -ENOMEM;
 }
 
-static uint32_t find(const struct gw_envelopes *e, uint64_t hash, uint32_t resource)
+static uint64_t hash_under(uint64_t hash, uint32_t resource)
+{
+    return hash ^ resource * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint32_t find(const struct gw_envelopes *e, uint64_t hash, uint32_t resource, struct gw_slice text)
 {
     uint32_t at = gw_index_first(&e->index, hash);
 
     while (at) {
         const struct gw_envelope *x = gw_envelope_at(e, at);
 
-        if (x->hash == hash && x->resource == resource && gw_chain_is(e->blocks, &x->bytes, gw_buf_slice(&e->text)))
+        if (x->hash == hash && x->resource == resource && gw_chain_is(e->blocks, &x->bytes, text))
             break;
         at = *gw_slabs_link(&e->items, at);
     }
     return at;
 }
 
-static int add(struct gw_envelopes *e, uint64_t hash, uint32_t resource, uint32_t *ret)
+/* ---- ahead ------------------------------------------------------------------------------------------------ */
+
+/* A few of one level. What is looked for comes into the cache for all of them at a time. */
+struct fetched {
+    uint64_t hashes[GW_ENVELOPES_AHEAD];
+    uint32_t found[GW_ENVELOPES_AHEAD]; /* probably; 0: none */
+    uint32_t n;
+};
+
+static void fetch_bytes(const struct gw_envelopes *e, const struct gw_chain *c)
+{
+    const uint8_t *p = gw_slabs_at(&e->blocks->slabs, c->first);
+
+    __builtin_prefetch(gw_slabs_link(&e->blocks->slabs, c->first));
+    for (uint32_t at = 0; at < GW_BLOCK_BYTES && at < c->n_bytes; at += 64)
+        __builtin_prefetch(p + at);
+}
+
+/* Each loop finds what the one before has fetched. */
+static void fetch(const struct gw_envelopes *e, struct fetched *f)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        __builtin_prefetch(gw_index_head(&e->index, f->hashes[i]));
+    for (uint32_t i = 0; i < f->n; i++) {
+        f->found[i] = *gw_index_head(&e->index, f->hashes[i]);
+        if (f->found[i]) {
+            __builtin_prefetch(gw_envelope_at(e, f->found[i]), /* rw= */ 1);
+            __builtin_prefetch(gw_slabs_link(&e->items, f->found[i]));
+        }
+    }
+    for (uint32_t i = 0; i < f->n; i++) {
+        while (f->found[i] && gw_envelope_at(e, f->found[i])->hash != f->hashes[i])
+            f->found[i] = *gw_slabs_link(&e->items, f->found[i]);
+        if (f->found[i] && gw_envelope_at(e, f->found[i])->bytes.n_bytes)
+            fetch_bytes(e, &gw_envelope_at(e, f->found[i])->bytes);
+    }
+}
+
+static struct gw_envelope_text text_of(struct gw_slice message)
+{
+    struct gw_slice text = whole_text(message);
+
+    return (struct gw_envelope_text){text, text.p ? gw_hash_table(text) : 0};
+}
+
+/* The texts of the batch's first resources and scopes, and their envelopes into the cache. */
+static void look_ahead(struct gw_envelopes *e)
+{
+    const struct gw_batch *b = e->batch;
+    struct fetched resources = {.n = 0}, scopes = {.n = 0};
+
+    for (uint32_t i = 0; i < GW_ENVELOPES_AHEAD && i < b->n_resources; i++, resources.n++) {
+        e->resources[i] = text_of(gw_batch_slice(b, b->resources[i].outer));
+        resources.hashes[i] = hash_under(e->resources[i].hash, 0);
+    }
+    if (e->index.n == 0)
+        resources.n = 0;
+    fetch(e, &resources);
+    for (uint32_t i = 0; i < GW_ENVELOPES_AHEAD && i < b->n_scopes; i++) {
+        uint32_t resource = b->scopes[i].resource;
+
+        e->scopes[i] = text_of(gw_batch_slice(b, b->scopes[i].outer));
+        if (resource < resources.n && resources.found[resource])
+            scopes.hashes[scopes.n++] = hash_under(e->scopes[i].hash, resources.found[resource]);
+    }
+    fetch(e, &scopes);
+}
+
+/* ---- looking ---------------------------------------------------------------------------------------------- */
+
+static int add(struct gw_envelopes *e, uint64_t hash, uint32_t resource, struct gw_slice text, uint32_t *ret)
 {
     struct gw_envelope *x;
     struct gw_chain bytes = {0};
@@ -184,7 +278,7 @@ static int add(struct gw_envelopes *e, uint64_t hash, uint32_t resource, uint32_
     if (r == 0)
         r = gw_slabs_reserve(&e->items, 1);
     if (r == 0)
-        r = gw_blocks_append(e->blocks, &bytes, gw_buf_slice(&e->text));
+        r = gw_blocks_append(e->blocks, &bytes, text);
     if (r < 0)
         return r == -EOVERFLOW ? -ENOSPC : r;
     *ret = gw_slabs_take(&e->items);
@@ -196,33 +290,47 @@ static int add(struct gw_envelopes *e, uint64_t hash, uint32_t resource, uint32_
     return 0;
 }
 
-/* One use of it is the list's, until end. */
-static int intern(struct gw_envelopes *e, struct gw_slice message, uint32_t resource, uint32_t *ret)
+/* One use of it is the list's, until end. known: what was looked at ahead, or NULL. */
+static int intern(struct gw_envelopes *e, struct gw_slice message, const struct gw_envelope_text *known,
+                  uint32_t resource, uint32_t *ret)
 {
-    int r = read_text(e, message);
-    uint64_t hash;
+    struct gw_envelope_text x = known ? *known : text_of(message);
+    int r = x.text.p ? 0 : read_text(e, message);
 
     if (r < 0)
         return r;
-    hash = gw_hash_table(gw_buf_slice(&e->text)) ^ resource * UINT64_C(0x9e3779b97f4a7c15);
-    *ret = find(e, hash, resource);
+    if (!x.text.p)
+        x = (struct gw_envelope_text){gw_buf_slice(&e->text), gw_hash_table(gw_buf_slice(&e->text))};
+    x.hash = hash_under(x.hash, resource);
+    *ret = find(e, x.hash, resource, x.text);
     if (!*ret)
-        r = add(e, hash, resource, ret);
+        r = add(e, x.hash, resource, x.text, ret);
     if (r == 0)
         gw_envelope_use(e, *ret);
     return r;
 }
 
-int gw_envelopes_of(struct gw_envelopes *e, uint32_t scope, uint32_t *ret)
+static int begin_lists(struct gw_envelopes *e)
+{
+    int r = make_lists(e);
+
+    if (r == 0)
+        look_ahead(e);
+    return r;
+}
+
+int gw_envelopes_look(struct gw_envelopes *e, uint32_t scope, uint32_t *ret)
 {
     const struct gw_batch *b = e->batch;
     uint32_t resource = b->scopes[scope].resource;
-    int r = e->n_of ? 0 : make_lists(e);
+    int r = e->n_of ? 0 : begin_lists(e);
 
     if (r == 0 && !e->of_resource[resource])
-        r = intern(e, gw_batch_slice(b, b->resources[resource].outer), 0, &e->of_resource[resource]);
+        r = intern(e, gw_batch_slice(b, b->resources[resource].outer),
+                   resource < GW_ENVELOPES_AHEAD ? &e->resources[resource] : NULL, 0, &e->of_resource[resource]);
     if (r == 0 && !e->of_scope[scope])
-        r = intern(e, gw_batch_slice(b, b->scopes[scope].outer), e->of_resource[resource], &e->of_scope[scope]);
+        r = intern(e, gw_batch_slice(b, b->scopes[scope].outer), scope < GW_ENVELOPES_AHEAD ? &e->scopes[scope] : NULL,
+                   e->of_resource[resource], &e->of_scope[scope]);
     if (r == 0)
         *ret = e->of_scope[scope];
     return r;

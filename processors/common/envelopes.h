@@ -21,6 +21,14 @@ struct gw_envelope {
     uint32_t group; /* of who writes: 0 when nobody does */
 };
 
+enum { GW_ENVELOPES_AHEAD = 8 };
+
+/** A text whose pieces stand together in the payload, with its hash. */
+struct gw_envelope_text {
+    struct gw_slice text; /* p NULL: not looked at, or in pieces */
+    uint64_t hash;
+};
+
 /** A struct to be embedded; its members are its own. */
 struct gw_envelopes {
     struct gw_slabs items;
@@ -30,6 +38,7 @@ struct gw_envelopes {
     uint64_t text_charged;
     uint32_t *of_resource, *of_scope; /* of the batch at hand; 0: not looked for yet. One memory */
     uint32_t n_of, cap_of;
+    struct gw_envelope_text resources[GW_ENVELOPES_AHEAD], scopes[GW_ENVELOPES_AHEAD]; /* the batch's first ones */
     const struct gw_batch *batch;
 };
 
@@ -44,7 +53,14 @@ void gw_envelopes_end(struct gw_envelopes *e);
  * Errors    -ENOSPC, -ENOMEM
  * Cost      4 ns; the first time, a walk over the scope's spans, and over the resource's scopes
  */
-int gw_envelopes_of(struct gw_envelopes *e, uint32_t scope, uint32_t *ret);
+int gw_envelopes_look(struct gw_envelopes *e, uint32_t scope, uint32_t *ret);
+static inline int gw_envelopes_of(struct gw_envelopes *e, uint32_t scope, uint32_t *ret)
+{
+    if (!e->n_of || !e->of_scope[scope])
+        return gw_envelopes_look(e, scope, ret);
+    *ret = e->of_scope[scope];
+    return 0;
+}
 static inline struct gw_envelope *gw_envelope_at(const struct gw_envelopes *e, uint32_t envelope)
 {
     return gw_slabs_at(&e->items, envelope);

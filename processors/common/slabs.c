@@ -208,7 +208,7 @@ static int add_slab(struct gw_slabs *s)
     return 0;
 }
 
-int gw_slabs_reserve(struct gw_slabs *s, uint64_t n)
+int gw_slabs_grow(struct gw_slabs *s, uint64_t n)
 {
     int r = 0;
 

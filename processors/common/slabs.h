@@ -77,7 +77,11 @@ void gw_slabs_init(struct gw_slabs *s, struct gw_budget *budget, uint32_t item_b
 /** All items are gone. */
 void gw_slabs_clear(struct gw_slabs *s);
 /** Room for n more items. Errors: -ENOSPC over the budget, or no numbers are left; -ENOMEM. */
-int gw_slabs_reserve(struct gw_slabs *s, uint64_t n);
+int gw_slabs_grow(struct gw_slabs *s, uint64_t n);
+static inline int gw_slabs_reserve(struct gw_slabs *s, uint64_t n)
+{
+    return s->n_free >= n ? 0 : gw_slabs_grow(s, n);
+}
 /** A while is over: what was empty all the time is too much. */
 void gw_slabs_age(struct gw_slabs *s);
 /** Of what is too much, at most n slabs go to the system (50 µs each). */

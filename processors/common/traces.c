@@ -324,7 +324,9 @@ static int reserve_rows(struct gw_traces *t, const struct gw_trace *trace, uint3
 int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *rows, uint32_t n_rows)
 {
     const struct gw_batch *b = t->envelopes.batch;
-    uint64_t bytes = framed_bytes(b, rows, n_rows);
+    struct gw_slice all;
+    bool is_dense = dense(b, rows, n_rows, &all) == n_rows;
+    uint64_t bytes = is_dense ? all.n : framed_bytes(b, rows, n_rows);
     uint32_t scope, envelope;
     int r;
 
@@ -340,7 +342,10 @@ int gw_traces_keep(struct gw_traces *t, struct gw_trace *trace, const uint32_t *
         return r;
     if (envelope != trace->envelope)
         begin_run(t, trace, envelope);
-    append_rows(t, &trace->chain, rows, n_rows);
+    if (is_dense)
+        (void)gw_blocks_append(&t->blocks, &trace->chain, all); /* there is room for it */
+    else
+        append_rows(t, &trace->chain, rows, n_rows);
     trace->n_spans += n_rows;
     t->n_spans += n_rows;
     if (t->conf.compress)
