@@ -17,11 +17,18 @@ struct grouping {
 
 static bool is_zero(const uint8_t id[16])
 {
-    uint64_t a, b;
+    return (gw_load64(id) | gw_load64(id + 8)) == 0;
+}
 
-    memcpy(&a, id, 8);
-    memcpy(&b, id + 8, 8);
-    return (a | b) == 0;
+static bool is_same(const uint8_t a[16], const uint8_t b[16])
+{
+    return gw_load64(a) == gw_load64(b) && gw_load64(a + 8) == gw_load64(b + 8);
+}
+
+/* As gw_view_next, behind its first call, without one when no row was removed. */
+static inline uint32_t next_row(const struct gw_view *v, uint32_t row)
+{
+    return v->kept ? gw_view_next(v, row) : row;
 }
 
 static uint32_t group_of(struct grouping *g, const uint8_t *id)
@@ -30,7 +37,7 @@ static uint32_t group_of(struct grouping *g, const uint8_t *id)
     uint32_t at = (uint32_t)gw_hash_table(gw_slice_of(id, 16)) & g->mask;
 
     for (; g->slots[at]; at = (at + 1) & g->mask)
-        if (memcmp(r->list[g->slots[at] - 1].id, id, 16) == 0)
+        if (is_same(r->list[g->slots[at] - 1].id, id))
             return g->slots[at] - 1;
     r->list[r->n] = (struct gw_trace_group){.id = id};
     g->slots[at] = ++r->n;
@@ -40,8 +47,9 @@ static uint32_t group_of(struct grouping *g, const uint8_t *id)
 static void assign(struct grouping *g, const struct gw_view *v)
 {
     uint32_t n = v->batch->n_rows, last = UINT32_MAX;
+    const uint8_t *last_id = NULL;
 
-    for (uint32_t row = gw_view_next(v, 0); row < n; row = gw_view_next(v, row + 1)) {
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = next_row(v, row + 1)) {
         const uint8_t *id = v->batch->trace_id[row];
 
         if (is_zero(id)) {
@@ -49,8 +57,8 @@ static void assign(struct grouping *g, const struct gw_view *v)
             g->ret->without_id[g->ret->n_without_id++] = row;
             continue;
         }
-        if (last == UINT32_MAX || memcmp(g->ret->list[last].id, id, 16) != 0)
-            last = group_of(g, id);
+        if (!last_id || !is_same(last_id, id))
+            last = group_of(g, last_id = id);
         g->group_of[row] = last;
         g->ret->list[last].n++;
     }
@@ -58,18 +66,19 @@ static void assign(struct grouping *g, const struct gw_view *v)
 
 static void fill(const struct grouping *g, const struct gw_view *v, uint32_t *rows)
 {
+    struct gw_trace_group *list = g->ret->list;
     uint32_t n = v->batch->n_rows, at = 0;
 
     for (uint32_t i = 0; i < g->ret->n; i++) {
-        g->ret->list[i].rows = rows + at;
-        at += g->ret->list[i].n;
-        g->ret->list[i].n = 0;
+        list[i].rows = rows + at;
+        at += list[i].n;
+        list[i].n = 0;
     }
-    for (uint32_t row = gw_view_next(v, 0); row < n; row = gw_view_next(v, row + 1))
+    for (uint32_t row = gw_view_next(v, 0); row < n; row = next_row(v, row + 1))
         if (g->group_of[row] != UINT32_MAX) {
-            struct gw_trace_group *t = &g->ret->list[g->group_of[row]];
+            struct gw_trace_group *t = &list[g->group_of[row]];
 
-            rows[(uint32_t)(t->rows - rows) + t->n++] = row;
+            rows[t->rows - rows + t->n++] = row;
         }
 }
 

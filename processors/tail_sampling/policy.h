@@ -93,6 +93,9 @@ const uint64_t (*gw_policies_ask(struct gw_policies *p, const struct gw_view *v)
 /** A row that joins a trace: rows in order of arrival. Bytes are the caller's to add. */
 void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v, uint32_t row,
                       const uint64_t bits[GW_FACT_WORDS]);
+/** Rows in order of arrival, with what gw_policies_ask has given. */
+void gw_policies_note_rows(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v,
+                           const uint32_t *rows, uint32_t n, const uint64_t (*bits)[GW_FACT_WORDS]);
 /**
  * The Collector's precedence over all policies. Each call may take from rate limiters, and is counted per policy.
  *

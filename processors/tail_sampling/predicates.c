@@ -97,6 +97,12 @@ static void ask_resource(const struct gw_policies *p, const struct gw_view *v, u
             ask_value(k, &value, /* of_resource= */ true, bits);
 }
 
+/* As gw_view_next, behind its first call, without one when no row was removed. */
+static inline uint32_t next_row(const struct gw_view *v, uint32_t row)
+{
+    return v->kept ? gw_view_next(v, row) : row;
+}
+
 /* What costs a look at a fixed column, and what the resource answers: rows of one stand together. */
 static void begin_rows(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
 {
@@ -104,7 +110,7 @@ static void begin_rows(const struct gw_policies *p, const struct gw_view *v, uin
     uint64_t bits[GW_FACT_WORDS] = {0};
     uint32_t asked = UINT32_MAX;
 
-    for (uint32_t row = gw_view_next(v, 0); row < b->n_rows; row = gw_view_next(v, row + 1)) {
+    for (uint32_t row = gw_view_next(v, 0); row < b->n_rows; row = next_row(v, row + 1)) {
         uint32_t resource = gw_batch_resource_of(b, row);
         unsigned status = b->status[row] > 3 ? 3 : b->status[row];
 
@@ -155,7 +161,7 @@ enum { FEW_KEYS = 2 }; /* so many are found faster one by one */
 
 static void ask_attributes(struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
 {
-    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1))
+    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = next_row(v, row + 1))
         if (p->n_attributes <= FEW_KEYS || gw_view_is_patched(v, GW_OWN_ROW, row))
             ask_row_by_key(p, v, row, ret[row]);
         else
@@ -257,7 +263,7 @@ static void ask_members(const struct gw_policies *p, const struct gw_view *v, ui
 {
     struct members m;
 
-    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1)) {
+    for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = next_row(v, row + 1)) {
         struct gw_slice text = gw_span_trace_state(v, row);
 
         if (text.n == 0 || !parse_members(text, &m))
@@ -309,7 +315,7 @@ static enum answer ask_span(const struct gw_asked_conditions *a, const struct gw
 static bool ask_conditions(const struct gw_policies *p, const struct gw_view *v, uint64_t (*ret)[GW_FACT_WORDS])
 {
     for (const struct gw_asked_conditions *a = p->conditions; a; a = a->next)
-        for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = gw_view_next(v, row + 1)) {
+        for (uint32_t row = gw_view_next(v, 0); row < v->batch->n_rows; row = next_row(v, row + 1)) {
             enum answer is = ask_span(a, v, row);
 
             if (is == NO_MEMORY)

@@ -105,7 +105,7 @@ static struct gw_trace *add(struct taking *k, const uint8_t id[16])
     struct gw_tail *s = k->s;
     struct gw_trace *t, *oldest;
 
-    gw_metric_add(s->meter.new_ids, 1);
+    k->n_new++;
     while (!(t = gw_traces_add(s->store, id, k->now_ns, k->now_ns + s->conf->decision_wait_ns))) {
         oldest = gw_traces_oldest(s->store);
         if (!oldest || !evict(k, oldest))
@@ -165,11 +165,9 @@ static void add_bytes(const struct taking *k, struct gw_trace_facts *f, const ui
 
 void gw_tail_note_rows(struct taking *k, struct gw_tail_facts *f, const uint32_t *rows, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        gw_policies_note(k->s->policies, &f->f, k->v, rows[i], k->bits[rows[i]]);
-        if (k->s->links && gw_tail_links_note(k->s, k->v, rows[i]))
-            f->is_linked = true;
-    }
+    gw_policies_note_rows(k->s->policies, &f->f, k->v, rows, n, k->bits);
+    for (uint32_t i = 0; k->s->links && i < n; i++)
+        f->is_linked |= gw_tail_links_note(k->s, k->v, rows[i]);
     if (k->s->counts_bytes)
         add_bytes(k, &f->f, rows, n);
     else
@@ -204,8 +202,7 @@ bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail
 
     if (k->s->conf->strategy != GW_TAIL_INGEST)
         return false;
-    for (uint32_t i = 0; i < n; i++)
-        gw_policies_note(k->s->policies, &f, k->v, rows[i], k->bits[rows[i]]);
+    gw_policies_note_rows(k->s->policies, &f, k->v, rows, n, k->bits);
     if (k->s->counts_bytes)
         add_bytes(k, &f, rows, n);
     f.n_spans = all->f.n_spans;
@@ -468,6 +465,7 @@ static void take_all(struct taking *k, const struct gw_trace_groups *groups)
         take(k, &groups->list[i]);
     }
     gw_traces_end(k->s->store);
+    gw_metric_add(k->s->meter.new_ids, k->n_new);
 }
 
 void gw_tail_consume(void *self, struct gw_view *v, struct gw_ports *out)

@@ -31,6 +31,7 @@ struct taking {
     struct followers *followers, **followers_last;
     struct gone *gone;
     size_t bitmap_bytes;
+    uint64_t n_new; /* traces */
 };
 
 /** They follow a decision: they stay in the view, or are dropped. Without memory the view says that it failed. */

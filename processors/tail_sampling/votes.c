@@ -25,10 +25,18 @@ bool gw_latency_holds(const struct gw_rule *r, int64_t ms)
  * The Collector walks over the spans with the earliest start and the latest end so far, and stops at the first at which
  * the policy holds. Times are signed there, and a start of 0 gives way to any other, until the next 0 comes.
  */
-static void note_latency(struct gw_policies *p, struct gw_trace_facts *f, uint64_t start, uint64_t end)
+static void ask_latency(const struct gw_policies *p, struct gw_trace_facts *f)
+{
+    int64_t ms = difference((int64_t)f->max_end_ns, (int64_t)f->running_start_ns) / NS_PER_MS;
+
+    for (unsigned i = 0; i < p->n_latencies; i++)
+        if (!gw_fact(f, p->latencies[i]->bit) && gw_latency_holds(p->latencies[i], ms))
+            gw_fact_set(f->bits, p->latencies[i]->bit);
+}
+
+static inline void note_latency(const struct gw_policies *p, struct gw_trace_facts *f, uint64_t start, uint64_t end)
 {
     bool moved = f->n_spans == 0;
-    int64_t ms;
 
     if (f->running_start_ns == 0 || start < f->running_start_ns) {
         f->running_start_ns = start;
@@ -40,12 +48,8 @@ static void note_latency(struct gw_policies *p, struct gw_trace_facts *f, uint64
     }
     if (start && (f->min_start_ns == 0 || start < f->min_start_ns))
         f->min_start_ns = start;
-    if (!moved)
-        return;
-    ms = difference((int64_t)f->max_end_ns, (int64_t)f->running_start_ns) / NS_PER_MS;
-    for (unsigned i = 0; i < p->n_latencies; i++)
-        if (gw_latency_holds(p->latencies[i], ms))
-            gw_fact_set(f->bits, p->latencies[i]->bit);
+    if (moved && p->n_latencies)
+        ask_latency(p, f);
 }
 
 static void note_trace_state(struct gw_trace_facts *f, struct gw_slice text)
@@ -65,7 +69,7 @@ static void note_trace_state(struct gw_trace_facts *f, struct gw_slice text)
 }
 
 /* Where what fails counts, the first span that says anything decides: bits of later ones are not taken. */
-static void note_bits(const struct gw_policies *p, struct gw_trace_facts *f, const uint64_t bits[GW_FACT_WORDS])
+static void note_few_bits(const struct gw_policies *p, struct gw_trace_facts *f, const uint64_t bits[GW_FACT_WORDS])
 {
     uint64_t late[GW_FACT_WORDS] = {0};
 
@@ -76,6 +80,15 @@ static void note_bits(const struct gw_policies *p, struct gw_trace_facts *f, con
         }
     for (unsigned w = 0; w < p->n_bit_words; w++)
         f->bits[w] |= bits[w] & ~late[w];
+}
+
+static inline void note_bits(const struct gw_policies *p, struct gw_trace_facts *f, const uint64_t bits[GW_FACT_WORDS])
+{
+    if (p->conditions)
+        note_few_bits(p, f, bits);
+    else
+        for (unsigned w = 0; w < p->n_bit_words; w++)
+            f->bits[w] |= bits[w];
     if (p->alarms)
         gw_keys_join(f->bits, bits);
 }
@@ -88,8 +101,9 @@ static bool is_root(const uint8_t parent[8])
     return id == 0;
 }
 
-void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v, uint32_t row,
-                      const uint64_t bits[GW_FACT_WORDS])
+static inline __attribute__((always_inline)) void note(const struct gw_policies *p, struct gw_trace_facts *f,
+                                                       const struct gw_view *v, uint32_t row,
+                                                       const uint64_t bits[GW_FACT_WORDS])
 {
     const struct gw_batch *b = v->batch;
 
@@ -99,6 +113,19 @@ void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const str
         note_trace_state(f, gw_span_trace_state(v, row));
     f->has_root |= is_root(b->parent_id[row]);
     f->n_spans++;
+}
+
+void gw_policies_note(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v, uint32_t row,
+                      const uint64_t bits[GW_FACT_WORDS])
+{
+    note(p, f, v, row, bits);
+}
+
+void gw_policies_note_rows(struct gw_policies *p, struct gw_trace_facts *f, const struct gw_view *v,
+                           const uint32_t *rows, uint32_t n, const uint64_t (*bits)[GW_FACT_WORDS])
+{
+    for (uint32_t i = 0; i < n; i++)
+        note(p, f, v, rows[i], bits[rows[i]]);
 }
 
 /* ---- one policy ------------------------------------------------------------------------------------------- */
