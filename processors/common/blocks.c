@@ -42,6 +42,18 @@ static bool is_behind(const struct gw_blocks *b, uint32_t a, uint32_t block)
     return block == a + 1 && gw_slabs_place(&b->slabs, block) > 0;
 }
 
+/* The block that will be taken next comes into the cache. */
+static void fetch_next(const struct gw_blocks *b)
+{
+    uint32_t next = gw_slabs_next(&b->slabs);
+    const uint8_t *p = next ? gw_slabs_at(&b->slabs, next) : NULL;
+
+    if (next)
+        __builtin_prefetch(gw_slabs_link(&b->slabs, next), /* rw= */ 1);
+    for (uint32_t at = 0; p && at < GW_BLOCK_BYTES; at += CACHE_LINE)
+        __builtin_prefetch(p + at, /* rw= */ 1);
+}
+
 /* To the end of the chain, whose last block is full, as much as goes into new blocks of one slab. Mostly they lie one
  * behind the other: then it is one copy. Returns what is left. */
 static struct gw_slice append_run(struct gw_blocks *b, struct gw_chain *c, struct gw_slice bytes)
@@ -66,6 +78,7 @@ static struct gw_slice append_run(struct gw_blocks *b, struct gw_chain *c, struc
         put(to, bytes.p, n);
         bytes = gw_slice_of(bytes.p + n, bytes.n - n);
     }
+    fetch_next(b);
     return bytes;
 }
 

@@ -309,6 +309,11 @@ static void begin_run(struct gw_traces *t, struct gw_trace *trace, uint32_t enve
     trace->last_run = run;
     trace->envelope = envelope;
     gw_envelope_use(&t->envelopes, envelope);
+    run = gw_slabs_next(&t->runs);
+    if (run) {
+        __builtin_prefetch(gw_slabs_link(&t->runs, run), /* rw= */ 1);
+        __builtin_prefetch(gw_run_at(t, run), /* rw= */ 1);
+    }
 }
 
 static int reserve_rows(struct gw_traces *t, const struct gw_trace *trace, uint32_t scope, uint64_t bytes,
