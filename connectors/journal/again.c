@@ -61,27 +61,35 @@ uint64_t gw_journal_again_due(const struct lane *n)
     return t->retry_ns > now ? t->retry_ns : now + LOOK_NS;
 }
 
-/* Everything below the barrier was read. That the head has no more does not say it: it may not have heard of all. */
-static bool has_read(const struct lane *t, uint64_t barrier_seq)
+/* Everything below the barrier was read. That the head has no more does not say it: it may not have heard of all. Nor
+ * does a log that shows late, when the first pass has had more. */
+static bool has_read(const struct lane *n)
 {
-    return t->next >= barrier_seq || (t->ended && t->keeper->looked_seq >= barrier_seq && !gw_journal_lane_at_head(t));
+    const struct lane *t = n->again;
+    uint64_t barrier_seq = n->keeper->barrier.seq;
+
+    return t->next >= barrier_seq || (t->ended && t->keeper->looked_seq >= barrier_seq && !gw_journal_lane_at_head(t) &&
+                                      t->next >= n->keeper->had_seq);
 }
 
-static void move(struct lane *t, uint64_t barrier_seq)
+static void move(struct lane *n)
 {
-    if (!has_read(t, barrier_seq) && !t->fetch.under_way) {
+    struct lane *t = n->again;
+
+    if (!has_read(n) && !t->fetch.under_way) {
         t->ended = false;
-        t->keeper->looked_seq = barrier_seq;
+        t->keeper->looked_seq = n->keeper->barrier.seq;
     }
     (void)gw_journal_lane_move(t);
 }
 
 /* The next step that has rows, or ready_ns: there is none before it. 0: it is not known yet. */
-static uint64_t next_step(const struct lane *t, uint64_t barrier_seq, uint64_t ready_ns)
+static uint64_t next_step(const struct lane *n, uint64_t ready_ns)
 {
+    const struct lane *t = n->again;
     struct waiting w = gw_journal_keep_look(t, t->keeper->now_ns);
 
-    if (w.now || w.again || (!w.first && !has_read(t, barrier_seq)))
+    if (w.now || w.again || (!w.first && !has_read(n)))
         return 0;
     return w.first && w.first->step_ns < ready_ns ? w.first->step_ns : ready_ns;
 }
@@ -114,10 +122,10 @@ static bool run(struct lane *n, uint64_t ready_ns)
     uint64_t next_ns;
 
     do {
-        move(t, n->keeper->barrier.seq);
+        move(n);
         if (!gw_journal_keep_is_done(t))
             return true;
-        next_ns = next_step(t, n->keeper->barrier.seq, ready_ns);
+        next_ns = next_step(n, ready_ns);
         if (!next_ns)
             return true;
     } while (step(n, next_ns, ready_ns));

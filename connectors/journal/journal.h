@@ -422,6 +422,8 @@ bool gw_journal_keep_run(struct lane *n);
 uint64_t gw_journal_keep_due(struct lane *n);
 /** Before it no row is needed again. */
 uint64_t gw_journal_keep_low(const struct lane *n);
+/** The frame before seq is done. */
+void gw_journal_keep_had(struct lane *n, uint64_t seq);
 /** Rows of this step were consumed. */
 void gw_journal_keep_news(struct lane *n);
 /** A frame without rows, for time alone. */

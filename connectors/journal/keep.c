@@ -258,6 +258,12 @@ bool gw_journal_keep_run(struct lane *n)
     return advance(n);
 }
 
+void gw_journal_keep_had(struct lane *n, uint64_t seq)
+{
+    if (seq > n->keeper->had_seq)
+        n->keeper->had_seq = seq;
+}
+
 void gw_journal_keep_news(struct lane *n)
 {
     n->keeper->has_news = true;

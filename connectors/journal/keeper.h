@@ -11,6 +11,7 @@ struct keeper {
     uint64_t low_seq;
     bool rebuilds, is_between; /* between: the pipeline has not ended the step before */
     bool has_news;             /* rows were consumed in this step */
+    uint64_t had_seq;          /* of this process: the last frame below it is done */
     uint64_t tick_ns;          /* the step of the last tick that was written */
     struct gw_keep_barrier barrier;
     uint64_t next_seq[JOURNAL_PARTITIONS], floor_seq[JOURNAL_PARTITIONS];

@@ -132,6 +132,8 @@ static void leave(struct lane *n, struct part *p)
     while ((r = p->requests) != NULL && r->state == DONE) {
         for (uint32_t i = 0; i < r->n_frames; i++) {
             p->done = p->first->block->frames[p->first->frame].seq + 1;
+            if (n->keeper)
+                gw_journal_keep_had(n, p->done);
             if (!n->is_again)
                 gw_metric_add(n->consumer->rows, p->first->block->frames[p->first->frame].rows);
             gw_journal_lane_drop(n, p);
