@@ -38,6 +38,8 @@ int gw_journal_again_open(struct lane *n)
     t->local = n->local;
     t->consumer = n->consumer;
     t->signal = n->signal;
+    t->owned = n->owned;
+    t->n_parts = n->n_parts;
     t->next = n->next;
     t->keeper->taken_ns = n->keeper->taken_ns;
     gw_buf_init(&t->merged, n->merged.max_bytes);

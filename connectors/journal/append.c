@@ -77,6 +77,7 @@ static void on_done(struct gw_log_commit *c, int rc)
         b->frames[i].seq = c->frames[i].seq;
         b->frames[i].row = c->frames[i].row;
     }
+    gw_journal_parting_done(j, c, rc);
     gw_journal_claim_done(b->claim, c->frames[0].time_ns, rc < 0 ? why_not(rc) : NULL);
     gw_metric_add(rc < 0 ? j->refused[s] : j->appended[s], rows_of(b));
     if (rc < 0) {
@@ -315,6 +316,7 @@ static void submit(struct local *l, struct block *b)
     b->commit.n_frames = b->n_frames;
     b->commit.sync = l->journal->sync;
     b->commit.done = on_done;
+    gw_journal_parting_submit(l->journal, &b->commit);
     (void)atomic_fetch_add(&l->n_pending, 1);
     (void)atomic_fetch_add(&l->journal->pending_bytes, b->charged_bytes);
     submit_in_order(l->journal, b);
@@ -358,9 +360,8 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
     submit(l, b);
 }
 
-bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns)
+bool gw_journal_tick(struct local *l, enum gw_signal signal, uint16_t partition, uint64_t time_ns)
 {
-    uint16_t partition = (uint16_t)__builtin_ctzll(l->owned);
     struct block *b = gw_journal_block_new(l->journal, 1, 1, TICK_BYTES);
 
     if (!b)

@@ -48,16 +48,19 @@ static int join(void *local, struct gw_intake *in, struct gw_err *err)
 {
     struct local *l = local;
     struct consumer *c;
+    bool is_ours;
     int rc;
 
     in->local = NULL;
-    if (l->owned == 0) /* there are more workers than partitions */
+    if (gw_journal_parting_owned(l->journal, l->journal->parting.n, l->index) == 0) /* there are more workers */
         return 0;
     rc = gw_journal_consumer_join(l->journal, in->pipeline, &c, err);
     if (rc < 0)
         return rc;
-    rc = open_lane(l, in, c, err);
-    if (rc < 0)
+    is_ours = gw_journal_parting_owned(l->journal, c->n_parts, l->index) != 0;
+    if (is_ours)
+        rc = open_lane(l, in, c, err);
+    if (rc < 0 || !is_ours)
         gw_journal_consumer_part(c, false);
     return rc;
 }
@@ -118,7 +121,7 @@ int gw_journal_lanes_open(struct local *l, struct gw_intake *list, struct gw_err
 
     for (struct gw_intake *in = list; in && rc == 0; in = in->next)
         rc = join(l, in, err);
-    if (rc < 0 || l->owned == 0)
+    if (rc < 0 || l->index != 0) /* the first one reads for everybody who is there */
         return rc;
     rc = gw_journal_consumers_name(l->journal);
     return rc < 0 ? gw_fail(err, rc, "it is not known who reads it: %s", strerror(-rc)) : 0;

@@ -117,6 +117,34 @@ static void find_known(void *arg, const struct gw_log_consumer *known)
     c->told_dropped = known->settled[GW_LOG_DROPPED];
 }
 
+static void find_low(void *arg, const struct gw_log_consumer *known)
+{
+    uint64_t *low = (uint64_t *)arg;
+
+    if (known->id == low[0])
+        low[1] = known->low;
+}
+
+/* In how many partitions it reads: as few as its oldest row may lie in. */
+static int find_parts(struct consumer *c)
+{
+    struct journal *j = c->journal;
+    uint64_t at[JOURNAL_PARTITIONS], low[2] = {c->id, 0}, least = UINT64_MAX;
+    int rc = gw_log_consumers(j->log, find_low, low);
+
+    if (rc == 0)
+        rc = gw_journal_parting_positions(j, c->id, low[1], at);
+    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
+        least = rc == 0 && at[i] < least ? at[i] : least;
+    c->n_parts = gw_journal_parting_at(&j->parting, least);
+    if (rc == 0 && c->n_parts < j->parting.n && c->n_parts < j->ctx.n_workers)
+        gw_log(&j->ctx.logger, GW_LOG_WARN,
+               "pipeline \"%s\" has rows to read of when there were %u partitions: %u of %u workers read for it, until "
+               "it is started again behind them",
+               c->pipeline, c->n_parts, c->n_parts, j->ctx.n_workers);
+    return rc;
+}
+
 static int make(struct journal *j, const char *pipeline, struct consumer **ret, struct gw_err *err)
 {
     struct consumer *c = calloc(1, sizeof(*c) + j->ctx.n_workers * sizeof(c->at[0]));
@@ -132,6 +160,8 @@ static int make(struct journal *j, const char *pipeline, struct consumer **ret, 
     rc = gw_log_consumers(j->log, find_known, c);
     if (rc == 0)
         rc = gw_log_consumer_open(j->log, pipeline, (enum gw_log_start)j->conf.start, &c->id);
+    if (rc == 0)
+        rc = find_parts(c);
     if (rc < 0) {
         free(c);
         return gw_fail(err, rc, "pipeline %s cannot read it: %s", pipeline, strerror(-rc));

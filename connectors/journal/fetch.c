@@ -21,7 +21,7 @@ static int open_reader(struct fetch *f)
     /* Ticks have no rows, so a reader by consumer passes over them; a lane that keeps knows by its places what it had.
      */
     struct gw_log_reader_conf conf = {.consumer = n->keeper ? 0 : n->consumer->id,
-                                      .partitions = n->local->owned,
+                                      .partitions = n->owned,
                                       .topics = UINT64_C(1) << ((unsigned)n->signal >> 1)};
     int rc = gw_log_reader_new(n->local->journal->log, &conf, &f->reader);
 
@@ -135,7 +135,7 @@ void gw_journal_fetch_begin(struct lane *n, uint64_t room)
     f->last = &f->first;
     f->lost_frames = f->lost_rows = 0;
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
-        f->below[i] = n->parts[i].read;
+        f->below[i] = part_of(n, (uint16_t)i)->read;
     f->under_way = true;
     gw_tasks_put(n->local->journal->reader, &f->task);
 }

@@ -18,7 +18,7 @@
 
 #include <stdlib.h>
 
-enum { MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000, A_WORKER = 4, AT_MOST = 16 /* partitions */ };
+enum { MAX_BITMAP_BYTES = 1 << 28, LOOK_NS = 1000000000 };
 
 /* ---- settings --------------------------------------------------------------------------------------------- */
 
@@ -58,9 +58,9 @@ static const struct gw_field fields[] = {
                      "resource."),
     GW_U64_FIELD(
         struct journal_settings, partitions, "partitions", "0", 0, JOURNAL_PARTITIONS,
-        "How many partitions its rows lie in: a power of two, so many workers can read at the same time. It is "
-        "that of its first start, and cannot be changed while there is data. 0: what it has; a new one gets "
-        "four for each worker, at most 16."),
+        "How many partitions its rows lie in: a power of two, so many workers can read at the same time. It can "
+        "become more with any start, and fewer when all pipelines have read everything. 0: what it has, or more "
+        "when there are more workers; a new one gets 1 for one worker, else four for each, at most 16."),
     GW_ENUM_FIELD(struct journal_settings, start, "start", "earliest", starts,
                   "Where a pipeline begins that has not read this journal before."),
     GW_BLOCK_FIELD(struct journal_settings, retention, "retention", retention_fields, "How long rows stay."),
@@ -101,118 +101,6 @@ static void check(const void *conf, const struct gw_node *node, struct gw_diag *
         gw_diag_add(diag, GW_DIAG_ERROR, n ? &n->place : NULL,
                     "dedup::window is longer than retention::max_age: after a restart the journal would not know what "
                     "is gone");
-}
-
-/* ---- the key of what is there ----------------------------------------------------------------------------- */
-
-static const char key_name[] = "#partition_by"; /* a consumer that no pipeline can be: its note is the key */
-
-struct note {
-    struct gw_log_commit commit; /* first */
-    struct gw_log_position at;
-    uint8_t text[GW_LOG_MAX_NOTE_BYTES];
-};
-
-static void on_noted(struct gw_log_commit *c, int rc)
-{
-    (void)rc; /* then it is written with the next start */
-    free(c);
-}
-
-static int write_key(struct journal *j, uint32_t consumer, struct gw_slice key)
-{
-    struct note *n = calloc(1, sizeof(*n));
-
-    if (!n)
-        return -ENOMEM;
-    memcpy(n->text, key.p, key.n);
-    n->at = (struct gw_log_position){.consumer = consumer, .note = {n->text, key.n}};
-    n->commit = (struct gw_log_commit){.positions = &n->at, .n_positions = 1, .sync = j->sync, .done = on_noted};
-    gw_log_submit(j->log, &n->commit);
-    return 0;
-}
-
-/* A new one gets some for each worker, so that there can be more of them one day. */
-static unsigned partitions_for(unsigned n_workers)
-{
-    unsigned n = A_WORKER;
-
-    while (n < A_WORKER * n_workers && n < AT_MOST)
-        n *= 2;
-    return n;
-}
-
-static int parted_otherwise(const struct journal *j, unsigned n_before, struct gw_slice before, struct gw_slice key,
-                            struct gw_err *err)
-{
-    if (!gw_slice_eq(key, before))
-        return gw_fail(err, -EINVAL,
-                       "partition_by: its data was partitioned by %.*s, and the file says %.*s: rows of one key would "
-                       "lie in two partitions. Give the journal another name, or go on as before",
-                       (int)before.n, (const char *)before.p, (int)key.n, (const char *)key.p);
-    return gw_fail(err, -EINVAL,
-                   "partitions: its data lies in %u, and the file says %u: rows of one key would lie in two. Give the "
-                   "journal another name, or go on as before",
-                   n_before, (unsigned)j->conf.partitions);
-}
-
-/* What there is goes by `text`, or nothing goes by anything yet. Sets n_partitions. */
-static int compare_key(struct journal *j, uint32_t consumer, struct gw_slice text, struct gw_slice key,
-                       struct gw_err *err)
-{
-    struct gw_slice before;
-    unsigned n_before = gw_journal_parted_read(text, &before);
-    struct gw_log_stats stats;
-    struct gw_buf now;
-    int rc = 0;
-
-    gw_log_stats(j->log, &stats);
-    j->n_partitions = j->conf.partitions ? (unsigned)j->conf.partitions
-                      : text.n           ? n_before
-                                         : partitions_for(j->ctx.n_workers);
-    if (text.n && j->n_partitions == n_before && gw_slice_eq(key, before))
-        return 0;
-    if (text.n && stats.end_row > stats.first_row)
-        return parted_otherwise(j, n_before, before, key, err);
-    gw_buf_init(&now, GW_LOG_MAX_NOTE_BYTES);
-    gw_journal_parted_text(j->n_partitions, key, &now);
-    if (now.failed)
-        rc = gw_fail(err, -E2BIG, "attributes: more than 4096 bytes");
-    else if (write_key(j, consumer, gw_buf_slice(&now)) < 0)
-        rc = gw_fail(err, -ENOMEM, "out of memory");
-    gw_buf_clear(&now);
-    return rc;
-}
-
-static int check_key(struct journal *j, struct gw_err *err)
-{
-    uint8_t text[GW_LOG_MAX_NOTE_BYTES];
-    size_t n = sizeof(text);
-    struct gw_buf key;
-    uint32_t consumer;
-    uint64_t at;
-    int rc = gw_log_consumer_open(j->log, key_name, GW_LOG_FROM_FIRST, &consumer);
-
-    if (rc == 0)
-        rc = gw_log_position(j->log, consumer, 0, &at, text, &n);
-    if (rc < 0)
-        return gw_fail(err, rc, "its partitions' key cannot be read: %s", strerror(-rc));
-    gw_buf_init(&key, GW_LOG_MAX_NOTE_BYTES);
-    gw_journal_key_text(&j->conf, &key);
-    rc = key.failed ? gw_fail(err, -E2BIG, "attributes: more than 4096 bytes")
-                    : compare_key(j, consumer, gw_slice_of(text, n), gw_buf_slice(&key), err);
-    gw_buf_clear(&key);
-    return rc;
-}
-
-/*
- * Who owns which: what a key's hash is modulo 64 has an owner, too, whether there is such a partition or not: the one
- * of the partition that its rows lie in. So a pipeline behind can ask for keys without knowing how many there are.
- */
-static void deal_out(struct journal *j)
-{
-    for (unsigned p = 0; p < JOURNAL_PARTITIONS; p++)
-        j->locals[p % j->n_partitions % j->ctx.n_workers].owned |= UINT64_C(1) << p;
 }
 
 /* ---- the one instance ------------------------------------------------------------------------------------- */
@@ -287,10 +175,9 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
         return gw_fail(err, -ENOMEM, "out of memory");
     rc = open_log(j, err);
     if (rc == 0)
-        rc = check_key(j, err);
+        rc = gw_journal_parting_open(j, err);
     if (rc < 0)
         return rc;
-    deal_out(j);
     gw_journal_metrics_make(j);
     return gw_journal_dedup_open(j) < 0 ? gw_fail(err, -ENOMEM, "out of memory") : 0;
 }
@@ -321,6 +208,7 @@ static void destroy(void *self)
     }
     free(j->locals);
     gw_journal_dedup_close(j);
+    gw_journal_parting_close(j);
     (void)pthread_mutex_destroy(&j->lock);
     (void)pthread_mutex_destroy(&j->order);
     free(j);

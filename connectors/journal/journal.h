@@ -36,6 +36,7 @@
 enum {
     JOURNAL_PARTITIONS = GW_LOG_PARTITIONS, /* at most */
     JOURNAL_REQUEST_BYTES = 1 << 20,        /* frames of one partition that become one request */
+    JOURNAL_NUMBERS = 7,                    /* powers of two up to JOURNAL_PARTITIONS */
 };
 
 enum journal_key { BY_NONE, BY_TRACE_ID, BY_SERVICE, BY_TENANT, BY_ATTRIBUTES };
@@ -64,6 +65,19 @@ struct journal_settings {
 struct journal;
 struct local;
 struct lane;
+
+/**
+ * In how many partitions rows lie (parting.c): in `n`, a power of two, and before that in fewer. Who may still read
+ * frames below below_seq goes by that number, with all that it reads: a key has one place then.
+ */
+struct parting {
+    unsigned n, n_before;
+    struct parted_before {
+        unsigned n;
+        uint64_t below_seq;
+    } before[JOURNAL_NUMBERS]; /* both rise */
+    struct gw_slice key;       /* what they go by, as text */
+};
 
 /** One frame of a block. */
 struct block_frame {
@@ -165,6 +179,8 @@ struct lane {
     struct fetch fetch;
     uint64_t next;    /* frames below are taken, as far as they are ours */
     uint64_t head_at; /* count of the head's blocks: where `next` is */
+    uint64_t owned;   /* partitions, a bit each */
+    unsigned n_parts; /* that these are put together to: as many as the consumer has (parting.c) */
     struct part parts[JOURNAL_PARTITIONS];
     uint64_t bytes;                         /* taken */
     uint32_t n_taken, n_unsent, n_requests; /* frames; of these, in no request; requests: of all parts */
@@ -204,7 +220,6 @@ struct local {
     struct gw_inbox committed, positioned, fetched;
     _Atomic bool open;
     unsigned index;
-    uint64_t owned;                          /* bit per partition */
     struct block **head;                     /* ring of the newest blocks */
     uint64_t head_cap, head_first, head_end; /* counted through; index = count % cap */
     uint64_t head_bytes;
@@ -231,6 +246,7 @@ struct consumer {
     const char *pipeline;
     uint32_t id;
     unsigned n_lanes;
+    unsigned n_parts;       /* it reads in so many: as many as its oldest row lies in */
     bool is_new, has_begun; /* new: the log did not know it. Who is and does not begin, leaves nothing behind */
     struct gw_metric *rows, *retries, *failed, *lost, *dropped, *reads[CONSUMER_READS];
     struct gw_metric *positions[JOURNAL_PARTITIONS]; /* level detailed */
@@ -248,7 +264,9 @@ struct journal {
     struct gw_log *log;
     struct gw_tasks *reader; /* of the log's reader thread */
     bool sync;
-    unsigned n_partitions; /* that rows lie in: a power of two */
+    struct parting parting;    /* without its key */
+    struct journal_note *note; /* that says so: with each commit of frames, while has_note */
+    _Atomic bool has_note;
     struct gw_credit *memory;
     struct local *locals;
     struct dedup *dedup;            /* dedup.c */
@@ -267,21 +285,39 @@ struct journal {
 /* key.c */
 /** What the partitions go by, as text: kept with the data. Appended. */
 void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out);
-/** The text that is kept: how many there are, and what they go by. Appended. */
-void gw_journal_parted_text(unsigned n_partitions, struct gw_slice key, struct gw_buf *out);
-/** Of such a text. *ret_key: the rest of it. */
-unsigned gw_journal_parted_read(struct gw_slice text, struct gw_slice *ret_key);
 /** Of rows with that id, with partition_by: trace_id: who owns this one, has their partition. */
 uint8_t gw_journal_partition_of_trace(const uint8_t trace_id[16]);
 /** The partition of each kept row. ret: batch->n_rows bytes. Returns the one that all have, or -1. */
 int gw_journal_partition(const struct journal *j, const struct gw_view *v, unsigned spread, uint8_t *ret);
+
+/* parting.c */
+/** How many partitions there are from now on, and what has to be written down. err is a sentence. */
+int gw_journal_parting_open(struct journal *j, struct gw_err *err);
+void gw_journal_parting_close(struct journal *j);
+/** A commit of frames says it, too, while nothing else has. */
+void gw_journal_parting_submit(struct journal *j, struct gw_log_commit *c);
+/** Such a commit is done. */
+void gw_journal_parting_done(struct journal *j, const struct gw_log_commit *c, int rc);
+/** Positions by partition, at least `low`. */
+int gw_journal_parting_positions(struct journal *j, uint32_t consumer, uint64_t low, uint64_t *ret);
+/** In how many somebody reads who has everything below that. */
+unsigned gw_journal_parting_at(const struct parting *p, uint64_t seq);
+/**
+ * Those that a worker owns, of so many. What a key's hash is modulo 64 has an owner, too, whether there is such a
+ * partition or not: that of the partition its rows lie in. So a pipeline behind asks for keys without knowing how many
+ * there are.
+ */
+uint64_t gw_journal_parting_owned(const struct journal *j, unsigned n_parts, unsigned worker);
+/** The text that is kept. Appended. */
+void gw_journal_parting_text(const struct parting *p, struct gw_buf *out);
+void gw_journal_parting_read(struct gw_slice text, struct parting *ret);
 
 /* append.c */
 void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out);
 /** What time a frame would get now; no frame before it has a later one. Threads: any worker. */
 uint64_t gw_journal_now_ns(struct journal *j);
 /** A frame without rows. False: no memory. */
-bool gw_journal_tick(struct local *l, enum gw_signal signal, uint64_t time_ns);
+bool gw_journal_tick(struct local *l, enum gw_signal signal, uint16_t partition, uint64_t time_ns);
 
 /* dedup.c */
 /** What was before is known again. Errors: -ENOMEM. */
@@ -335,6 +371,14 @@ void gw_journal_lane_close(struct lane *n);
 static inline bool lane_rests(const struct lane *n)
 {
     return n->rests || n->local->quiesced;
+}
+static inline struct part *part_of(struct lane *n, uint16_t partition)
+{
+    return &n->parts[partition & (n->n_parts - 1)];
+}
+static inline bool lane_owns(const struct lane *n, unsigned partition)
+{
+    return n->owned >> partition & 1;
 }
 /** The frame is taken, unless it was before. False: no memory, it has to come again. */
 bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame);

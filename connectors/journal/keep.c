@@ -24,7 +24,7 @@ static bool owns(void *lane, const uint8_t trace_id[16])
 {
     const struct lane *n = lane;
 
-    return n->local->owned >> gw_journal_partition_of_trace(trace_id) & 1;
+    return lane_owns(n, gw_journal_partition_of_trace(trace_id));
 }
 
 static void on_kept(void *lane, uint64_t low_seq)
@@ -37,26 +37,34 @@ static void on_kept(void *lane, uint64_t low_seq)
     }
 }
 
-/* Places behind the end are of frames that a power cut took: others have their numbers now. Returns the first step of
- * what comes again. */
+/* Places behind the end are of frames that a power cut took: others have their numbers now. */
+static void find_place(const struct lane *n, const struct gw_log_stats *st, uint16_t partition,
+                       struct gw_keep_place *ret)
+{
+    n->intake->keep->place(n->intake, st->uuid, partition, ret);
+    if (ret->low_seq > st->end_seq)
+        ret->low_seq = st->end_seq;
+    if (ret->next_seq > st->end_seq)
+        ret->next_seq = st->end_seq;
+}
+
+/* Partitions that are read as one have always been (parting.c), and stand at one place. Returns the first step of what
+ * comes again. */
 static uint64_t find_places(struct lane *n, const struct gw_log_stats *st)
 {
     uint64_t least = UINT64_MAX, ns = UINT64_MAX, low_ns = UINT64_MAX;
 
     for (uint16_t i = 0; i < JOURNAL_PARTITIONS; i++) {
-        struct part *p = &n->parts[i];
+        struct part *p = part_of(n, i);
         struct gw_keep_place place;
 
-        if (!(n->local->owned >> i & 1))
+        if (!lane_owns(n, i))
             continue;
-        n->intake->keep->place(n->intake, st->uuid, i, &place);
-        if (place.low_seq > st->end_seq)
-            place.low_seq = st->end_seq;
-        if (place.next_seq > st->end_seq)
-            place.next_seq = st->end_seq;
+        find_place(n, st, i, &place);
         if (place.low_seq > p->read)
             p->read = p->done = place.low_seq;
-        p->again = place.next_seq;
+        if (place.next_seq > p->again)
+            p->again = place.next_seq;
         n->keeper->floor_seq[i] = place.low_seq;
         least = p->read < least ? p->read : least;
         ns = place.low_ns < ns ? place.low_ns : ns;
@@ -82,7 +90,7 @@ int gw_journal_keep_open(struct lane *n, struct gw_err *err)
     if (n->intake->keep->twice(n->intake) && gw_journal_again_open(n) < 0)
         return gw_fail(err, -ENOMEM, "out of memory");
     n->intake->on_kept = on_kept;
-    return n->intake->keep->begin(n->intake, st.uuid, n->local->owned, &owner, err);
+    return n->intake->keep->begin(n->intake, st.uuid, n->owned, &owner, err);
 }
 
 void gw_journal_keep_close(struct lane *n)
@@ -163,8 +171,8 @@ static void set_barrier(struct lane *n, const struct waiting *w)
                                           .floor_seq = k->floor_seq,
                                           .rebuilds = k->rebuilds,
                                           .is_first = is_first};
-    for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
-        k->next_seq[i] = n->parts[i].again > k->barrier.seq ? n->parts[i].again : k->barrier.seq;
+    for (uint16_t i = 0; i < JOURNAL_PARTITIONS; i++)
+        k->next_seq[i] = part_of(n, i)->again > k->barrier.seq ? part_of(n, i)->again : k->barrier.seq;
 }
 
 /* True when the pipeline has ended the step. */
@@ -211,7 +219,8 @@ static void tick(struct lane *n)
     want = wanted_ns(n);
     if (time < n->keeper->tick_ns + GW_KEEP_STEP_NS)
         return;
-    if (want != UINT64_MAX && time >= want && gw_journal_tick(n->local, n->signal, time))
+    if (want != UINT64_MAX && time >= want &&
+        gw_journal_tick(n->local, n->signal, (uint16_t)__builtin_ctzll(n->owned), time))
         n->keeper->tick_ns = time - time % GW_KEEP_STEP_NS;
 }
 

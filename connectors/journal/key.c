@@ -14,30 +14,6 @@ void gw_journal_key_text(const struct journal_settings *s, struct gw_buf *out)
         gw_buf_printf(out, "%s%s", i ? ", " : " ", ((const char *const *)s->attributes.items)[i]);
 }
 
-/* Without a number there are as many as the log can have: so it was before they could be fewer. */
-static const char of_them[] = " partitions by ";
-
-void gw_journal_parted_text(unsigned n_partitions, struct gw_slice key, struct gw_buf *out)
-{
-    if (n_partitions != JOURNAL_PARTITIONS)
-        gw_buf_printf(out, "%u%s", n_partitions, of_them);
-    gw_buf_put(out, key.p, key.n);
-}
-
-unsigned gw_journal_parted_read(struct gw_slice text, struct gw_slice *ret_key)
-{
-    size_t at = 0, n_of_them = sizeof(of_them) - 1;
-    unsigned n = 0;
-
-    *ret_key = text;
-    while (at < text.n && at < 2 && text.p[at] >= '0' && text.p[at] <= '9')
-        n = 10 * n + (unsigned)(text.p[at++] - '0');
-    if (at == 0 || text.n - at < n_of_them || memcmp(text.p + at, of_them, n_of_them) != 0)
-        return JOURNAL_PARTITIONS;
-    *ret_key = gw_slice_of(text.p + at + n_of_them, text.n - at - n_of_them);
-    return n;
-}
-
 static uint8_t service_of(const struct gw_view *v, uint32_t resource)
 {
     struct gw_value name = {.type = GW_V_EMPTY};
@@ -98,7 +74,7 @@ static int by_row(const struct journal *j, const struct gw_view *v, uint8_t *ret
             last = resource;
             p = service;
         }
-        ret[r] = p & (uint8_t)(j->n_partitions - 1);
+        ret[r] = p & (uint8_t)(j->parting.n - 1);
         all = all == -2 || all == ret[r] ? ret[r] : -1;
     }
     return all;
@@ -108,9 +84,9 @@ int gw_journal_partition(const struct journal *j, const struct gw_view *v, unsig
 {
     switch ((enum journal_key)j->conf.partition_by) {
     case BY_NONE:
-        return (int)(spread % j->n_partitions);
+        return (int)(spread % j->parting.n);
     case BY_TENANT:
-        return (int)(gw_partition_of(v->meta ? v->meta->tenant : GW_SLICE("")) & (j->n_partitions - 1));
+        return (int)(gw_partition_of(v->meta ? v->meta->tenant : GW_SLICE("")) & (j->parting.n - 1));
     case BY_TRACE_ID:
     case BY_SERVICE:
     case BY_ATTRIBUTES:

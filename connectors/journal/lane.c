@@ -8,17 +8,12 @@
 
 enum { LOOK_NS = 100000000 };
 
-static bool is_ours(const struct lane *n, uint16_t partition)
-{
-    return n->local->owned >> partition & 1;
-}
-
 /* ---- taking ----------------------------------------------------------------------------------------------- */
 
 bool gw_journal_lane_take(struct lane *n, struct block *b, uint32_t frame)
 {
     const struct block_frame *f = &b->frames[frame];
-    struct part *p = &n->parts[f->partition];
+    struct part *p = part_of(n, f->partition);
     struct taken *t;
 
     if (f->seq < p->read)
@@ -87,7 +82,7 @@ static bool take_block(struct lane *n, struct block *b)
             continue;
         if (!has_room(n))
             return false;
-        if (b->signal == n->signal && is_ours(n, f->partition) && f->seq >= n->parts[f->partition].read) {
+        if (b->signal == n->signal && lane_owns(n, f->partition) && f->seq >= part_of(n, f->partition)->read) {
             if (!gw_journal_lane_take(n, b, i))
                 return false;
             gw_metric_add(n->local->journal->from_head, 1);
@@ -198,23 +193,25 @@ static void find_low(void *arg, const struct gw_log_consumer *c)
         n->next = c->low;
 }
 
-/* Where the consumer stands in each partition of ours. */
+/* Where the consumer stands in each partition of ours. Of partitions that are read as one, where the last of them is.
+ */
 static int find_positions(struct lane *n)
 {
-    struct gw_log *log = n->local->journal->log;
-    uint64_t low, least = UINT64_MAX;
-    int rc = gw_log_consumers(log, find_low, n);
+    uint64_t at[JOURNAL_PARTITIONS], least = UINT64_MAX;
+    int rc = gw_log_consumers(n->local->journal->log, find_low, n);
 
-    low = n->next;
+    if (rc == 0)
+        rc = gw_journal_parting_positions(n->local->journal, n->consumer->id, n->next, at);
     for (uint16_t i = 0; i < JOURNAL_PARTITIONS && rc == 0; i++) {
-        struct part *p = &n->parts[i];
+        struct part *p = &n->parts[i], *in = part_of(n, i);
 
         p->last = &p->first;
         p->last_request = &p->requests;
-        rc = gw_log_position(log, n->consumer->id, i, &p->committed, NULL, NULL);
-        p->read = p->done = p->committed > low ? p->committed : low;
-        if (is_ours(n, i) && p->read < least)
-            least = p->read;
+        p->committed = at[i];
+        if (p == in || at[i] < in->read)
+            in->read = in->done = at[i];
+        if (lane_owns(n, i) && at[i] < least)
+            least = at[i];
     }
     n->next = least;
     return rc;
@@ -227,6 +224,8 @@ int gw_journal_lane_open(struct lane *n, struct local *l, struct gw_intake *in, 
     n->local = l;
     n->intake = in;
     n->consumer = c;
+    n->n_parts = c->n_parts;
+    n->owned = gw_journal_parting_owned(l->journal, c->n_parts, l->index);
     n->rests = true;
     n->next_group = 1;
     n->signal = (enum gw_signal)in->signals;

@@ -189,8 +189,9 @@ void gw_journal_live_trim(struct local *l)
 struct group {
     struct lane *lane;
     struct block_link *link;
-    bool has[JOURNAL_PARTITIONS + 1]; /* one more for what is not here */
-    struct request *requests[JOURNAL_PARTITIONS];
+    bool has[JOURNAL_PARTITIONS + 1];             /* rows of a partition; one more for what is not here */
+    struct request *requests[JOURNAL_PARTITIONS]; /* by part */
+    bool goes[JOURNAL_PARTITIONS];
     uint32_t n_frames, n_rows;
     uint64_t bytes;
 };
@@ -199,7 +200,7 @@ struct group {
  * one request, as bytes. */
 static bool may_go(struct lane *n, const struct block *b, uint32_t frame)
 {
-    const struct part *p = &n->parts[b->frames[frame].partition];
+    const struct part *p = part_of(n, b->frames[frame].partition);
     const struct taken *t = p->unsent;
 
     return t && t->block == b && t->frame == frame && !p->n_again && !p->alone &&
@@ -216,6 +217,7 @@ static void choose(struct group *g)
         if (!may_go(g->lane, b, i))
             continue;
         g->has[f->partition] = true;
+        g->goes[f->partition & (g->lane->n_parts - 1)] = true;
         g->n_frames++;
         g->n_rows += f->rows;
         g->bytes += f->body.n;
@@ -232,7 +234,7 @@ static void take_back(struct group *g)
 static bool make_requests(struct group *g, uint32_t number)
 {
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
-        if (g->has[i] && !(g->requests[i] = gw_journal_request_in_group(g->lane, &g->lane->parts[i], number))) {
+        if (g->goes[i] && !(g->requests[i] = gw_journal_request_in_group(g->lane, &g->lane->parts[i], number))) {
             take_back(g);
             return false;
         }

@@ -54,9 +54,9 @@ static unsigned collect(struct lane *n)
     unsigned k = 0;
 
     for (uint16_t i = 0; i < JOURNAL_PARTITIONS; i++)
-        if ((n->local->owned >> i & 1) && reached(n, &n->parts[i]) > n->parts[i].committed)
+        if (lane_owns(n, i) && reached(n, part_of(n, i)) > n->parts[i].committed)
             ps->at[k++] = (struct gw_log_position){
-                .consumer = n->consumer->id, .partition = i, .next_seq = reached(n, &n->parts[i])};
+                .consumer = n->consumer->id, .partition = i, .next_seq = reached(n, part_of(n, i))};
     return k;
 }
 

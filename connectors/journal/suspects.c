@@ -45,9 +45,9 @@ void gw_journal_suspects_open(struct lane *n)
     for (unsigned i = 0; i < all; i++) {
         const struct gw_flight_rows *r = &n->suspects[i].rows;
 
-        if (r->partition >= JOURNAL_PARTITIONS || !(n->local->owned >> r->partition & 1))
+        if (r->partition >= JOURNAL_PARTITIONS || !lane_owns(n, r->partition))
             continue;
-        if (r->last_seq < n->parts[r->partition].done)
+        if (r->last_seq < part_of(n, r->partition)->done)
             gw_flight_acquit(n->flight, n->suspects[i].id);
         else
             n->suspects[k++] = n->suspects[i];
@@ -73,7 +73,7 @@ static const struct gw_flight_suspect *find(const struct lane *n, const struct p
     for (unsigned i = 0; i < n->n_suspects; i++) {
         const struct gw_flight_suspect *s = &n->suspects[i];
 
-        if (s->rows.partition != f->partition || f->seq < s->rows.first_seq || f->seq > s->rows.last_seq ||
+        if (s->rows.partition != partition_of(n, p) || f->seq < s->rows.first_seq || f->seq > s->rows.last_seq ||
             (f->seq == s->rows.first_seq && f->time_ns != s->rows.time_ns))
             continue;
         if (!worst || s->crashes > worst->crashes)

@@ -3,13 +3,13 @@
  * A journal between three workers' requests and two pipelines whose sinks answer, hesitate and say "later", on a log
  * whose commits fail, whose readers see late and whose disk is slow; reloads take the pipelines out and put them back;
  * and the process dies again and again, sometimes with the machine. At the end the log says what was stored, and in
- * which order.
+ * which order. It gets more partitions now and then, by itself or by the file.
  *
  *   acknowledged ⊆ delivered to each pipeline        refused ∩ delivered = ∅
  *   delivered ⊆ stored, but for what a death took before it was acknowledged
- *   a partition's rows arrive in the log's order, each once between two deaths; where the queue is in memory, without
- *   in_order: in any order, once between two reloads
- *   what was committed as done before a death is not seen after it
+ *   a partition's rows, and those of what is one key modulo 64, arrive in the log's order, each once between two
+ * deaths; where the queue is in memory, without in_order: in any order, once between two reloads what was committed as
+ * done before a death is not seen after it
  *
  * GW_SIM_SEEDS=n runs n seeds (default 40), GW_SIM_SEED=s only that one.
  */
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "tests/harness_logs.h"
 
 enum { N_SINKS = 2, MAX_ROWS = 6000, N_STEPS = 60, N_LIVES = 5, MAX_DELIVERIES = 40000 };
@@ -36,6 +37,7 @@ struct world {
     uint64_t seed, next_row;
     bool in_order;
     unsigned n_sent, life, n_workers, epoch, head_bytes;
+    unsigned n_partitions;     /* in the file; 0: as many as it finds right */
     uint8_t outcome[MAX_ROWS]; /* 0 not told, 1 OK, 2 not */
     uint32_t first[MAX_ROWS], rows[MAX_ROWS];
     struct delivery deliveries[MAX_DELIVERIES];
@@ -119,12 +121,12 @@ static const char *yaml(const struct world *w, unsigned behind)
                    "    retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false } }\n"
                    "  scripted/b: { sending_queue: { queue_size: 100 },\n" /* in memory, for which nobody waits */
                    "    retry_on_failure: { enabled: false }, circuit_breaker: { enabled: false } }\n"
-                   "connectors: { journal/j: { storage: file_storage, partition_by: trace_id,\n"
+                   "connectors: { journal/j: { storage: file_storage, partition_by: trace_id, partitions: %u,\n"
                    "    in_flight_bytes: 65536, head_bytes: %u, in_order: %s } }\n"
                    "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n"
                    "    traces/idle: { receivers: [scripted/idle], exporters: [scripted, scripted/b] }\n"
                    "    traces/in: { receivers: [scripted], exporters: [journal/j] }\n%s%s",
-                   w->head_bytes, w->in_order ? "true" : "false",
+                   w->n_partitions, w->head_bytes, w->in_order ? "true" : "false",
                    behind & 1 ? "    traces/a: { receivers: [journal/j], exporters: [scripted] }\n" : "",
                    behind & 2 ? "    traces/b: { receivers: [journal/j], exporters: [scripted/b] }\n" : "");
     return text;
@@ -152,6 +154,8 @@ static void begin_life(struct world *w, bool fsync)
     w->epoch++;
     w->head_bytes = (unsigned)(any(w, 3) * 4000);
     w->n_workers = 1 + (unsigned)any(w, 3);
+    if (w->n_partitions <= 16)
+        w->n_partitions <<= any(w, 3);
     gw_test_engine_max_read_ns = any(w, 3) * 60000000;
     gw_test_logs_engine_synced(&w->t, yaml(w, 3), w->n_workers, fsync);
     w->t.te.seed = gw_test_random(&w->seed);
@@ -230,16 +234,25 @@ static void read_log(struct world *w)
     gw_log_reader_free(r);
 }
 
+static unsigned hash_of(uint64_t name)
+{
+    uint64_t id[2] = {name + 1, ~name};
+
+    return (unsigned)(gw_hash_stable(gw_slice_of(id, 16)) % 64);
+}
+
 static void check(struct world *w)
 {
     static uint64_t last[N_LIVES][N_SINKS][GW_LOG_PARTITIONS]; /* seq and name of what came last */
+    static uint64_t of_key[N_LIVES][N_SINKS][GW_LOG_PARTITIONS];
     static uint16_t seen[N_SINKS][MAX_ROWS];
 
     memset(last, 0, sizeof(last));
+    memset(of_key, 0, sizeof(of_key));
     memset(seen, 0, sizeof(seen));
     for (unsigned i = 0; i < w->n_deliveries; i++) {
         const struct delivery *d = &w->deliveries[i];
-        uint64_t place = w->seq[d->name] << 32 | d->name, p = w->partition[d->name];
+        uint64_t place = w->seq[d->name] << 32 | d->name, p = w->partition[d->name], h = hash_of(d->name);
         bool loose = d->sink == 1 && !w->in_order;
 
         if (w->seq[d->name] == 0) { /* read, and lost before it was done: nobody heard OK */
@@ -248,7 +261,8 @@ static void check(struct world *w)
         }
         assert_true(w->seq[d->name] - 1 >= w->done[d->life][d->sink][p]); /* and was not done with */
         assert_true(loose || place > last[d->life][d->sink][p]);          /* in order, where somebody waits */
-        last[d->life][d->sink][p] = place;
+        assert_true(loose || place > of_key[d->life][d->sink][h]);
+        last[d->life][d->sink][p] = of_key[d->life][d->sink][h] = place;
         assert_int_not_equal(seen[d->sink][d->name], loose ? d->epoch : d->life + 1); /* once */
         seen[d->sink][d->name] = loose ? d->epoch : (uint16_t)(d->life + 1);
         assert_int_not_equal(w->outcome[d->name], 2);
@@ -269,6 +283,7 @@ static void run_seed(uint64_t seed)
     assert_non_null(w);
     w->seed = seed;
     w->in_order = seed % 3 == 0;
+    w->n_partitions = any(w, 2) ? 1 + (unsigned)any(w, 2) : 0;
     gw_test_logs_begin(seed);
     for (w->life = 0; w->life < N_LIVES - 1; w->life++) {
         begin_life(w, fsync);

@@ -284,6 +284,8 @@ static void begin_life(struct world *w)
 
     if (w->is.other_workers && any(w, 3) == 0)
         w->n_workers = 1 + (unsigned)any(w, 3);
+    if (w->is.other_workers && w->is.partitions < GW_LOG_PARTITIONS && any(w, 4) == 0)
+        w->is.partitions *= 2;
     gw_test_engine_seed = gw_test_random(&w->seed);
     gw_test_logs_engine_synced(&w->t, yaml(w, false), w->n_workers, w->is.fsync);
     offset = w->t.te.wall_offset_ns;
@@ -949,7 +951,7 @@ static struct shape draw(struct world *w)
     s.other_workers = any(w, 3) == 0 && !s.by_event;
     s.max_series = any(w, 4) || s.other_workers ? 0 : 1 + (unsigned)any(w, 4);
     s.steps_back = any(w, 3) == 0 && !s.other_workers;
-    s.partitions = 4u << 2 * any(w, 3);
+    s.partitions = 1u << any(w, 7);
     draw_windows(w, &s);
     return s;
 }

@@ -151,6 +151,8 @@ static void begin_life(struct world *w)
 
     if (w->is.other_workers && any(w, 3) == 0)
         w->n_workers = 1 + (unsigned)any(w, 3);
+    if (w->is.other_workers && w->is.n_partitions < GW_LOG_PARTITIONS && any(w, 4) == 0)
+        w->is.n_partitions *= 2;
     gw_test_engine_seed = gw_test_random(&w->seed);
     gw_test_logs_engine_synced(&w->t, yaml(w), w->n_workers, w->is.fsync);
     offset = w->t.te.wall_offset_ns;
@@ -338,6 +340,8 @@ static void run_through(struct world *w)
 
     gw_test_logs_begin(w->seed);
     w->back_ns = 0;
+    if (w->is.other_workers) /* frames lie in more partitions and in fewer, and it does not know where */
+        w->n_workers = w->is.n_partitions = 1;
     w->is.other_workers = false;
     begin_life(w); /* who makes the logs, and hears of what is written; it does not get on */
     set_faults(w, true);
