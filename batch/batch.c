@@ -196,6 +196,7 @@ static void let_go(struct gw_batch *b)
     b->meta = gw_meta_unref(b->meta);
     b->received_ns = 0;
     b->receiver = NULL;
+    b->is_outline = false;
 }
 
 void gw_batch_reset(struct gw_batch *b, enum gw_signal signal)
@@ -491,6 +492,7 @@ struct gw_batch *gw_batch_clone(const struct gw_batch *b, struct gw_batch_pool *
     to->meta = gw_meta_ref(b->meta);
     to->received_ns = b->received_ns;
     to->receiver = b->receiver;
+    to->is_outline = b->is_outline;
     return to;
 }
 

@@ -31,6 +31,16 @@ struct gw_range {
     uint32_t begin, end;
 };
 
+/**
+ * What stands in the columns of rows whose attributes, events and links are in none (gw_batch.is_outline). A debug
+ * build falls over it, so that nobody takes "not there" for "none".
+ */
+#ifdef NDEBUG
+#define GW_RANGE_UNREAD ((struct gw_range){0, 0})
+#else
+#define GW_RANGE_UNREAD ((struct gw_range){UINT32_MAX - 1, UINT32_MAX})
+#endif
+
 enum gw_value_type {
     GW_V_EMPTY,  /* AnyValue without a value, or no AnyValue at all */
     GW_V_STRING, /* val.ref */
@@ -162,6 +172,8 @@ struct gw_batch {
     struct gw_meta *meta;       /* of all its requests, or NULL */
     uint64_t received_ns;       /* wall clock at the door */
     const char *receiver;       /* component id, borrowed for the process' life */
+    /** Attributes of rows, events and links were checked, but are in no column (otlp-proto/outline.h). */
+    bool is_outline;
 
     struct gw_segment *segments;
     struct gw_resource *resources;

@@ -242,6 +242,7 @@ static inline struct gw_range range_of(const struct gw_view *v, enum gw_owner o,
 {
     const struct gw_batch *b = v->batch;
 
+    assert(o != GW_OWN_ROW || !b->is_outline);
     if (__builtin_expect(o == GW_OWN_ROW, 1))
         return b->attr[index];
     switch (o) {

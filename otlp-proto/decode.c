@@ -138,13 +138,17 @@ static const uint8_t *request(struct gw_dec *d, const uint8_t *p, const uint8_t 
     return gw_dec_end(d, p, end, name);
 }
 
+static const struct gw_limits no_limits = {
+    .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
+
 static uint32_t row_bytes(enum gw_signal signal)
 {
     return signal == GW_TRACES ? 127 : signal == GW_LOGS ? 99 : 66;
 }
 
 /* One try. 0, a negative errno, or GW_ODD; what was appended stays for the caller to roll back. */
-static int try(struct gw_batch *b, struct gw_ref wire, const struct gw_limits *limits, struct gw_err *err)
+static int try(struct gw_batch *b, struct gw_ref wire, enum gw_dec_mode mode, const struct gw_limits *limits,
+               struct gw_err *err)
 {
     struct gw_dec d = {
         .b = b,
@@ -156,6 +160,7 @@ static int try(struct gw_batch *b, struct gw_ref wire, const struct gw_limits *l
         .row_spare = 128 - row_bytes(b->signal),
         .attrs_charged = b->n_attrs,
         .budget = limits->decode_bytes_per_byte * wire.len + (1 << 20),
+        .mode = mode,
     };
     void *table = b->segments;
     struct gw_segment s = {
@@ -181,7 +186,8 @@ static int try(struct gw_batch *b, struct gw_ref wire, const struct gw_limits *l
 }
 
 /* Rewrite the request behind the payload and decode that. */
-static int try_canonical(struct gw_batch *b, struct gw_ref wire, const struct gw_limits *limits, struct gw_err *err)
+static int try_canonical(struct gw_batch *b, struct gw_ref wire, enum gw_dec_mode mode, const struct gw_limits *limits,
+                         struct gw_err *err)
 {
     struct gw_ref canonical = {.off = b->payload->n};
     size_t n;
@@ -200,27 +206,51 @@ static int try_canonical(struct gw_batch *b, struct gw_ref wire, const struct gw
         return r;
     canonical.len = (uint32_t)n;
     b->payload->n += canonical.len;
-    r = try(b, canonical, limits, err);
+    r = try(b, canonical, mode, limits, err);
     return r == GW_ODD ? gw_fail(err, -EBADMSG, "request cannot be brought into canonical form") : r;
 }
 
-int gw_decode(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits, struct gw_ticket *ticket,
-              struct gw_err *err)
+static int decode(struct gw_batch *b, struct gw_slice bytes, enum gw_dec_mode mode, const struct gw_limits *limits,
+                  struct gw_err *err)
 {
     struct gw_batch_mark mark = gw_batch_mark(b);
     struct gw_ref wire = {.len = (uint32_t)bytes.n};
     int r;
 
     wire.off = bytes.n ? (uint32_t)(bytes.p - b->base) : mark.payload;
-    r = try(b, wire, limits, err);
+    r = try(b, wire, mode, limits, err);
     if (r == GW_ODD) {
         gw_batch_rollback(b, &mark);
-        r = try_canonical(b, wire, limits, err);
+        r = try_canonical(b, wire, mode, limits, err);
     }
-    if (r < 0) {
+    if (r < 0)
         gw_batch_rollback(b, &mark);
-        return r;
-    }
-    b->segments[b->n_segments - 1].ticket = ticket ? gw_ticket_ref(ticket) : NULL;
-    return 0;
+    else
+        b->is_outline |= mode != GW_DEC_WHOLE;
+    return r;
+}
+
+int gw_decode(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits, struct gw_ticket *ticket,
+              struct gw_err *err)
+{
+    int r = decode(b, bytes, GW_DEC_WHOLE, limits, err);
+
+    if (r == 0)
+        b->segments[b->n_segments - 1].ticket = ticket ? gw_ticket_ref(ticket) : NULL;
+    return r;
+}
+
+int gw_decode_outline(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits,
+                      struct gw_ticket *ticket, struct gw_err *err)
+{
+    int r = decode(b, bytes, b->signal == GW_METRICS ? GW_DEC_WHOLE : GW_DEC_OUTLINE, limits, err);
+
+    if (r == 0)
+        b->segments[b->n_segments - 1].ticket = ticket ? gw_ticket_ref(ticket) : NULL;
+    return r;
+}
+
+int gw_decode_trusted(struct gw_batch *b, struct gw_slice bytes, struct gw_err *err)
+{
+    return decode(b, bytes, b->signal == GW_METRICS ? GW_DEC_WHOLE : GW_DEC_TRUSTED, &no_limits, err);
 }

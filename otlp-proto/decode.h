@@ -27,6 +27,22 @@
 int gw_decode(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits, struct gw_ticket *ticket,
               struct gw_err *err);
 
+/**
+ * The same, and the same requests are refused for the same reasons; but attributes of rows, events and links come into
+ * no column (gw_batch.is_outline), which costs half of it. Those of resources and scopes do. Data points are decoded
+ * whole.
+ *
+ * Only for who knows that nobody will look at them; a view that comes to somebody who does is made whole first
+ * (otlp-proto/outline.h).
+ */
+int gw_decode_outline(struct gw_batch *b, struct gw_slice bytes, const struct gw_limits *limits,
+                      struct gw_ticket *ticket, struct gw_err *err);
+/**
+ * An outline of what was decoded before and written by us: attributes and events are passed over by their lengths.
+ * GW_ROW_BAD_CHILD_ID is still right.
+ */
+int gw_decode_trusted(struct gw_batch *b, struct gw_slice bytes, struct gw_err *err);
+
 /** Rows of a request without decoding it: framing only. Errors: -EBADMSG. */
 int gw_count_rows(enum gw_signal signal, struct gw_slice bytes, uint32_t *ret_rows);
 

@@ -11,12 +11,12 @@ struct record {
     uint8_t severity, body_type, row_flags;
 };
 
-static inline void store(struct gw_batch *b, uint32_t row, const struct record *r)
+static inline void store(struct gw_batch *b, uint32_t row, const struct record *r, bool whole)
 {
     b->row_flags[row] = r->row_flags;
     b->time_ns[row] = r->time_ns;
     b->observed_ns[row] = r->observed_ns;
-    b->attr[row] = r->attrs;
+    b->attr[row] = whole ? r->attrs : GW_RANGE_UNREAD;
     b->flags[row] = r->flags;
     b->dropped_attrs[row] = r->dropped_attrs;
     b->severity[row] = r->severity;
@@ -58,7 +58,7 @@ static const uint8_t *record_body(struct gw_dec *d, const uint8_t *p, const uint
             p = body_field(d, p, end, r);
             break;
         case GW_TAG(6, GW_LEN):
-            p = gw_dec_attr(d, at, p, end, &r->attrs);
+            p = gw_dec_row_attr(d, at, p, end, &r->attrs);
             break;
         case GW_TAG(7, GW_VARINT):
             p = gw_dec_u32(d, &p, &r->dropped_attrs, name) ? p : NULL;
@@ -109,7 +109,7 @@ const uint8_t *gw_dec_log(struct gw_dec *d, const uint8_t *p, const uint8_t *end
     p = record_body(d, p, end, row, &r);
     if (!p)
         return NULL;
-    store(b, row, &r);
+    store(b, row, &r, d->mode == GW_DEC_WHOLE);
     b->n_rows++;
     return gw_dec_within_budget(d) ? p : NULL;
 }

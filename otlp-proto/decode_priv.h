@@ -16,6 +16,13 @@
 
 enum { GW_ODD = 1 };
 
+/** What becomes of the attributes, events and links of rows. */
+enum gw_dec_mode {
+    GW_DEC_WHOLE,   /* they are checked, and come into their columns */
+    GW_DEC_OUTLINE, /* they are checked */
+    GW_DEC_TRUSTED, /* attributes and events are passed over by their lengths */
+};
+
 #define GW_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define GW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -31,6 +38,8 @@ struct gw_dec {
     uint32_t attrs_charged; /* attributes up to here are in charged */
     uint64_t charged;       /* bytes of table entries of this request */
     uint64_t budget;        /* of charged, without what the rows bring */
+    enum gw_dec_mode mode;
+    uint32_t n_passed; /* attributes of rows that came into no column: they are charged as if they had */
 };
 
 /* ---- decode_value.c: errors, attributes, values, resources and scopes -------------------------------------- */
@@ -54,6 +63,9 @@ bool gw_dec_attr_grow(struct gw_dec *d) __attribute__((noinline));
 /** One KeyValue, p behind its tag, appended to the attributes of *range. */
 const uint8_t *gw_dec_attr(struct gw_dec *d, const uint8_t *at, const uint8_t *p, const uint8_t *end,
                            struct gw_range *range);
+/** The same, not kept, and all that stand behind it without a gap. */
+const uint8_t *gw_dec_pass_attrs(struct gw_dec *d, const uint8_t *at, const uint8_t *p, const uint8_t *end,
+                                 struct gw_range *range);
 /** Body of an AnyValue, merged into *type and *val. */
 const uint8_t *gw_dec_any(struct gw_dec *d, const uint8_t *p, const uint8_t *end, uint8_t *type, union gw_val *val);
 const uint8_t *gw_dec_resource(struct gw_dec *d, const uint8_t *p, const uint8_t *end, struct gw_resource *r);
@@ -158,6 +170,13 @@ static inline bool gw_dec_string(struct gw_dec *d, const uint8_t **p, const uint
     *ret = (struct gw_ref){(uint32_t)(*p - d->base), n};
     *p += n;
     return true;
+}
+
+/** An attribute of a span, a log record, an event or a link, as the mode has it. */
+static inline const uint8_t *gw_dec_row_attr(struct gw_dec *d, const uint8_t *at, const uint8_t *p, const uint8_t *end,
+                                             struct gw_range *range)
+{
+    return d->mode == GW_DEC_WHOLE ? gw_dec_attr(d, at, p, end, range) : gw_dec_pass_attrs(d, at, p, end, range);
 }
 
 /** An id of `size` bytes (16 or 8): copied, or zeros with a flag. */

@@ -72,8 +72,8 @@ bool gw_dec_within_budget(struct gw_dec *d)
 {
     uint64_t rows = d->b->n_rows - d->first_row;
 
-    d->charged += (uint64_t)(d->b->n_attrs - d->attrs_charged) * sizeof(struct gw_attr);
-    d->attrs_charged = d->b->n_attrs;
+    d->charged += (uint64_t)(d->b->n_attrs + d->n_passed - d->attrs_charged) * sizeof(struct gw_attr);
+    d->attrs_charged = d->b->n_attrs + d->n_passed;
     if (GW_LIKELY(d->charged <= d->budget + rows * d->row_spare))
         return true;
     gw_dec_fail(d, -E2BIG, d->start, "request", "decodes to more memory than its size allows");

@@ -36,6 +36,32 @@ static uint64_t decode_one_batch(struct micro_set *set)
     return 0;
 }
 
+/* The same without attributes of rows, events and links: nobody behind looks at them. */
+static uint64_t decode_outline(struct micro_set *set)
+{
+    struct gw_batch *b = set->batches[0];
+
+    for (unsigned i = 0; i < set->n; i++) {
+        gw_batch_reset(b, set->signal);
+        gw_batch_set_payload(b, gw_payload_ref(set->payloads[i]));
+        micro_check(gw_decode_outline(b, micro_all(set->payloads[i]), &micro_limits, NULL, NULL) == 0, "decode");
+    }
+    return 0;
+}
+
+/* Of bytes that were checked before. */
+static uint64_t decode_trusted(struct micro_set *set)
+{
+    struct gw_batch *b = set->batches[0];
+
+    for (unsigned i = 0; i < set->n; i++) {
+        gw_batch_reset(b, set->signal);
+        gw_batch_set_payload(b, gw_payload_ref(set->payloads[i]));
+        micro_check(gw_decode_trusted(b, micro_all(set->payloads[i]), NULL) == 0, "decode");
+    }
+    return 0;
+}
+
 static uint64_t count(struct micro_set *set)
 {
     uint64_t sum = 0;
@@ -80,6 +106,8 @@ int main(int argc, char **argv)
         micro_load(&set, argv[1], kinds[i].name, kinds[i].signal);
         micro_run("decode", &set, decode);
         micro_run("decode, one batch", &set, decode_one_batch);
+        micro_run("outline, one batch", &set, decode_outline);
+        micro_run("trusted, one batch", &set, decode_trusted);
         micro_run("count rows", &set, count);
         micro_run("protobuf-c unpack and free", &set, protobuf_c);
     }

@@ -2,8 +2,8 @@
 /*
  * The decoder on any bytes; the first byte picks the signal, and what is short the second time. It never crashes; what
  * it refuses is rolled back whole; what protobuf-c accepts it accepts, with the same rows, but for what we refuse on
- * purpose; what it decodes it encodes, and decodes to the same again; when an allocation fails or a buffer is too
- * small, that is the answer, and nothing is left behind.
+ * purpose; an outline is refused as the whole is, and becomes the same; what it decodes it encodes, and decodes to the
+ * same again; when an allocation fails or a buffer is too small, that is the answer, and nothing is left behind.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "otlp-proto/canon.h"
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
+#include "otlp-proto/outline.h"
 #include "otlp-proto/utf8.h"
 #include "otlp-proto/wire.h"
 #include "tests/harness_malloc.h"
@@ -150,6 +151,27 @@ static void compare_pads(const struct gw_batch *b, struct gw_slice bytes, int r)
         gw_arena_clear(&arena);
     }
     gw_batch_unref(c);
+}
+
+/* Nobody asks for attributes: refused for the same reason, or the same when somebody asks after all. */
+static void compare_outline(const struct gw_batch *b, struct gw_slice bytes, int r, const struct gw_err *err)
+{
+    struct gw_batch *o = gw_batch_new(b->signal);
+    struct gw_payload *pl = payload_of(bytes, 0x80);
+    struct gw_err why = {""};
+    struct gw_arena arena;
+    struct gw_view v;
+
+    gw_batch_set_payload(o, pl);
+    check(gw_decode_outline(o, gw_slice_of(pl->p, bytes.n), &limits, NULL, &why) == r, "an outline is less strict");
+    check(strcmp(why.text, err->text) == 0, "an outline is refused for another reason");
+    gw_arena_init(&arena, 1 << 14, SIZE_MAX);
+    gw_view_init(&v, o, &arena);
+    check(gw_view_make_whole(&v, NULL) == 0, "cannot decode what was an outline");
+    check(gw_slice_eq(columns(b, &arena), columns(v.batch, &arena)), "an outline has become another whole");
+    gw_view_clear(&v);
+    gw_arena_clear(&arena);
+    gw_batch_unref(o);
 }
 
 /* One of everything that can be done, to whatever there is. */
@@ -314,6 +336,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     b = decode(signals[data[0] % 3], bytes, &r, &err);
     compare(b, bytes, r, &err);
     compare_pads(b, bytes, r);
+    compare_outline(b, bytes, r, &err);
     if (r < 0) {
         check(err.text[0] != 0, "refused without a word");
         check_rolled_back(b);

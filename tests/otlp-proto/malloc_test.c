@@ -3,6 +3,7 @@
 
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
+#include "otlp-proto/outline.h"
 #include "tests/harness_malloc.h"
 #include "tests/otlp-proto/random_wire.h"
 #include "tests/otlp-proto/rebuild.h"
@@ -53,14 +54,16 @@ static int whole_way(enum gw_signal signal, struct gw_slice bytes)
     if (b)
         r = gw_batch_append(b, bytes, &at);
     if (r == 0)
-        r = gw_decode(b, gw_batch_slice(b, at), &limits, NULL, &err);
+        r = gw_decode_outline(b, gw_batch_slice(b, at), &limits, NULL, &err);
     if (r < 0 && b)
         assert_int_equal(b->n_rows + b->n_attrs + b->n_segments + b->n_resources, 0);
     if (r == 0) {
         gw_view_init(&v, b, &arena);
-        for (uint32_t row = 0; row < b->n_rows; row += 3)
+        r = gw_view_make_whole(&v, NULL);
+        assert_true(r == 0 || v.batch == b);
+        for (uint32_t row = 0; r == 0 && row < b->n_rows; row += 3)
             gw_view_attr_set(&v, GW_OWN_ROW, row, GW_SLICE("k"), &value);
-        r = gw_encode(&v, &out);
+        r = r == 0 ? gw_encode(&v, &out) : r;
         gw_view_clear(&v);
     }
     if (r == 0)
@@ -75,9 +78,9 @@ static int whole_way(enum gw_signal signal, struct gw_slice bytes)
 }
 
 /*
- * Scenario: decode, edit, encode and cut of random requests, usual and unusual; the first, second, … n-th allocation
- * fails, until none does.
- * Guarantees: each failure is -ENOMEM, leaves no row behind and no memory (ASan looks).
+ * Scenario: an outline, made whole, edited, encoded and cut, of random requests, usual and unusual; the first, second,
+ * … n-th allocation fails, until none does. Guarantees: each failure is -ENOMEM, leaves no row behind and no memory
+ * (ASan looks).
  */
 static void test_any_allocation_may_fail(void **state)
 {
