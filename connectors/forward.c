@@ -31,6 +31,7 @@ const struct gw_component gw_connector_forward = {
     .name = "forward",
     .summary = "Join pipelines of one signal, or split one into several.",
     .signals = GW_ALL_SIGNALS,
+    .reads = GW_C_ROW,
     .expands = 1,
     .fields = fields,
     .conf_size = sizeof(struct conf),

@@ -41,7 +41,7 @@ typedef void gw_watched_fn(void *arg, const char *id, const struct gw_place *pla
 
 enum gw_kind { GW_RECEIVER, GW_PROCESSOR, GW_CONNECTOR, GW_EXPORTER, GW_EXTENSION, GW_N_KINDS };
 
-/** Columns, for the planner: what a component looks at or changes. */
+/** Columns: what a component looks at or changes. Of a receiver's rows only those are decoded that somebody reads. */
 enum gw_column_set {
     GW_C_ROW = 1,      /* times, ids, kinds, severity: always cheap */
     GW_C_ATTRS = 2,    /* attributes of rows */
@@ -61,6 +61,8 @@ struct gw_ctx { /* lives as long as the instance */
     unsigned worker, n_workers;
     struct gw_host *host; /* other instances that a setting names (pipeline/host.h) */
     void *shared;         /* what create_shared() gave; NULL when the component has none */
+    /** A processor: nobody behind it looks at attributes, events and links of rows: batches may be outlines. */
+    bool outline_behind;
 };
 
 /**
@@ -88,7 +90,13 @@ struct gw_component {
     const char *const *aliases; /* deprecated spellings, NULL-ended, or NULL */
     const char *summary;        /* one line, shown by `staunch components` */
     unsigned signals;           /* OR of enum gw_signal */
-    unsigned reads, writes;     /* OR of enum gw_column_set */
+    /**
+     * OR of enum gw_column_set; reads 0: it has not said, so all. Who has neither ATTRS nor CHILDREN gets batches in
+     * which these are not there (gw_batch.is_outline). An exporter without encode() reads none.
+     */
+    unsigned reads, writes;
+    /** Those that depend on settings: both of them, for these. NULL: always the same. */
+    unsigned (*reads_for)(const void *conf);
     unsigned makes; /* connectors: the one signal that leaves by port 0, whatever came in; 0 = the one that came in */
     /**
      * "trace_id", "series", "key", or NULL: rows of equal trace id, or data points of one series, or of all series of
@@ -202,6 +210,9 @@ struct gw_component {
 };
 
 enum { GW_DONE = 0, GW_MORE = 1, GW_MAX_TRANSPORTS = 2 };
+
+/** Does it look at attributes, events or links of rows? */
+bool gw_component_reads_rows(const struct gw_component *c, const void *conf);
 
 /** Built from components.def; NULL-ended. */
 extern const struct gw_component *const gw_components[];

@@ -77,6 +77,7 @@ const struct gw_component gw_processor_batch = {
     .name = "batch",
     .summary = "Send fewer, larger requests: batching by the exporters of the pipeline.",
     .signals = GW_ALL_SIGNALS,
+    .reads = GW_C_ROW,
     .expands = 1,
     .fields = fields,
     .conf_size = sizeof(struct conf),

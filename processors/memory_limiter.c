@@ -219,6 +219,7 @@ const struct gw_component gw_processor_memory_limiter = {
     .name = "memory_limiter",
     .summary = "Refuse new requests before memory runs out, at the door.",
     .signals = GW_ALL_SIGNALS,
+    .reads = GW_C_ROW,
     .expands = 1,
     .fields = fields,
     .conf_size = sizeof(struct conf),

@@ -229,8 +229,10 @@ int gw_graph_fill_route(struct graph *g, struct route *r, struct target *targets
     r->reach = gw_graph_alloc(g, g->service->n_components * sizeof(*r->reach));
     if (!r->reach)
         return gw_graph_no_memory(err);
-    for (unsigned t = 0; t < n; t++)
+    for (unsigned t = 0; t < n; t++) {
         (void)add_reach(g, r, &g->pipelines[targets[t].index], 0);
+        r->is_whole |= g->pipelines[targets[t].index].is_whole;
+    }
     return 0;
 }
 
@@ -406,6 +408,8 @@ static int make_all(struct graph *g, struct graph *old, char **identities, struc
     }
     if (rc == 0)
         rc = make_pipelines(g, err);
+    if (rc == 0)
+        gw_columns_plan(g);
     if (rc == 0)
         rc = make_routes(g, err);
     if (rc == 0)

@@ -5,6 +5,7 @@
  */
 #include "otlp-proto/decode.h"
 #include "otlp-proto/encode.h"
+#include "otlp-proto/outline.h"
 #include "queue/dead_letter.h"
 #include "runtime/keep.h"
 
@@ -53,6 +54,8 @@ static void enter_edge(struct worker *w, const struct target *t, struct gw_view 
     w->stage = gw_page_of(w, t->book);
     w->stage->n[GW_E_IN] += v->n_rows;
     w->current = NULL; /* what the edge refuses is not the last processor's doing */
+    if (t->reads_rows && gw_view_make_whole(v, w->pool) < 0)
+        v->failed = true;
     gw_edge_put(sh->graph->instances[t->index]->edge, v, &how);
     w->current = before;
 }
@@ -145,6 +148,13 @@ void gw_flow_run(struct worker *w, struct gw_view *v, const struct target *t, un
 
 static void consume(struct node *n, struct gw_view *v)
 {
+    struct worker *w = n->worker;
+
+    if (n->reads_rows && gw_view_make_whole(v, w->pool) < 0) {
+        gw_view_settle_all(v, &w->ledger, GW_REFUSED, "memory_limit", "out of memory");
+        gw_view_clear(v);
+        return;
+    }
     if (n->comp->type->consume)
         n->comp->type->consume(n->self, v, &n->ports);
     else

@@ -68,6 +68,7 @@ struct target {
     struct gw_wal_way *ways;            /* these */
     unsigned n_ways;
     struct gw_book *book; /* TO_EDGE: of the pipeline that it leaves and the exporter */
+    bool reads_rows;      /* TO_EDGE: attributes, events and links of rows (columns.c) */
 };
 
 /** An edge that a route can reach, and over how many ways. */
@@ -95,7 +96,8 @@ struct route {
     struct reach *reach;
     unsigned n_reach;
     struct gw_metric *refused_queue, *refused_memory, *undecodable[N_UNDECODABLE]; /* requests */
-    bool blocks; /* some edge parks requests instead of refusing them */
+    bool blocks;   /* some edge parks requests instead of refusing them */
+    bool is_whole; /* somebody on the way reads attributes, events or links of rows */
 };
 
 /** What became of items that a component produced or was given, as the Collector's pipeline metrics tell it. */
@@ -168,6 +170,7 @@ struct pipeline {
     struct target *targets;
     unsigned n_targets;
     struct keeping *keeping; /* of the door that is its only receiver; or NULL */
+    bool is_whole;           /* as of a route */
 };
 
 enum { N_REASONS = 16, REASON_BYTES = 48 };
@@ -204,6 +207,7 @@ struct node {
     struct chain *chain;   /* NULL: a connector */
     unsigned at;           /* in chain->nodes */
     bool is_partitioned;   /* rows of other workers are handed over to them (shuffle.h) */
+    bool reads_rows;       /* attributes, events and links of rows (columns.c) */
     struct keep *keep;     /* it is one of those whose state survives (keep.h); or NULL */
     struct node *heir;     /* of a share that leaves: has taken over what it kept, and gets what still comes; or NULL */
     struct target *next;   /* a connector's port 0; a chain's last node uses the pipeline's */
@@ -462,6 +466,14 @@ int gw_graph_find_targets(struct graph *g, const struct gw_service_component *fr
                           struct target **ret, unsigned *ret_n, struct gw_err *err);
 struct gw_metric *gw_graph_items(struct gw_meter *m, const struct gw_service_component *c, const char *what,
                                  enum gw_signal signal, const char *pipeline, enum item_outcome outcome);
+
+/* columns.c */
+/** Does it look at attributes, events or links of rows itself? */
+bool gw_columns_read(const struct gw_service_component *c);
+/** Does anybody behind that processor, where its ports lead? */
+bool gw_columns_read_behind(const struct graph *g, const struct gw_service_pipeline *p, size_t at);
+/** Which pipelines are whole. Before routes are filled. */
+void gw_columns_plan(struct graph *g);
 
 /* shared.c */
 /** One more reference for a node whose ctx is filled; made if nobody has it yet. *ret NULL: there is none of it. */

@@ -387,7 +387,8 @@ static int decode_into(struct open_batch *o, struct gw_request *rq, struct gw_sl
             return rc;
         bytes = gw_batch_slice(o->b, at);
     }
-    return gw_decode(o->b, bytes, o->home->base.limits, &k->t, err);
+    return (gw_intake_route(o->home, o->b->signal)->is_whole ? gw_decode : gw_decode_outline)(
+        o->b, bytes, o->home->base.limits, &k->t, err);
 }
 
 /* A request without rows is fine and goes nowhere. */

@@ -55,8 +55,10 @@ int gw_graph_make(const struct gw_service_component *c, const struct gw_ctx *ctx
 
 struct target gw_graph_target(const struct gw_service_component *c, const struct gw_batching *batching)
 {
-    return (struct target){
-        .kind = c->kind == GW_CONNECTOR ? TO_CONNECTOR : TO_EDGE, .index = c->index, .batching = batching};
+    return (struct target){.kind = c->kind == GW_CONNECTOR ? TO_CONNECTOR : TO_EDGE,
+                           .index = c->index,
+                           .batching = batching,
+                           .reads_rows = gw_columns_read(c)};
 }
 
 bool gw_keeps_rows(const struct gw_service_component *c)

@@ -78,6 +78,8 @@ static int make_node(struct share *sh, struct node *n, const struct gw_service_c
     n->ports = (struct gw_ports){.ops = &gw_flow_ports_ops, .ledger = &w->ledger, .arena = &w->arena};
     gw_buf_init(&n->letters, MAX_LETTERS_BYTES);
     gw_graph_fill_ctx(sh->graph, &n->ctx, c, p ? p->id : NULL, signal, w->index);
+    n->reads_rows = gw_columns_read(c);
+    n->ctx.outline_behind = p && !gw_columns_read_behind(sh->graph, p, (size_t)(n - sh->chains[p->index].nodes));
     node_metrics(n, signal);
     n->is_partitioned = is_partitioned(c->type, signal, w->engine->n_workers) &&
                         !(p ? sh->graph->pipelines[p->index].keeping != NULL

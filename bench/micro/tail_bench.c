@@ -47,7 +47,12 @@ static const struct gw_ports_ops ports_ops = {.emit = take};
 
 static void *open(const struct gw_component *c, struct gw_arena *arena, struct gw_meter *meter)
 {
-    const struct gw_ctx ctx = {.env = &env, .id = c->name, .signal = GW_TRACES, .meter = meter, .n_workers = 1};
+    const struct gw_ctx ctx = {.env = &env,
+                               .id = c->name,
+                               .signal = GW_TRACES,
+                               .meter = meter,
+                               .n_workers = 1,
+                               .outline_behind = !getenv("WHOLE")};
     void *conf = calloc(1, c->conf_size), *self = NULL;
     const struct gw_node *node;
     struct gw_err err = {""};

@@ -367,6 +367,13 @@ static void parting(const void *conf, struct gw_parting *ret)
     *ret = (struct gw_parting){.by = by[s->partition_by], .attributes = s->attributes};
 }
 
+static unsigned reads_for(const void *conf)
+{
+    const struct journal_settings *s = conf;
+
+    return GW_C_ROW | GW_C_RESOURCE | (s->partition_by == BY_ATTRIBUTES ? GW_C_ATTRS : 0);
+}
+
 static uint64_t retains_ns(const void *conf)
 {
     const struct journal_retention *r = &((const struct journal_settings *)conf)->retention;
@@ -380,6 +387,7 @@ const struct gw_component gw_connector_journal = {
     .summary = "Pipelines that stand on a log: rows are stored, and read by position, in order of a key.",
     .signals = GW_ALL_SIGNALS,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE,
+    .reads_for = reads_for,
     .expands = 1,
     .partitioned = partitioned,
     .parting = parting,

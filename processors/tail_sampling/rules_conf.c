@@ -189,3 +189,48 @@ const struct gw_field *const gw_rule_fields[GW_N_RULE_PLACES] = {
     [GW_IN_LIST] = in_list,
     [GW_IN_NOT] = in_not,
 };
+
+/* ---- what they read --------------------------------------------------------------------------------------- */
+
+static bool type_reads_rows(const char *type)
+{
+    unsigned t = 0;
+
+    while (gw_policy_types[t] && strcmp(gw_policy_types[t], type) != 0)
+        t++;
+    switch ((enum gw_rule_type)t) {
+    case GW_RULE_ALWAYS_SAMPLE:
+    case GW_RULE_LATENCY:
+    case GW_RULE_PROBABILISTIC:
+    case GW_RULE_STATUS_CODE:
+    case GW_RULE_TRACE_STATE:
+    case GW_RULE_TRACE_FLAGS:
+    case GW_RULE_RATE_LIMITING:
+    case GW_RULE_BYTES_LIMITING:
+    case GW_RULE_SPAN_COUNT:
+    case GW_RULE_AND: /* these are as those in them, which come by themselves */
+    case GW_RULE_NOT:
+    case GW_RULE_DROP:
+    case GW_RULE_COMPOSITE:
+        return false;
+    case GW_RULE_NUMERIC_ATTRIBUTE:
+    case GW_RULE_STRING_ATTRIBUTE:
+    case GW_RULE_BOOLEAN_ATTRIBUTE:
+    case GW_RULE_OTTL_CONDITION:
+    case GW_RULE_ANOMALOUS:
+    case GW_N_RULE_TYPES:
+        break;
+    }
+    return true;
+}
+
+/* Every `type` below, wherever it stands: one too many costs little. */
+bool gw_policies_read_rows(const struct gw_node *n)
+{
+    if (n && n->key && strcmp(n->key, "type") == 0 && type_reads_rows(n->text ? n->text : ""))
+        return true;
+    for (const struct gw_node *c = n ? n->first : NULL; c; c = c->next)
+        if (gw_policies_read_rows(c))
+            return true;
+    return false;
+}

@@ -79,4 +79,7 @@ enum gw_rule_error_mode { GW_RULE_SILENT, GW_RULE_IGNORE, GW_RULE_PROPAGATE };
 /** By enum gw_rule_type, as `type:` and blocks spell them; NULL-ended. */
 extern const char *const gw_policy_types[];
 
+/** Do these policies, as the file has them, ask for attributes, events or links of spans? */
+bool gw_policies_read_rows(const struct gw_node *policies);
+
 #endif

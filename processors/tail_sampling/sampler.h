@@ -148,6 +148,7 @@ struct gw_tail {
     const char *receiver;      /* of all of body; NULL when they differ */
     uint64_t oldest_ns;        /* when the first span of body came */
     uint64_t shown_ns;         /* the last time that gauges were set */
+    bool marks_rows;           /* kept spans get attributes of their own */
     bool marks;                /* kept spans are written with something */
     bool counts_bytes;         /* somebody asks for a trace's bytes */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */

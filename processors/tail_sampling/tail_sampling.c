@@ -16,6 +16,7 @@
 
 #include "pipeline/host.h"
 #include "processors/tail_sampling/passes.h"
+#include "processors/tail_sampling/rules_conf.h"
 #include "values/sampling.h"
 
 #define S 1000000000ull
@@ -183,6 +184,14 @@ static void watches(const void *conf, gw_watched_fn *each, void *arg)
     gw_policies_watched(&p, each, arg);
 }
 
+static unsigned reads_for(const void *conf)
+{
+    const struct gw_tail_conf *c = conf;
+    bool rows = c->follow_links || c->dry_run || *c->reason_attribute || gw_policies_read_rows(c->policies);
+
+    return GW_C_ROW | GW_C_RESOURCE | (rows ? GW_C_ATTRS | GW_C_CHILDREN : 0);
+}
+
 /* ---- the instance ----------------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
@@ -265,6 +274,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     s->max_bytes = share_of(ctx, s->conf->max_bytes);
     if (s->max_bytes && s->max_bytes < GW_TRACES_MIN_BUDGET_BYTES)
         s->max_bytes = GW_TRACES_MIN_BUDGET_BYTES;
+    s->marks_rows = s->conf->dry_run || *s->conf->reason_attribute;
     s->marks = s->conf->use_trace_state || s->conf->record_policy || s->conf->dry_run || *s->conf->reason_attribute;
     gw_buf_init(&s->text, GW_TRACE_STATE_BYTES);
     gw_tail_meter_init(&s->meter, ctx->meter);
@@ -476,6 +486,7 @@ const struct gw_component gw_processor_tail_sampling = {
     .signals = GW_TRACES,
     .reads = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE | GW_C_CHILDREN,
     .writes = GW_C_ROW | GW_C_ATTRS | GW_C_RESOURCE,
+    .reads_for = reads_for,
     .partition_by = "trace_id",
     .expands = 2,
     .holds = true,

@@ -413,7 +413,8 @@ int main(void)
     holes = note = gw_test_keeper;
     holes.tick = note.tick = NULL;
     holes.drain = note.drain = NULL;
-    holes.reads = note.reads = GW_C_ROW;
+    holes.reads = GW_C_ROW;
+    note.reads = GW_C_ROW | GW_C_ATTRS;
     holes.name = "holes";
     holes.consume = consume_holes;
     note.name = "note";
