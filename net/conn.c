@@ -13,7 +13,8 @@ enum {
     OUT_MAX = 16 * 1024 * 1024,      /* one answer may be large; a connection's whole backlog may not */
     LINGER_BYTES = 64 * 1024 * 1024, /* many write a whole body before they read our 413; LINGER_NS bounds it too */
     MAX_PIECES = 8,
-    READS_A_TURN = 4, /* of GW_SCRATCH_BYTES: enough to save turns, too few to starve the others */
+    TLS_READ_BYTES = 64 * 1024, /* in h2o's buffers; its own 8 KiB grow by copies, a system call each */
+    READS_A_TURN = 4,           /* of GW_SCRATCH_BYTES: enough to save turns, too few to starve the others */
 };
 static const uint64_t LINGER_NS = 1000 * 1000000ull;
 static const char PREFACE[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -603,6 +604,7 @@ static void start_tls(struct gw_hs_conn *c)
 
     c->tls = true;
     c->handshaking = true;
+    h2o_socket_buffer_prototype._initial_buf.capacity = TLS_READ_BYTES; /* of this thread's sockets */
     h2o_socket_ssl_handshake(c->sock, ctx, NULL, on_handshake);
     SSL_CTX_free(ctx); /* the connection's SSL has its own reference */
 }

@@ -393,14 +393,19 @@ static inline void client_send(struct client *c)
     }
 }
 
-/** Send, until the kernel has all of it on the other side: the next turn reads it as a whole. */
-static inline void client_send_whole(struct client *c)
+/** Until the kernel has all that was sent on the other side: the next turn reads it as a whole. */
+static inline void wait_until_there(int fd)
 {
     int left = 1;
 
-    client_send(c);
-    while (left > 0 && ioctl(c->fd, SIOCOUTQ, &left) == 0)
+    while (left > 0 && ioctl(fd, SIOCOUTQ, &left) == 0)
         sched_yield();
+}
+
+static inline void client_send_whole(struct client *c)
+{
+    client_send(c);
+    wait_until_there(c->fd);
 }
 
 static inline void client_recv(struct client *c)

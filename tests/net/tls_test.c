@@ -493,6 +493,51 @@ static void hold_connections(unsigned n, int done, int hold)
     _exit(0);
 }
 
+/* read(2) and its like, by this thread so far. */
+static long n_reads(void)
+{
+    char text[512] = "";
+    int fd = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
+    const char *at;
+
+    if (fd < 0)
+        return 0;
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    at = strstr(text, "syscr: ");
+    return at ? atol(at + 7) : 0;
+}
+
+/* Scenario: a request of 60 KB is there as a whole, three times.
+ * Guarantees: it takes one system call to read it. */
+static void a_tls_request_is_read_at_once(void **state)
+{
+    enum { N = 60000 };
+    static const char head[] = "POST /ok HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n";
+    static uint8_t body[N];
+    long before, own;
+    struct tls t;
+
+    (void)state;
+    start();
+    tls_open(&t, "\10http/1.1", NULL);
+    assert_int_equal(tls_handshake(&t), 1);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(SSL_write(t.ssl, head, sizeof head - 1), sizeof head - 1);
+        assert_int_equal(SSL_write(t.ssl, body, N), N);
+        wait_until_there(t.fd);
+        own = n_reads();
+        before = n_reads();
+        own = before - own;
+        gw_loop_turn(rig.loop, 0);
+        assert_true(n_reads() - before - own <= 1);
+        assert_int_equal(rig.heard.n_body, i * N);
+        rig_turn(&rig, 3);
+    }
+    tls_close(&t);
+    rig_turn(&rig, 5);
+}
+
 /* Scenario: 200 clients of another process connect by TLS, speak HTTP/2, and are idle.
  * Guarantees: an idle connection holds at most 64 KiB. */
 static void an_idle_tls_connection_holds_little_memory(void **state)
@@ -598,6 +643,7 @@ int main(void)
         CASE(min_version_has_an_effect),
         CASE(max_version_has_an_effect),
         CASE(cipher_suites_and_curves_have_an_effect),
+        CASE(a_tls_request_is_read_at_once),
         CASE(an_idle_tls_connection_holds_little_memory),
         CASE(settings_that_cannot_be_met_are_named),
     };
