@@ -86,17 +86,18 @@ void gw_otlp_http_answer(struct gw_otlp_request *rq, const struct gw_verdict *v)
     bool json = rq->encoding == GW_ENC_JSON;
     struct gw_hs_response r = {.status = gw_verdict_http_status(v)};
     uint64_t delay = gw_otlp_delay_ns(v), seconds = delay / 1000000000u + (delay % 1000000000u != 0);
-    char retry[24];
+    char retry[24] = "";
 
     gw_buf_reset(b);
     if (v->grpc_status == GW_OK)
         gw_otlp_put_response(b, v, json);
     else
         gw_otlp_put_status(b, v, json);
-    (void)snprintf(retry, sizeof(retry), "%llu", (unsigned long long)(seconds ? seconds : 1));
     r.body = gw_buf_slice(b);
     r.refusal = r.status == 429 || r.status == 503;
-    respond(rq, &r, json ? "application/json" : "application/x-protobuf", r.refusal && delay ? retry : NULL);
+    if (r.refusal && delay)
+        (void)snprintf(retry, sizeof(retry), "%llu", (unsigned long long)seconds);
+    respond(rq, &r, json ? "application/json" : "application/x-protobuf", *retry ? retry : NULL);
 }
 
 /* ---- head ------------------------------------------------------------------------------------------------- */
