@@ -204,21 +204,48 @@ struct places {
     int all;         /* or -1 */
 };
 
-/* Returns how many pieces, or a negative errno. */
-static int cut(struct local *l, const struct gw_view *v, struct writing *w, struct places *ret_places,
-               struct piece *ret)
+static bool find_places(struct local *l, const struct gw_view *v, struct places *ret)
 {
-    uint8_t *partition = gw_arena_alloc(v->arena, v->batch->n_rows + 1);
-    int all, rc;
+    ret->of_row = gw_arena_alloc(v->arena, v->batch->n_rows + 1);
+    if (!ret->of_row)
+        return false;
+    ret->all = gw_journal_partition(l->journal, v, l->index + (unsigned)l->n_appends++, ret->of_row);
+    return true;
+}
 
-    if (!partition)
-        return -ENOMEM;
-    all = gw_journal_partition(l->journal, v, l->index + (unsigned)l->n_appends++, partition);
-    *ret_places = (struct places){partition, all};
-    if (all < 0)
-        return cut_apart(w, v, partition, ret);
-    rc = encode(w, v, (unsigned)all, ret);
+/* Requests that go to one place as they came are not written anew: their payload is the frame. Not one that holds much
+ * room besides, for the head keeps it. */
+static bool is_frame_as_it_is(const struct gw_view *v, const struct places *to)
+{
+    return to->all >= 0 && gw_view_is_whole_payload(v) && v->batch->payload->cap / 2 <= v->batch->payload->n;
+}
+
+/* Returns how many pieces, or a negative errno. */
+static int cut(const struct gw_view *v, struct writing *w, const struct places *to, struct piece *ret)
+{
+    int rc;
+
+    if (to->all < 0)
+        return cut_apart(w, v, to->of_row, ret);
+    rc = encode(w, v, (unsigned)to->all, ret);
     return rc < 0 ? rc : 1;
+}
+
+/* The same. Its bytes are in w->to, whose reference is the caller's, also on failure. */
+static int write_pieces(struct local *l, const struct gw_view *v, struct writing *w, const struct places *to,
+                        struct piece *ret)
+{
+    int n;
+
+    if (is_frame_as_it_is(v, to)) {
+        w->to = gw_payload_ref(v->batch->payload);
+        *ret = (struct piece){.n = w->to->n, .rows = v->n_rows, .partition = (uint16_t)to->all};
+        return 1;
+    }
+    n = begin_writing(l, v, w) ? cut(v, w, to, ret) : -ENOMEM;
+    if (n > 0)
+        end_writing(l, v, w);
+    return n;
 }
 
 static struct gw_slice meta_of(const struct block *b, size_t from)
@@ -344,10 +371,8 @@ void gw_journal_append(struct local *l, struct gw_view *v, struct gw_ports *out)
         gw_view_clear(v);
         return;
     }
-    n = begin_writing(l, v, &w) ? cut(l, v, &w, &places, pieces) : -ENOMEM;
-    if (n > 0)
-        end_writing(l, v, &w);
-    else
+    n = find_places(l, v, &places) ? write_pieces(l, v, &w, &places, pieces) : -ENOMEM;
+    if (n <= 0)
         (void)gw_payload_unref(w.to);
     b = n > 0 ? make_block(l, v, &w, pieces, (unsigned)n) : NULL;
     if (!b) {

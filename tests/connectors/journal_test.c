@@ -504,6 +504,53 @@ static void a_trace_lies_in_one_partition(void **state)
     end(&t);
 }
 
+/*
+ * Scenario    requests of one partition, one of many of them, and one whose rows lie in several, of which the first has
+ *             fields that nobody knows; two come in the same turn
+ * Guarantees  what goes to one partition lies there as it came, to the byte, also when it was put together; what does
+ *             not is cut
+ */
+static void what_goes_to_one_place_lies_there_as_it_came(void **state)
+{
+    static const uint8_t unknown[] = {0xfa, 0x3f, 0x03, 'a', 'b', 'c'}; /* field 1023 */
+    struct gw_log_reader_conf conf = {0};
+    struct gw_verdict v = {0};
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct gw_buf sent, lies;
+    unsigned n_frames = 0;
+
+    (void)state;
+    for (unsigned many = 0; many < 2; many++) {
+        struct gw_test_engine t;
+
+        gw_test_logs_begin(1);
+        gw_test_logs_engine(&t, keyed(many ? "partitions: 64, partition_by: trace_id" : "partition_by: trace_id"), 1);
+        gw_buf_init(&sent, 1 << 20);
+        gw_buf_init(&lies, 1 << 20);
+        for (unsigned i = 0; i < 5; i++) {
+            size_t from = sent.n;
+
+            gw_test_request(&sent, GW_TRACES, 1000 * i, i == 2 ? 500 : 3);
+            gw_buf_put(&sent, unknown, sizeof(unknown));
+            assert_int_equal(gw_test_send(gw_test_engine_door(&t, "scripted", 0), GW_TRACES,
+                                          gw_slice_of(sent.p + from, sent.n - from), NULL, i, &v),
+                             0);
+            turn(&t, i % 2 ? 4 : 0);
+        }
+        turn(&t, 4);
+        assert_int_equal(gw_log_reader_new(gw_test_log("journal/j"), &conf, &r), 0);
+        for (n_frames = 0; memset(&e, 0, sizeof(e)), gw_log_next(r, &e) == 1; n_frames++)
+            gw_buf_put_slice(&lies, e.frame.body);
+        gw_log_reader_free(r);
+        assert_int_equal(gw_slice_eq(gw_buf_slice(&sent), gw_buf_slice(&lies)), !many);
+        assert_true(many ? n_frames > 64 : n_frames <= 5);
+        gw_buf_clear(&sent);
+        gw_buf_clear(&lies);
+        end(&t);
+    }
+}
+
 #define RECORD(time, key, value)                                                                                       \
     "{\"timeUnixNano\": \"" time "\", \"attributes\": [{\"key\": \"" key "\", \"value\": " value "}]}"
 #define OF(service, records)                                                                                           \
@@ -1061,6 +1108,7 @@ int main(void)
         cmocka_unit_test(what_is_never_taken_does_not_hold_up_the_rest),
         cmocka_unit_test(a_full_disk_is_the_clients_business),
         cmocka_unit_test(a_trace_lies_in_one_partition),
+        cmocka_unit_test(what_goes_to_one_place_lies_there_as_it_came),
         cmocka_unit_test(the_key_decides_where_rows_lie),
         cmocka_unit_test(the_key_of_data_is_not_changed),
         cmocka_unit_test(a_journal_keeps_its_number_of_partitions),
