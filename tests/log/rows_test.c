@@ -92,22 +92,34 @@ static void rows_may_be_near_the_end(void **state)
     gw_lf_rows_clear(&s);
 }
 
-/* Guarantees: the published check value; the instruction and the tables agree at every length and alignment. */
-static void both_ways_to_check_agree(void **state)
+/* By its definition. */
+static uint32_t bit_by_bit(uint32_t crc, const uint8_t *p, size_t n)
+{
+    crc = ~crc;
+    while (n-- > 0) {
+        crc ^= *p++;
+        for (unsigned bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78u : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* Guarantees: the published check value; the library's sum is the polynomial's at every length and alignment. */
+static void a_sum_is_the_remainder(void **state)
 {
     static uint8_t p[40000];
     uint64_t seed = 5;
 
     (void)state;
     assert_int_equal(gw_crc32c(0, "123456789", 9), 0xe3069283);
-    assert_int_equal(gw_crc32c_table(0, "123456789", 9), 0xe3069283);
+    assert_int_equal(bit_by_bit(0, (const uint8_t *)"123456789", 9), 0xe3069283);
     for (size_t i = 0; i < sizeof(p); i++)
         p[i] = (uint8_t)gw_test_random(&seed);
     for (unsigned i = 0; i < 3000; i++) {
         size_t from = gw_test_random(&seed) % 64, n = i < 2000 ? i : gw_test_random(&seed) % (sizeof(p) - 64);
         uint32_t crc = (uint32_t)gw_test_random(&seed);
 
-        assert_int_equal(gw_crc32c(crc, p + from, n), gw_crc32c_table(crc, p + from, n));
+        assert_int_equal(gw_crc32c(crc, p + from, n), bit_by_bit(crc, p + from, n));
         assert_int_equal(gw_crc32c(gw_crc32c(0, p, n / 3), p + n / 3, n - n / 3), gw_crc32c(0, p, n));
     }
 }
@@ -118,7 +130,7 @@ int main(void)
         cmocka_unit_test(ranges_are_as_an_array_of_flags),
         cmocka_unit_test(a_million_gaps_are_refused),
         cmocka_unit_test(rows_may_be_near_the_end),
-        cmocka_unit_test(both_ways_to_check_agree),
+        cmocka_unit_test(a_sum_is_the_remainder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
