@@ -6,6 +6,7 @@
 #include "processors/common/ids.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 struct entry {
     uint8_t id[16];
@@ -21,9 +22,43 @@ struct gw_ids {
     uint32_t *heads;
     uint32_t max, n, mask;
     uint32_t oldest, newest;
+    uint8_t *map; /* heads and entries, HUGE_BYTES more; NULL: they have memory of their own */
 };
 
-enum { MAX_IDS = 1 << 30 };
+enum { MAX_IDS = 1 << 30, HUGE_BYTES = 2 << 20 };
+
+static size_t heads_bytes(const struct gw_ids *ids)
+{
+    return ((size_t)ids->mask + 1) * sizeof(*ids->heads);
+}
+
+static size_t entries_bytes(const struct gw_ids *ids)
+{
+    return (size_t)ids->max * sizeof(*ids->entries);
+}
+
+static bool is_mapped(const struct gw_ids *ids)
+{
+    return ids->max && heads_bytes(ids) >= HUGE_BYTES / 2;
+}
+
+/*
+ * Heads are looked at in no order: of a table of some MiB each look is a miss of the TLB, too, and a fetch ahead waits
+ * for that. In huge pages, where the system has some, it is none. Entries stand behind them, taken one after the other.
+ */
+static void map(struct gw_ids *ids)
+{
+    size_t bytes = heads_bytes(ids) + entries_bytes(ids), before;
+    uint8_t *p = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return;
+    before = HUGE_BYTES - (uintptr_t)p % HUGE_BYTES; /* the rest of the address space that was asked for stays unused */
+    (void)madvise(p + before, (heads_bytes(ids) + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES, MADV_HUGEPAGE);
+    ids->map = p;
+    ids->heads = (uint32_t *)(void *)(p + before);
+    ids->entries = (struct entry *)(void *)(p + before + heads_bytes(ids));
+}
 
 struct gw_ids *gw_ids_new(struct gw_env *env, uint32_t max)
 {
@@ -40,8 +75,12 @@ struct gw_ids *gw_ids_new(struct gw_env *env, uint32_t max)
     ids->seed[1] = gw_random_u64(env);
     if (ids->max == 0)
         return ids;
-    ids->entries = calloc(ids->max, sizeof(*ids->entries));
-    ids->heads = calloc(n_heads, sizeof(*ids->heads));
+    if (is_mapped(ids)) {
+        map(ids);
+    } else {
+        ids->entries = calloc(ids->max, sizeof(*ids->entries));
+        ids->heads = calloc(n_heads, sizeof(*ids->heads));
+    }
     if (!ids->entries || !ids->heads) {
         gw_ids_free(ids);
         return NULL;
@@ -53,8 +92,12 @@ void gw_ids_free(struct gw_ids *ids)
 {
     if (!ids)
         return;
-    free(ids->entries);
-    free(ids->heads);
+    if (ids->map) {
+        (void)munmap(ids->map, heads_bytes(ids) + entries_bytes(ids) + HUGE_BYTES);
+    } else {
+        free(ids->entries);
+        free(ids->heads);
+    }
     free(ids);
 }
 
@@ -208,9 +251,7 @@ uint32_t gw_ids_n(const struct gw_ids *ids)
 
 uint64_t gw_ids_held_bytes(const struct gw_ids *ids)
 {
-    uint64_t bytes = sizeof(*ids) + (uint64_t)ids->max * sizeof(*ids->entries);
-
-    return bytes + (ids->max ? ((uint64_t)ids->mask + 1) * sizeof(*ids->heads) : 0);
+    return sizeof(*ids) + entries_bytes(ids) + (ids->max ? heads_bytes(ids) : 0);
 }
 
 void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old)
@@ -225,6 +266,6 @@ void gw_ids_adopt(struct gw_ids *ids, struct gw_ids *old)
     for (uint32_t at = old->oldest; at; at = old->entries[at - 1].newer)
         gw_ids_put(ids, old->entries[at - 1].id, old->entries[at - 1].value);
     if (old->max)
-        memset(old->heads, 0, (old->mask + 1ull) * sizeof(*old->heads));
+        memset(old->heads, 0, heads_bytes(old));
     old->n = old->oldest = old->newest = 0;
 }

@@ -92,6 +92,58 @@ static void test_against_a_list(void **state)
     against_a_list(MAX);
 }
 
+enum { MANY = 200000, MORE = 250000 };
+
+static void number(uint8_t id[16], uint32_t i)
+{
+    memset(id, 1, 16);
+    memcpy(id + 5, &i, sizeof(i));
+}
+
+/* It knows the last `known` of MORE. */
+static void knows_the_last(struct gw_ids *ids, uint32_t known)
+{
+    uint8_t id[16];
+    uint64_t value;
+
+    assert_int_equal(gw_ids_n(ids), known);
+    for (uint32_t i = 0; i < MORE; i++) {
+        number(id, i);
+        gw_ids_prefetch(ids, id);
+        gw_ids_prefetch_entry(ids, id);
+        assert_int_equal(gw_ids_peek(ids, id, &value), i >= MORE - known);
+        assert_true(i < MORE - known || value == i);
+    }
+}
+
+/*
+ * Scenario: a table so large that it has pages of its own; it is taken over by a smaller one
+ * Guarantees: it knows the last ones, and so does its heir
+ */
+static void test_a_large_table(void **state)
+{
+    struct gw_test_env te;
+    struct gw_ids *ids, *heir;
+    uint8_t id[16];
+
+    (void)state;
+    gw_test_env_init(&te, 1);
+    ids = gw_ids_new(&te.env, MANY);
+    heir = gw_ids_new(&te.env, MANY / 2);
+    assert_true(ids && heir);
+    for (uint32_t i = 0; i < MORE; i++) {
+        number(id, i);
+        gw_ids_put(ids, id, i);
+    }
+    knows_the_last(ids, MANY);
+    gw_ids_adopt(heir, ids);
+    knows_the_last(heir, MANY / 2);
+    assert_int_equal(gw_ids_n(ids), 0);
+    gw_ids_free(ids);
+    gw_ids_free(heir);
+    gw_test_env_clear(&te);
+}
+
 /*
  * Scenario: nothing may be known.
  * Guarantees: then nothing is.
@@ -119,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_a_list),
+        cmocka_unit_test(test_a_large_table),
         cmocka_unit_test(test_none),
     };
 
