@@ -59,8 +59,9 @@ static void fetch_next(const struct gw_blocks *b)
 static struct gw_slice append_run(struct gw_blocks *b, struct gw_chain *c, struct gw_slice bytes)
 {
     uint32_t want = (uint32_t)((bytes.n + GW_BLOCK_BYTES - 1) / GW_BLOCK_BYTES), block, next;
-    struct gw_slabs_run run = gw_slabs_take_run(&b->slabs, want);
+    struct gw_slabs_run run;
 
+    gw_slabs_take_run(&b->slabs, want, &run);
     if (c->last)
         *gw_slabs_link(&b->slabs, c->last) = run.first;
     else
@@ -132,6 +133,14 @@ void gw_blocks_prefetch_end(const struct gw_blocks *b, const struct gw_chain *c)
         __builtin_prefetch(p + at, /* rw= */ 1);
 }
 
+void gw_blocks_prefetch_links(const struct gw_blocks *b, const struct gw_chain *c)
+{
+    if (!c->last)
+        return;
+    __builtin_prefetch(gw_slabs_link(&b->slabs, c->first), /* rw= */ 1);
+    __builtin_prefetch(gw_slabs_link(&b->slabs, c->last), /* rw= */ 1);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
 void gw_chain_begin(const struct gw_blocks *b, const struct gw_chain *c, struct gw_chain_reader *ret)
@@ -177,6 +186,16 @@ static void prefetch_next(const struct gw_chain_reader *r)
     const uint8_t *p = next ? gw_slabs_at(&r->b->slabs, next) : NULL;
 
     for (uint32_t at = 0; p && at < GW_BLOCK_BYTES; at += CACHE_LINE)
+        __builtin_prefetch(p + at);
+}
+
+void gw_chain_prefetch(const struct gw_chain_reader *r)
+{
+    const uint8_t *p = r->flat;
+
+    if (!p && r->block)
+        p = (const uint8_t *)gw_slabs_at(&r->b->slabs, r->block) + r->at;
+    for (uint32_t at = 0; p && at < GW_BLOCK_BYTES && at < r->left; at += CACHE_LINE)
         __builtin_prefetch(p + at);
 }
 

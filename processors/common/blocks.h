@@ -43,6 +43,10 @@ void gw_blocks_drop(struct gw_blocks *b, struct gw_chain *c);
 /** Bring the chain's end into the cache: it will be appended to. */
 void gw_blocks_prefetch_end(const struct gw_blocks *b, const struct gw_chain *c);
 
+/** And what is walked along when the chain is dropped: both ends of it, between which there are a few lines at most
+ * where it came in one piece. */
+void gw_blocks_prefetch_links(const struct gw_blocks *b, const struct gw_chain *c);
+
 /** Reading from the front, piece by piece. */
 struct gw_chain_reader {
     const struct gw_blocks *b;
@@ -56,6 +60,8 @@ bool gw_chain_read(struct gw_chain_reader *r, void *to, uint32_t n);
 bool gw_chain_skip(struct gw_chain_reader *r, uint32_t n);
 /** n bytes to the end of `out`. False when there are fewer, or out is full (out->failed). */
 bool gw_chain_copy(struct gw_chain_reader *r, struct gw_buf *out, uint32_t n);
+/** The next few bytes come into the cache. */
+void gw_chain_prefetch(const struct gw_chain_reader *r);
 /** Are these the chain's bytes? */
 bool gw_chain_is(const struct gw_blocks *b, const struct gw_chain *c, struct gw_slice bytes);
 

@@ -256,6 +256,8 @@ void gw_slabs_release(struct gw_slabs *s, uint32_t n)
 {
     n = n < s->n_surplus ? n : s->n_surplus;
     n = n < s->n_empty ? n : s->n_empty;
+    if (n == 0)
+        return;
     s->n_surplus -= n;
     drop_empty(s, s->n_empty - n);
 }
@@ -275,53 +277,52 @@ void gw_slabs_shut(struct gw_slabs *s, uint32_t slab)
     list_remove(s, &s->partial, slab);
 }
 
-static struct gw_slab *filling(struct gw_slabs *s)
+/* What was given back is a chain already. Returns how many. */
+static uint32_t used_before(const struct gw_slabs *s, struct gw_slab *slab, uint32_t max, uint32_t *ret_last)
 {
-    if (!s->partial.first)
-        gw_slabs_open(s);
-    return slab_at(s, s->partial.first - 1);
-}
+    uint32_t n = 1, last = slab->free, next = slab->links[gw_slabs_place(s, last)];
 
-/* What was given back is a chain already. */
-static struct gw_slabs_run used_before(const struct gw_slabs *s, struct gw_slab *slab, uint32_t n)
-{
-    struct gw_slabs_run run = {slab->free, slab->free, 1};
-    uint32_t next = slab->links[gw_slabs_place(s, run.last)];
-
-    for (; run.n < n && next; run.n++) {
-        run.last = next;
-        next = slab->links[gw_slabs_place(s, next)];
+    for (; n < max && next; n++) {
+        last = next;
+        next = slab->links[gw_slabs_place(s, last)];
     }
     slab->free = next;
-    return run;
+    *ret_last = last;
+    return n;
 }
 
-static struct gw_slabs_run fresh(const struct gw_slabs *s, struct gw_slab *slab, uint32_t n)
+static uint32_t fresh(const struct gw_slabs *s, struct gw_slab *slab, uint32_t max, uint32_t first, uint32_t *ret_last)
 {
-    uint32_t room = s->n_items - slab->n_fresh, first = ((s->partial.first - 1) << s->shift | slab->n_fresh) + 1;
+    uint32_t room = s->n_items - slab->n_fresh, n = max < room ? max : room;
 
-    n = n < room ? n : room;
     for (uint32_t i = 1; i < n; i++)
-        slab->links[slab->n_fresh++] = first + i;
-    slab->n_fresh++;
-    return (struct gw_slabs_run){first, first + n - 1, n};
+        slab->links[slab->n_fresh + i - 1] = first + i;
+    slab->n_fresh += n;
+    *ret_last = first + n - 1;
+    return n;
 }
 
-struct gw_slabs_run gw_slabs_take_run(struct gw_slabs *s, uint32_t n)
+/* Each field of *ret is written and read by itself: a read of two of them at once would wait until all that was written
+ * before, bytes of blocks among it, has come to the cache. */
+void gw_slabs_take_run(struct gw_slabs *s, uint32_t n, struct gw_slabs_run *ret)
 {
     struct gw_slab *slab;
-    struct gw_slabs_run run;
+    uint32_t last, id;
 
     assert(s->n_free > 0 && n > 0);
-    slab = filling(s);
-    run = slab->free ? used_before(s, slab, n) : fresh(s, slab, n);
-    slab->links[gw_slabs_place(s, run.last)] = 0;
-    slab->n_used += run.n;
-    s->n_used += run.n;
-    s->n_free -= run.n;
+    if (!s->partial.first)
+        gw_slabs_open(s);
+    id = s->partial.first - 1;
+    slab = slab_at(s, id);
+    ret->first = slab->free ? slab->free : (id << s->shift | slab->n_fresh) + 1;
+    n = slab->free ? used_before(s, slab, n, &last) : fresh(s, slab, n, ret->first, &last);
+    ret->last = last;
+    slab->links[gw_slabs_place(s, last)] = 0;
+    slab->n_used += n;
+    s->n_used += n;
+    s->n_free -= n;
     if (slab->n_used == s->n_items)
-        gw_slabs_shut(s, s->partial.first - 1);
-    return run;
+        gw_slabs_shut(s, id);
 }
 
 void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n)

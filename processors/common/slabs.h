@@ -92,10 +92,10 @@ void gw_slabs_trim(struct gw_slabs *s);
 bool gw_slabs_lend(struct gw_slabs *s);
 /** A chain of items: the last one's link is 0. */
 struct gw_slabs_run {
-    uint32_t first, last, n;
+    uint32_t first, last;
 };
 /** At most n items, at least one: all of one slab, those that gw_slabs_take would give. There must be room. */
-struct gw_slabs_run gw_slabs_take_run(struct gw_slabs *s, uint32_t n);
+void gw_slabs_take_run(struct gw_slabs *s, uint32_t n, struct gw_slabs_run *ret);
 /** Give back a chain of n items that all lie in one slab. */
 void gw_slabs_give_run(struct gw_slabs *s, uint32_t first, uint32_t last, uint32_t n);
 /** The first slab of the list `empty` becomes the one to be filled. */

@@ -7,14 +7,14 @@
 #include "otlp-proto/wire.h"
 #include "processors/common/traces_priv.h"
 
-enum { SPANS_FIELD = 2, HEAD_BYTES = 1 + 5 }; /* tag and length of a span */
+enum { CACHE_LINE = 64, SPANS_FIELD = 2, HEAD_BYTES = 1 + 5 }; /* tag and length of a span */
 
 #define AGE_NS UINT64_C(10000000000)
 enum { RELEASE_SLABS = 16 }; /* a call; 1 ms */
 
 /* Rows ahead, so that each step finds what the one before has fetched. */
 enum { AHEAD_INDEX = 24, AHEAD_TRACE = 16, AHEAD_CHAIN = 8 };
-enum { DUE_TRACE = 6, DUE_LINKS = 3 }; /* traces */
+enum { DUE_TRACE = 6, DUE_LINKS = 3, DUE_BUCKET = 1 }; /* traces */
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
@@ -99,8 +99,10 @@ static bool is_id(const struct gw_trace *trace, const uint8_t id[16])
 
 static void prefetch_item(const void *item, uint32_t bytes)
 {
-    for (uint32_t at = 0; at < bytes; at += 64)
-        __builtin_prefetch((const uint8_t *)item + at, /* rw= */ 1);
+    const uint8_t *p = item, *end = p + bytes;
+
+    for (p -= (uintptr_t)p % CACHE_LINE; p < end; p += CACHE_LINE)
+        __builtin_prefetch(p, /* rw= */ 1);
 }
 
 bool gw_traces_fetch(const struct gw_traces *t, const uint8_t id[16], enum gw_traces_step step)
@@ -114,10 +116,14 @@ bool gw_traces_fetch(const struct gw_traces *t, const uint8_t id[16], enum gw_tr
         __builtin_prefetch(head, /* rw= */ 1);
     if (step == GW_TRACES_INDEX || (slot = *head) == 0)
         return false;
-    if (step == GW_TRACES_TRACE)
-        prefetch_item(gw_slabs_at(&t->traces, slot), t->traces.item_bytes);
-    if (step == GW_TRACES_TRACE || !is_id(gw_trace_at(t, slot), id))
+    if (step == GW_TRACES_TRACE) { /* it may be a stranger's: no more than it takes to see that */
+        __builtin_prefetch(gw_slabs_link(&t->traces, slot));
+        prefetch_item(gw_slabs_at(&t->traces, slot), offsetof(struct gw_trace, cold));
         return false;
+    }
+    if (!is_id(gw_trace_at(t, slot), id))
+        return false;
+    prefetch_item(gw_trace_at(t, slot), t->traces.item_bytes);
     gw_blocks_prefetch_end(&t->blocks, &gw_trace_at(t, slot)->chain);
     return true;
 }
@@ -390,21 +396,27 @@ static void give_back(struct gw_traces *t)
         t->aged_ns = t->now_ns;
 }
 
+static void fetch_links(const struct gw_traces *t, const struct gw_trace *trace)
+{
+    __builtin_prefetch(gw_index_head(&t->index, hash_id(t, trace->id)), /* rw= */ 1);
+    __builtin_prefetch(gw_slabs_link(&t->traces, trace->slot), /* rw= */ 1);
+    if (trace->first_run)
+        __builtin_prefetch(gw_run_at(t, trace->first_run));
+    gw_blocks_prefetch_links(&t->blocks, &trace->chain);
+}
+
 /* What drops of those behind will need: of the farther ones they themselves, of the nearer ones what they lead to. */
 static void fetch_due(const struct gw_traces *t, const struct gw_trace *trace)
 {
     const struct gw_trace *at = trace;
+    uint32_t slot;
 
     for (unsigned i = 0; i < DUE_TRACE && at; i++) {
         at = gw_trace_at(t, at->wheel_next);
-        if (at && i + 1 == DUE_LINKS) {
-            __builtin_prefetch(gw_index_head(&t->index, hash_id(t, at->id)), /* rw= */ 1);
-            __builtin_prefetch(gw_slabs_link(&t->traces, at->slot), /* rw= */ 1);
-            if (at->first_run)
-                __builtin_prefetch(gw_run_at(t, at->first_run));
-            if (at->chain.first)
-                __builtin_prefetch(gw_slabs_link(&t->blocks.slabs, at->chain.first), /* rw= */ 1);
-        }
+        if (at && i + 1 == DUE_BUCKET && (slot = *gw_index_head(&t->index, hash_id(t, at->id))) != at->slot)
+            __builtin_prefetch(gw_slabs_link(&t->traces, slot), /* rw= */ 1);
+        if (at && i + 1 == DUE_LINKS)
+            fetch_links(t, at);
     }
     if (at)
         prefetch_item(at, t->traces.item_bytes);

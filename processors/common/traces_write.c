@@ -142,6 +142,7 @@ static int sort_runs(struct plan *p, const struct gw_trace *trace)
         uint32_t end = next ? gw_run_at(t, next)->begin : gw_trace_bytes(trace);
 
         p->pieces[i] = (struct piece){at, end - begin, NONE};
+        gw_chain_prefetch(&at);
         add_piece(p, i, gw_run_at(t, run)->envelope);
         if (next)
             (void)gw_chain_skip(&at, end - begin);

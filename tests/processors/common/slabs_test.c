@@ -113,11 +113,11 @@ static uint32_t take_as(struct gw_slabs *by, struct gw_slabs *one, uint32_t n, u
     uint32_t at = 0;
 
     while (at < n) {
-        struct gw_slabs_run run = gw_slabs_take_run(by, n - at);
-        uint32_t item = run.first;
+        struct gw_slabs_run run;
+        uint32_t item;
 
-        assert_true(run.n > 0 && run.n <= n - at);
-        for (uint32_t i = 0; i < run.n; i++, item = *gw_slabs_link(by, item)) {
+        gw_slabs_take_run(by, n - at, &run);
+        for (item = run.first; item && at < n; item = *gw_slabs_link(by, item)) {
             uint32_t next = gw_slabs_next(one);
 
             items[at] = gw_slabs_take(one);
