@@ -264,22 +264,35 @@ uint64_t gw_policies_shape(const struct gw_policies *p)
     return p->shape;
 }
 
-static bool limits_bytes(const struct gw_rule *r)
+static bool has_type(const struct gw_rule *r, uint64_t types)
 {
-    bool any = r->type == GW_RULE_BYTES_LIMITING;
+    bool has = types >> r->type & 1;
 
-    for (unsigned i = 0; i < r->n_subs && !any; i++)
-        any = limits_bytes(&r->subs[i]);
-    return any;
+    for (unsigned i = 0; i < r->n_subs && !has; i++)
+        has = has_type(&r->subs[i], types);
+    return has;
 }
 
-bool gw_policies_limit_bytes(const struct gw_policies *p)
+/* Is any of them, down to the last part of a composite, of one of these types (a bit each)? */
+static bool any_has_type(const struct gw_policies *p, uint64_t types)
 {
     bool any = false;
 
     for (unsigned i = 0; i < p->n && !any; i++)
-        any = limits_bytes(p->list[i].rule);
+        any = has_type(p->list[i].rule, types);
     return any;
+}
+
+#define TYPE(t) (UINT64_C(1) << GW_RULE_##t)
+
+bool gw_policies_limit_bytes(const struct gw_policies *p)
+{
+    return any_has_type(p, TYPE(BYTES_LIMITING));
+}
+
+bool gw_policies_ask_time(const struct gw_policies *p)
+{
+    return any_has_type(p, TYPE(RATE_LIMITING) | TYPE(BYTES_LIMITING) | TYPE(COMPOSITE) | TYPE(ANOMALOUS));
 }
 
 /* ---- reload ----------------------------------------------------------------------------------------------- */

@@ -118,6 +118,8 @@ bool gw_policies_is_settled(const struct gw_policies *p, const uint8_t id[16], c
 uint64_t gw_policies_shape(const struct gw_policies *p);
 /** Does any of them, down to the last part of a composite, go by gw_trace_facts.framed_bytes? */
 bool gw_policies_limit_bytes(const struct gw_policies *p);
+/** And by now_ns of gw_policies_decide? */
+bool gw_policies_ask_time(const struct gw_policies *p);
 /** Take over what limiters and composites of an older list hold, by the names of policies. */
 void gw_policies_adopt(struct gw_policies *p, const struct gw_policies *old);
 

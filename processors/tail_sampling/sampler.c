@@ -75,6 +75,12 @@ static void count(struct gw_tail *s, const struct gw_reason *r, enum gw_tail_cau
         gw_metric_add(r->kept ? m->sampled : strcmp(r->word, "dropped") == 0 ? m->dropped : m->not_sampled, 1);
 }
 
+/* A look at the clock costs as much as all else that most policies do. */
+static uint64_t now_of_policies(const struct gw_tail *s)
+{
+    return s->asks_time ? gw_tail_wall_ns(s) : 0;
+}
+
 uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_tail_facts *f, enum gw_tail_cause cause,
                        uint64_t now_ns)
 {
@@ -84,7 +90,7 @@ uint32_t gw_tail_judge(struct gw_tail *s, const uint8_t id[16], const struct gw_
 
     /* with span-ingest what is not decided when it comes is not sampled */
     if (cause != GW_TAIL_TOO_LARGE && s->conf->strategy == GW_TAIL_COMPLETE)
-        gw_policies_decide(s->policies, id, &f->f, gw_tail_wall_ns(s), &v);
+        gw_policies_decide(s->policies, id, &f->f, now_of_policies(s), &v);
     r = reason_of(&v);
     if (cause == GW_TAIL_TOO_LARGE)
         r.dropped = "trace_too_large";
@@ -104,7 +110,7 @@ bool gw_tail_judge_ingest(struct gw_tail *s, const uint8_t id[16], const struct 
     struct gw_verdict v = {.decision = GW_NOT_SAMPLED};
     struct gw_reason r;
 
-    gw_policies_decide(s->policies, id, f, gw_tail_wall_ns(s), &v);
+    gw_policies_decide(s->policies, id, f, now_of_policies(s), &v);
     if (v.decision == GW_NOT_SAMPLED)
         return false;
     r = reason_of(&v);

@@ -151,6 +151,7 @@ struct gw_tail {
     bool marks_rows;           /* kept spans get attributes of their own */
     bool marks;                /* kept spans are written with something */
     bool counts_bytes;         /* somebody asks for a trace's bytes */
+    bool asks_time;            /* policies go by the clock */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
     struct gw_spooler spooler;
 

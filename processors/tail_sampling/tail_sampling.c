@@ -282,6 +282,7 @@ static int create(void **ret_self, const struct gw_ctx *ctx, const void *conf, s
     rc = gw_policies_new(ctx->env, &p, ctx->meter, &s->policies, err);
     s->counts_bytes =
         rc == 0 && (s->conf->max_trace_bytes || s->conf->count_bytes || gw_policies_limit_bytes(s->policies));
+    s->asks_time = rc == 0 && gw_policies_ask_time(s->policies);
     if (rc == 0 && !make_memory(s))
         rc = gw_fail(err, -ENOMEM, "out of memory");
     return rc;
