@@ -125,18 +125,53 @@ static void find_low(void *arg, const struct gw_log_consumer *known)
         low[1] = known->low;
 }
 
+/* For as long as the process runs: one worker's lane may come when another one's has not gone, or has. */
+struct known_parts {
+    struct known_parts *next;
+    uint32_t id;
+    unsigned n_parts;
+};
+
+void gw_journal_consumers_forget(struct journal *j)
+{
+    for (struct known_parts *k = j->known_parts, *next; k; k = next) {
+        next = k->next;
+        free(k);
+    }
+    j->known_parts = NULL;
+}
+
+static int remember(struct journal *j, const struct consumer *c)
+{
+    struct known_parts *k = malloc(sizeof(*k));
+
+    if (!k)
+        return -ENOMEM;
+    *k = (struct known_parts){j->known_parts, c->id, c->n_parts};
+    j->known_parts = k;
+    return 0;
+}
+
 /* In how many partitions it reads: as few as its oldest row may lie in. */
 static int find_parts(struct consumer *c)
 {
     struct journal *j = c->journal;
     uint64_t at[JOURNAL_PARTITIONS], low[2] = {c->id, 0}, least = UINT64_MAX;
-    int rc = gw_log_consumers(j->log, find_low, low);
+    int rc;
 
+    for (const struct known_parts *k = j->known_parts; k; k = k->next)
+        if (k->id == c->id) {
+            c->n_parts = k->n_parts;
+            return 0;
+        }
+    rc = gw_log_consumers(j->log, find_low, low);
     if (rc == 0)
         rc = gw_journal_parting_positions(j, c->id, low[1], at);
     for (unsigned i = 0; i < JOURNAL_PARTITIONS; i++)
         least = rc == 0 && at[i] < least ? at[i] : least;
     c->n_parts = gw_journal_parting_at(&j->parting, least);
+    if (rc == 0)
+        rc = remember(j, c);
     if (rc == 0 && c->n_parts < j->parting.n && c->n_parts < j->ctx.n_workers)
         gw_log(&j->ctx.logger, GW_LOG_WARN,
                "pipeline \"%s\" has rows to read of when there were %u partitions: %u of %u workers read for it, until "
@@ -160,8 +195,8 @@ static int make(struct journal *j, const char *pipeline, struct consumer **ret, 
     rc = gw_log_consumers(j->log, find_known, c);
     if (rc == 0)
         rc = gw_log_consumer_open(j->log, pipeline, (enum gw_log_start)j->conf.start, &c->id);
-    if (rc == 0)
-        rc = find_parts(c);
+    if (rc == 0 && (rc = find_parts(c)) < 0)
+        gw_log_consumer_close(j->log, c->id);
     if (rc < 0) {
         free(c);
         return gw_fail(err, rc, "pipeline %s cannot read it: %s", pipeline, strerror(-rc));

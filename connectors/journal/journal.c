@@ -209,6 +209,7 @@ static void destroy(void *self)
     free(j->locals);
     gw_journal_dedup_close(j);
     gw_journal_parting_close(j);
+    gw_journal_consumers_forget(j);
     (void)pthread_mutex_destroy(&j->lock);
     (void)pthread_mutex_destroy(&j->order);
     free(j);

@@ -276,9 +276,10 @@ struct journal {
     uint64_t last_ns, last_mono_ns; /* time of the newest frame; when it was submitted */
     pthread_mutex_t lock;           /* of these: workers open and close lanes at the same time */
     struct consumer *consumers, **last_consumer;
-    unsigned n_begun, n_opened; /* consumers; locals */
-    _Atomic unsigned n_open;    /* locals, now */
-    bool has_looked;            /* who read it before is named */
+    struct known_parts *known_parts; /* of all that were there */
+    unsigned n_begun, n_opened;      /* consumers; locals */
+    _Atomic unsigned n_open;         /* locals, now */
+    bool has_looked;                 /* who read it before is named */
     struct gw_metric *reads[JOURNAL_READS];
 };
 
@@ -495,6 +496,7 @@ int gw_journal_renew(void *self, const void *conf, bool take, struct gw_err *err
 const char *gw_journal_name(const struct journal *j);
 
 /* consumers.c */
+void gw_journal_consumers_forget(struct journal *j);
 /** One lane more of that pipeline. */
 int gw_journal_consumer_join(struct journal *j, const char *pipeline, struct consumer **ret, struct gw_err *err);
 void gw_journal_consumer_begin(struct consumer *c);
