@@ -598,13 +598,22 @@ static void on_handshake(h2o_socket_t *sock, const char *err)
         offer_left_over(c);
 }
 
+void gw_conn_forget_buffers(void)
+{
+    h2o_mem_recycle_t *kept = &h2o_socket_buffer_prototype.allocator;
+
+    while (kept->cnt)
+        free(h2o_mem_alloc_recycle(kept, 1));
+}
+
 static void start_tls(struct gw_hs_conn *c)
 {
     SSL_CTX *ctx = gw_tls_store_get(c->server->g->tls);
 
     c->tls = true;
     c->handshaking = true;
-    h2o_socket_buffer_prototype._initial_buf.capacity = TLS_READ_BYTES; /* of this thread's sockets */
+    /* of this thread's sockets, before the first one has a buffer: those that are kept for reuse are of one size */
+    h2o_socket_buffer_prototype._initial_buf.capacity = TLS_READ_BYTES;
     h2o_socket_ssl_handshake(c->sock, ctx, NULL, on_handshake);
     SSL_CTX_free(ctx); /* the connection's SSL has its own reference */
 }

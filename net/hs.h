@@ -121,6 +121,8 @@ void gw_conn_quiesce(struct gw_hs_conn *c);
 void gw_conn_continue(struct gw_hs_conn *c);
 void gw_conn_flush(struct gw_hs_conn *c);
 void gw_conn_free(struct gw_hs_conn *c);
+/** What h2o keeps of read buffers for this thread's next ones, up to sixteen: nobody would free them after its end. */
+void gw_conn_forget_buffers(void);
 /** OpenSSL's info call-back of every context: keeps the subject of a client's certificate. */
 void gw_conn_on_ssl_info(const SSL *ssl, int where, int ret);
 

@@ -518,6 +518,7 @@ void gw_hs_server_free(struct gw_hs_server *sv)
     bury(sv);
     gw_loop_remove_hook(sv->loop, &sv->hook);
     gw_http2_server_clear(sv);
+    gw_conn_forget_buffers();
     free(sv->slots);
     free(sv->free_slots);
     free(sv);
