@@ -248,8 +248,9 @@ static struct gw_envelope_text text_of(struct gw_slice message)
 static void look_ahead(struct gw_envelopes *e)
 {
     const struct gw_batch *b = e->batch;
-    struct fetched resources = {.n = 0}, scopes = {.n = 0};
+    struct fetched resources, scopes;
 
+    resources.n = scopes.n = 0; /* the rest is filled up to there */
     for (uint32_t i = 0; i < GW_ENVELOPES_AHEAD && i < b->n_resources; i++, resources.n++) {
         e->resources[i] = text_of(gw_batch_slice(b, b->resources[i].outer));
         resources.hashes[i] = hash_under(e->resources[i].hash, 0);

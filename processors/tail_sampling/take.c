@@ -195,13 +195,11 @@ static void move_up(struct taking *k, struct gw_trace *t)
         gw_traces_set_due(k->s->store, t, due);
 }
 
-bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
-                    uint32_t n, uint32_t *ret_reason)
+static bool judge_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
+                         uint32_t n, uint32_t *ret_reason)
 {
     struct gw_trace_facts f = {0};
 
-    if (k->s->conf->strategy != GW_TAIL_INGEST)
-        return false;
     gw_policies_note_rows(k->s->policies, &f, k->v, rows, n, k->bits);
     if (k->s->counts_bytes)
         add_bytes(k, &f, rows, n);
@@ -210,32 +208,48 @@ bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail
     return gw_tail_judge_ingest(k->s, id, &f, k->now_ns, ret_reason);
 }
 
+bool gw_tail_ingest(struct taking *k, const uint8_t id[16], const struct gw_tail_facts *all, const uint32_t *rows,
+                    uint32_t n, uint32_t *ret_reason)
+{
+    return k->s->conf->strategy == GW_TAIL_INGEST && judge_ingest(k, id, all, rows, n, ret_reason);
+}
+
+/* No memory for a trace: they are judged by themselves. */
+static uint32_t judge_alone(struct taking *k, const uint8_t id[16], const uint32_t *rows, uint32_t n)
+{
+    struct gw_tail_facts f = {.receiver = k->v->batch->receiver, .last_ns = k->now_ns};
+    enum gw_tail_cause cause;
+    uint32_t reason;
+
+    gw_tail_note_rows(k, &f, rows, n);
+    cause = gw_tail_is_enough(k->s, id, &f);
+    if (cause == GW_TAIL_DUE && gw_tail_ingest(k, id, &f, rows, n, &reason))
+        return reason;
+    return gw_tail_judge(k->s, id, &f, cause == GW_TAIL_DUE ? what_is_full(k->s) : cause, k->now_ns);
+}
+
 /* False: it is decided, and `rows` follow. */
 static bool take_rows(struct taking *k, const uint8_t id[16], struct gw_trace *t, const uint32_t *rows, uint32_t n,
                       uint32_t *ret_reason)
 {
-    struct gw_tail_facts alone = {.receiver = k->v->batch->receiver}, *f = t ? gw_tail_facts(t) : &alone;
+    struct gw_tail_facts *f = gw_tail_facts(t);
     enum gw_tail_cause cause;
 
-    if (t)
-        gw_tail_ask_again(k->s, t, k->out->arena);
+    gw_tail_ask_again(k->s, t, k->out->arena);
     gw_tail_note_rows(k, f, rows, n);
     f->last_ns = k->now_ns;
     cause = gw_tail_is_enough(k->s, id, f);
-    if (cause != GW_TAIL_DUE && k->s->log && t) {
+    if (cause != GW_TAIL_DUE && k->s->log) {
         gw_tail_log_enough(k->s, id);
         cause = GW_TAIL_DUE;
     }
-    if (cause == GW_TAIL_DUE && gw_tail_ingest(k, id, f, rows, n, ret_reason)) {
-        if (t)
-            gw_tail_let_go(k->s, t, *ret_reason, /* soon= */ true, k->now_ns, k->out);
+    if (cause != GW_TAIL_DUE) {
+        *ret_reason = gw_tail_decide(k->s, t, cause, k->now_ns, k->out);
         return false;
     }
-    if (cause == GW_TAIL_DUE && t)
+    if (!gw_tail_ingest(k, id, f, rows, n, ret_reason))
         return true;
-    if (cause == GW_TAIL_DUE)
-        cause = what_is_full(k->s);
-    *ret_reason = t ? gw_tail_decide(k->s, t, cause, k->now_ns, k->out) : gw_tail_judge(k->s, id, f, cause, k->now_ns);
+    gw_tail_let_go(k->s, t, *ret_reason, /* soon= */ true, k->now_ns, k->out);
     return false;
 }
 
@@ -280,7 +294,9 @@ static void take(struct taking *k, const struct gw_trace_group *g)
         t = add(k, g->id);
     for (uint32_t at = 0, end; at < g->n; at = end) {
         end = gw_tail_end_of_unit(k, g, at);
-        if (take_rows(k, g->id, t, g->rows + at, end - at, &reason)) {
+        if (!t) {
+            reason = judge_alone(k, g->id, g->rows + at, end - at);
+        } else if (take_rows(k, g->id, t, g->rows + at, end - at, &reason)) {
             move_up(k, t);
             at += keep(k, t, g->rows + at, end - at, &reason);
         }
