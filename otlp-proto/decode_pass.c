@@ -15,8 +15,8 @@ static inline uint64_t high_bits(const uint8_t *p)
 #endif
 
 /*
- * Is it a usual KeyValue, of up to 64 bytes, and in order? The headers of its fields are below 0x80, so one look tells
- * for them and for its texts: no high bit may be set but those of a number.
+ * Is it a usual KeyValue, shorter than 128 bytes, and in order? The headers of its fields are below 0x80, so one look
+ * tells for them and for its texts: no high bit may be set but those of a number. A longer one than 64 is a text.
  *
  *     0a klen key… 12 vlen 0a slen text…                   18 varint          10 bool          21 double
  */
@@ -29,6 +29,8 @@ static inline bool is_plain(const uint8_t *kv, uint32_t n)
 
     if (n < at + 1 || kv[0] != GW_TAG(1, GW_LEN) || v[0] != GW_TAG(2, GW_LEN) || v[1] != n - klen - 4)
         return false;
+    if (n > 64)
+        return v[2] == GW_TAG(1, GW_LEN) && v[3] == n - at - 1 && gw_ascii_padded(kv, n);
     high = high_bits(kv) & UINT64_MAX >> (64 - n);
     switch (v[2]) {
     case GW_TAG(1, GW_LEN):
@@ -88,7 +90,7 @@ const uint8_t *gw_dec_pass_attrs(struct gw_dec *d, const uint8_t *at, const uint
     }
     for (;;) {
         n = *p;
-        if (GW_LIKELY(n <= 64 && (ptrdiff_t)n < end - p && is_plain(p + 1, n)))
+        if (GW_LIKELY(n < 0x80 && (ptrdiff_t)n < end - p && is_plain(p + 1, n)))
             p += 1 + n;
         else if (!(p = check(d, at, p, end)))
             return NULL;

@@ -93,6 +93,18 @@ static inline uint32_t gw_dec_tag(struct gw_dec *d, const uint8_t **p, const uin
     return gw_dec_tag_slow(d, p, end, message);
 }
 
+/** The same of a message that has a field over 15, whose tag stands in two bytes, in nearly each. */
+static inline uint32_t gw_dec_tag_of_two(struct gw_dec *d, const uint8_t **p, const uint8_t *end, const char *message)
+{
+    const uint8_t *at = *p;
+
+    if (at[0] >= 0x80 && at[1] < 0x80 && at[1] != 0 && at + 1 < end) {
+        *p = at + 2;
+        return (at[0] & 0x7fu) | (uint32_t)at[1] << 7;
+    }
+    return gw_dec_tag(d, p, end, message);
+}
+
 /** A length at *p, and that so much is left before end. */
 static inline bool gw_dec_len(struct gw_dec *d, const uint8_t **p, const uint8_t *end, uint32_t *ret,
                               const char *message)

@@ -231,7 +231,7 @@ static const uint8_t *span_body(struct gw_dec *d, const uint8_t *p, const uint8_
     p = usual_head(d, p, end, row, s);
     while (p < end) {
         const uint8_t *at = p;
-        uint32_t tag = gw_dec_tag(d, &p, end, name);
+        uint32_t tag = gw_dec_tag_of_two(d, &p, end, name);
 
         switch (tag) {
         case GW_TAG(1, GW_LEN):

@@ -137,6 +137,7 @@ static void test_errors_say_what_and_at_which_byte(void **state)
         {"0a 80 80 80 80 80 00", "request: length longer than five bytes, at byte 1"},
         {"0a ff ff ff ff 0f", "request: length over 31 bits, at byte 1"},
         {"10 80 80 80 80 80 80 80 80 80 80 00", "request: varint cut off or longer than ten bytes, at byte 0"},
+        {"0a 08 12 06 12 01 85 01 00 00", "Span: tag reaches over the end, at byte 6"},
         {"11 00", "request: eight-byte value cut off, at byte 0"},
         {"15 00", "request: four-byte value cut off, at byte 0"},
         {"9a 06", "request: length cut off or longer than five bytes, at byte 0"},

@@ -207,17 +207,18 @@ static void request_of(struct gw_slice kv, struct gw_buf *out)
 }
 
 /*
- * Scenario    a string, a boolean, a number of each length, a double, with keys and texts that make up to 64 bytes and
- *             one more; and each with the bytes at its ends, and around its key's end, changed to each of some others
- * Guarantees  as above: what is told by one look is told no other way
+ * Scenario    a string, a boolean, a number of each length, a double, with keys and texts that make up 64, 127 bytes
+ *             and one more; and each with the bytes at its ends, and around its key's end, changed to each of some
+ * others Guarantees  as above: what is told by one look is told no other way
  */
 static void attributes_of_every_shape_are_checked(void **state)
 {
-    static const uint8_t klens[] = {0, 1, 5, 20, 50, 54, 57, 58}, slens[] = {0, 1, 2, 37, 38, 39, 53, 54, 58, 59};
+    static const uint8_t klens[] = {0, 1, 5, 20, 50, 54, 57, 58},
+                         slens[] = {0, 1, 2, 37, 38, 39, 53, 54, 58, 59, 101, 102, 115, 116, 117, 120, 121};
     static const uint8_t others[] = {0x00, 0x01, 0x0a, 0x12, 0x10, 0x18, 0x21, 0x3f, 0x40, 0x7f, 0x80, 0xc3, 0xff};
     struct gw_batch *whole = gw_batch_new(GW_TRACES), *outline = gw_batch_new(GW_TRACES);
     struct gw_buf kv, value, bytes;
-    uint8_t text[80];
+    uint8_t text[130];
     unsigned n_bad = 0;
 
     (void)state;
@@ -376,6 +377,7 @@ static bool compare_spans(struct gw_batch *x, struct gw_batch *y, struct gw_slic
     assert_int_equal(x->time_ns[0], y->time_ns[0]);
     assert_int_equal(x->end_ns[0], y->end_ns[0]);
     assert_int_equal(x->row_flags[0], y->row_flags[0]);
+    assert_int_equal(x->flags[0], y->flags[0]);
     assert_int_equal(x->n_attrs, y->n_attrs);
     return true;
 }
@@ -408,6 +410,7 @@ static void the_usual_begin_of_a_span_is_checked(void **state)
         put_len(&span, 5, gw_slice_of(text, names[shape / 2]));
         gw_buf_put(&span, "\x30\x02\x39\x01\x02\x03\x04\x05\x06\x07\x08\x41\x11\x12\x13\x14\x15\x16\x17\x18", 20);
         put_len(&span, 9, GW_SLICE("\x0a\x01k\x12\x03\x0a\x01v"));
+        gw_buf_put(&span, "\x85\x01\x01\x02\x03\x04", 6);
         assert_true(compare_spans(x, y, gw_buf_slice(&span)));
         assert_int_equal(x->row_flags[0], 0);
         for (size_t i = 0; i < span.n; i++) {
