@@ -286,4 +286,5 @@ def main():
         kafka("stop")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -33,6 +33,7 @@ enum gw_open_flags {
     GW_OPEN_APPEND = 8,
     GW_OPEN_TRUNCATE = 16,
     GW_OPEN_EXCLUSIVE = 32,
+    GW_OPEN_DIRECT = 64, /* past the page cache: whole pages of memory, whole pages of the file. -EINVAL: not here */
 };
 
 struct gw_env_ops {
@@ -57,6 +58,12 @@ struct gw_env_ops {
     int (*file_allocate)(struct gw_file *f, uint64_t off, uint64_t bytes);
     /** Nobody is likely to read that again: memory that holds what is synced of it is given back. */
     void (*file_forget)(struct gw_file *f, uint64_t off, uint64_t bytes);
+    /**
+     * [off, off + bytes) of the file, in whole pages, as memory: what is written there is in the file when the process
+     * ends, however it does. NULL: not possible; so may be the call itself, as in tests. Until it is unmapped.
+     */
+    void *(*file_map)(struct gw_file *f, uint64_t off, uint64_t bytes);
+    void (*file_unmap)(struct gw_env *env, void *p, uint64_t bytes);
     /** Until it is closed or the process ends. -EWOULDBLOCK: another opening of the file has it. */
     int (*file_lock)(struct gw_file *f);
     void (*file_close)(struct gw_file *f);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -84,6 +85,7 @@ static int open_flags(int flags)
     f |= flags & GW_OPEN_APPEND ? O_APPEND : 0;
     f |= flags & GW_OPEN_TRUNCATE ? O_TRUNC : 0;
     f |= flags & GW_OPEN_EXCLUSIVE ? O_EXCL : 0;
+    f |= flags & GW_OPEN_DIRECT ? O_DIRECT : 0;
     return f;
 }
 
@@ -186,6 +188,22 @@ static int file_allocate(struct gw_file *f, uint64_t off, uint64_t bytes)
 static void file_forget(struct gw_file *f, uint64_t off, uint64_t bytes)
 {
     (void)posix_fadvise(f->fd, (off_t)off, (off_t)bytes, POSIX_FADV_DONTNEED);
+}
+
+static void *file_map(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, f->fd, (off_t)off);
+
+    if (p == MAP_FAILED)
+        return NULL;
+    (void)mlock(p, (size_t)bytes); /* where that is allowed: a page that went is read again from the disk */
+    return p;
+}
+
+static void file_unmap(struct gw_env *env, void *p, uint64_t bytes)
+{
+    (void)env;
+    (void)munmap(p, (size_t)bytes);
 }
 
 static int file_lock(struct gw_file *f)
@@ -293,6 +311,8 @@ static const struct gw_env_ops real_ops = {
     .file_truncate = file_truncate,
     .file_allocate = file_allocate,
     .file_forget = file_forget,
+    .file_map = file_map,
+    .file_unmap = file_unmap,
     .file_lock = file_lock,
     .file_close = file_close,
     .file_rename = file_rename,

@@ -33,6 +33,7 @@ static const struct gw_log_ops ops = {
 
 static void free_log(struct gw_lf *l)
 {
+    gw_lf_stage_close(l);
     if (l->tail.file)
         l->env->ops->file_close(l->tail.file);
     if (l->lock_file)
@@ -48,6 +49,7 @@ static void free_log(struct gw_lf *l)
     free(l->out.iov);
     free(l->dir);
     (void)pthread_mutex_destroy(&l->role);
+    (void)pthread_mutex_destroy(&l->stage.lock);
     (void)pthread_mutex_destroy(&l->work);
     (void)pthread_mutex_destroy(&l->lock);
     free(l);
@@ -91,6 +93,7 @@ static struct gw_lf *new_log(const struct gw_log_files_conf *conf, uint64_t leas
     l->conf = *conf;
     l->env = conf->env;
     (void)pthread_mutex_init(&l->role, NULL);
+    (void)pthread_mutex_init(&l->stage.lock, NULL);
     l->least_segment = least_segment ? least_segment : GW_LF_MIN_SEGMENT;
     l->n_cache = cache_of(l);
     (void)pthread_mutex_init(&l->work, NULL);
@@ -141,7 +144,7 @@ static bool is_ours(const char *name)
     size_t n = strlen(name);
 
     return strcmp(name, "LOCK") == 0 || strncmp(name, "reserve", 7) == 0 || is_spare(name) ||
-           strcmp(name, "next") == 0 || (n == 28 && strcmp(name + 24, ".bad") == 0);
+           strcmp(name, "next") == 0 || strcmp(name, GW_LF_STAGE) == 0 || (n == 28 && strcmp(name + 24, ".bad") == 0);
 }
 
 static void look(void *arg, const char *name)
@@ -261,8 +264,13 @@ static int open_log(struct gw_lf *l, const struct gw_lf_begin *at, struct gw_err
         return gw_fail(err, -ENOENT, "%s has no log", l->dir);
     if (rc == 0 && l->n_segs == 0)
         rc = begin_log(l, at, err);
-    if (rc == 0 && !l->conf.read_only)
+    if (rc == 0 && !l->conf.read_only) {
+        rc = gw_lf_stage_open(l);
+        if (rc < 0)
+            return gw_fail(err, rc, "%s/" GW_LF_STAGE " cannot be removed: %s", l->dir, strerror(-rc));
+        gw_lf_stage_base(l);
         (void)gw_lf_keep_reserve(l);
+    }
     return rc;
 }
 

@@ -32,6 +32,7 @@ struct gw_log_files_conf { /* borrowed until the log is closed */
     uint64_t segment_bytes;    /* 0 = 64 MiB; preallocated */
     uint64_t max_bytes;        /* appends beyond fail with -EDQUOT; 0 = as much as the disk has. Settling never fails */
     uint64_t reserve_bytes;    /* of the disk, that appends leave free (-ENOSPC): 0 = two segments */
+    uint64_t stage_bytes;      /* 0: through the page cache; else past it, so many bytes at a time at most (stage.c) */
     uint64_t sync_interval_ns; /* commits without `sync` are synced within that time; 0 = 100 ms */
     struct gw_log_retention retention;
     bool read_only;          /* look at a log, also at one that another process writes: no lock, no repair, no write */

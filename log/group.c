@@ -192,7 +192,7 @@ static void fill(struct gw_lf *l)
     part = part < FILL_BYTES ? part : FILL_BYTES;
     part -= part > PAGE ? part % PAGE : 0;
     to = part ? (end + part - 1) / part * part : 0;
-    if (end <= t->filled || to > t->room || !t->is_allocated || l->wants_sync)
+    if (gw_lf_stage_is_on(l) || end <= t->filled || to > t->room || !t->is_allocated || l->wants_sync)
         return;
     t->filled = to;
     for (size_t n; end < to; end += n) {
@@ -241,6 +241,7 @@ static void take_back(struct gw_lf *l, int rc)
         t->broken = true;
         return;
     }
+    gw_lf_stage_cut(l);
     if (!t->broken && t->room > t->at)
         (void)l->env->ops->file_allocate(t->file, t->at, t->room - t->at);
 }
@@ -252,8 +253,10 @@ int gw_lf_group_write(struct gw_lf *l, struct gw_log_producer producer)
 
     end(l, producer);
     fill(l);
-    rc = gw_lf_write_all(l, t->file, l->out.iov, l->out.n_iov, t->at);
+    rc = gw_lf_stage_is_on(l) ? gw_lf_stage_write(l, l->out.iov, l->out.n_iov)
+                              : gw_lf_write_all(l, t->file, l->out.iov, l->out.n_iov, t->at);
     if (rc < 0) {
+        t->broken |= gw_lf_stage_is_on(l); /* some of it may be anywhere */
         take_back(l, rc);
         gw_lf_group_undo(l);
         return rc == -EFBIG ? -ENOSPC : rc;

@@ -83,12 +83,26 @@ struct gw_lf_tail {
     uint64_t room;   /* what is preallocated, or its nominal size */
     uint64_t filled; /* so far pages of the file need not be read (group.c) */
     bool is_allocated;
+    bool has_blocks; /* up to its room: what is written there later finds them */
     uint64_t synced, synced_seq, synced_row;
     uint64_t newest_ns; /* of its frames */
     bool from_reserve;  /* for settlements alone */
     bool is_new;        /* this process made it */
     bool broken;        /* the file failed: only a new one will do */
 };
+
+/** The newest bytes of the last segment, which are not in its file yet (stage.c). */
+struct gw_lf_stage {
+    struct gw_file *file;   /* NULL: groups are written into the segment */
+    struct gw_file *direct; /* the segment, past the page cache */
+    uint8_t *ring;
+    bool is_mapped;       /* the ring is the file's memory; else it is written there */
+    uint64_t bytes;       /* of the ring: pages */
+    uint64_t at, flushed; /* the writer's: all written; all below is in the segment */
+    pthread_mutex_t lock;
+    uint64_t number, from, end; /* the segment (0: none), and what of it readers find in the ring */
+};
+#define GW_LF_STAGE "stage"
 
 struct gw_lf {
     struct gw_log log;
@@ -107,6 +121,7 @@ struct gw_lf {
     pthread_mutex_t work;
     struct gw_file *lock_file;
     struct gw_lf_tail tail;
+    struct gw_lf_stage stage;
     struct gw_lf_out out;
     struct gw_lf_todo *todo; /* GW_LF_BATCH */
     unsigned n_todo, group;  /* [group, the one being built) may be in the open group */
@@ -208,6 +223,32 @@ int gw_lf_group_write(struct gw_lf *l, struct gw_log_producer producer);
 void gw_lf_group_undo(struct gw_lf *l);
 void gw_lf_out_reset(struct gw_lf *l);
 int gw_lf_write_all(struct gw_lf *l, struct gw_file *f, struct iovec *iov, size_t n_iov, uint64_t off);
+
+/* stage.c: under work, but for gw_lf_stage_read */
+/**
+ * The file is made, if the log wants one. When that fails, everything is written as without it. Errors: one of an older
+ * process is there and does not go.
+ */
+int gw_lf_stage_open(struct gw_lf *l);
+void gw_lf_stage_close(struct gw_lf *l);
+/** What is written from now on goes through it, if the last segment allows that: it is written and synced up to here.
+ */
+void gw_lf_stage_base(struct gw_lf *l);
+/** What is written from now on goes into the segment. Everything is flushed, or will not be. */
+void gw_lf_stage_off(struct gw_lf *l);
+bool gw_lf_stage_is_on(const struct gw_lf *l);
+/** So many bytes more can be written without waiting for the disk. */
+bool gw_lf_stage_has_room(const struct gw_lf *l, uint64_t bytes);
+/** At the end of what is written. Errors: of the disk; part of it may be there. */
+int gw_lf_stage_write(struct gw_lf *l, const struct iovec *iov, size_t n_iov);
+/** All of it is in the segment, and wants a sync. */
+int gw_lf_stage_flush(struct gw_lf *l);
+/** The log ends at tail.at again, and the segment's file has nothing behind that. */
+void gw_lf_stage_cut(struct gw_lf *l);
+/** 1: the ring has what a process that was killed wrote behind the end of its segment, or something else. 0: no. */
+int gw_lf_stage_load(struct gw_lf *l, const struct gw_lf_seg *seg);
+/** Bytes that a scan found by way of the ring are written into the segment. */
+int gw_lf_stage_pour(struct gw_lf *l, struct gw_lf_scan *from, const struct gw_lf_seg *seg, uint64_t at, uint64_t end);
 
 /* write.c */
 enum { GW_LF_OPEN = 1, GW_LF_ATTEMPTS = 3 };

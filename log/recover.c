@@ -196,6 +196,7 @@ static int take_over(struct gw_lf *l)
         rc = l->env->ops->file_allocate(t->file, t->at, t->room - t->at);
     if (rc < 0 && rc != -EOPNOTSUPP && rc != -ENOSYS)
         t->room = t->at; /* what comes needs another segment, and may not get one */
+    t->has_blocks = rc == 0;
     l->applied_at = t->at;
     gw_lf_segs_changed(l);
     l->stats.synced_seq = l->next_seq;

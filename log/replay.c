@@ -185,6 +185,26 @@ int gw_lf_find_sure(struct gw_lf_scan *s, uint64_t *ret, uint64_t *ret_last)
     return rc;
 }
 
+/* Where the file ends, what was killed may have written more: into the stage. `chain` is of the last group, or NULL. */
+static int go_on_in_stage(struct gw_lf *l, struct gw_lf_seg *seg, struct gw_lf_scan *s, const uint32_t *chain)
+{
+    uint64_t at = seg->end;
+    int rc = gw_lf_stage_load(l, seg);
+
+    if (rc <= 0)
+        return rc;
+    s->at = at;
+    s->n_buf = 0;
+    s->end = s->end > l->stage.end ? s->end : l->stage.end;
+    rc = gw_lf_replay_groups(l, s, chain, &seg->end);
+    if (rc >= 0 && seg->end > at)
+        rc = gw_lf_stage_pour(l, s, seg, at, seg->end);
+    if (seg->end > seg->file_bytes)
+        seg->file_bytes = seg->end;
+    gw_lf_stage_off(l); /* the file has all of it now */
+    return rc;
+}
+
 int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
 {
     struct gw_lf_scan s;
@@ -201,11 +221,15 @@ int gw_lf_replay_segment(struct gw_lf *l, struct gw_lf_seg *seg, bool is_last)
         rc = replay_sure(l, &s, seg->number, sure);
     if (rc >= 0 && is_last) {
         uint32_t chain = seg->chain;
+        const uint32_t *follows = sure > seg->data || chain == 0 ? NULL : &chain;
 
         l->tail.chain = chain; /* what is written next follows on that, when there is no group yet */
         if (sure > seg->data)
             s.at = sure;
-        rc = gw_lf_replay_groups(l, &s, sure > seg->data || chain == 0 ? NULL : &chain, &seg->end);
+        sure = s.at;
+        rc = gw_lf_replay_groups(l, &s, follows, &seg->end);
+        if (rc >= 0)
+            rc = go_on_in_stage(l, seg, &s, seg->end > sure ? &l->tail.chain : follows);
         if (last > seg->end && !l->conf.read_only)
             gw_log(&l->conf.logger, GW_LOG_WARN,
                    "%s: %" PRIu64 " bytes behind the last whole commit were never synced, and are cut off", l->dir,

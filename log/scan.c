@@ -38,6 +38,13 @@ static int make_room(struct gw_lf_scan *s, size_t n)
     return 0;
 }
 
+static ssize_t read_some(struct gw_lf_scan *s, uint8_t *p, size_t n, uint64_t off)
+{
+    size_t got = s->stage ? gw_lf_stage_read(s->stage, s->number, p, &n, off) : 0;
+
+    return got > 0 ? (ssize_t)got : s->env->ops->file_pread(s->f, p, n, off);
+}
+
 int gw_lf_scan_peek(struct gw_lf_scan *s, uint64_t off, size_t n, const uint8_t **ret)
 {
     int rc;
@@ -61,8 +68,7 @@ int gw_lf_scan_peek(struct gw_lf_scan *s, uint64_t off, size_t n, const uint8_t 
     while (s->n_buf < n) {
         uint64_t left = s->end - off - s->n_buf;
         size_t room = s->cap - s->n_buf;
-        ssize_t got =
-            s->env->ops->file_pread(s->f, s->buf + s->n_buf, left < room ? (size_t)left : room, off + s->n_buf);
+        ssize_t got = read_some(s, s->buf + s->n_buf, left < room ? (size_t)left : room, off + s->n_buf);
 
         if (got < 0)
             return s->error = (int)got;

@@ -11,9 +11,13 @@
 
 enum { GW_LF_BLOCK = 256 << 10 };
 
+struct gw_lf_stage;
+
 struct gw_lf_scan {
     struct gw_env *env;
     struct gw_file *f;
+    struct gw_lf_stage *stage; /* or NULL; what it has of segment `number` is not looked for in the file */
+    uint64_t number;
     uint32_t salt;
     uint64_t at, end; /* the next record; nothing at or behind end is looked at */
     uint64_t skipped; /* bytes that were no records, so far */
@@ -37,5 +41,11 @@ int gw_lf_scan_body_ok(struct gw_lf_scan *s, uint64_t off, const struct gw_lf_re
 int gw_lf_scan_next(struct gw_lf_scan *s, uint64_t *ret_off, struct gw_lf_record *ret);
 /** 1: a whole group begins at off: *ret_end is behind it, *ret_chain what the next one must carry. 0: none. -ENOMEM. */
 int gw_lf_scan_group(struct gw_lf_scan *s, uint64_t off, const uint32_t *chain, uint64_t *ret_end, uint32_t *ret_chain);
+
+/**
+ * Of segment `number`, from off on: how many of at most *n bytes the stage has. 0: they are in the file, *n of them at
+ * least. Threads: any.
+ */
+size_t gw_lf_stage_read(struct gw_lf_stage *s, uint64_t number, uint8_t *p, size_t *n, uint64_t off);
 
 #endif

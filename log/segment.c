@@ -92,6 +92,8 @@ int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan
         return rc;
     gw_lf_scan_init(ret, l->env, f, gw_lf_salt(l->uuid, s->number), s->end);
     ret->at = s->data;
+    ret->stage = &l->stage;
+    ret->number = s->number;
     return 0;
 }
 
@@ -151,7 +153,7 @@ static int allocate(struct gw_lf *l, uint64_t bytes)
     int rc = l->env->ops->file_allocate(l->tail.file, 0, bytes);
 
     l->tail.room = bytes;
-    l->tail.is_allocated = rc == 0;
+    l->tail.is_allocated = l->tail.has_blocks = rc == 0;
     return rc == -EOPNOTSUPP || rc == -ENOSYS ? 0 : rc;
 }
 
@@ -394,6 +396,7 @@ static int new_segment(struct gw_lf *l, uint64_t number, uint64_t first_seq, uin
     l->mark_ns = 0;
     l->n_unread = 0;
     l->damaged = false; /* its snapshot knows everything, and nothing damaged lies behind it */
+    gw_lf_stage_base(l);
     return 0;
 }
 

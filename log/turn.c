@@ -81,6 +81,8 @@ int gw_lf_close_segment(struct gw_lf *l)
 {
     int rc = gw_lf_sync(l);
 
+    if (rc == 0)
+        gw_lf_stage_off(l);
     if (rc == 0 && l->tail.at > l->tail.data && write_mark(l) < 0 && l->tail.broken)
         rc = -EIO;
     if (rc == 0)
@@ -243,7 +245,8 @@ static bool may_write_here(struct gw_lf *l)
 
     if (n_bytes > HERE_BYTES || gw_mono_ns(l->env) < l->slow_until_ns || pthread_mutex_trylock(&l->work) != 0)
         return false;
-    if (!l->closed && !l->conf.read_only && !l->tail.broken && gw_lf_fits(l, n_bytes, false))
+    if (!l->closed && !l->conf.read_only && !l->tail.broken && gw_lf_fits(l, n_bytes, false) &&
+        gw_lf_stage_has_room(l, n_bytes))
         return true;
     (void)pthread_mutex_unlock(&l->work);
     return false;

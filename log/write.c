@@ -49,6 +49,8 @@ int gw_lf_sync(struct gw_lf *l)
     int rc = t->broken ? -EIO : l->names_unsynced ? gw_lf_names_sync(l) : 0;
 
     if (rc == 0)
+        rc = gw_lf_stage_flush(l);
+    if (rc == 0)
         rc = l->env->ops->file_sync(t->file);
     if (rc < 0) {
         if (!t->broken)
@@ -347,6 +349,7 @@ void gw_lf_take_back(struct gw_lf *l)
     if (l->tail.at > l->applied_at) {
         (void)l->env->ops->file_truncate(l->tail.file, l->applied_at);
         l->tail.at = l->applied_at;
+        gw_lf_stage_cut(l);
         if (!l->tail.broken && l->tail.room > l->tail.at)
             (void)l->env->ops->file_allocate(l->tail.file, l->tail.at, l->tail.room - l->tail.at);
     }

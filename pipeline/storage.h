@@ -22,6 +22,7 @@ struct gw_storage {
     uint64_t segment_bytes;    /* 0 = the log's default */
     uint64_t reserve_bytes;    /* of the disk that appends leave free; 0 = the log's default */
     uint64_t sync_interval_ns; /* 0 = the log's default */
+    bool direct_io;            /* past the page cache */
 };
 
 struct gw_storage_ops {

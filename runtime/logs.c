@@ -10,7 +10,7 @@
 
 #include "runtime/graph.h"
 
-enum { PATH_BYTES = 1024 };
+enum { STAGE_BYTES = 8 << 20, PATH_BYTES = 1024 };
 
 /* One a storage: what its logs' consumers have under way. */
 struct flight {
@@ -209,6 +209,12 @@ static void close_log(struct log *l)
     free(l);
 }
 
+/* What comes between two syncs, as a rule; less where segments are small. */
+static uint64_t stage_bytes(uint64_t segment_bytes)
+{
+    return segment_bytes && segment_bytes / 8 < STAGE_BYTES ? segment_bytes / 8 : STAGE_BYTES;
+}
+
 static int open_log(struct gw_engine *e, const struct gw_host_log *what, const struct gw_storage *st, struct log *l,
                     struct gw_err *err)
 {
@@ -220,6 +226,7 @@ static int open_log(struct gw_engine *e, const struct gw_host_log *what, const s
         .max_bytes = what->max_bytes ? what->max_bytes : st->max_bytes,
         .reserve_bytes = st->reserve_bytes,
         .sync_interval_ns = st->sync_interval_ns,
+        .stage_bytes = st->direct_io ? stage_bytes(st->segment_bytes) : 0,
         .retention = what->retention,
         .wake = wake,
         .arg = l,

@@ -439,6 +439,8 @@ static int file_open(struct gw_env *env, const char *path, int flags, unsigned m
         return rc;
     if (d->n_open >= d->max_open)
         return -EMFILE;
+    if (d->refuses_direct && (flags & GW_OPEN_DIRECT))
+        return -EINVAL;
     if (n && (flags & GW_OPEN_EXCLUSIVE))
         return -EEXIST;
     if (!n && (!(flags & GW_OPEN_CREATE) || !has_folder(d, path)))
@@ -491,6 +493,46 @@ static size_t copy_in(struct gw_simdisk *d, uint16_t inode, const struct iovec *
     return done;
 }
 
+/* Pages, as O_DIRECT wants them. */
+static bool are_pages(const struct iovec *iov, int n_iov, uint64_t off)
+{
+    for (int k = 0; k < n_iov; k++)
+        if (((uintptr_t)iov[k].iov_base | iov[k].iov_len) % GW_SIMDISK_PAGE != 0)
+            return false;
+    return off % GW_SIMDISK_PAGE == 0;
+}
+
+/* What lies there already is not written: a page that is written over with the same beginning keeps that. */
+static size_t same_bytes(const struct gw_simdisk_inode *i, const struct iovec *iov, uint64_t off)
+{
+    const uint8_t *p = iov->iov_base;
+    size_t n = 0;
+
+    while (n < iov->iov_len && off + n < i->n_cached && i->cached[off + n] == p[n])
+        n++;
+    return n;
+}
+
+static ssize_t write_at(struct gw_simdisk_handle *h, const struct iovec *iov, int n_iov, uint64_t off);
+
+static ssize_t write_directly(struct gw_simdisk_handle *h, const struct iovec *iov, int n_iov, uint64_t off)
+{
+    struct iovec rest = *iov;
+    size_t same = same_bytes(&h->d->inodes[h->inode], iov, off);
+    ssize_t n;
+
+    MUST(n_iov == 1);
+    if (!are_pages(iov, n_iov, off))
+        return -EINVAL;
+    rest.iov_base = (uint8_t *)rest.iov_base + same;
+    rest.iov_len -= same;
+    n = rest.iov_len ? write_at(h, &rest, 1, off + same) : 0;
+    if (n < 0 || (size_t)n == rest.iov_len)
+        return n < 0 ? n : (ssize_t)iov->iov_len;
+    n = (ssize_t)((same + (size_t)n) / GW_SIMDISK_PAGE * GW_SIMDISK_PAGE);
+    return n > 0 ? n : -EIO; /* short writes are of whole pages */
+}
+
 static ssize_t write_at(struct gw_simdisk_handle *h, const struct iovec *iov, int n_iov, uint64_t off)
 {
     struct gw_simdisk *d = h->d;
@@ -523,7 +565,9 @@ static ssize_t write_at(struct gw_simdisk_handle *h, const struct iovec *iov, in
 
 static ssize_t file_pwritev(struct gw_file *f, const struct iovec *iov, int n_iov, uint64_t off)
 {
-    return write_at(handle_of(f), iov, n_iov, off);
+    struct gw_simdisk_handle *h = handle_of(f);
+
+    return h->flags & GW_OPEN_DIRECT ? write_directly(h, iov, n_iov, off) : write_at(h, iov, n_iov, off);
 }
 
 static ssize_t file_writev(struct gw_file *f, const struct iovec *iov, int n_iov)

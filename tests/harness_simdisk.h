@@ -25,6 +25,7 @@
 
 enum {
     GW_SIMDISK_SECTOR = 512,
+    GW_SIMDISK_PAGE = 4096, /* of direct writes */
     GW_SIMDISK_PATH = 80,
     GW_SIMDISK_FILES = 192,
     GW_SIMDISK_HANDLES = 96,
@@ -108,6 +109,7 @@ struct gw_simdisk {
     uint64_t n_forgotten;    /* bytes */
     unsigned short_permille; /* writes that end early */
     bool read_only;          /* -EROFS */
+    bool refuses_direct;     /* -EINVAL */
     uint64_t room_bytes;     /* of the disk */
     unsigned max_open;       /* handles: -EMFILE beyond */
     unsigned n_open;

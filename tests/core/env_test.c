@@ -33,6 +33,41 @@ static void put_file(struct gw_env *env, const char *path, const char *text)
 }
 
 /*
+ * Scenario    a page of a file is mapped and written to; a page is written directly out of that memory
+ * Guarantees  who reads the file sees both; a file system that takes no direct writes says so when it is opened
+ */
+static void files_are_memory_and_written_past_the_cache(void **state)
+{
+    struct gw_env *env = *state;
+    const int flags = GW_OPEN_READ | GW_OPEN_WRITE | GW_OPEN_CREATE;
+    struct gw_file *f, *direct;
+    struct iovec iov = {.iov_len = 4096};
+    char read[5] = "";
+    int rc;
+
+    assert_int_equal(env->ops->file_open(env, in_dir("m"), flags, 0600, &f), 0);
+    assert_int_equal(env->ops->file_allocate(f, 0, 3 * 4096), 0);
+    iov.iov_base = env->ops->file_map(f, 4096, 4096);
+    assert_non_null(iov.iov_base);
+    memcpy(iov.iov_base, "page", 4);
+    assert_int_equal(env->ops->file_pread(f, read, 4, 4096), 4);
+    assert_string_equal(read, "page");
+    rc = env->ops->file_open(env, in_dir("m"), GW_OPEN_WRITE | GW_OPEN_DIRECT, 0600, &direct);
+    if (rc == 0) {
+        assert_int_equal(env->ops->file_pwritev(direct, &iov, 1, 2 * 4096), 4096);
+        env->ops->file_close(direct);
+        memset(read, 0, sizeof(read));
+        assert_int_equal(env->ops->file_pread(f, read, 4, 2 * 4096), 4);
+        assert_string_equal(read, "page");
+    } else {
+        assert_int_equal(rc, -EINVAL);
+    }
+    env->ops->file_unmap(env, iov.iov_base, 4096);
+    env->ops->file_close(f);
+    assert_int_equal(env->ops->file_remove(env, in_dir("m")), 0);
+}
+
+/*
  * Scenario    a file is written, its size asked, shortened, renamed, listed and removed
  * Guarantees  each call does what it says and failures are negative errno
  */
@@ -199,8 +234,11 @@ static void a_name_is_synced_in_its_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(standard_output_may_be_a_socket),    cmocka_unit_test(files_do_as_told),
-        cmocka_unit_test(reading_a_file_is_bounded),          cmocka_unit_test(a_name_is_synced_in_its_folder),
+        cmocka_unit_test(standard_output_may_be_a_socket),
+        cmocka_unit_test(files_do_as_told),
+        cmocka_unit_test(files_are_memory_and_written_past_the_cache),
+        cmocka_unit_test(reading_a_file_is_bounded),
+        cmocka_unit_test(a_name_is_synced_in_its_folder),
         cmocka_unit_test(clock_and_random_numbers_are_there),
     };
 

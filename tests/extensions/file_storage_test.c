@@ -243,9 +243,10 @@ static void logs_get_the_settings(void **state)
     assert_int_equal(st.segment_bytes, 64 << 20);
     assert_int_equal(st.reserve_bytes, 0);
     assert_int_equal(st.sync_interval_ns, 100000000);
+    assert_false(st.direct_io);
     close_rig(&r);
     assert_int_equal(open_rig(&r, "{directory: %s, fsync: true, max_size: 123456, segment_size_mib: 2, reserve_mib: 3, "
-                                  "sync_interval: 5ms}"),
+                                  "sync_interval: 5ms, direct_io: true}"),
                      0);
     type->storage->get(r.self, &st);
     assert_true(st.sync);
@@ -253,6 +254,7 @@ static void logs_get_the_settings(void **state)
     assert_int_equal(st.segment_bytes, 2 << 20);
     assert_int_equal(st.reserve_bytes, 3 << 20);
     assert_int_equal(st.sync_interval_ns, 5000000);
+    assert_true(st.direct_io);
     close_rig(&r);
 }
 

@@ -53,7 +53,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PHASES = ("anytime",) * 6 + ("append",) * 3 + ("sync", "segment roll") + tuple(BY_SINK)
 
 
-def config(folder, sink, level):
+def config(folder, sink, level, direct_io=False):
     """level None: no storage at all."""
     retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
     queue = {"queue_size": 100000, "num_consumers": 4, "batch": {"flush_timeout": "20ms", "min_size": 200}}
@@ -75,7 +75,7 @@ def config(folder, sink, level):
     rw = out["exporters"]["prometheus_remote_write"]
     rw["remote_write_queue"] = {"queue_size": 100000, "num_consumers": 4}
     if level:
-        out["extensions"] = {"file_storage": {"directory": str(folder / "storage"), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}}
+        out["extensions"] = {"file_storage": {"directory": str(folder / "storage"), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1, "direct_io": direct_io}}
         out["service"]["extensions"] = ["file_storage"]
         for p in out["service"]["pipelines"].values():
             p["durability"] = level
@@ -96,11 +96,12 @@ class Leg:
         self.storage = self.folder / "storage"
         self.kills, self.starts, self.p, self.senders, self.deck = [], [], None, [], []
         self.sink = FaultSink(self.folder, SINKS, args=("--seed", seed))
+        self.direct_io = seed % 2 == 1 and not preload
         self.file = self.folder / "config.json"
         self.file.write_text(self.config())
 
     def config(self):
-        return config(self.folder, self.sink, self.level)
+        return config(self.folder, self.sink, self.level, direct_io=self.direct_io)
 
     def start(self):
         env = dict(os.environ)
@@ -330,7 +331,8 @@ class JournalLeg(Leg):
         processors, connectors, pipelines = self.parts()
         retry = {"initial_interval": "20ms", "max_interval": "200ms", "max_elapsed_time": "0s"}
         return json.dumps({
-            "extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1}},
+            "extensions": {"file_storage": {"directory": str(self.storage), "create_directory": True, "segment_size_mib": 1, "reserve_mib": 1,
+                                            "direct_io": len(self.starts) % 3 > 0}},
             "receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{HTTP}"}, "grpc": {"endpoint": f"127.0.0.1:{GRPC}"}}}},
             "processors": processors,
             "exporters": {"otlp_http": {"endpoint": self.sink.url("").rstrip("/"), "compression": "none", "retry_on_failure": retry, "timeout": "1s",

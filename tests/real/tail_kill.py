@@ -404,7 +404,7 @@ class TailLeg(kill.Leg):
         return {"decision_wait": f"{WAIT_S}s", "policies": self.policies}
 
     def config(self):
-        c = json.loads(kill.config(self.folder, self.sink, "page_cache"))
+        c = json.loads(kill.config(self.folder, self.sink, "page_cache", direct_io=len(self.starts) % 3 > 0))
         queue = {"queue_size": 100000, "num_consumers": 4, "storage": "file_storage"}  # no batch: a request is a body, also when it comes again
         return json.dumps({
             "extensions": c["extensions"], "receivers": c["receivers"],
@@ -422,7 +422,7 @@ class TailLeg(kill.Leg):
     def start(self):
         if len(self.of_starts) > 1:
             self.workers = self.of_starts[len(self.starts) % len(self.of_starts)]
-            self.file.write_text(self.config())
+        self.file.write_text(self.config())
         super().start()
 
     def begin(self):
