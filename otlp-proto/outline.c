@@ -12,7 +12,8 @@ static int decode_all(const struct gw_batch *b, struct gw_batch *to)
     static const struct gw_limits limits = {
         .depth = GW_DEPTH_MAX, .rows = UINT32_MAX, .decode_bytes_per_byte = UINT32_MAX};
 
-    gw_batch_set_payload(to, gw_payload_ref(b->payload));
+    if (b->payload)
+        gw_batch_set_payload(to, gw_payload_ref(b->payload));
     for (uint32_t i = 0; i < b->n_segments; i++) {
         int rc = gw_decode(to, gw_batch_slice(b, b->segments[i].wire), &limits, b->segments[i].ticket, NULL);
 

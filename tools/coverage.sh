@@ -17,7 +17,7 @@ declare -A files=(
     [bulk_answer]="exporters/elasticsearch/answer.c exporters/elasticsearch/object.c exporters/elasticsearch/remedy.c"
     [compress]="net/compress.c"
     [decode]="otlp-proto/decode.c otlp-proto/decode_logs.c otlp-proto/decode_metrics.c otlp-proto/decode_points.c
-        otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c
+        otlp-proto/decode_traces.c otlp-proto/decode_value.c otlp-proto/decode_pass.c otlp-proto/outline.c=70 otlp-proto/canon.c otlp-proto/splice.c otlp-proto/wire.c
         otlp-proto/encode_rows.c otlp-proto/utf8.c"
     [grpc_frame]="net/grpc_frame.c"
     [http1]="net/http1.c"
