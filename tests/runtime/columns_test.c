@@ -68,11 +68,35 @@ static const struct gw_component look = {.kind = GW_PROCESSOR,
                                          .conf_size = sizeof(struct none),
                                          .consume = look_at};
 
+/* An exporter that writes as text how many attributes there are; it does not say what it reads, either. */
+static int write_number(void *self, const struct gw_view *v, struct gw_buf *out)
+{
+    uint64_t n = 0;
+
+    (void)self;
+    for (uint32_t r = gw_view_next(v, 0); r < v->batch->n_rows; r = gw_view_next(v, r + 1)) {
+        n_looked_at++;
+        n += v->batch->attr[r].end - v->batch->attr[r].begin;
+    }
+    n_attrs += n;
+    gw_buf_printf(out, "%llu;", (unsigned long long)n);
+    return out->failed ? -ENOMEM : 0;
+}
+
+static struct gw_exporter_ops tell_ops;
+static struct gw_component tell;
+
 static int set_up(void **state)
 {
     (void)state;
     gw_test_own_components[0] = &glance;
     gw_test_own_components[1] = &look;
+    tell = gw_test_text_exporter;
+    tell_ops = *tell.exporter;
+    tell_ops.encode = write_number;
+    tell.exporter = &tell_ops;
+    tell.name = "tell";
+    gw_test_own_components[2] = &tell;
     n_outlines = n_wholes = 0;
     n_attrs = n_events = n_looked_at = 0;
     gw_test_logs_begin(1);
@@ -94,11 +118,12 @@ static const char *yaml_of(const char *more, const char *pipelines, const char *
     static const char begin[] = "processors: {";
     static char text[8192];
     bool has = strncmp(more, begin, sizeof(begin) - 1) == 0;
-    int n = snprintf(text, sizeof(text),
-                     "receivers: { scripted: }\nexporters: { scripted: , debug: }\n"
-                     "processors: { glance: , look:%s%s\n"
-                     "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n",
-                     has ? " ," : " }\n", has ? more + sizeof(begin) - 1 : more);
+    int n = snprintf(
+        text, sizeof(text),
+        "receivers: { scripted: }\nexporters: { scripted: , debug: { verbosity: detailed }, tell: { at_once: true } }\n"
+        "processors: { glance: , look:%s%s\n"
+        "service:\n  extensions: [file_storage]\n  dead_letters: { to: none }\n  pipelines:\n",
+        has ? " ," : " }\n", has ? more + sizeof(begin) - 1 : more);
 
     for (const char *p = pipelines; *p; p++)
         n += snprintf(text + n, sizeof(text) - (size_t)n, "%.*s", *p == '@' ? 100 : 1, *p == '@' ? at : p);
@@ -171,6 +196,8 @@ static const struct {
     const char *name, *settings, *pipelines;
     enum gw_signal signal;
 } cases[] = {
+    {"debug", "", "    traces: { receivers: [scripted], processors: [glance@], exporters: [scripted, debug] }\n",
+     GW_TRACES},
     {"batch", "processors: { batch: }", THROUGH("batch"), GW_TRACES},
     {"memory_limiter", "processors: { memory_limiter: { limit_mib: 4000, check_interval: 1s } }",
      THROUGH("memory_limiter"), GW_TRACES},
@@ -239,14 +266,15 @@ static void who_reads_nothing_gets_outlines(void **state)
 
 /*
  * Scenario    exporters
- * Guarantees  those with an encode() get columns unless they say that they need none; the others read bytes
+ * Guarantees  those with an encode() get columns unless they say that they need none: debug shows bytes
  */
 static void exporters_of_bytes_read_no_columns(void **state)
 {
     (void)state;
     for (const struct gw_component *const *c = gw_components; *c; c++)
         if ((*c)->kind == GW_EXPORTER)
-            assert_int_equal(gw_component_reads_rows(*c, NULL), (*c)->exporter->encode != NULL);
+            assert_int_equal(gw_component_reads_rows(*c, NULL),
+                             (*c)->exporter->encode && strcmp((*c)->name, "debug") != 0);
     assert_true(gw_component_reads_rows(&gw_test_text_exporter, NULL));
 }
 
@@ -332,8 +360,7 @@ static void it_takes_all_that_rows_can_get_to(void **state)
          "    traces: { receivers: [scripted], processors: [glance], exporters: [span_metrics] }\n"
          "    metrics: { receivers: [span_metrics], exporters: [scripted] }\n",
          true, false},
-        {"", "    traces: { receivers: [scripted], processors: [glance], exporters: [scripted, debug] }\n", true,
-         false},
+        {"", "    traces: { receivers: [scripted], processors: [glance], exporters: [scripted, tell] }\n", true, true},
         {"",
          "    traces: { receivers: [scripted], processors: [glance], exporters: [scripted] }\n"
          "    logs: { receivers: [scripted], processors: [look], exporters: [scripted] }\n",
@@ -423,55 +450,87 @@ static uint64_t attrs_of(enum gw_signal s, unsigned from, unsigned end, uint64_t
     return attrs;
 }
 
+static const char waits[] = "receivers: { scripted: }\n"
+                            "exporters: { scripted: { sending_queue: { queue_size: 1, sizer: requests, "
+                            "block_on_overflow: true, num_consumers: 1 } }, tell: { at_once: true } }\n"
+                            "processors: { glance: , look: }\n"
+                            "service:\n  pipelines:\n    traces: { receivers: [scripted], ";
+
+/* Six requests, some of which wait for room, as outlines; then another configuration. Gives how many went before. */
+static unsigned wait_and_reload(struct gw_test_engine *t, const char *members)
+{
+    struct gw_err err = {""};
+    char yaml[1000];
+    unsigned n_before;
+
+    (void)snprintf(yaml, sizeof(yaml), "%sprocessors: [glance], exporters: [scripted] }\n", waits);
+    gw_test_engine_open(t, yaml, 1, false);
+    for (unsigned i = 0; i < 6; i++) {
+        send(t, GW_TRACES, i);
+        gw_test_engine_turn(t, 3, 0);
+    }
+    n_before = n_outlines;
+    assert_true(n_before > 0 && n_before < 6); /* the others wait */
+    (void)snprintf(yaml, sizeof(yaml), "%s%s }\n", waits, members);
+    if (gw_test_engine_reload(t, yaml, &err) < 0)
+        fail_msg("%s", err.text);
+    return n_before;
+}
+
+/* What waited goes; then one more, which is decoded for the configuration that is there. */
+static void go_on(struct gw_test_engine *t)
+{
+    struct gw_buf out;
+
+    gw_buf_init(&out, 64 << 20);
+    for (unsigned i = 0; i < 40; i++) {
+        gw_test_engine_turn(t, 3, S / 10);
+        take(t, &out);
+    }
+    assert_int_equal(n_wholes, 0);
+    assert_int_equal(n_outlines, 6);
+    send(t, GW_TRACES, 7);
+    gw_test_engine_turn(t, 3, 0);
+    take(t, &out);
+    assert_int_equal(n_wholes, 1);
+    assert_int_equal(gw_test_engine_door(t, "scripted", 0)->n_verdicts, 7);
+    gw_test_engine_balances(t);
+    assert_int_equal(gw_test_engine_close(t), 0);
+    gw_buf_clear(&out);
+}
+
 /*
- * Scenario    rows wait for room in a queue, as outlines, while a reload puts in one that reads attributes
+ * Scenario    rows wait for room in a queue, as outlines, while a reload puts in a processor that reads attributes
  * Guarantees  it gets all of them, whole; every request is answered, and the books balance
  */
 static void a_reload_meets_no_outline_where_attributes_are_read(void **state)
 {
-    static const char head[] = "receivers: { scripted: }\n"
-                               "exporters: { scripted: { sending_queue: { queue_size: 1, sizer: requests, "
-                               "block_on_overflow: true, num_consumers: 1 } } }\n"
-                               "processors: { glance: , look: }\n"
-                               "service:\n  pipelines:\n    traces: { receivers: [scripted], ";
-    char yaml[1000];
     struct gw_test_engine t;
-    struct gw_err err = {""};
-    struct gw_buf out;
     unsigned n_before;
-    uint64_t rows;
+    uint64_t rows, last;
 
     (void)state;
-    gw_buf_init(&out, 64 << 20);
-    (void)snprintf(yaml, sizeof(yaml), "%sprocessors: [glance], exporters: [scripted] }\n", head);
-    gw_test_engine_open(&t, yaml, 1, false);
-    for (unsigned i = 0; i < 6; i++) {
-        send(&t, GW_TRACES, i);
-        gw_test_engine_turn(&t, 3, 0);
-    }
-    n_before = n_outlines;
-    assert_true(n_before > 0 && n_before < 6); /* the others wait */
-    (void)snprintf(yaml, sizeof(yaml), "%sprocessors: [glance, look], exporters: [scripted] }\n", head);
-    if (gw_test_engine_reload(&t, yaml, &err) < 0)
-        fail_msg("%s", err.text);
-    n_wholes = 0;
-    for (unsigned i = 0; i < 40; i++) {
-        gw_test_engine_turn(&t, 3, S / 10);
-        take(&t, &out);
-    }
-    assert_int_equal(n_wholes, 0);
-    assert_int_equal(n_outlines, 6);
-    assert_true(n_looked_at > 0);
-    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows), n_attrs);
-    assert_int_equal(rows, n_looked_at);
-    send(&t, GW_TRACES, 7);
-    gw_test_engine_turn(&t, 3, 0);
-    take(&t, &out);
-    assert_int_equal(n_wholes, 1);
-    assert_int_equal(gw_test_engine_door(&t, "scripted", 0)->n_verdicts, 7);
-    gw_test_engine_balances(&t);
-    assert_int_equal(gw_test_engine_close(&t), 0);
-    gw_buf_clear(&out);
+    n_before = wait_and_reload(&t, "processors: [glance, look], exporters: [scripted]");
+    go_on(&t);
+    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows) + attrs_of(GW_TRACES, 7, 8, &last), n_attrs);
+    assert_int_equal(rows + last, n_looked_at);
+}
+
+/*
+ * Scenario    the same with an exporter that writes attributes as text
+ * Guarantees  it finds all of them there
+ */
+static void nor_does_an_exporter_that_writes_them(void **state)
+{
+    struct gw_test_engine t;
+    unsigned n_before;
+    uint64_t rows, last;
+
+    (void)state;
+    n_before = wait_and_reload(&t, "processors: [glance], exporters: [scripted, tell]");
+    go_on(&t);
+    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows) + attrs_of(GW_TRACES, 7, 8, &last), n_attrs);
+    assert_int_equal(rows + last, n_looked_at);
 }
 
 int main(void)
@@ -483,6 +542,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_takes_all_that_rows_can_get_to, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_kept_leaves_as_an_outline, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_reload_meets_no_outline_where_attributes_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nor_does_an_exporter_that_writes_them, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
