@@ -136,7 +136,7 @@ static void *looker(void *arg)
 
 /* Guarantees: every frame is read once in order and settled once, commits are done in the order of their threads; the
  * pictures in between add up. */
-static void go(bool here)
+static void go(bool here, uint64_t stage_bytes)
 {
     static struct shared sh;
     pthread_t t[SUBMITTERS + 3];
@@ -147,6 +147,7 @@ static void go(bool here)
     world_init(&sh.w);
     sh.w.conf.wake = NULL;
     sh.w.conf.retention.until_settled = true;
+    sh.w.conf.stage_bytes = stage_bytes;
     world_open(&sh.w);
     assert_int_equal(gw_log_consumer_open(sh.w.log, "reader", GW_LOG_FROM_FIRST, &sh.consumer), 0);
     for (unsigned i = 0; i < SUBMITTERS; i++)
@@ -171,19 +172,28 @@ static void go(bool here)
 static void many_threads_one_writer(void **state)
 {
     (void)state;
-    go(false);
+    go(false, 0);
 }
 
 static void many_threads_that_write_by_themselves(void **state)
 {
     (void)state;
-    go(true);
+    go(true, 0);
+}
+
+/* Its ring turns round all the time under those who read out of it. */
+static void many_threads_past_the_page_cache(void **state)
+{
+    (void)state;
+    go(true, 8 << 10);
+    go(false, 8 << 10);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(many_threads_one_writer),
-                                       cmocka_unit_test(many_threads_that_write_by_themselves)};
+                                       cmocka_unit_test(many_threads_that_write_by_themselves),
+                                       cmocka_unit_test(many_threads_past_the_page_cache)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
