@@ -135,6 +135,9 @@ static bool warns(void)
     return gw_test_env_logged(&t.te, "workers read for it");
 }
 
+#define ALL_NUMBERS                                                                                                    \
+    "1 until 1, 2 until 20, 4 until 300, 8 until 4000, 16 until 50000, 32 until 18446744073709551, attributes a, b"
+
 /*
  * Scenario    numbers with and without those of before, as text
  * Guarantees  it is read as it was written, also what was written when there was one number
@@ -142,9 +145,7 @@ static bool warns(void)
 static void a_text_is_read_as_it_was_written(void **state)
 {
     static const char *const texts[] = {"trace_id", "8 partitions by attributes 7 partitions by, b",
-                                        "1 until 4711, 8 partitions by service",
-                                        "1 until 1, 2 until 20, 4 until 300, 8 until 4000, 16 until 50000, 32 until "
-                                        "18446744073709551, attributes a, b"};
+                                        "1 until 4711, 8 partitions by service", ALL_NUMBERS};
     struct parting p;
     struct gw_buf out;
 
