@@ -23,7 +23,7 @@
 #include "log/impl.h"
 #include "log/recover.h"
 
-enum { PAGE = 4096, HEAD = 56, HEAD_CHECKED = HEAD - 4, MAX_RING = 1 << 30 };
+enum { PAGE = 4096, HEAD = 56, HEAD_CHECKED = HEAD - 4, MAX_RING = 1 << 30, READ_AGAIN = 3 };
 
 static const uint8_t magic[8] = "STNCHSTG";
 
@@ -362,24 +362,38 @@ void gw_lf_stage_close(struct gw_lf *l)
 
 /* ---- after a crash ---------------------------------------------------------------------------------------- */
 
+static bool is_head_of(const struct gw_lf *l, const struct gw_lf_seg *seg, const uint8_t *p, uint64_t file_bytes)
+{
+    return memcmp(p, magic, sizeof(magic)) == 0 && gw_lf_get32(p + 52) == gw_crc32c(0, p, HEAD_CHECKED) &&
+           memcmp(p + 8, l->uuid, GW_LF_UUID) == 0 && gw_lf_get64(p + 24) == seg->number &&
+           gw_lf_get64(p + 40) + PAGE == file_bytes && file_bytes % PAGE == 0;
+}
+
+/* n bytes at off, asked for a few times. 1: there; 0: the file is shorter. Errors: of the disk. */
+static int get(struct gw_lf *l, struct gw_file *f, void *p, size_t n, uint64_t off)
+{
+    ssize_t got = -1;
+
+    for (unsigned i = 0; got < 0 && i < READ_AGAIN; i++)
+        got = l->env->ops->file_pread(f, p, n, off);
+    return got < 0 ? (int)got : got == (ssize_t)n;
+}
+
 /* What the last process wrote down last, if it is of this segment. */
 static int load(struct gw_lf *l, struct gw_file *f, const struct gw_lf_seg *seg)
 {
     struct gw_lf_stage *s = &l->stage;
     int64_t size = l->env->ops->file_size(f);
     uint8_t p[HEAD];
-    ssize_t got = size > PAGE ? l->env->ops->file_pread(f, p, sizeof(p), 0) : 0;
+    int rc = size < 0 ? (int)size : size <= PAGE || size > MAX_RING ? 0 : get(l, f, p, sizeof(p), 0);
 
-    if (got != (ssize_t)sizeof(p) || memcmp(p, magic, sizeof(magic)) != 0 ||
-        gw_lf_get32(p + 52) != gw_crc32c(0, p, HEAD_CHECKED) || memcmp(p + 8, l->uuid, GW_LF_UUID) != 0 ||
-        gw_lf_get64(p + 24) != seg->number || gw_lf_get64(p + 40) != (uint64_t)size - PAGE || size % PAGE != 0 ||
-        size > MAX_RING)
-        return 0;
-    if (make_ring(l, (uint64_t)size - PAGE) < 0)
-        return -ENOMEM;
-    got = l->env->ops->file_pread(f, s->ring, s->bytes, PAGE);
-    if (got != (ssize_t)s->bytes)
-        return 0;
+    if (rc <= 0 || !is_head_of(l, seg, p, (uint64_t)size))
+        return rc < 0 ? rc : 0;
+    rc = make_ring(l, (uint64_t)size - PAGE);
+    if (rc == 0)
+        rc = get(l, f, s->ring, s->bytes, PAGE);
+    if (rc <= 0)
+        return rc;
     set(s, seg->number, gw_lf_get64(p + 32), gw_lf_get64(p + 32));
     s->end += s->bytes;
     return 1;
@@ -395,10 +409,17 @@ int gw_lf_stage_load(struct gw_lf *l, const struct gw_lf_seg *seg)
         return 0;
     path_of(l, path);
     rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f);
-    if (rc < 0)
-        return rc == -ENOENT ? 0 : rc;
-    rc = load(l, f, seg);
-    l->env->ops->file_close(f);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 0) {
+        rc = load(l, f, seg);
+        l->env->ops->file_close(f);
+    }
+    if (rc < 0 && rc != -ENOMEM)
+        gw_log(&l->conf.logger, GW_LOG_ERROR,
+               "%s cannot be read: %s. It has what was stored last before the process was killed; without the file the "
+               "log opens without that",
+               path, strerror(-rc));
     return rc;
 }
 

@@ -94,6 +94,7 @@ GROUPS = {
         ("log_seldom_test", [], {}),
         ("log_spare_test", [], {}),
         ("log_here_test", [], {}),
+        ("log_stage_test", [], {}),
         ("log_flight_test", [], {}),
         ("log_crash_test", ["segments*"], {"GW_SIM_SEEDS": "8"}),
         ("log_crash_test", ["long*"], {"GW_SIM_SEEDS": "8"}),

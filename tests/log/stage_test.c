@@ -187,6 +187,79 @@ static void a_flush_that_fails(void **state)
     }
 }
 
+/*
+ * Scenario    each call that makes a stage or bases it on a segment fails once, with frames of a killed process in the
+ * old one Guarantees  the log opens, has all frames and takes more, past the cache or not; only where an old stage can
+ * neither be made anew nor removed it does not open, and does the next time
+ */
+static void making_it_fails(void **state)
+{
+    static const struct {
+        enum gw_simdisk_call call;
+        uint64_t nth;
+    } faults[] = {{GW_SIMDISK_OPEN, 6}, {GW_SIMDISK_OPEN, 7},  {GW_SIMDISK_OPEN, 8},  {GW_SIMDISK_SIZE, 2},
+                  {GW_SIMDISK_SIZE, 3}, {GW_SIMDISK_WRITE, 2}, {GW_SIMDISK_WRITE, 5}, {GW_SIMDISK_WRITE, 8},
+                  {GW_SIMDISK_SYNC, 2}, {GW_SIMDISK_READ, 9}};
+    struct world w;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+        struct gw_err err = {""};
+
+        begin(&w);
+        append(&w, 4, BODY);
+        start_again(&w, STAGE);
+        append(&w, 4, BODY);
+        gw_simdisk_init(&next, 1);
+        world_kill(&w, &next);
+        next.faults[faults[i].call] = (struct gw_simdisk_fault){-EIO, faults[i].nth, 1};
+        if (gw_log_files_open(&w.conf, &w.log, &err) < 0)
+            world_open(&w);
+        memset(next.faults, 0, sizeof(next.faults));
+        has(&w, 8);
+        append(&w, 4, BODY);
+        has(&w, 12);
+        disk = next;
+        world_clear(&w);
+    }
+}
+
+/* Too large for memory, or a file system that has none left for it: through the page cache. */
+static void there_is_no_room_for_it(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init_on(&w, &disk);
+    w.conf.stage_bytes = 2ull << 30;
+    world_open(&w);
+    assert_false(gw_lf_stage_is_on(lf(&w)));
+    assert_true(world_said(&w, "through the page cache"));
+    assert_null(file(&w, "q/stage"));
+    append(&w, 2, BODY);
+    has(&w, 2);
+    world_clear(&w);
+}
+
+/*
+ * Scenario    a group is written, and the sync that its commit wants fails; what is taken back is written again
+ * Guarantees  after a kill at that moment, and after a power cut, nothing is there twice and nothing of it alone
+ */
+static void what_is_taken_back_is_gone(void **state)
+{
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    append(&w, 2, BODY);
+    disk.faults[GW_SIMDISK_SYNC] = (struct gw_simdisk_fault){-EIO, 1, 1};
+    assert_int_equal(world_append(&w, 1, BODY, true), 0);
+    has(&w, 3);
+    start_again(&w, STAGE);
+    has(&w, 3);
+    world_clear(&w);
+}
+
 /* Groups roll into the next segments, which go past the cache as well; a log that is closed has nothing beside them. */
 static void over_segments(void **state)
 {
@@ -237,6 +310,9 @@ int main(void)
         cmocka_unit_test(where_it_is_not_possible),
         cmocka_unit_test(a_flush_that_fails),
         cmocka_unit_test(over_segments),
+        cmocka_unit_test(making_it_fails),
+        cmocka_unit_test(there_is_no_room_for_it),
+        cmocka_unit_test(what_is_taken_back_is_gone),
         cmocka_unit_test(on_a_real_disk),
     };
 
