@@ -58,6 +58,8 @@ struct gw_env_ops {
     int (*file_allocate)(struct gw_file *f, uint64_t off, uint64_t bytes);
     /** Nobody is likely to read that again: memory that holds what is synced of it is given back. */
     void (*file_forget)(struct gw_file *f, uint64_t off, uint64_t bytes);
+    /** That is read next: the disk may begin. NULL where there is none, as in tests. */
+    void (*file_ahead)(struct gw_file *f, uint64_t off, uint64_t bytes);
     /**
      * [off, off + bytes) of the file, in whole pages, as memory: what is written there is in the file when the process
      * ends, however it does. NULL: not possible; so may be the call itself, as in tests. Until it is unmapped.

@@ -190,6 +190,11 @@ static void file_forget(struct gw_file *f, uint64_t off, uint64_t bytes)
     (void)posix_fadvise(f->fd, (off_t)off, (off_t)bytes, POSIX_FADV_DONTNEED);
 }
 
+static void file_ahead(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    (void)posix_fadvise(f->fd, (off_t)off, (off_t)bytes, POSIX_FADV_WILLNEED);
+}
+
 static void *file_map(struct gw_file *f, uint64_t off, uint64_t bytes)
 {
     void *p = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, f->fd, (off_t)off);
@@ -311,6 +316,7 @@ static const struct gw_env_ops real_ops = {
     .file_truncate = file_truncate,
     .file_allocate = file_allocate,
     .file_forget = file_forget,
+    .file_ahead = file_ahead,
     .file_map = file_map,
     .file_unmap = file_unmap,
     .file_lock = file_lock,

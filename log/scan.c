@@ -5,7 +5,7 @@
 
 #include "log/crc32c.h"
 
-enum { BAD_SECTOR = 4096 };
+enum { BAD_SECTOR = 4096, AHEAD_BYTES = 4 << 20 };
 
 void gw_lf_scan_init(struct gw_lf_scan *s, struct gw_env *env, struct gw_file *f, uint32_t salt, uint64_t end)
 {
@@ -38,11 +38,28 @@ static int make_room(struct gw_lf_scan *s, size_t n)
     return 0;
 }
 
+/* Whoever reads blocks, one behind the other, need not wait for each: the kernel's own guess is half of one. */
+static void look_ahead(struct gw_lf_scan *s, size_t n, uint64_t off)
+{
+    uint64_t to = off + n + AHEAD_BYTES < s->end ? off + n + AHEAD_BYTES : s->end;
+
+    if (!s->env->ops->file_ahead || n < GW_LF_BLOCK / 2 || to < s->ahead + AHEAD_BYTES / 2)
+        return;
+    if (s->ahead < off + n)
+        s->ahead = off + n;
+    if (to > s->ahead)
+        s->env->ops->file_ahead(s->f, s->ahead, to - s->ahead);
+    s->ahead = to;
+}
+
 static ssize_t read_some(struct gw_lf_scan *s, uint8_t *p, size_t n, uint64_t off)
 {
     size_t got = s->stage ? gw_lf_stage_read(s->stage, s->number, p, &n, off) : 0;
 
-    return got > 0 ? (ssize_t)got : s->env->ops->file_pread(s->f, p, n, off);
+    if (got > 0)
+        return (ssize_t)got;
+    look_ahead(s, n, off);
+    return s->env->ops->file_pread(s->f, p, n, off);
 }
 
 int gw_lf_scan_peek(struct gw_lf_scan *s, uint64_t off, size_t n, const uint8_t **ret)

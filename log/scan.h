@@ -19,6 +19,7 @@ struct gw_lf_scan {
     struct gw_lf_stage *stage; /* or NULL; what it has of segment `number` is not looked for in the file */
     uint64_t number;
     uint32_t salt;
+    uint64_t ahead;   /* so far the disk was told what comes */
     uint64_t at, end; /* the next record; nothing at or behind end is looked at */
     uint64_t skipped; /* bytes that were no records, so far */
     int error;        /* the disk's last one: what could not be read is no record either */

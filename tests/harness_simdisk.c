@@ -672,6 +672,14 @@ static void file_forget(struct gw_file *f, uint64_t off, uint64_t bytes)
     h->d->n_forgotten += bytes;
 }
 
+static void file_ahead(struct gw_file *f, uint64_t off, uint64_t bytes)
+{
+    struct gw_simdisk *d = handle_of(f)->d;
+
+    d->n_ahead += bytes;
+    d->ahead_to = off + bytes;
+}
+
 static int file_lock(struct gw_file *f)
 {
     struct gw_simdisk_handle *h = handle_of(f);
@@ -837,6 +845,7 @@ static const struct gw_env_ops simdisk_ops = {
     .file_truncate = file_truncate,
     .file_allocate = file_allocate,
     .file_forget = file_forget,
+    .file_ahead = file_ahead,
     .file_lock = file_lock,
     .file_close = file_close,
     .file_rename = file_rename,

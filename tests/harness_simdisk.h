@@ -106,7 +106,9 @@ struct gw_simdisk {
     void *arg;
     uint64_t n_calls[GW_SIMDISK_N_CALLS], n_changes;
     struct gw_simdisk_fault faults[GW_SIMDISK_N_CALLS];
-    uint64_t n_forgotten;    /* bytes */
+    uint64_t n_forgotten; /* bytes */
+    uint64_t n_ahead;     /* bytes that will be read soon, as was told; the last of them end at ahead_to */
+    uint64_t ahead_to;
     unsigned short_permille; /* writes that end early */
     bool read_only;          /* -EROFS */
     bool refuses_direct;     /* -EINVAL */

@@ -126,11 +126,43 @@ static void what_all_have_read_is_forgotten(void **state)
     }
 }
 
+/*
+ * Scenario    a segment of 4 MiB is read from its beginning; then what was added to it since
+ * Guarantees  the disk is told once of every part that comes, up to the end, before it is read; not of the little at
+ * the end
+ */
+static void the_disk_is_told_what_is_read_next(void **state)
+{
+    struct gw_log_reader *r;
+    struct gw_log_entry e;
+    struct world w;
+
+    (void)state;
+    begin(&w);
+    world_open(&w);
+    for (unsigned i = 0; i < 3000; i++)
+        append(&w, false);
+    assert_int_equal(gw_log_reader_new(w.log, &(struct gw_log_reader_conf){0}, &r), 0);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_in_range(disk.n_ahead, 2 << 20, ((struct gw_lf *)w.log)->tail.at);
+    while (gw_log_next(r, &e) > 0)
+        ;
+    assert_in_range(disk.n_ahead, 2 << 20, ((struct gw_lf *)w.log)->tail.at);
+    assert_int_equal(disk.ahead_to, ((struct gw_lf *)w.log)->tail.at);
+    disk.n_ahead = 0;
+    append(&w, false);
+    assert_int_equal(gw_log_next(r, &e), 1);
+    assert_int_equal(disk.n_ahead, 0);
+    gw_log_reader_free(r);
+    world_clear(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_that_was_forgotten_is_not_read),
         cmocka_unit_test(what_all_have_read_is_forgotten),
+        cmocka_unit_test(the_disk_is_told_what_is_read_next),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
