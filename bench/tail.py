@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of tail sampling: CPU from receiving over gRPC to re-emission, and memory of the spans that wait. Started by run.py.
 
-Spans come at a steady rate (TAIL_RATE, 30000 a second) for TAIL_SECONDS (20), ten a trace, with trace ids that were never seen. CPU is
+Spans come at a steady rate (TAIL_RATE, 50000 a second, which the Collector takes on one core) for TAIL_SECONDS (20), ten a trace, with trace ids that were never seen. CPU is
 counted until the last decision is made, and between the moments at which the buffer is full and the generator ends ("once full": of a server that runs for days); the buffer holds the rate times the wait, and memory is the highest RSS less that of the idle
 server. tail-cold is tail-whole with `compress: lz4` and COLD_WAIT_S, so that most of what waits is packed. tail-big (TAIL_BIG_TRACES, 1000000, of ten spans each in 8 GiB), tail-journal, tail-restore and tail-dynamic run only when they are named.
 """
@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 WAIT_S, COLD_WAIT_S = 5, 30  # decision_wait
-RATE, RUN_S = (float(os.environ.get(k, v)) for k, v in (("TAIL_RATE", "30000"), ("TAIL_SECONDS", "20")))
+RATE, RUN_S = (float(os.environ.get(k, v)) for k, v in (("TAIL_RATE", "50000"), ("TAIL_SECONDS", "20")))
 BIG_TRACES, BUDGET = int(os.environ.get("TAIL_BIG_TRACES", "1000000")), 8 << 30
 SPANS_A_TRACE, SPANS_A_REQUEST = 10, 100
 SHAPES = {"tail-whole": ["--fresh-ids"], "tail-interleaved": ["--interleave", "10000"]}
