@@ -33,10 +33,8 @@ static uint64_t end_below(const struct gw_lf *l, size_t i, uint64_t seq)
 static void forget(struct gw_lf *l, uint64_t number, uint64_t from, uint64_t to)
 {
     struct gw_file *f = l->tail.file;
-    char path[GW_LF_PATH];
 
-    gw_lf_path(l, number, "", path);
-    if (number != l->tail.number && l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f) < 0)
+    if (number != l->tail.number && gw_lf_seg_file(l, number, GW_OPEN_READ, &f) < 0)
         return;
     l->env->ops->file_forget(f, from, to - from);
     if (number != l->tail.number)

@@ -9,15 +9,12 @@
 
 int gw_lf_read_head(struct gw_lf *l, struct gw_lf_seg *seg, struct gw_lf_segment_head *h)
 {
-    char path[GW_LF_PATH];
     uint8_t p[GW_LF_RECORDS];
     struct gw_file *f;
     ssize_t got;
     int64_t size;
-    int rc;
+    int rc = gw_lf_seg_file(l, seg->number, GW_OPEN_READ, &f);
 
-    gw_lf_path(l, seg->number, "", path);
-    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f);
     if (rc < 0)
         return rc;
     size = l->env->ops->file_size(f);

@@ -191,6 +191,8 @@ void gw_lf_segments_drop(struct gw_lf *l, size_t i, size_t n);
 int gw_lf_segs_push(struct gw_lf *l, const struct gw_lf_seg *s);
 /** The last segment with first_seq <= seq; the first one when there is none. Under lock or work. */
 size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq);
+/** The file of a segment, which is there. */
+int gw_lf_seg_file(struct gw_lf *l, uint64_t number, int flags, struct gw_file **ret);
 int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret);
 /** Bytes of all segments, and of what is written and not applied; without spares. Under work. */
 uint64_t gw_lf_used(const struct gw_lf *l);

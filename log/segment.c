@@ -80,14 +80,19 @@ size_t gw_lf_seg_of(const struct gw_lf *l, uint64_t seq)
     return lo > 0 ? lo - 1 : 0;
 }
 
-int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret)
+int gw_lf_seg_file(struct gw_lf *l, uint64_t number, int flags, struct gw_file **ret)
 {
     char path[GW_LF_PATH];
-    struct gw_file *f;
-    int rc;
 
-    gw_lf_path(l, s->number, "", path);
-    rc = l->env->ops->file_open(l->env, path, GW_OPEN_READ, 0, &f);
+    gw_lf_path(l, number, "", path);
+    return l->env->ops->file_open(l->env, path, flags, 0600, ret);
+}
+
+int gw_lf_seg_open(struct gw_lf *l, const struct gw_lf_seg *s, struct gw_lf_scan *ret)
+{
+    struct gw_file *f;
+    int rc = gw_lf_seg_file(l, s->number, GW_OPEN_READ, &f);
+
     if (rc < 0)
         return rc;
     gw_lf_scan_init(ret, l->env, f, gw_lf_salt(l->uuid, s->number), s->end);

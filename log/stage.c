@@ -5,8 +5,8 @@
  *   group ─► ring: the memory of the file `stage`                   done: it survives the end of the process
  *                  └─ with every sync, or when the ring is full ─► segment, written directly, and then synced
  *
- *   segment   ─────────── from ░░░░░░░░ flushed ▓▓▓▓▓▓▓▓ end        ring: [from, end), each at its offset modulo
- * `bytes` the file      └─ both        └─ the ring alone
+ *   segment   ────────── from ░░░░░░░░ flushed ▓▓▓▓▓▓▓▓ end
+ *             the file    └─ in both    └─ in the ring alone, each byte at its offset modulo the ring's size
  *
  * The pages of `stage` are written over and over, so they are in memory already; those of a segment would have to be
  * made for each group, written back, and let go. Whoever opens the log after a kill finds in `stage` what the segment
@@ -204,14 +204,6 @@ void gw_lf_stage_off(struct gw_lf *l)
     s->direct = NULL;
 }
 
-static int open_direct(struct gw_lf *l)
-{
-    char path[GW_LF_PATH];
-
-    gw_lf_path(l, l->tail.number, "", path);
-    return l->env->ops->file_open(l->env, path, GW_OPEN_WRITE | GW_OPEN_DIRECT, 0600, &l->stage.direct);
-}
-
 /* The page that the segment ends in is written as a whole. */
 static int read_begun(struct gw_lf *l, uint64_t from, uint64_t at)
 {
@@ -232,7 +224,7 @@ void gw_lf_stage_base(struct gw_lf *l)
     gw_lf_stage_off(l);
     if (!s->file || !l->tail.has_blocks || l->tail.broken)
         return;
-    rc = open_direct(l);
+    rc = gw_lf_seg_file(l, l->tail.number, GW_OPEN_WRITE | GW_OPEN_DIRECT, &s->direct);
     if (rc == 0)
         rc = read_begun(l, from, at);
     if (rc == 0)
@@ -385,7 +377,7 @@ static int load(struct gw_lf *l, struct gw_file *f, const struct gw_lf_seg *seg)
     struct gw_lf_stage *s = &l->stage;
     int64_t size = l->env->ops->file_size(f);
     uint8_t p[HEAD];
-    int rc = size < 0 ? (int)size : size <= PAGE || size > MAX_RING ? 0 : get(l, f, p, sizeof(p), 0);
+    int rc = size < 0 ? (int)size : size <= PAGE || size > PAGE + (int64_t)MAX_RING ? 0 : get(l, f, p, sizeof(p), 0);
 
     if (rc <= 0 || !is_head_of(l, seg, p, (uint64_t)size))
         return rc < 0 ? rc : 0;
@@ -425,12 +417,9 @@ int gw_lf_stage_load(struct gw_lf *l, const struct gw_lf_seg *seg)
 
 int gw_lf_stage_pour(struct gw_lf *l, struct gw_lf_scan *from, const struct gw_lf_seg *seg, uint64_t at, uint64_t end)
 {
-    char path[GW_LF_PATH];
     struct gw_file *f;
-    int rc;
+    int rc = gw_lf_seg_file(l, seg->number, GW_OPEN_WRITE, &f);
 
-    gw_lf_path(l, seg->number, "", path);
-    rc = l->env->ops->file_open(l->env, path, GW_OPEN_WRITE, 0600, &f);
     if (rc < 0)
         return rc;
     while (rc == 0 && at < end) {
