@@ -499,21 +499,25 @@ static void go_on(struct gw_test_engine *t)
     gw_buf_clear(&out);
 }
 
+static void all_is_whole_after(const char *members)
+{
+    struct gw_test_engine t;
+    unsigned n_before = wait_and_reload(&t, members);
+    uint64_t rows, last;
+
+    go_on(&t);
+    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows) + attrs_of(GW_TRACES, 7, 8, &last), n_attrs);
+    assert_int_equal(rows + last, n_looked_at);
+}
+
 /*
  * Scenario    rows wait for room in a queue, as outlines, while a reload puts in a processor that reads attributes
  * Guarantees  it gets all of them, whole; every request is answered, and the books balance
  */
 static void a_reload_meets_no_outline_where_attributes_are_read(void **state)
 {
-    struct gw_test_engine t;
-    unsigned n_before;
-    uint64_t rows, last;
-
     (void)state;
-    n_before = wait_and_reload(&t, "processors: [glance, look], exporters: [scripted]");
-    go_on(&t);
-    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows) + attrs_of(GW_TRACES, 7, 8, &last), n_attrs);
-    assert_int_equal(rows + last, n_looked_at);
+    all_is_whole_after("processors: [glance, look], exporters: [scripted]");
 }
 
 /*
@@ -522,15 +526,8 @@ static void a_reload_meets_no_outline_where_attributes_are_read(void **state)
  */
 static void nor_does_an_exporter_that_writes_them(void **state)
 {
-    struct gw_test_engine t;
-    unsigned n_before;
-    uint64_t rows, last;
-
     (void)state;
-    n_before = wait_and_reload(&t, "processors: [glance], exporters: [scripted, tell]");
-    go_on(&t);
-    assert_int_equal(attrs_of(GW_TRACES, n_before, 6, &rows) + attrs_of(GW_TRACES, 7, 8, &last), n_attrs);
-    assert_int_equal(rows + last, n_looked_at);
+    all_is_whole_after("processors: [glance], exporters: [scripted, tell]");
 }
 
 int main(void)
