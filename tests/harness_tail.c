@@ -290,6 +290,7 @@ static void emit(struct gw_ports *out, unsigned port, struct gw_view *v)
         r->n_batches++;
         r->room -= v->n_rows < r->room ? v->n_rows : r->room;
         r->n_most = v->n_rows > r->n_most ? v->n_rows : r->n_most;
+        r->n_resources = again->n_resources;
         r->received_ns = v->batch->received_ns;
         r->receiver = v->batch->receiver;
         r->has_meta |= v->meta != NULL;

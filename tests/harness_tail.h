@@ -26,6 +26,7 @@ struct gw_tail_rig {
     struct gw_tail_row *rows; /* what left, in order */
     unsigned n_rows, n_batches;
     unsigned n_most;      /* rows of the largest batch */
+    unsigned n_resources; /* of the last batch */
     uint64_t received_ns; /* of the last batch */
     const char *receiver; /* of the last batch */
     bool has_meta;        /* some batch has one */

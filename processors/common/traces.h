@@ -58,6 +58,11 @@ static inline uint32_t gw_trace_bytes(const struct gw_trace *t)
     return t->chain.n_bytes + t->cold_bytes;
 }
 
+static inline bool gw_trace_is_packed(const struct gw_trace *t)
+{
+    return t->cold.n_bytes != 0;
+}
+
 struct gw_traces_conf {
     struct gw_env *env;       /* random numbers: the hash's seed */
     uint64_t budget_bytes;    /* 0 = no limit; else at least GW_TRACES_MIN_BUDGET_BYTES */
@@ -143,6 +148,9 @@ struct gw_trace *gw_traces_newer(struct gw_traces *t, const struct gw_trace *tra
  * Errors    -ENOMEM, -E2BIG: `out` is full; it is as it was then
  */
 int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, struct gw_buf *out);
+/** The same of several, none of them packed unless it is the only one: equal resources and scopes stand there once,
+ * whichever trace they are of; the spans of a scope by trace. */
+int gw_traces_write_all(const struct gw_traces *t, struct gw_trace *const *traces, uint32_t n, struct gw_buf *out);
 /** How far a trace is written; all zeros: not at all. Nothing may be kept for it meanwhile. */
 struct gw_traces_cursor {
     uint32_t run, done;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A waiting trace back into OTLP: its runs are sorted by resource and scope, all lengths are known before the first
+ * Waiting traces back into OTLP: their runs are sorted by resource and scope, all lengths are known before the first
  * byte is written.
  *
  *   run ─► scope ─► resource        each with a list of the next level: first, last, and how many bytes are below it
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -29,25 +30,26 @@ struct plan {
     const struct gw_traces *t;
     struct piece *pieces;
     struct group *groups;
-    uint32_t n_groups, first_resource, last_resource;
+    uint32_t n_pieces, n_groups, first_resource, last_resource;
     uint64_t bytes;
     struct piece few_pieces[FEW_RUNS];
     struct group few_groups[2 * FEW_RUNS];
 };
 
-static uint32_t count_runs(const struct gw_traces *t, const struct gw_trace *trace)
+static uint32_t count_runs(const struct gw_traces *t, const struct gw_trace *const *traces, uint32_t n_traces)
 {
     uint32_t n = 0;
 
-    for (uint32_t run = trace->first_run; run; run = *gw_slabs_link(&t->runs, run))
-        n++;
+    for (uint32_t i = 0; i < n_traces; i++)
+        for (uint32_t run = traces[i]->first_run; run; run = *gw_slabs_link(&t->runs, run))
+            n++;
     return n;
 }
 
 static int make_plan(struct plan *p, const struct gw_traces *t, uint32_t n_runs)
 {
     p->t = t;
-    p->n_groups = 0;
+    p->n_pieces = p->n_groups = 0;
     p->bytes = 0;
     p->first_resource = p->last_resource = NONE;
     p->pieces = p->few_pieces;
@@ -118,11 +120,13 @@ static uint32_t add_scope(struct plan *p, uint32_t envelope)
     return g;
 }
 
-static void add_piece(struct plan *p, uint32_t piece, uint32_t envelope)
+static void add_piece(struct plan *p, const struct gw_chain_reader *at, uint32_t bytes, uint32_t envelope)
 {
     struct group *s = &p->groups[add_scope(p, envelope)];
+    uint32_t piece = p->n_pieces++;
 
-    s->bytes += p->pieces[piece].bytes;
+    p->pieces[piece] = (struct piece){*at, bytes, NONE};
+    s->bytes += bytes;
     if (s->last != NONE)
         p->pieces[s->last].next = piece;
     else
@@ -134,16 +138,14 @@ static int sort_runs(struct plan *p, const struct gw_trace *trace)
 {
     const struct gw_traces *t = p->t;
     struct gw_chain_reader at;
-    uint32_t i = 0;
     int r = gw_trace_begin(t, trace, &at);
 
-    for (uint32_t run = r < 0 ? 0 : trace->first_run; run; i++) {
+    for (uint32_t run = r < 0 ? 0 : trace->first_run; run;) {
         uint32_t next = *gw_slabs_link(&t->runs, run), begin = gw_run_at(t, run)->begin;
         uint32_t end = next ? gw_run_at(t, next)->begin : gw_trace_bytes(trace);
 
-        p->pieces[i] = (struct piece){at, end - begin, NONE};
         gw_chain_prefetch(&at);
-        add_piece(p, i, gw_run_at(t, run)->envelope);
+        add_piece(p, &at, end - begin, gw_run_at(t, run)->envelope);
         if (next)
             (void)gw_chain_skip(&at, end - begin);
         run = next;
@@ -185,13 +187,15 @@ static void put_all(struct plan *p, struct gw_buf *out)
     }
 }
 
-int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, struct gw_buf *out)
+static int write(const struct gw_traces *t, const struct gw_trace *const *traces, uint32_t n, struct gw_buf *out)
 {
     struct plan plan;
-    int r = make_plan(&plan, t, count_runs(t, trace));
+    int r = make_plan(&plan, t, count_runs(t, traces, n));
 
-    if (r == 0)
-        r = sort_runs(&plan, trace);
+    for (uint32_t i = 0; r == 0 && i < n; i++) {
+        assert(n == 1 || !gw_trace_is_packed(traces[i]));
+        r = sort_runs(&plan, traces[i]);
+    }
     if (r == 0) {
         add_lengths(&plan);
         r = gw_buf_reserve(out, plan.bytes); /* what follows cannot fail */
@@ -200,4 +204,14 @@ int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, str
         put_all(&plan, out);
     drop_plan(&plan);
     return r;
+}
+
+int gw_traces_write(const struct gw_traces *t, const struct gw_trace *trace, struct gw_buf *out)
+{
+    return write(t, &trace, 1, out);
+}
+
+int gw_traces_write_all(const struct gw_traces *t, struct gw_trace *const *traces, uint32_t n, struct gw_buf *out)
+{
+    return write(t, (const struct gw_trace *const *)traces, n, out);
 }

@@ -9,7 +9,7 @@
 #include "values/sampling.h"
 
 /* LEAST_SPANS: a piece is not made smaller for the sake of a sink that has little room. */
-enum { BATCH_SPANS = 8192, BATCH_BYTES = 4 << 20, LEAST_SPANS = 256 };
+enum { BATCH_SPANS = GW_TAIL_BATCH_SPANS, BATCH_BYTES = 4 << 20, LEAST_SPANS = 256 };
 /* BODY_BYTES: of a batch, unless one trace or piece needs more. They are a class of the stock: used again, warm. */
 enum { BODY_BYTES = (1 << 20) - GW_PAYLOAD_PAD, MAX_BODY_BYTES = 1 << 30 };
 
@@ -235,25 +235,36 @@ bool gw_tail_is_long(const struct gw_trace *t)
     return t->n_spans > BATCH_SPANS || gw_trace_bytes(t) > BATCH_BYTES;
 }
 
-static bool is_full(const struct gw_tail *s)
+static bool write(struct gw_tail *s, struct gw_trace *const *traces, uint32_t n, struct gw_ports *out)
 {
-    return s->n_parts == GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS;
+    bool is_full = s->n_parts + n > GW_TAIL_PARTS || s->n_spans >= BATCH_SPANS;
+    int rc;
+
+    if (is_full && !gw_tail_flush(s, out))
+        return false;
+    do {
+        rc = gw_traces_write_all(s->store, traces, n, &s->body);
+    } while (rc == -E2BIG && make_room(s, out));
+    s->body.failed = s->body.starved = false;
+    return rc == 0;
 }
 
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out)
 {
-    int rc;
+    bool ok = write(s, &t, 1, out);
 
-    if (is_full(s) && !gw_tail_flush(s, out))
-        return false;
-    do {
-        rc = gw_traces_write(s->store, t, &s->body);
-    } while (rc == -E2BIG && make_room(s, out));
-    s->body.failed = s->body.starved = false;
-    if (rc < 0)
-        return false;
-    add_part(s, t, t->n_spans, reason);
-    return true;
+    if (ok)
+        add_part(s, t, t->n_spans, reason);
+    return ok;
+}
+
+bool gw_tail_write_all(struct gw_tail *s, struct gw_trace *const *traces, uint32_t n, struct gw_ports *out)
+{
+    bool ok = write(s, traces, n, out);
+
+    for (uint32_t i = 0; ok && i < n; i++)
+        add_part(s, traces[i], traces[i]->n_spans, gw_tail_facts(traces[i])->reason);
+    return ok;
 }
 
 /* Spans for which there is room behind, in a few sizes. */

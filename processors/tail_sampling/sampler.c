@@ -4,6 +4,9 @@
 
 #define S 1000000000ull
 
+/* Gathered traces are read twice: where they are, then what. Between the two they stay in the cache. */
+enum { GROUP_BYTES = 256 << 10 };
+
 /* ---- the decision cache ----------------------------------------------------------------------------------- */
 
 /* The number of the reason; above it the second of the decision, for the age of late spans: 136 years of them. */
@@ -130,7 +133,7 @@ static void forget(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns)
     gw_traces_drop(s->store, t);
 }
 
-static void set_aside(struct gw_tail *s, struct gw_trace *t)
+static void stand_in_line(struct gw_tail *s, struct gw_trace *t)
 {
     if (s->leaving)
         gw_tail_facts(s->leaving_last)->next = t;
@@ -139,7 +142,27 @@ static void set_aside(struct gw_tail *s, struct gw_trace *t)
     s->leaving_last = t;
     s->n_leaving += t->n_spans;
     s->leaving_bytes += gw_trace_bytes(t);
-    gw_traces_set_aside(s->store, t);
+}
+
+/* Those that find no memory stand in line. */
+static void leave_together(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    bool is_written = s->n_group == 0 || gw_tail_write_all(s, s->group, s->n_group, out);
+
+    for (uint32_t i = 0; i < s->n_group; i++) {
+        if (is_written)
+            forget(s, s->group[i], now_ns);
+        else
+            stand_in_line(s, s->group[i]);
+    }
+    s->n_group = s->group_spans = 0;
+    s->group_bytes = 0;
+}
+
+void gw_tail_gathered(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
+{
+    leave_together(s, now_ns, out);
+    s->gathers = false;
 }
 
 static void first_is_gone(struct gw_tail *s, uint64_t now_ns)
@@ -193,21 +216,36 @@ bool gw_tail_leave_through(struct gw_tail *s, const struct gw_trace *t, uint64_t
     return true;
 }
 
+static void gather(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, struct gw_ports *out)
+{
+    s->group[s->n_group++] = t;
+    s->group_spans += t->n_spans;
+    s->group_bytes += gw_trace_bytes(t);
+    if (s->n_group == GW_TAIL_GROUP || s->group_bytes >= GROUP_BYTES ||
+        s->n_spans + s->group_spans >= GW_TAIL_BATCH_SPANS)
+        leave_together(s, now_ns, out);
+}
+
 void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool soon, uint64_t now_ns,
                     struct gw_ports *out)
 {
     const struct gw_reason *r = gw_reasons_get(s->reasons, reason);
     bool stays = r->kept || s->conf->dry_run, is_long = stays && gw_tail_is_long(t);
+    bool gathers = s->gathers && !is_long && !gw_trace_is_packed(t);
 
     if (!stays)
         gw_tail_settle(out, t->n_spans, GW_DROPPED, r->dropped);
-    if (!stays || t->n_spans == 0 || (!is_long && gw_tail_write(s, t, reason, out))) {
+    if (!stays || t->n_spans == 0 || (!is_long && !gathers && gw_tail_write(s, t, reason, out))) {
         forget(s, t, now_ns);
         return;
     }
     gw_tail_facts(t)->is_decided = true;
     gw_tail_facts(t)->reason = reason;
-    set_aside(s, t);
+    gw_traces_set_aside(s->store, t);
+    if (gathers)
+        gather(s, t, now_ns, out);
+    else
+        stand_in_line(s, t);
     if (is_long && !soon)
         (void)gw_tail_leave_through(s, t, now_ns, out);
 }

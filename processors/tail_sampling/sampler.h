@@ -6,7 +6,7 @@
  *                              └─ decided before ─► follow the decision     │
  *   tick ─► what is due ─► decide ◄─────────────────────────────────────────┘
  *   decide ─► verdict ─► remembered ─┬─ not kept ─► settled as dropped
- *                                    ├─ kept ─► written into `body` ─► marked, emitted
+ *                                    ├─ kept ─► written into `body`, many at once ─► marked, emitted
  *                                    └─ kept, and long ─► set aside ─► tick: a piece, as there is room behind ─► body
  *
  * What finds no memory stays where it is, decided: a trace in the store, set aside, or the spans in body. They are
@@ -120,7 +120,7 @@ struct gw_tail_part {
     uint32_t n_spans, reason;
 };
 
-enum { GW_TAIL_PARTS = 4096 };
+enum { GW_TAIL_PARTS = 4096, GW_TAIL_BATCH_SPANS = 8192, GW_TAIL_GROUP = 64 };
 
 struct gw_tail_links;
 struct gw_tail_log;
@@ -150,10 +150,17 @@ struct gw_tail {
     uint64_t shown_ns;         /* the last time that gauges were set */
     bool marks_rows;           /* kept spans get attributes of their own */
     bool marks;                /* kept spans are written with something */
+    bool gathers;              /* now: kept traces are gathered in group[] */
     bool counts_bytes;         /* somebody asks for a trace's bytes */
     bool asks_time;            /* policies go by the clock */
     bool shrinks;              /* a reload made limits smaller than what is there: the store's follow with each tick */
     struct gw_spooler spooler;
+
+    /* Kept traces that are written together, so that their resources stand there once. Still in the store, where nobody
+     * finds them: gathered and gone in one call from outside. */
+    struct gw_trace *group[GW_TAIL_GROUP];
+    uint32_t n_group, group_spans;
+    uint64_t group_bytes;
 
     /* Kept traces that are set aside: long ones, which leave in pieces, and those that found no memory; in order. */
     struct gw_trace *leaving, *leaving_last;
@@ -195,6 +202,15 @@ void gw_tail_let_go(struct gw_tail *s, struct gw_trace *t, uint32_t reason, bool
  * while there is memory. Returns how many.
  */
 uint64_t gw_tail_leave(struct gw_tail *s, uint64_t spans, bool as_room, uint64_t now_ns, struct gw_ports *out);
+/**
+ * From here to gw_tail_gathered kept traces are gathered, unless they are written with something, each its own: for who
+ * needs the room of none of them at once.
+ */
+static inline void gw_tail_gather(struct gw_tail *s)
+{
+    s->gathers = !s->marks;
+}
+void gw_tail_gathered(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out);
 /** All up to this one. False: out of memory. */
 bool gw_tail_leave_through(struct gw_tail *s, const struct gw_trace *t, uint64_t now_ns, struct gw_ports *out);
 /** The same, for the sake of room that nobody waits for: a long one takes its time, or it is lost (overflow). */
@@ -216,6 +232,8 @@ bool gw_tail_recall(struct gw_tail *s, const uint8_t id[16], struct gw_tail_know
 /* release.c */
 /** Its spans to the end of body; body leaves when it is full. False: out of memory, nothing was written. */
 bool gw_tail_write(struct gw_tail *s, struct gw_trace *t, uint32_t reason, struct gw_ports *out);
+/** The same of some that are decided, as gw_traces_write_all. */
+bool gw_tail_write_all(struct gw_tail *s, struct gw_trace *const *traces, uint32_t n, struct gw_ports *out);
 /** Does it leave in pieces? */
 bool gw_tail_is_long(const struct gw_trace *t);
 /** Its next spans, as a batch of their own. 0: no memory, or with as_room no room. */

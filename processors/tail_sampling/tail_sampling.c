@@ -357,7 +357,12 @@ static void decide_due(struct gw_tail *s, struct gw_trace *t, uint64_t now_ns, s
 
 int gw_tail_decide_due(struct gw_tail *s, uint64_t now_ns, struct gw_ports *out)
 {
-    return s->store && work(s, next_due, decide_due, now_ns, out) ? GW_MORE : GW_DONE;
+    bool more;
+
+    gw_tail_gather(s);
+    more = s->store && work(s, next_due, decide_due, now_ns, out);
+    gw_tail_gathered(s, now_ns, out);
+    return more ? GW_MORE : GW_DONE;
 }
 
 /* The oldest one, while more is there than a reload has left room for; what is about to leave does not count. */

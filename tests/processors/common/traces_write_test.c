@@ -199,6 +199,27 @@ static void write_pieces(struct gw_traces *t, const struct gw_trace *trace, stru
     gw_buf_clear(&out);
 }
 
+/* All that are not packed, in one go; they stay. */
+static void write_together(struct gw_traces *t, struct spans *to)
+{
+    struct gw_trace *list[N_IDS];
+    struct gw_buf out;
+    uint32_t n = 0;
+
+    gw_buf_init(&out, 1 << 24);
+    for (struct gw_trace *x = gw_traces_oldest(t); x; x = gw_traces_newer(t, x)) {
+        if (!gw_trace_is_packed(x))
+            list[n++] = x;
+        else if (gw_traces_write(t, x, &out) == 0)
+            collect(gw_buf_slice(&out), to);
+        gw_buf_reset(&out);
+    }
+    assert_int_equal(gw_traces_write_all(t, list, n, &out), 0);
+    grouped(gw_buf_slice(&out));
+    collect(gw_buf_slice(&out), to);
+    gw_buf_clear(&out);
+}
+
 static void write_all(struct gw_traces *t, struct spans *to)
 {
     struct gw_trace *trace;
@@ -222,12 +243,13 @@ static void write_all(struct gw_traces *t, struct spans *to)
  * Scenario: requests with every field of every message at random, what is legal but unusual among it; their spans go to
  * seven traces, one request after the other, the same request sometimes twice; in two rounds of three what is there is
  * packed after each.
- * Guarantees: written at once, or three spans at a time, for protobuf-c each span comes out once, with its own resource
- * and scope, schema URLs and unknown fields; the decoder takes what is written, and no scope of a trace stands twice.
+ * Guarantees: all traces written together, each at once, or three spans at a time, for protobuf-c each span comes out
+ * once, with its own resource and scope, schema URLs and unknown fields; the decoder takes what is written, and no
+ * scope of what is written at once stands twice.
  */
 static void test_what_came_in_comes_out(void **state)
 {
-    static struct spans in, out;
+    static struct spans in, once, out, together;
     struct gw_test_env te;
     struct gw_traces *t = open_store(&te);
     uint64_t seed = 5, now = 10 * SECOND;
@@ -253,7 +275,12 @@ static void test_what_came_in_comes_out(void **state)
                 (void)gw_traces_cool(t, now += 2 * SECOND, UINT64_MAX);
         }
         n_packed += n_cold(t);
+        write_together(t, &together);
         write_all(t, &out);
+        for (unsigned i = 0; i < in.n; i++)
+            once.all[i] = strdup(in.all[i]);
+        once.n = in.n;
+        same(&once, &together);
         same(&in, &out);
     }
     assert_true(n_packed > ROUNDS);
@@ -347,6 +374,42 @@ static void test_order(void **state)
     assert_int_equal(gw_traces_write(t, trace_of(t, 2), &out), 0);
     reads(gw_buf_slice(&out), "0bank/http/no ");
     gw_traces_free(t);
+    gw_buf_clear(&out);
+    gw_test_env_clear(&te);
+}
+
+/*
+ * Scenario: three traces of two resources are written together, with and without room for them.
+ * Guarantees: resources and scopes in order of their first span, whichever trace has it; their spans by trace; without
+ * room nothing is written, and with room again all of it.
+ */
+static void test_order_together(void **state)
+{
+    struct gw_test_env te;
+    struct gw_traces *t = open_store(&te);
+    struct gw_trace *list[3];
+    struct gw_buf out, small;
+
+    (void)state;
+    gw_buf_init(&out, 1 << 20);
+    gw_buf_init(&small, 64);
+    keep_one(t, 1, "shop", "http", "a");
+    keep_one(t, 2, "bank", "http", "b");
+    keep_one(t, 1, "shop", "sql", "c");
+    keep_one(t, 3, "bank", "http", "d");
+    keep_one(t, 3, "shop", "sql", "e");
+    keep_one(t, 2, "shop", "http", "f");
+    for (unsigned i = 0; i < 3; i++)
+        list[i] = trace_of(t, 3 - i);
+    assert_int_equal(gw_traces_write_all(t, list, 3, &small), -E2BIG);
+    assert_int_equal(small.n, 0);
+    assert_int_equal(gw_traces_write_all(t, list, 3, &out), 0);
+    reads(gw_buf_slice(&out), "0bank/http/d 0bank/http/b 1shop/sql/e 1shop/sql/c 1shop/http/f 1shop/http/a ");
+    gw_buf_reset(&out);
+    assert_int_equal(gw_traces_write_all(t, list, 0, &out), 0);
+    assert_int_equal(out.n, 0);
+    gw_traces_free(t);
+    gw_buf_clear(&small);
     gw_buf_clear(&out);
     gw_test_env_clear(&te);
 }
@@ -492,6 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_came_in_comes_out),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_order_together),
         cmocka_unit_test(test_long_traces),
         cmocka_unit_test(test_flatten),
     };

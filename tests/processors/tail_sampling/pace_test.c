@@ -3,6 +3,8 @@
  */
 #include "tests/harness_tail.h"
 
+#include <stdio.h>
+
 static struct gw_tail_rig r;
 
 #define ALL    "policies: [{name: all, type: always_sample}]\n"
@@ -173,6 +175,32 @@ static void batches_are_of_a_mib_and_a_trace_of_less_than_four_is_one(void **sta
     gw_tail_close(&r);
 }
 
+/*
+ * Scenario: 200 traces with spans of two services are due at once; then such in which a policy is written
+ * Guarantees: they leave in a batch in which each service stands once for 64 traces; in the other case once for each
+ * trace, which has a scope of its own
+ */
+static void traces_that_leave_together_share_resources(void **state)
+{
+    static const char *const settings[] = {"decision_wait: 1s\n" ALL, "decision_wait: 1s\nrecord_policy: true\n" ALL};
+    char spans[64];
+
+    (void)state;
+    for (unsigned with = 0; with < 2; with++) {
+        gw_tail_open(&r, settings[with]);
+        for (unsigned i = 1; i <= 200; i++) {
+            (void)snprintf(spans, sizeof(spans), "%u.1s1 %u.2s2 %u.3s1", i, i, i);
+            gw_tail_send(&r, spans);
+        }
+        gw_test_env_advance(&r.p.te, SECOND);
+        assert_int_equal(one_tick(), 600);
+        assert_int_equal(r.n_batches, 1);
+        /* three times 64, and the rest */
+        assert_int_equal(r.n_resources, with ? 400 : 2 * 4);
+        gw_tail_close(&r);
+    }
+}
+
 /* ---- room ------------------------------------------------------------------------------------------------- */
 
 /*
@@ -329,6 +357,7 @@ int main(void)
         cmocka_unit_test(long_traces_leave_one_behind_the_other),
         cmocka_unit_test(a_heap_leaves_faster),
         cmocka_unit_test(batches_are_of_a_mib_and_a_trace_of_less_than_four_is_one),
+        cmocka_unit_test(traces_that_leave_together_share_resources),
         cmocka_unit_test(a_long_trace_waits_for_room),
         cmocka_unit_test(a_full_house_does_not_wait_for_room),
         cmocka_unit_test(the_end_does_not_wait_for_room),

@@ -85,7 +85,7 @@ static void what_waits_goes_on_waiting(void **state)
     gw_tail_wait(&r, 9);
     assert_string_equal(gw_tail_out(&r), "");
     gw_tail_wait(&r, 2);
-    assert_string_equal(gw_tail_out(&r), "1.1 1.3 1.2 2.1");
+    assert_string_equal(gw_tail_out(&r), "1.1 1.3 2.1 1.2");
     gw_tail_wait(&r, 18);
     assert_string_equal(gw_tail_drops(&r), "");
     gw_tail_wait(&r, 2);
