@@ -54,10 +54,11 @@ static void put_facts(void *self, const struct gw_trace *t, struct gw_buf *out)
     gw_buf_put_u8(out, f->has_randomness);
     gw_buf_put_u8(out, f->has_sampling_info);
     gw_buf_put_u8(out, f->bad_trace_state);
+    gw_spool_put_u64(out, x->lacks_bytes ? 0 : f->framed_bytes);
 }
 
-/* False: they say nothing to the policies of now. wire_bytes (0: they were not counted) and is_linked are had all the
- * same. */
+/* False: they say nothing to the policies of now. Both counts of bytes (0: they were not counted; a spool of before may
+ * end in front of the second) and is_linked are had all the same. */
 static bool get_facts(const struct gw_tail *s, struct gw_slice bytes, struct gw_tail_facts *x)
 {
     struct gw_spool_in in = {.left = bytes};
@@ -65,7 +66,6 @@ static bool get_facts(const struct gw_tail *s, struct gw_slice bytes, struct gw_
     bool stands;
 
     f->wire_bytes = gw_spool_get_u64(&in);
-    x->lacks_bytes = f->wire_bytes == 0;
     x->is_linked = gw_spool_get_u8(&in);
     stands = gw_spool_get_u8(&in);
     stands &= gw_spool_get_u64(&in) == gw_policies_shape(s->policies);
@@ -80,7 +80,10 @@ static bool get_facts(const struct gw_tail *s, struct gw_slice bytes, struct gw_
     f->has_randomness = gw_spool_get_u8(&in);
     f->has_sampling_info = gw_spool_get_u8(&in);
     f->bad_trace_state = gw_spool_get_u8(&in);
-    return stands && !in.bad;
+    stands &= !in.bad;
+    f->framed_bytes = gw_spool_get_u64(&in);
+    x->lacks_bytes = f->wire_bytes == 0 || f->framed_bytes == 0;
+    return stands;
 }
 
 static void take_facts(void *self, struct gw_trace *t, struct gw_slice facts, bool is_new)
@@ -94,6 +97,7 @@ static void take_facts(void *self, struct gw_trace *t, struct gw_slice facts, bo
     }
     (void)get_facts(s, facts, &more);
     f->f.wire_bytes += more.f.wire_bytes;
+    f->f.framed_bytes += more.f.framed_bytes;
     f->lacks_bytes |= more.lacks_bytes;
     f->is_linked |= more.is_linked;
     f->generation = (uint8_t)(s->generation - 1);

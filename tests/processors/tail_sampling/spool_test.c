@@ -286,6 +286,29 @@ static void bytes_are_counted_later(void **state)
 }
 
 /*
+ * Scenario: under a limit of bytes a trace of 3 KB waits over the end of a process, and one of less comes after it,
+ * each with one more span Guarantees: the limit sees all of a trace, also what came before; what fits goes on
+ */
+static void limits_see_bytes_from_before(void **state)
+{
+    static const char settings[] = "decision_wait: 30s\npolicies: [{name: small, type: bytes_limiting, bytes_limiting: "
+                                   "{bytes_per_second: 2000, burst_capacity: 2000}}]\n";
+    struct gw_tail_rig r;
+
+    (void)state;
+    begin(&r, settings);
+    gw_tail_send_many(&r, 1, 1, 3, 1000);
+    gw_tail_send_many(&r, 2, 1, 1, 1000);
+    gw_lives_end(&r);
+    begin(&r, settings);
+    gw_tail_send(&r, "1.4 2.2");
+    gw_tail_wait(&r, 31);
+    assert_string_equal(gw_tail_out(&r), "2.1 2.2");
+    assert_string_equal(gw_tail_drops(&r), "tail_sampling=4");
+    gw_lives_end(&r);
+}
+
+/*
  * Scenario: 40 traces of two workers; then of three; then of one
  * Guarantees: each span is at one worker, the one that its trace id says, and in the end all are there once
  */
@@ -652,6 +675,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limiters_stay_as_full_as_they_were, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(changed_policies_decide, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(bytes_are_counted_later, gw_lives_setup, gw_lives_teardown),
+        cmocka_unit_test_setup_teardown(limits_see_bytes_from_before, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(workers_share_anew, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(less_room_decides_the_oldest, gw_lives_setup, gw_lives_teardown),
         cmocka_unit_test_setup_teardown(a_long_trace_is_taken_up_in_parts, gw_lives_setup, gw_lives_teardown),
