@@ -106,6 +106,7 @@ class Leg:
     def start(self):
         env = dict(os.environ)
         if self.preload:
+            check((BUILD / "liblate_writes.so").exists(), f"liblate_writes.so is not in {BUILD}: the loader would start the gateway without it")
             env.update(LD_PRELOAD=str(BUILD / "liblate_writes.so"), LATE_WRITES=str(self.storage))
         t0 = time.monotonic()
         with open(self.folder / "gateway.log", "ab") as log:
