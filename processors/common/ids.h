@@ -4,7 +4,7 @@
  * which threshold), exact, the one that was longest not asked for first to go.
  *
  * Threads   one
- * Memory    fixed by max when it is made: 44 to 48 bytes an id
+ * Memory    fixed by max when it is made: 40 to 44 bytes an id
  */
 #ifndef GW_PROCESSORS_COMMON_IDS_H
 #define GW_PROCESSORS_COMMON_IDS_H
