@@ -106,6 +106,19 @@ def tail_rows(bench, names):
             print(f"| {name} | {peer} | {r['rate']:.0f} | {r['cpu']:.2f} | {r['steady']:.2f} | {r['bytes_a_span']:.0f} | {r['p50_us'] / 1000:.1f} / {r['p99_us'] / 1000:.1f} | {r['kept']:.1%} | "
                   f"{r['requests']} | {r['bad']} |", flush=True)
         sum_up(name, {p: {key: min(r[key] for r in rs) for key in ("cpu", "steady", "bytes_a_span")} for p, rs in runs.items()})
+    if some_floor := min((floor(bench) for _ in range(RUNS if "floor" in bench.PEERS else 0)), default=None):
+        print(f"floor: to read such requests at this rate, and to answer, costs {some_floor:.2f} CPU s / M spans on this machine (least of {RUNS})", flush=True)
+
+
+def floor(bench):
+    """CPU s a million spans of a server that does nothing else: what the rate costs, and the machine."""
+    s = bench.Server(bench.SERVER_CORE, bench.peer_argv("floor", "tail"), bench.GRPC, bench.environment(), "tail-floor")
+    try:
+        c0 = bench.cpu_s(s.pid)
+        r = bench.load(bench.GRPC, "traces100", "grpc", [], "--seconds", "5", "--rate", str(RATE / SPANS_A_REQUEST), "--fresh-ids")
+        return (bench.cpu_s(s.pid) - c0) / (r["ok"] * SPANS_A_REQUEST) * 1e6
+    finally:
+        s.stop()
 
 
 def sum_up(name, least):
