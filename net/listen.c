@@ -280,8 +280,15 @@ int gw_listen_open(const char *transport, const char *endpoint, bool beside, str
 
 void gw_listen_hush(struct gw_listen *li)
 {
-    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
-    const struct sock_fprog all = {.len = 1, .filter = &nothing};
+    /* Only who begins (SYN, in byte 13 of TCP's head): a client whose last ACK is dropped has connected and sent its
+     * request, and is reset when the socket is closed. */
+    struct sock_filter no_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog all = {.len = sizeof(no_syn) / sizeof(no_syn[0]), .filter = no_syn};
 
     for (unsigned i = 0; i < li->n_fds; i++)
         (void)setsockopt(li->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &all,
